@@ -1,0 +1,157 @@
+//! Every limit, with its name and unit, and the configuration a server is started with.
+//!
+//! What a user may need to move is a field of [`Config`] and an option on the command line (`options.rs`); the others
+//! are constants. README.md has a table of all of them with what happens at each.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Room names, in characters.
+pub const ROOM_NAME_CHARS_MAX: usize = 64;
+/// Guest names, in characters.
+pub const USERNAME_CHARS_MAX: usize = 32;
+/// The `id` of a chat or whisper, in bytes.
+pub const MESSAGE_ID_BYTES_MAX: usize = 64;
+/// `max_users` of one room.
+pub const ROOM_USERS_MAX: u32 = 1_000_000;
+
+/// Messages told on entry, and by `GET /rooms/{name}/history`.
+pub const HISTORY_ON_ENTRY: usize = 50;
+/// Messages a room keeps for those who resume.
+pub const HISTORY_MESSAGES_MAX: usize = 1_000;
+/// Memory for one room's messages, in bytes; the last [`HISTORY_ON_ENTRY`] stay even above it.
+pub const HISTORY_ROOM_BYTES_MAX: usize = 256 * 1024;
+/// Memory for all rooms' messages together, in bytes; the room used longest ago forgets first.
+pub const HISTORY_TOTAL_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Users of a room up to which every entry and exit is told by name.
+pub const PRESENCE_NAMES_MAX: usize = 200;
+/// Above [`PRESENCE_NAMES_MAX`], the number of users is told at most this often.
+pub const ROOM_USERS_TOLD_EVERY: Duration = Duration::from_secs(1);
+
+/// How long an acknowledged `id` is remembered.
+pub const ACKNOWLEDGED_FOR: Duration = Duration::from_secs(5 * 60);
+/// Acknowledged ids remembered at most; the oldest is forgotten early.
+pub const ACKNOWLEDGED_MAX: usize = 65_536;
+
+/// The request line and fields of a request, in bytes; above it 431.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// The request target, in bytes; above it 414.
+pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+/// Fields of a request; above it 431.
+pub const HEAD_FIELDS_MAX: usize = 64;
+/// The body of a request, in bytes; above it 413.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// The body of a `POST /http-echo`, in bytes; above it 413.
+pub const ECHO_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// From a connection's or request's first byte to the end of its head; then 408.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// From the head of a request to the end of its body; then 408.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two requests of a connection; then it is closed.
+pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A WebSocket message (and each frame of it), in bytes; above it close code 1009.
+pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// A message on `/ws-echo`, in bytes.
+pub const ECHO_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// tungstenite's read buffer, in bytes; allocated only while a message is under way.
+pub const WEBSOCKET_READ_BYTES: usize = 512;
+/// The same on `/ws-echo`, where messages are large.
+pub const ECHO_READ_BYTES: usize = 64 * 1024;
+/// A peer that sent nothing for this long is pinged.
+pub const PING_AFTER: Duration = Duration::from_secs(25);
+/// A pinged peer that stays silent for this long is gone.
+pub const PONG_TIMEOUT: Duration = Duration::from_secs(20);
+/// From our close frame to the peer's; then the connection is shut down.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+/// From our end of a connection to the peer's; then it is dropped.
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Messages refused with `rate_limited` in a row before close code 4009.
+pub const RATE_WARNINGS_MAX: u8 = 10;
+
+/// Bytes queued for a peer above which nothing more is read from it.
+pub const OUTBOX_HIGH_WATER_BYTES: usize = 64 * 1024;
+/// Messages of a room that wait for their fan-out, in bytes, above which its members' next messages are not read.
+pub const ROOM_PENDING_HIGH_WATER_BYTES: usize = 256 * 1024;
+/// Sends of a fan-out in one turn; then the sockets are looked at again.
+pub const SENDS_PER_TURN: usize = 512;
+/// Bytes queued for single peers in one turn, after which the next peer is read in the next turn: a rush of joins is
+/// answered as it comes, not gathered in memory.
+pub const REPLIES_PER_TURN_BYTES: usize = 128 * 1024;
+/// A buffer kept for the next fan-out, in bytes; a larger one is freed.
+pub const SPARE_BUFFER_BYTES_MAX: usize = 256 * 1024;
+/// Slices given to one vectored write.
+pub const SLICES_PER_WRITE: usize = 64;
+
+/// The read buffer of the loop, in bytes: what is read from one connection in one turn. Large enough that the allocator
+/// maps it, so that only what was ever filled is resident.
+pub const READ_BYTES: usize = 128 * 1024;
+/// Readiness events taken in one turn.
+pub const EVENTS_PER_TURN: usize = 1024;
+/// Connections accepted in one turn.
+pub const ACCEPTS_PER_TURN: usize = 256;
+/// When no connection can be accepted (no descriptors), how long until the next try.
+pub const ACCEPT_RETRY: Duration = Duration::from_millis(200);
+/// From SIGTERM to the end, whatever the peers do.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// What the domain has to know about limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomLimits {
+    /// Whether a join creates a missing room.
+    pub auto_rooms: bool,
+    /// Rooms on the server; at it the longest unused empty one makes way, else `too_many_rooms`.
+    pub rooms: usize,
+    /// Rooms one connection is in; above it `too_many_rooms`.
+    pub rooms_per_connection: usize,
+    /// `max_users` of a room nobody sized.
+    pub room_users: u32,
+    /// A message, in characters; above it `content_too_long`.
+    pub content_chars: usize,
+}
+
+/// Everything a server is started with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where to listen; port 0 picks one.
+    pub listen: SocketAddr,
+    /// Whether a name alone is an identity.
+    pub guests: bool,
+    /// Origins beside our own from which browsers may come; `*` is every one.
+    pub allow_origins: Vec<String>,
+    /// Whether `/ws-echo` and `POST /http-echo` exist.
+    pub echo: bool,
+    /// Messages a second and connection; above it `rate_limited`, then 4009.
+    pub messages_per_second: u32,
+    /// Connections in all; above it 503.
+    pub connections: usize,
+    /// Connections of one address, loopback exempt; above it 503.
+    pub connections_per_address: usize,
+    /// Bytes queued for one peer; above it 4008.
+    pub outbox_bytes: usize,
+    /// The domain's share.
+    pub rooms: RoomLimits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
+            guests: true,
+            allow_origins: Vec::new(),
+            echo: false,
+            messages_per_second: 100,
+            connections: 65_536,
+            connections_per_address: 256,
+            outbox_bytes: 1024 * 1024,
+            rooms: RoomLimits {
+                auto_rooms: true,
+                rooms: 1_000,
+                rooms_per_connection: 64,
+                room_users: 100,
+                content_chars: 4_096,
+            },
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! sarang (사랑방): chat rooms over WebSocket in one small server.
+//!
+//! The whole server is one value without I/O, [`server::Server`], and a thin shell around it moves bytes. So every
+//! conversation can be had in a test, a fuzzer or a simulation, on virtual time.
+//!
+//! # The floors
+//!
+//! A file imports from its own floor and those below, never from above; `tests/tidy.rs` sees to it.
+//!
+//! | floor | what it knows | files |
+//! |---|---|---|
+//! | 4 [`shell`] | sockets, the clock, entropy, signals: all I/O | `shell/mod.rs` (the loop), `shell/sockets.rs` |
+//! | 3 [`server`] | all connections and all rooms, as one value | `server/mod.rs` (what the shell calls), `requests.rs` (HTTP), `routes.rs`, `assets.rs`, `commands.rs` (WebSocket), `settle.rs` (effects), `fan_out.rs`, `backend.rs`, `closing.rs`, `deadlines.rs`, `addresses.rs` |
+//! | 2 [`conn`] | one peer | `conn/mod.rs` (phases), `http.rs`, `websocket.rs` (JSON), `outbox.rs`, `refusal.rs` |
+//! | 1 [`domain`] | rooms and people, without bytes | `domain/mod.rs` (events, effects), `rooms.rs`, `room.rs`, `people.rs`, `messages.rs`, `presence.rs`, `history.rs`, `acknowledged.rs` |
+//! | 0 [`wire`] | codecs, by the RFCs | `wire/http.rs`, `target.rs`, `response.rs`, `websocket.rs`, `walker.rs` |
+//!
+//! Beside them stand `main.rs`, [`options`] (the command line) and [`config`] (every limit, with its unit).
+//!
+//! # One chat message
+//!
+//! 1. `shell/mod.rs` reads bytes from a socket and calls [`server::Server::receive`].
+//! 2. `server/commands.rs` has `wire/websocket.rs` unmask and assemble them to a message, and `conn/websocket.rs` read
+//!    the JSON: a `Command`.
+//! 3. `domain/messages.rs` checks it and pushes [`domain::Effect::Publish`]: a wish.
+//! 4. `server/settle.rs` gives it to `server/backend.rs`, who orders and keeps messages. Memory answers at once.
+//! 5. `domain/messages.rs` appends it to the room's history, with its position: a fact. It pushes
+//!    [`domain::Effect::Broadcast`], and an acknowledgement if one was asked for.
+//! 6. `server/settle.rs` has `conn/websocket.rs` encode it, once, and appends the frame to the room's stream in
+//!    `server/fan_out.rs`.
+//! 7. At the end of the turn [`server::Server::flush`] sends the turn's frames to each member with one write. What a
+//!    socket does not take waits in that member's `conn/outbox.rs`, shared with all who wait for the same.
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod conn;
+pub mod domain;
+pub mod options;
+pub mod server;
+pub mod shell;
+pub mod wire;

@@ -1,0 +1,39 @@
+//! # 실행 방법: `cargo run --release`, then open <http://127.0.0.1:8000>; `sarang --help` lists the options.
+#![forbid(unsafe_code)]
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use sarang::options::{HELP, Request, parse};
+use sarang::shell;
+
+/// Exit code for arguments that cannot be used.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let environment = |name: &str| std::env::var(name).ok();
+    let config = match parse(std::env::args_os().skip(1), environment) {
+        Ok(Request::Serve(config)) => config,
+        Ok(Request::Help) => return print(HELP),
+        Ok(Request::Version) => return print(concat!("sarang ", env!("CARGO_PKG_VERSION"), "\n")),
+        Err(sentence) => {
+            eprintln!("sarang: {sentence}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    match shell::run(*config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sarang: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints to a reader that may be gone already (`sarang --help | head -1`).
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,209 @@
+//! The command line and the environment, to a [`Config`].
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use crate::config::{Config, ROOM_USERS_MAX};
+
+/// What `--help` prints.
+pub const HELP: &str = "\
+sarang: chat rooms over WebSocket in one small server
+
+Usage: sarang [OPTIONS]
+
+Started without options it is a demo: it listens on 127.0.0.1:8000 and guests come in by name.
+Open http://127.0.0.1:8000 in a browser.
+
+Options:
+  --listen ADDR:PORT            where to listen; port 0 picks one [127.0.0.1:8000]
+  --guests                      guests may come in by name (in the demo they may)
+  --allow-origin ORIGIN         let browsers on pages of this origin come in; repeatable, * is every one
+  --no-auto-rooms               a join does not create a missing room
+  --echo                        add /ws-echo and POST /http-echo, for conformance suites
+  --help, -h                    print this
+  --version, -V                 print the version
+
+Limits (0 is none):
+  --messages-per-second N       of one connection [100]
+  --connections N               in all [65536]
+  --connections-per-address N   of one address, loopback exempt [256]
+  --outbox-bytes N              queued for one connection [1048576]
+  --content-chars N             of one message [4096]
+  --room-users N                of a room nobody sized [100]
+  --rooms N                     on the server [1000]
+  --rooms-per-connection N      that one connection is in [64]
+
+Each option is also an environment variable: --allow-origin is SARANG_ALLOW_ORIGIN (several separated by commas),
+--guests is SARANG_GUESTS=1. An option on the command line wins.
+";
+
+/// What the arguments ask for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Run a server.
+    Serve(Box<Config>),
+    /// Print [`HELP`].
+    Help,
+    /// Print the version.
+    Version,
+}
+
+/// The options that take no value.
+const FLAGS: [&str; 3] = ["guests", "no-auto-rooms", "echo"];
+/// The options that take one.
+const VALUES: [&str; 10] = [
+    "listen",
+    "allow-origin",
+    "messages-per-second",
+    "connections",
+    "connections-per-address",
+    "outbox-bytes",
+    "content-chars",
+    "room-users",
+    "rooms",
+    "rooms-per-connection",
+];
+
+/// Reads the arguments (without the program's name) and the environment.
+///
+/// # Errors
+/// A sentence that names the option that is wrong.
+pub fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Request, String> {
+    let mut config = Config::default();
+    for name in FLAGS {
+        match environment(&variable(name)).as_deref() {
+            None | Some("" | "0" | "false") => {}
+            Some("1" | "true") => set_flag(&mut config, name),
+            Some(_) => return Err(format!("{} must be 1 or 0", variable(name))),
+        }
+    }
+    for name in VALUES {
+        let Some(text) = environment(&variable(name)).filter(|text| !text.is_empty()) else {
+            continue;
+        };
+        let values: Vec<&str> = if name == "allow-origin" {
+            text.split(',').collect()
+        } else {
+            vec![&text]
+        };
+        for value in values {
+            set_value(&mut config, name, value.trim())
+                .map_err(|what| format!("{}: {what}", variable(name)))?;
+        }
+    }
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let mut has_own_origins = false;
+    while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
+        let name = match argument {
+            lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => return Ok(Request::Help),
+            lexopt::Arg::Long("version") | lexopt::Arg::Short('V') => return Ok(Request::Version),
+            lexopt::Arg::Long(name) => name.to_owned(),
+            other => return Err(format!("{}; see --help", other.unexpected())),
+        };
+        if FLAGS.contains(&&*name) {
+            set_flag(&mut config, &name);
+        } else if VALUES.contains(&&*name) {
+            let value = parser
+                .value()
+                .map_err(|_| format!("--{name} needs a value"))?;
+            let value = value
+                .into_string()
+                .map_err(|_| format!("--{name}: the value is not UTF-8"))?;
+            if name == "allow-origin" && !std::mem::replace(&mut has_own_origins, true) {
+                config.allow_origins.clear();
+            }
+            set_value(&mut config, &name, &value).map_err(|what| format!("--{name}: {what}"))?;
+        } else {
+            return Err(format!("there is no option --{name}; see --help"));
+        }
+    }
+    check(&config)?;
+    Ok(Request::Serve(Box::new(config)))
+}
+
+/// The environment variable of an option.
+fn variable(name: &str) -> String {
+    format!("SARANG_{}", name.to_uppercase().replace('-', "_"))
+}
+
+fn set_flag(config: &mut Config, name: &str) {
+    match name {
+        "guests" => config.guests = true,
+        "no-auto-rooms" => config.rooms.auto_rooms = false,
+        _ => config.echo = true,
+    }
+}
+
+fn set_value(config: &mut Config, name: &str, value: &str) -> Result<(), String> {
+    let rooms = &mut config.rooms;
+    match name {
+        "listen" => {
+            config.listen = value
+                .parse()
+                .map_err(|_| format!("\"{value}\" is not ADDR:PORT, such as 127.0.0.1:8000"))?;
+        }
+        "allow-origin" => config.allow_origins.push(origin(value)?),
+        "messages-per-second" => config.messages_per_second = number(value)?,
+        "connections" => config.connections = limit(value)?,
+        "connections-per-address" => config.connections_per_address = limit(value)?,
+        "outbox-bytes" => config.outbox_bytes = limit(value)?,
+        "content-chars" => rooms.content_chars = limit(value)?,
+        "room-users" => rooms.room_users = limit(value)?.min(ROOM_USERS_MAX as usize) as u32,
+        "rooms" => rooms.rooms = limit(value)?,
+        _ => rooms.rooms_per_connection = limit(value)?,
+    }
+    Ok(())
+}
+
+fn number<T: FromStr>(value: &str) -> Result<T, String> {
+    value
+        .parse()
+        .map_err(|_| format!("\"{value}\" is not a number from 0 up"))
+}
+
+/// A limit; 0 is none.
+fn limit(value: &str) -> Result<usize, String> {
+    Ok(match number(value)? {
+        0 => usize::MAX,
+        limit => limit,
+    })
+}
+
+/// An origin as a browser writes it: no path, no slash at the end.
+fn origin(value: &str) -> Result<String, String> {
+    let is_origin = |value: &str| {
+        value.split_once("://").is_some_and(|(scheme, host)| {
+            !scheme.is_empty()
+                && !host.is_empty()
+                && !host.contains(['/', '?', '#'])
+                && host.is_ascii()
+        })
+    };
+    match value.bytes().all(|byte| byte.is_ascii_graphic())
+        && (value == "*" || value == "null" || is_origin(value))
+    {
+        true => Ok(value.to_owned()),
+        false => Err(format!(
+            "\"{value}\" is not an origin, such as https://example.com"
+        )),
+    }
+}
+
+fn check(config: &Config) -> Result<(), String> {
+    if is_loopback(config.listen) {
+        return Ok(());
+    }
+    Err(format!(
+        "--listen {}: without accounts everyone who reaches this address could come in under any name, so the demo \
+         listens on loopback only (127.0.0.1 or [::1])",
+        config.listen
+    ))
+}
+
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}

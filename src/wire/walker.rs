@@ -1,0 +1,294 @@
+//! Walks over a client's WebSocket frames without keeping them: where does the stream rest between messages, was there
+//! a close frame, and is the text so far UTF-8?
+//!
+//! It looks at frame headers only, so a read of any size costs a few nanoseconds per frame. Payload is looked at only
+//! where tungstenite would notice bad UTF-8 late: in text that does not arrive as one whole frame.
+
+/// The longest frame header of a client: 2 bytes, 8 of length, 4 of masking key (RFC 6455 section 5.2).
+const HEADER_BYTES_MAX: usize = 14;
+/// Payload unmasked at a time, in bytes.
+const CHECK_BYTES: usize = 256;
+/// The longest beginning of a character that may still become one, in bytes.
+const CARRY_BYTES_MAX: usize = 3;
+
+const OPCODE_CONTINUATION: u8 = 0;
+const OPCODE_TEXT: u8 = 1;
+const OPCODE_CLOSE: u8 = 8;
+
+/// Where a stream of client frames stands.
+#[derive(Debug, Default)]
+pub struct Walker {
+    /// The header under way.
+    header: [u8; HEADER_BYTES_MAX],
+    header_len: usize,
+    /// The frame whose payload is under way.
+    frame: Option<Frame>,
+    /// Between the fragments of a message (RFC 6455 section 5.4): whether it is text.
+    message_is_text: Option<bool>,
+    /// The beginning of a character whose rest has not come.
+    carry: [u8; CARRY_BYTES_MAX],
+    carry_len: usize,
+    saw_close: bool,
+    is_bad_text: bool,
+}
+
+#[derive(Debug)]
+struct Frame {
+    opcode: u8,
+    is_final: bool,
+    is_text: bool,
+    mask: [u8; 4],
+    /// Payload bytes that have come.
+    consumed: u64,
+    /// Payload bytes still to come.
+    remaining: u64,
+}
+
+impl Walker {
+    /// Whether the stream stands between two messages.
+    pub fn is_at_rest(&self) -> bool {
+        self.header_len == 0 && self.frame.is_none() && self.message_is_text.is_none()
+    }
+
+    /// Whether a whole close frame has come.
+    pub fn saw_close(&self) -> bool {
+        self.saw_close
+    }
+
+    /// Whether a text message can no longer become valid UTF-8 (RFC 6455 section 8.1).
+    pub fn is_bad_text(&self) -> bool {
+        self.is_bad_text
+    }
+
+    /// Walks over the next bytes of the stream.
+    pub fn advance(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            bytes = match self.frame.take() {
+                None => self.advance_header(bytes),
+                Some(frame) => self.advance_payload(frame, bytes),
+            };
+        }
+    }
+
+    fn advance_header<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let take = bytes.len().min(self.header_need() - self.header_len);
+        self.header[self.header_len..][..take].copy_from_slice(&bytes[..take]);
+        self.header_len += take;
+        if self.header_len == self.header_need() {
+            let frame = self.start_frame();
+            self.header_len = 0;
+            if frame.remaining == 0 {
+                self.end_frame(&frame)
+            } else {
+                self.frame = Some(frame)
+            }
+        }
+        &bytes[take..]
+    }
+
+    /// The length of the header, as far as its bytes tell.
+    fn header_need(&self) -> usize {
+        if self.header_len < 2 {
+            return 2;
+        }
+        let mask = if self.header[1] & 0x80 == 0 { 0 } else { 4 };
+        match self.header[1] & 0x7f {
+            126 => 4 + mask,
+            127 => 10 + mask,
+            _ => 2 + mask,
+        }
+    }
+
+    fn start_frame(&self) -> Frame {
+        let header = &self.header[..self.header_len];
+        let number = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .fold(0, |number, byte| number << 8 | u64::from(*byte))
+        };
+        let remaining = match header[1] & 0x7f {
+            126 => number(&header[2..4]),
+            127 => number(&header[2..10]),
+            length => u64::from(length),
+        };
+        // tungstenite refuses an unmasked frame; here it counts as masked with zeros.
+        let mut mask = [0; 4];
+        if header[1] & 0x80 != 0 {
+            mask.copy_from_slice(&header[header.len() - 4..]);
+        }
+        let opcode = header[0] & 0x0f;
+        let is_text = opcode == OPCODE_TEXT
+            || (opcode == OPCODE_CONTINUATION && self.message_is_text == Some(true));
+        Frame {
+            opcode,
+            is_final: header[0] & 0x80 != 0,
+            is_text,
+            mask,
+            consumed: 0,
+            remaining,
+        }
+    }
+
+    fn advance_payload<'a>(&mut self, mut frame: Frame, bytes: &'a [u8]) -> &'a [u8] {
+        let take = usize::try_from(frame.remaining)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len());
+        let (payload, rest) = bytes.split_at(take);
+        // tungstenite checks a message that comes as one whole frame, and no check is earlier than that.
+        let is_whole = frame.consumed == 0 && take as u64 == frame.remaining;
+        let is_checked_there = is_whole && frame.is_final && frame.opcode == OPCODE_TEXT;
+        if frame.is_text && !is_checked_there && !self.is_bad_text {
+            self.check_text(payload, &frame);
+        }
+        frame.consumed += take as u64;
+        frame.remaining -= take as u64;
+        if frame.remaining == 0 {
+            self.end_frame(&frame)
+        } else {
+            self.frame = Some(frame)
+        }
+        rest
+    }
+
+    fn end_frame(&mut self, frame: &Frame) {
+        if frame.opcode < OPCODE_CLOSE {
+            self.message_is_text = (!frame.is_final).then_some(frame.is_text);
+            if frame.is_final {
+                self.carry_len = 0;
+            }
+        }
+        self.saw_close |= frame.opcode == OPCODE_CLOSE;
+    }
+
+    fn check_text(&mut self, payload: &[u8], frame: &Frame) {
+        let mut text = [0; CARRY_BYTES_MAX + CHECK_BYTES];
+        let mut offset = frame.consumed as usize;
+        for piece in payload.chunks(CHECK_BYTES) {
+            let carried = self.carry_len;
+            text[..carried].copy_from_slice(&self.carry[..carried]);
+            for (to, from) in text[carried..].iter_mut().zip(piece) {
+                *to = from ^ frame.mask[offset % 4];
+                offset += 1;
+            }
+            let text = &text[..carried + piece.len()];
+            let rest = match std::str::from_utf8(text) {
+                Ok(_) => &[],
+                Err(error) if error.error_len().is_none() => &text[error.valid_up_to()..],
+                Err(_) => {
+                    self.is_bad_text = true;
+                    return;
+                }
+            };
+            self.carry[..rest.len()].copy_from_slice(rest);
+            self.carry_len = rest.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut frame = vec![first];
+        match payload.len() {
+            length @ 0..=125 => frame.push(0x80 | length as u8),
+            length @ 126..=65_535 => {
+                frame.push(0x80 | 126);
+                frame.extend((length as u16).to_be_bytes());
+            }
+            length => {
+                frame.push(0x80 | 127);
+                frame.extend((length as u64).to_be_bytes());
+            }
+        }
+        frame.extend(MASK);
+        frame.extend(
+            payload
+                .iter()
+                .enumerate()
+                .map(|(at, byte)| byte ^ MASK[at % 4]),
+        );
+        frame
+    }
+
+    #[test]
+    fn it_rests_exactly_between_messages_however_the_stream_is_split() {
+        let stream = [
+            frame(0x81, "안녕".as_bytes()),
+            frame(0x01, "나뉜 ".as_bytes()),
+            frame(0x89, b"ping"),
+            frame(0x80, "메시지".as_bytes()),
+            frame(0x82, &[7; 300]),
+            frame(0x82, &[7; 70_000]),
+            frame(0x81, b""),
+        ];
+        let starts: Vec<usize> = stream
+            .iter()
+            .scan(0, |at, frame| {
+                let start = *at;
+                *at += frame.len();
+                Some(start)
+            })
+            .collect();
+        let total: usize = stream.iter().map(Vec::len).sum();
+        let rests: Vec<usize> = [0, 1, 4, 5, 6]
+            .iter()
+            .map(|frame| starts[*frame])
+            .chain([total])
+            .collect();
+        let bytes = stream.concat();
+        for size in [1, 2, 3, 7, 64, 1000, total] {
+            let mut walker = Walker::default();
+            for (n, piece) in bytes.chunks(size).enumerate() {
+                walker.advance(piece);
+                let at = (n * size + piece.len()).min(total);
+                assert_eq!(
+                    walker.is_at_rest(),
+                    rests.contains(&at),
+                    "pieces of {size}, at {at}"
+                );
+            }
+            assert!(!walker.is_bad_text());
+            assert!(!walker.saw_close());
+        }
+    }
+
+    #[test]
+    fn bad_utf8_is_noticed_at_the_first_byte_that_cannot_be() {
+        // U+110000 would begin F4 90: the second byte is already impossible.
+        let bytes = frame(0x81, b"\xce\xba\xf4\x90\x80\x80");
+        let mut walker = Walker::default();
+        walker.advance(&bytes[..bytes.len() - 2]);
+        assert!(walker.is_bad_text());
+        walker = Walker::default();
+        walker.advance(&bytes[..bytes.len() - 3]);
+        assert!(!walker.is_bad_text());
+    }
+
+    #[test]
+    fn a_character_may_be_split_between_fragments_and_pieces() {
+        let text = "가나다🎈".as_bytes();
+        let mut bytes = frame(0x01, &text[..4]);
+        bytes.extend(frame(0x00, &text[4..11]));
+        bytes.extend(frame(0x80, &text[11..]));
+        let mut walker = Walker::default();
+        for byte in &bytes {
+            walker.advance(std::slice::from_ref(byte));
+            assert!(!walker.is_bad_text());
+        }
+        assert!(walker.is_at_rest());
+    }
+
+    #[test]
+    fn a_close_frame_is_seen_when_it_is_whole() {
+        let bytes = frame(0x88, &1000u16.to_be_bytes());
+        let mut walker = Walker::default();
+        walker.advance(&bytes[..bytes.len() - 1]);
+        assert!(!walker.saw_close());
+        walker.advance(&bytes[bytes.len() - 1..]);
+        assert!(walker.saw_close());
+    }
+}
