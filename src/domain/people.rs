@@ -1,0 +1,241 @@
+//! Who is here: users by name, and the session of each connection.
+//!
+//! A user is a name with at least one open connection; several connections (tabs, devices) may be the same user.
+
+use std::hash::{BuildHasher, RandomState};
+use std::rc::Rc;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use slab::Slab;
+use smallvec::SmallVec;
+
+use super::{ConnectionId, RoomId, UserId};
+use crate::config::USERNAME_CHARS_MAX;
+
+/// Everybody who is connected.
+#[derive(Debug, Default)]
+pub struct People {
+    users: Slab<User>,
+    by_name: HashTable<UserId>,
+    hasher: RandomState,
+    /// By connection. 24 bytes each: an idle connection has to be cheap.
+    sessions: Vec<Session>,
+}
+
+#[derive(Debug)]
+struct User {
+    name: Rc<str>,
+    connections: SmallVec<[ConnectionId; 4]>,
+}
+
+/// What a connection has entered; empty before [`People::enter`] and after [`People::exit`].
+#[derive(Debug, Default)]
+struct Session {
+    user: Option<UserId>,
+    rooms: Rooms,
+}
+
+/// The rooms of a connection: mostly one, which then needs no memory of its own.
+#[derive(Debug, Default)]
+#[allow(
+    clippy::box_collection,
+    reason = "the box keeps it at 16 bytes for those who are in one room"
+)]
+enum Rooms {
+    #[default]
+    None,
+    One(RoomId),
+    Many(Box<Vec<RoomId>>),
+}
+
+impl Rooms {
+    fn as_slice(&self) -> &[RoomId] {
+        match self {
+            Self::None => &[],
+            Self::One(room) => std::slice::from_ref(room),
+            Self::Many(rooms) => rooms,
+        }
+    }
+
+    fn push(&mut self, room: RoomId) {
+        match self {
+            Self::None => *self = Self::One(room),
+            Self::One(first) => *self = Self::Many(Box::new(vec![*first, room])),
+            Self::Many(rooms) => rooms.push(room),
+        }
+    }
+
+    fn remove(&mut self, room: RoomId) -> bool {
+        match self {
+            Self::One(only) if *only == room => *self = Self::None,
+            Self::Many(rooms) => match rooms.iter().position(|other| *other == room) {
+                Some(place) => _ = rooms.remove(place),
+                None => return false,
+            },
+            _ => return false,
+        }
+        true
+    }
+}
+
+/// Whether a guest may carry this name: 1 to [`USERNAME_CHARS_MAX`] characters, none of them a control character.
+pub fn is_valid_username(name: &str) -> bool {
+    (1..=USERNAME_CHARS_MAX).contains(&name.chars().count()) && !name.chars().any(char::is_control)
+}
+
+impl People {
+    /// Opens the session of a connection.
+    pub fn enter(&mut self, connection: ConnectionId, name: &str) {
+        let Self {
+            users,
+            by_name,
+            hasher,
+            sessions,
+        } = self;
+        let hash = hasher.hash_one(name);
+        let is_same = |id: &UserId| &*users[id.index()].name == name;
+        let rehash = |id: &UserId| hasher.hash_one(&*users[id.index()].name);
+        let user = match by_name.entry(hash, is_same, rehash) {
+            Entry::Occupied(entry) => *entry.get(),
+            Entry::Vacant(entry) => {
+                let user = UserId(users.vacant_key() as u32);
+                entry.insert(user);
+                users.insert(User {
+                    name: name.into(),
+                    connections: SmallVec::new(),
+                });
+                user
+            }
+        };
+        users[user.index()].connections.push(connection);
+        if sessions.len() <= connection.index() {
+            sessions.resize_with(connection.index() + 1, Session::default);
+        }
+        sessions[connection.index()] = Session {
+            user: Some(user),
+            rooms: Rooms::None,
+        };
+    }
+
+    /// Ends the session of a connection that is in no room any more.
+    pub fn exit(&mut self, connection: ConnectionId) {
+        let Some(session) = self.sessions.get_mut(connection.index()) else {
+            return;
+        };
+        debug_assert!(
+            session.rooms.as_slice().is_empty(),
+            "the rooms are left first"
+        );
+        let Some(user) = std::mem::take(session).user else {
+            return;
+        };
+        let connections = &mut self.users[user.index()].connections;
+        connections.retain(|other| *other != connection);
+        if connections.is_empty() {
+            let name = self.users.remove(user.index()).name;
+            if let Ok(entry) = self
+                .by_name
+                .find_entry(self.hasher.hash_one(&*name), |id| *id == user)
+            {
+                entry.remove();
+            }
+        }
+    }
+
+    /// Whose session this connection is; `None` before it has entered.
+    pub fn user_of(&self, connection: ConnectionId) -> Option<UserId> {
+        self.sessions.get(connection.index())?.user
+    }
+
+    /// The name of a user.
+    pub fn name(&self, user: UserId) -> &Rc<str> {
+        &self.users[user.index()].name
+    }
+
+    /// The user of this name, if connected.
+    pub fn find(&self, name: &str) -> Option<UserId> {
+        let is_same = |id: &&UserId| &*self.users[id.index()].name == name;
+        self.by_name
+            .find(self.hasher.hash_one(name), |id| is_same(&id))
+            .copied()
+    }
+
+    /// Every open connection of a user.
+    pub fn connections(&self, user: UserId) -> &[ConnectionId] {
+        &self.users[user.index()].connections
+    }
+
+    /// Users connected now.
+    pub fn count(&self) -> usize {
+        self.users.len()
+    }
+
+    /// The rooms this connection is in.
+    pub fn rooms(&self, connection: ConnectionId) -> &[RoomId] {
+        self.sessions
+            .get(connection.index())
+            .map_or(&[], |session| session.rooms.as_slice())
+    }
+
+    /// Notes that a connection is in a room.
+    pub fn add_room(&mut self, connection: ConnectionId, room: RoomId) {
+        self.sessions[connection.index()].rooms.push(room);
+    }
+
+    /// Notes that a connection is no longer in a room; false when it was not.
+    pub fn remove_room(&mut self, connection: ConnectionId, room: RoomId) -> bool {
+        self.sessions
+            .get_mut(connection.index())
+            .is_some_and(|session| session.rooms.remove(room))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: ConnectionId = ConnectionId(0);
+    const B: ConnectionId = ConnectionId(1);
+
+    #[test]
+    fn two_connections_of_one_name_are_one_user_until_the_last_exits() {
+        let mut people = People::default();
+        people.enter(A, "김철수");
+        people.enter(B, "김철수");
+        assert_eq!(people.count(), 1);
+        let user = people.find("김철수").expect("is here");
+        assert_eq!(people.connections(user), [A, B]);
+        people.exit(A);
+        assert_eq!(people.find("김철수"), Some(user));
+        people.exit(B);
+        assert_eq!(people.find("김철수"), None);
+        assert_eq!(people.count(), 0);
+    }
+
+    #[test]
+    fn a_name_has_1_to_32_characters_and_no_control_character() {
+        assert!(is_valid_username("홍"));
+        assert!(is_valid_username(&"가".repeat(32)));
+        assert!(!is_valid_username(&"가".repeat(33)));
+        assert!(!is_valid_username(""));
+        assert!(!is_valid_username("a\u{7}b"));
+    }
+
+    #[test]
+    fn a_connection_is_in_the_rooms_it_was_added_to_and_not_removed_from() {
+        let mut people = People::default();
+        people.enter(A, "김철수");
+        for room in 0..3 {
+            people.add_room(A, RoomId(room));
+        }
+        assert!(people.remove_room(A, RoomId(1)));
+        assert!(!people.remove_room(A, RoomId(1)));
+        assert_eq!(people.rooms(A), [RoomId(0), RoomId(2)]);
+    }
+
+    #[test]
+    fn a_session_costs_24_bytes() {
+        assert_eq!(size_of::<Session>(), 24);
+    }
+}

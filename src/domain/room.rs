@@ -1,0 +1,132 @@
+//! One room: who is in it and what was said.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::history::History;
+use super::{Event, RoomInfo, Timestamp, UserId};
+use crate::config::{
+    HISTORY_MESSAGES_MAX, HISTORY_ON_ENTRY, HISTORY_ROOM_BYTES_MAX, PRESENCE_NAMES_MAX,
+    ROOM_NAME_CHARS_MAX,
+};
+
+/// A room. Presence counts users: a user's second tab changes nothing for the others.
+#[derive(Debug)]
+pub struct Room {
+    /// Its name.
+    pub name: Rc<str>,
+    /// The most users it takes.
+    pub max_users: u32,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// What was said in it.
+    pub history: History,
+    /// Users, with the number of their connections here.
+    users: BTreeMap<UserId, u32>,
+    /// Created on purpose, not by a join: it does not make way for others while it is empty.
+    pub is_kept: bool,
+    /// When `room_users` was last told, for a room too large to tell each change.
+    pub count_told_at: Option<Duration>,
+    /// Whether a change of the number waits to be told.
+    pub is_count_due: bool,
+    /// Grows with every use of any room: the smallest was used longest ago.
+    pub last_used: u64,
+}
+
+/// Whether a room may have this name: 1 to [`ROOM_NAME_CHARS_MAX`] characters, none of them a control character.
+pub fn is_valid_room_name(name: &str) -> bool {
+    (1..=ROOM_NAME_CHARS_MAX).contains(&name.chars().count()) && !name.chars().any(char::is_control)
+}
+
+impl Room {
+    /// An empty room.
+    pub fn new(name: Rc<str>, max_users: u32, epoch: u64, created_at: Timestamp) -> Self {
+        Self {
+            name,
+            max_users,
+            created_at,
+            history: History::new(epoch),
+            users: BTreeMap::new(),
+            is_kept: false,
+            count_told_at: None,
+            is_count_due: false,
+            last_used: 0,
+        }
+    }
+
+    /// Whether one more connection of this user would be one user too many.
+    pub fn is_full_for(&self, user: UserId) -> bool {
+        self.users.len() >= self.max_users as usize && !self.users.contains_key(&user)
+    }
+
+    /// Adds a connection of a user; true when it is the user's first here.
+    pub fn add(&mut self, user: UserId) -> bool {
+        let connections = self.users.entry(user).or_insert(0);
+        *connections += 1;
+        *connections == 1
+    }
+
+    /// Removes a connection of a user; true when it was the user's last here.
+    pub fn remove(&mut self, user: UserId) -> bool {
+        let Entry::Occupied(mut entry) = self.users.entry(user) else {
+            return false;
+        };
+        *entry.get_mut() -= 1;
+        let was_last = *entry.get() == 0;
+        if was_last {
+            entry.remove();
+        }
+        was_last
+    }
+
+    /// Users in the room.
+    pub fn count(&self) -> usize {
+        self.users.len()
+    }
+
+    /// The users but `except`, [`PRESENCE_NAMES_MAX`] of them at most.
+    pub fn users_except(&self, except: Option<UserId>) -> impl Iterator<Item = UserId> {
+        self.users
+            .keys()
+            .copied()
+            .filter(move |user| Some(*user) != except)
+            .take(PRESENCE_NAMES_MAX)
+    }
+
+    /// Whether each entry and exit is told by name, not only as a number once a second.
+    pub fn tells_names(&self) -> bool {
+        self.users.len() <= PRESENCE_NAMES_MAX
+    }
+
+    /// The last messages for somebody who enters.
+    pub fn recent(&self) -> Vec<Event> {
+        self.history
+            .last(HISTORY_ON_ENTRY)
+            .cloned()
+            .map(Event::Chat)
+            .collect()
+    }
+
+    /// Forgets what is over the room's own limits; the last [`HISTORY_ON_ENTRY`] messages always stay.
+    pub fn trim_history(&mut self) {
+        let history = &mut self.history;
+        while history.len() > HISTORY_MESSAGES_MAX
+            || (history.bytes() > HISTORY_ROOM_BYTES_MAX && history.len() > HISTORY_ON_ENTRY)
+        {
+            history.drop_oldest();
+        }
+    }
+
+    /// What `GET /rooms` shows.
+    pub fn info(&self) -> RoomInfo {
+        RoomInfo {
+            name: self.name.clone(),
+            max_users: self.max_users,
+            users: self.users.len(),
+            messages: self.history.position().seq,
+            created_at: self.created_at,
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! All rooms and everybody in them: what each request does, as effects.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use slab::Slab;
+
+use super::acknowledged::Acknowledged;
+use super::people::People;
+use super::room::{Room, is_valid_room_name};
+use super::{ConnectionId, Effect, ErrorCode, Event, Now, Position, RoomId, RoomInfo, Timestamp};
+use crate::config::{ROOM_USERS_MAX, RoomLimits};
+
+/// The effects of what was done, in the order they have to be carried out.
+pub type Effects = VecDeque<Effect>;
+
+/// Rooms by name, people by name, and who is where.
+#[derive(Debug)]
+pub struct RoomManager {
+    pub(super) limits: RoomLimits,
+    /// The state of the epochs' generator.
+    seed: u64,
+    pub(super) rooms: Slab<Room>,
+    by_name: HashMap<Rc<str>, RoomId>,
+    pub(super) people: People,
+    pub(super) acknowledged: Acknowledged,
+    pub(super) history_bytes: usize,
+    uses: u64,
+    /// Rooms whose number of users is to be told, by time.
+    pub(super) counts_due: BTreeSet<(Duration, RoomId)>,
+}
+
+impl RoomManager {
+    /// No rooms. The seed decides the epochs of the rooms to come.
+    pub fn new(limits: RoomLimits, seed: u64) -> Self {
+        Self {
+            limits,
+            seed,
+            rooms: Slab::new(),
+            by_name: HashMap::new(),
+            people: People::default(),
+            acknowledged: Acknowledged::default(),
+            history_bytes: 0,
+            uses: 0,
+            counts_due: BTreeSet::new(),
+        }
+    }
+
+    /// Everybody who is connected.
+    pub fn people(&self) -> &People {
+        &self.people
+    }
+
+    /// A connection becomes a session of this user and is welcomed.
+    pub fn enter(&mut self, connection: ConnectionId, username: &str, effects: &mut Effects) {
+        self.people.enter(connection, username);
+        effects.push_back(Effect::Tell(
+            connection,
+            Event::Welcome {
+                username: username.into(),
+                expires_at: None,
+            },
+        ));
+    }
+
+    /// A connection is gone: it leaves every room it is in.
+    pub fn exit(&mut self, connection: ConnectionId, now: Now, effects: &mut Effects) {
+        while let Some(&room) = self.people.rooms(connection).last() {
+            self.remove_member(connection, room, now, effects);
+        }
+        self.people.exit(connection);
+    }
+
+    /// Creates a room on purpose: it stays while it is empty.
+    ///
+    /// # Errors
+    /// `bad_room_name`, `bad_request` (a limit that is not 1 to 1,000,000), `room_exists`, `too_many_rooms`.
+    pub fn create_room(
+        &mut self,
+        name: &str,
+        max_users: Option<u32>,
+        now: Now,
+    ) -> Result<RoomInfo, ErrorCode> {
+        let id = self.add_room(name, max_users, now)?;
+        let room = &mut self.rooms[id.index()];
+        room.is_kept = true;
+        Ok(room.info())
+    }
+
+    /// A connection enters a room, which is created when there is none of that name. With `since` it is told what it
+    /// missed, or the last messages when that is not possible.
+    ///
+    /// # Errors
+    /// `already_in_room`, `room_full`, `too_many_rooms`, `room_not_found` (without auto-rooms), `bad_room_name`.
+    pub fn join_room(
+        &mut self,
+        connection: ConnectionId,
+        name: &str,
+        since: Option<&str>,
+        now: Now,
+        effects: &mut Effects,
+    ) -> Result<(), ErrorCode> {
+        let user = self
+            .people
+            .user_of(connection)
+            .ok_or(ErrorCode::Unauthorized)?;
+        let id = match self.by_name.get(name) {
+            Some(&id) => id,
+            None if !is_valid_room_name(name) => return Err(ErrorCode::BadRoomName),
+            None if !self.limits.auto_rooms => return Err(ErrorCode::RoomNotFound),
+            None if self.in_too_many(connection) => return Err(ErrorCode::TooManyRooms),
+            None => self.add_room(name, None, now)?,
+        };
+        if self.people.rooms(connection).contains(&id) {
+            return Err(ErrorCode::AlreadyInRoom);
+        }
+        if self.in_too_many(connection) {
+            return Err(ErrorCode::TooManyRooms);
+        }
+        let room = &mut self.rooms[id.index()];
+        if room.is_full_for(user) {
+            return Err(ErrorCode::RoomFull);
+        }
+        let is_first = room.add(user);
+        self.people.add_room(connection, id);
+        self.mark_used(id);
+        if is_first {
+            let event = |room: &Room| Event::UserJoined {
+                room: room.name.clone(),
+                username: self.people.name(user).clone(),
+            };
+            let event = event(&self.rooms[id.index()]);
+            self.tell_presence(id, event, now, effects);
+        }
+        let room = &self.rooms[id.index()];
+        let missed = since
+            .and_then(Position::parse)
+            .and_then(|since| room.history.after(since));
+        let (history, recovered) = match missed {
+            Some(messages) => (messages.cloned().map(Event::Chat).collect(), true),
+            None => (room.recent(), false),
+        };
+        let event = Event::RoomJoined {
+            room: room.name.clone(),
+            history,
+            online_users: room
+                .users_except(Some(user))
+                .map(|user| self.people.name(user).clone())
+                .collect(),
+            online_count: room.count(),
+            position: room.history.position(),
+            recovered,
+        };
+        effects.push_back(Effect::Tell(connection, event));
+        effects.push_back(Effect::Subscribe(connection, id));
+        Ok(())
+    }
+
+    /// A connection leaves a room.
+    ///
+    /// # Errors
+    /// `not_in_room`.
+    pub fn leave_room(
+        &mut self,
+        connection: ConnectionId,
+        name: &str,
+        now: Now,
+        effects: &mut Effects,
+    ) -> Result<(), ErrorCode> {
+        let room = self.joined(connection, name)?;
+        self.remove_member(connection, room, now, effects);
+        let name = self.rooms[room.index()].name.clone();
+        effects.push_back(Effect::Tell(connection, Event::RoomLeft { room: name }));
+        Ok(())
+    }
+
+    /// Tells everybody in a room, save one connection.
+    pub fn send_to_room(
+        &self,
+        room: RoomId,
+        event: Event,
+        exclude: Option<ConnectionId>,
+        effects: &mut Effects,
+    ) {
+        effects.push_back(Effect::Broadcast {
+            room,
+            event,
+            exclude,
+        });
+    }
+
+    /// A room as `GET /rooms/{name}` shows it, with the names of those who are in it (200 at most).
+    ///
+    /// # Errors
+    /// `room_not_found`.
+    pub fn get_room_info(&self, name: &str) -> Result<(RoomInfo, Vec<Rc<str>>), ErrorCode> {
+        let room = self.find(name)?;
+        let names = room
+            .users_except(None)
+            .map(|user| self.people.name(user).clone())
+            .collect();
+        Ok((room.info(), names))
+    }
+
+    /// The room of this name.
+    ///
+    /// # Errors
+    /// `room_not_found`.
+    pub fn find(&self, name: &str) -> Result<&Room, ErrorCode> {
+        let id = self.by_name.get(name).ok_or(ErrorCode::RoomNotFound)?;
+        Ok(&self.rooms[id.index()])
+    }
+
+    /// Every room, in the order of their slots.
+    pub fn list(&self) -> Vec<RoomInfo> {
+        self.rooms.iter().map(|(_, room)| room.info()).collect()
+    }
+
+    pub(super) fn joined(&self, connection: ConnectionId, name: &str) -> Result<RoomId, ErrorCode> {
+        let id = *self.by_name.get(name).ok_or(ErrorCode::NotInRoom)?;
+        if self.people.rooms(connection).contains(&id) {
+            Ok(id)
+        } else {
+            Err(ErrorCode::NotInRoom)
+        }
+    }
+
+    fn in_too_many(&self, connection: ConnectionId) -> bool {
+        self.people.rooms(connection).len() >= self.limits.rooms_per_connection
+    }
+
+    fn add_room(
+        &mut self,
+        name: &str,
+        max_users: Option<u32>,
+        now: Now,
+    ) -> Result<RoomId, ErrorCode> {
+        if !is_valid_room_name(name) {
+            return Err(ErrorCode::BadRoomName);
+        }
+        if max_users.is_some_and(|max| !(1..=ROOM_USERS_MAX).contains(&max)) {
+            return Err(ErrorCode::BadRequest);
+        }
+        if self.by_name.contains_key(name) {
+            return Err(ErrorCode::RoomExists);
+        }
+        if self.rooms.len() >= self.limits.rooms && !self.evict_a_room() {
+            return Err(ErrorCode::TooManyRooms);
+        }
+        let name: Rc<str> = name.into();
+        let max_users = max_users.unwrap_or(self.limits.room_users);
+        let epoch = next_random(&mut self.seed);
+        let room = Room::new(name.clone(), max_users, epoch, Timestamp::from(now));
+        let id = RoomId(self.rooms.insert(room) as u32);
+        self.by_name.insert(name, id);
+        self.mark_used(id);
+        Ok(id)
+    }
+
+    /// At the limit of rooms, the one that has been empty and unused for longest makes way, unless it was created on
+    /// purpose.
+    fn evict_a_room(&mut self) -> bool {
+        let empty = self
+            .rooms
+            .iter()
+            .filter(|(_, room)| room.count() == 0 && !room.is_kept);
+        let Some((index, _)) = empty.min_by_key(|(_, room)| room.last_used) else {
+            return false;
+        };
+        let room = self.rooms.remove(index);
+        self.history_bytes -= room.history.bytes();
+        self.by_name.remove(&room.name);
+        true
+    }
+
+    pub(super) fn mark_used(&mut self, room: RoomId) {
+        self.uses += 1;
+        self.rooms[room.index()].last_used = self.uses;
+    }
+
+    fn remove_member(
+        &mut self,
+        connection: ConnectionId,
+        id: RoomId,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        let Some(user) = self.people.user_of(connection) else {
+            return;
+        };
+        if !self.people.remove_room(connection, id) {
+            return;
+        }
+        effects.push_back(Effect::Unsubscribe(connection, id));
+        let room = &mut self.rooms[id.index()];
+        if room.remove(user) {
+            let event = Event::UserLeft {
+                room: room.name.clone(),
+                username: self.people.name(user).clone(),
+            };
+            self.tell_presence(id, event, now, effects);
+        }
+    }
+}
+
+/// `SplitMix64`: enough for epochs, which have to differ and need not be secret.
+fn next_random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
