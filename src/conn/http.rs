@@ -1,0 +1,130 @@
+//! A connection that speaks HTTP: bytes to requests, one after the other (RFC 9112 section 9.3).
+
+use super::refusal::Refusal;
+use crate::config::{BODY_BYTES_MAX, ECHO_BODY_BYTES_MAX, HEAD_BYTES_MAX};
+use crate::wire::http::{Request, parse_head};
+
+/// What has come and is not served yet.
+#[derive(Debug, Default)]
+pub struct Http {
+    buffer: Vec<u8>,
+    /// A request whose body has not come whole.
+    awaits_body: Option<Box<Request>>,
+    /// Whether `/http-echo` exists, whose bodies may be large.
+    echo: bool,
+    /// For what the deadline that stands was set.
+    pub deadline_for: Option<Awaited>,
+}
+
+/// What the connection has to do next.
+#[derive(Debug)]
+pub enum Step {
+    /// Wait for more bytes.
+    Wait,
+    /// Send `100 Continue`, then wait for the body.
+    Continue,
+    /// Serve a request.
+    Serve(Box<Request>),
+    /// Refuse and close: where the next request would begin is not known.
+    Refuse(Refusal),
+}
+
+/// Which part of a request is awaited; each has its own deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// The first byte of a request.
+    Request,
+    /// The rest of the head.
+    Head,
+    /// The rest of the body.
+    Body,
+}
+
+impl Http {
+    /// A connection on which nothing has come; `echo` tells whether `/http-echo` exists.
+    pub fn new(echo: bool) -> Self {
+        Self {
+            echo,
+            ..Self::default()
+        }
+    }
+
+    /// Takes the next bytes of the stream.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// What is awaited now.
+    pub fn awaits(&self) -> Awaited {
+        match (&self.awaits_body, self.buffer.is_empty()) {
+            (Some(_), _) => Awaited::Body,
+            (None, true) => Awaited::Request,
+            (None, false) => Awaited::Head,
+        }
+    }
+
+    /// Bytes after the last request that was served: on an upgrade they belong to the new protocol.
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// The next step with what has come so far.
+    pub fn step(&mut self) -> Step {
+        match self.awaits_body.take() {
+            Some(request) => self.read_body(request),
+            None => self.read_head(),
+        }
+    }
+
+    fn read_head(&mut self) -> Step {
+        // Without a new line end there is no new head; this keeps a byte at a time from costing a scan each.
+        if self.buffer.len() < HEAD_BYTES_MAX
+            && !self.buffer.ends_with(b"\n")
+            && !self.buffer.contains(&b'\n')
+        {
+            return Step::Wait;
+        }
+        let (request, length) = match parse_head(&self.buffer) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Step::Wait,
+            Err(error) => return Step::Refuse(error.into()),
+        };
+        self.buffer.drain(..length);
+        let max = if self.is_echo(&request) {
+            ECHO_BODY_BYTES_MAX
+        } else {
+            BODY_BYTES_MAX
+        };
+        if request.content_length.unwrap_or(0) > max as u64 {
+            return Step::Refuse(Refusal::CONTENT_TOO_LARGE);
+        }
+        let is_asked =
+            request.expects_continue && self.missing(&request) > 0 && self.buffer.is_empty();
+        match self.read_body(Box::new(request)) {
+            Step::Wait if is_asked => Step::Continue,
+            step => step,
+        }
+    }
+
+    fn read_body(&mut self, mut request: Box<Request>) -> Step {
+        if self.missing(&request) > 0 {
+            self.awaits_body = Some(request);
+            return Step::Wait;
+        }
+        let length = request.content_length.unwrap_or(0) as usize;
+        let rest = self.buffer.split_off(length);
+        request.body = std::mem::replace(&mut self.buffer, rest);
+        Step::Serve(request)
+    }
+
+    fn missing(&self, request: &Request) -> u64 {
+        request
+            .content_length
+            .unwrap_or(0)
+            .saturating_sub(self.buffer.len() as u64)
+    }
+
+    fn is_echo(&self, request: &Request) -> bool {
+        self.echo && request.path == ["http-echo"]
+    }
+}

@@ -1,0 +1,177 @@
+//! Floor 2, one peer: what it speaks and what waits for it. A connection knows no other.
+
+pub mod http;
+pub mod outbox;
+pub mod refusal;
+pub mod websocket;
+
+use std::io::IoSlice;
+use std::ops::Range;
+use std::rc::Rc;
+
+use crate::domain::ConnectionId;
+use crate::wire::walker::Walker;
+use http::Http;
+use outbox::{Flushed, Outbox};
+use websocket::WebSocket;
+
+/// What became of bytes that were to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// So many were taken; fewer than given means that the socket is full for now.
+    Bytes(usize),
+    /// The connection is broken.
+    Gone,
+}
+
+/// Where bytes leave: sockets in the server, memory in tests and simulations.
+pub trait Transmit {
+    /// Sends the beginning of `bytes`, as much as is taken without waiting.
+    fn send(&mut self, to: ConnectionId, bytes: &[u8]) -> Sent;
+    /// The same for the concatenation of `slices`.
+    fn send_vectored(&mut self, to: ConnectionId, slices: &[IoSlice<'_>]) -> Sent;
+    /// Ends our direction of the connection.
+    fn shutdown(&mut self, to: ConnectionId);
+}
+
+/// One connection. An idle WebSocket is nothing but this.
+#[derive(Debug)]
+pub struct Connection {
+    /// What it speaks.
+    pub phase: Phase,
+    outbox: Option<Box<Outbox>>,
+    /// When its deadline strikes, in ticks.
+    pub due: u32,
+    /// When the deadlines look at it next, in ticks; never later than `due`.
+    pub queued: u32,
+    /// When something last came from it, in ticks.
+    pub heard: u32,
+    /// Whether it is in the list of those to flush.
+    pub is_listed: bool,
+    /// Whether reading waits until its outbox is below the high-water mark.
+    pub is_paused: bool,
+    /// Whether the peer has ended its direction.
+    pub is_half_closed: bool,
+}
+
+/// The life of a connection; it only goes down this list.
+#[derive(Debug)]
+pub enum Phase {
+    /// Requests and responses.
+    Http(Box<Http>),
+    /// Messages both ways.
+    WebSocket(WebSocket),
+    /// Our close frame is queued or sent; the peer's is awaited.
+    Closing(Box<Walker>),
+    /// What is queued goes out, then our direction ends; what comes is discarded until the peer's direction ends.
+    Lingering,
+    /// To be freed at the end of the turn.
+    Closed,
+}
+
+impl Connection {
+    /// A connection that was just accepted.
+    pub fn new(http: Http) -> Self {
+        Self {
+            phase: Phase::Http(Box::new(http)),
+            outbox: None,
+            due: u32::MAX,
+            queued: u32::MAX,
+            heard: 0,
+            is_listed: false,
+            is_paused: false,
+            is_half_closed: false,
+        }
+    }
+
+    /// What waits for the peer; made when it is first needed.
+    pub fn outbox(&mut self) -> &mut Outbox {
+        self.outbox.get_or_insert_default()
+    }
+
+    /// Bytes that wait for the peer.
+    pub fn queued_bytes(&self) -> usize {
+        self.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
+    }
+
+    /// Whether more waits for the peer than may, beside answers to its own requests.
+    pub fn is_over(&self, bytes_max: usize) -> bool {
+        self.outbox
+            .as_ref()
+            .is_some_and(|outbox| outbox.is_over(bytes_max))
+    }
+
+    /// Whether the socket has to become writable before anything can be written.
+    pub fn is_blocked(&self) -> bool {
+        self.outbox
+            .as_ref()
+            .is_some_and(|outbox| outbox.is_blocked())
+    }
+
+    /// Forgets whatever waits.
+    pub fn drop_outbox(&mut self) {
+        self.outbox = None;
+    }
+
+    /// Sends a slice of a broadcast at once when nothing waits, else queues it. False when the connection is broken.
+    #[inline]
+    pub fn deliver(
+        &mut self,
+        to: ConnectionId,
+        batch: &Rc<Vec<u8>>,
+        range: Range<usize>,
+        transmit: &mut impl Transmit,
+    ) -> bool {
+        if let Some(outbox) = &mut self.outbox {
+            outbox.push_shared(batch, range);
+            return true;
+        }
+        match transmit.send(to, &batch[range.clone()]) {
+            Sent::Bytes(count) if count == range.len() => true,
+            Sent::Bytes(count) => {
+                let outbox = self.outbox();
+                outbox.push_shared_begun(batch, range, count);
+                outbox.set_blocked(true);
+                true
+            }
+            Sent::Gone => false,
+        }
+    }
+
+    /// Writes what waits. The outbox is freed when nothing does.
+    pub fn flush(&mut self, to: ConnectionId, transmit: &mut impl Transmit) -> Flushed {
+        let Some(outbox) = &mut self.outbox else {
+            return Flushed::Empty;
+        };
+        if outbox.is_blocked() {
+            return Flushed::Blocked;
+        }
+        let flushed = outbox.flush(to, transmit);
+        if flushed == Flushed::Empty {
+            self.outbox = None;
+        }
+        flushed
+    }
+
+    /// The socket takes bytes again; true when some wait.
+    pub fn unblock(&mut self) -> bool {
+        self.outbox
+            .as_mut()
+            .map(|outbox| outbox.set_blocked(false))
+            .is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_stays_small() {
+        assert!(
+            size_of::<Connection>() <= 48,
+            "{} bytes",
+            size_of::<Connection>()
+        );
+    }
+}

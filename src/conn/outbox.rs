@@ -1,0 +1,330 @@
+//! What waits to be written to one peer: own bytes, and slices of what many receive.
+//!
+//! It exists only while something waits. Nothing in it is copied per receiver: a broadcast is one buffer, and each
+//! receiver that lags holds a count on it.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::{Sent, Transmit};
+use crate::config::SLICES_PER_WRITE;
+use crate::domain::ConnectionId;
+use crate::wire::websocket::frame_len;
+
+/// Bytes on their way to one peer.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    chunks: VecDeque<Chunk>,
+    bytes: usize,
+    /// Bytes that answer the peer's own requests: they say nothing about how slowly it reads.
+    excused_bytes: usize,
+    /// The socket took less than it was given: it says when it takes more.
+    is_blocked: bool,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    data: Data,
+    /// Where it began; a frame starts here.
+    begin: usize,
+    /// Up to where it is written.
+    start: usize,
+    end: usize,
+    /// Whether it holds nothing but whole WebSocket frames.
+    is_frames: bool,
+}
+
+#[derive(Debug)]
+enum Data {
+    Own(Vec<u8>),
+    Shared(Rc<Vec<u8>>),
+    Static(&'static [u8]),
+}
+
+impl Chunk {
+    fn new(data: Data, range: Range<usize>, is_frames: bool) -> Self {
+        Self {
+            data,
+            begin: range.start,
+            start: range.start,
+            end: range.end,
+            is_frames,
+        }
+    }
+
+    fn all(&self) -> &[u8] {
+        match &self.data {
+            Data::Own(bytes) => bytes,
+            Data::Shared(bytes) => bytes,
+            Data::Static(bytes) => bytes,
+        }
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.all()[self.start..self.end]
+    }
+}
+
+/// How a flush ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// Everything is written.
+    Empty,
+    /// The socket takes no more now.
+    Blocked,
+    /// The connection is broken.
+    Gone,
+}
+
+impl Outbox {
+    /// Bytes that wait.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether more waits than may, not counting what is excused.
+    pub fn is_over(&self, bytes_max: usize) -> bool {
+        self.bytes > bytes_max.saturating_add(self.excused_bytes)
+    }
+
+    /// Does not count this many of the bytes that wait.
+    pub fn excuse(&mut self, bytes: usize) {
+        self.excused_bytes += bytes;
+    }
+
+    /// Whether the socket has to become writable first.
+    pub fn is_blocked(&self) -> bool {
+        self.is_blocked
+    }
+
+    /// Notes whether the socket takes bytes.
+    pub fn set_blocked(&mut self, is_blocked: bool) {
+        self.is_blocked = is_blocked;
+    }
+
+    /// Appends whole WebSocket frames for this peer alone.
+    pub fn push_frames(&mut self, bytes: &[u8]) {
+        self.push_own(bytes, true);
+    }
+
+    /// Appends part of an HTTP response.
+    pub fn push_http(&mut self, bytes: &[u8]) {
+        self.push_own(bytes, false);
+    }
+
+    /// Appends bytes that are part of the program.
+    pub fn push_static(&mut self, bytes: &'static [u8]) {
+        self.push(Chunk::new(Data::Static(bytes), 0..bytes.len(), false));
+    }
+
+    /// Appends frames that others receive too.
+    pub fn push_shared(&mut self, bytes: &Rc<Vec<u8>>, range: Range<usize>) {
+        self.push(Chunk::new(Data::Shared(bytes.clone()), range, true));
+    }
+
+    /// Appends frames that others receive too, of which `count` bytes were already sent.
+    pub fn push_shared_begun(&mut self, bytes: &Rc<Vec<u8>>, range: Range<usize>, count: usize) {
+        let mut chunk = Chunk::new(Data::Shared(bytes.clone()), range, true);
+        chunk.start += count;
+        self.push(chunk);
+    }
+
+    fn push_own(&mut self, bytes: &[u8], is_frames: bool) {
+        if let Some(Chunk {
+            data: Data::Own(last),
+            end,
+            is_frames: same,
+            ..
+        }) = self.chunks.back_mut()
+            && *same == is_frames
+        {
+            last.extend_from_slice(bytes);
+            *end += bytes.len();
+            self.bytes += bytes.len();
+        } else {
+            self.push(Chunk::new(
+                Data::Own(bytes.to_vec()),
+                0..bytes.len(),
+                is_frames,
+            ));
+        }
+    }
+
+    fn push(&mut self, chunk: Chunk) {
+        if chunk.start < chunk.end {
+            self.bytes += chunk.end - chunk.start;
+            self.chunks.push_back(chunk);
+        }
+    }
+
+    /// Drops every frame of which nothing is written yet, so that a close frame is the next thing the peer reads.
+    pub fn discard_unsent_frames(&mut self) {
+        // What is half written stands in front, and only there.
+        let mut is_front = true;
+        self.chunks.retain_mut(|chunk| {
+            let is_begun = is_front && chunk.start > chunk.begin;
+            is_front = false;
+            if !chunk.is_frames {
+                return true;
+            }
+            if !is_begun {
+                return false;
+            }
+            let mut end = chunk.begin;
+            while end < chunk.start {
+                end += frame_len(&chunk.all()[end..chunk.end]);
+            }
+            chunk.end = end;
+            chunk.start < chunk.end
+        });
+        self.bytes = self
+            .chunks
+            .iter()
+            .map(|chunk| chunk.end - chunk.start)
+            .sum();
+    }
+
+    /// Writes what waits, in order, with as few writes as can be.
+    pub fn flush(&mut self, to: ConnectionId, transmit: &mut impl Transmit) -> Flushed {
+        while !self.chunks.is_empty() {
+            let offered: usize;
+            let sent = if let [chunk] = self.chunks.make_contiguous() {
+                offered = chunk.rest().len();
+                transmit.send(to, chunk.rest())
+            } else {
+                let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
+                let used = slices
+                    .iter_mut()
+                    .zip(&self.chunks)
+                    .map(|(slice, chunk)| *slice = IoSlice::new(chunk.rest()));
+                let count = used.count();
+                offered = slices[..count].iter().map(|slice| slice.len()).sum();
+                transmit.send_vectored(to, &slices[..count])
+            };
+            match sent {
+                Sent::Bytes(count) => {
+                    self.advance(count);
+                    if count < offered {
+                        self.is_blocked = true;
+                        return Flushed::Blocked;
+                    }
+                }
+                Sent::Gone => return Flushed::Gone,
+            }
+        }
+        Flushed::Empty
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        self.bytes -= count;
+        self.excused_bytes = self.excused_bytes.min(self.bytes);
+        while let Some(chunk) = self.chunks.front_mut() {
+            let rest = chunk.end - chunk.start;
+            if count < rest {
+                chunk.start += count;
+                return;
+            }
+            count -= rest;
+            self.chunks.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::websocket::{CloseCode, TEXT, encode, encode_close};
+
+    /// A socket that takes a number of bytes and then is full.
+    struct Pipe {
+        taken: Vec<u8>,
+        room: usize,
+    }
+
+    impl Transmit for Pipe {
+        fn send(&mut self, _: ConnectionId, bytes: &[u8]) -> Sent {
+            let count = bytes.len().min(self.room);
+            self.taken.extend_from_slice(&bytes[..count]);
+            self.room -= count;
+            Sent::Bytes(count)
+        }
+
+        fn send_vectored(&mut self, to: ConnectionId, slices: &[IoSlice<'_>]) -> Sent {
+            let all: Vec<u8> = slices
+                .iter()
+                .flat_map(|slice| slice.iter().copied())
+                .collect();
+            self.send(to, &all)
+        }
+
+        fn shutdown(&mut self, _: ConnectionId) {}
+    }
+
+    fn frames(texts: &[&str]) -> Vec<u8> {
+        let mut out = Vec::new();
+        texts
+            .iter()
+            .for_each(|text| encode(TEXT, text.as_bytes(), &mut out));
+        out
+    }
+
+    #[test]
+    fn what_waits_is_written_in_order_whatever_the_socket_takes() {
+        let shared = Rc::new(frames(&["하나", "둘"]));
+        let mut expected = b"HTTP".to_vec();
+        expected.extend_from_slice(&frames(&["own"]));
+        expected.extend_from_slice(&shared);
+        expected.extend_from_slice(b"static");
+        for room in 1..=expected.len() {
+            let mut outbox = Outbox::default();
+            outbox.push_http(b"HTTP");
+            outbox.push_frames(&frames(&["own"]));
+            outbox.push_shared(&shared, 0..shared.len());
+            outbox.push_static(b"static");
+            assert_eq!(outbox.bytes(), expected.len());
+            let mut pipe = Pipe {
+                taken: Vec::new(),
+                room,
+            };
+            while outbox.flush(ConnectionId(0), &mut pipe) == Flushed::Blocked {
+                pipe.room = room;
+            }
+            assert_eq!(pipe.taken, expected);
+            assert_eq!(outbox.bytes(), 0);
+        }
+    }
+
+    #[test]
+    fn a_discarded_queue_ends_with_the_frame_under_way_then_the_close_frame() {
+        let shared = Rc::new(frames(&["first", "second", "third"]));
+        let second = frames(&["first"]).len();
+        let third = second + frames(&["second"]).len();
+        for room in 0..shared.len() {
+            let mut outbox = Outbox::default();
+            outbox.push_shared(&shared, 0..shared.len());
+            outbox.push_frames(&frames(&["later"]));
+            let mut pipe = Pipe {
+                taken: Vec::new(),
+                room,
+            };
+            outbox.flush(ConnectionId(0), &mut pipe);
+            outbox.discard_unsent_frames();
+            let mut close = Vec::new();
+            encode_close(CloseCode::SLOW_CONSUMER, &mut close);
+            outbox.push_frames(&close);
+            pipe.room = usize::MAX;
+            assert_eq!(outbox.flush(ConnectionId(0), &mut pipe), Flushed::Empty);
+            let kept = [0, second, third, shared.len()]
+                .into_iter()
+                .find(|end| *end >= room)
+                .expect("room is inside");
+            assert_eq!(
+                pipe.taken,
+                [&shared[..kept], &close].concat(),
+                "after {room} bytes"
+            );
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! How connections end: by a close frame, by a deadline, by draining.
+
+use super::Server;
+use super::deadlines::ticks;
+use crate::config::{CLOSE_TIMEOUT, LINGER_TIMEOUT, PING_AFTER, PONG_TIMEOUT};
+use crate::conn::Phase;
+use crate::conn::http::Awaited;
+use crate::conn::refusal::Refusal;
+use crate::domain::{ConnectionId, Now};
+use crate::wire::websocket::{CloseCode, encode_close, encode_ping};
+
+impl Server {
+    /// Stops accepting and says goodbye to everybody: close code 1001, after what is queued for them.
+    pub fn drain(&mut self, now: Now) {
+        self.is_draining = true;
+        let ids: Vec<ConnectionId> = self
+            .connections
+            .iter()
+            .map(|(index, _)| ConnectionId(index as u32))
+            .collect();
+        for id in ids {
+            match &self.connections[id.index()].phase {
+                Phase::WebSocket(_) => self.close_websocket(id, CloseCode::GOING_AWAY, now),
+                Phase::Http(http) if http.awaits() == Awaited::Request => self.linger(id, now),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether the server takes no more connections.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining
+    }
+
+    /// Leaves every room, sends a close frame and awaits the peer's (RFC 6455 section 7.1.2).
+    pub(super) fn close_websocket(&mut self, id: ConnectionId, code: CloseCode, now: Now) {
+        let Phase::WebSocket(websocket) = &mut self.connections[id.index()].phase else {
+            return;
+        };
+        let walker = websocket.receiver.take_walker();
+        self.say_goodbye(id, code, now);
+        if walker.saw_close() {
+            return self.linger(id, now);
+        }
+        let connection = &mut self.connections[id.index()];
+        connection.phase = Phase::Closing(Box::new(walker));
+        self.deadlines
+            .set(id, connection, now.monotonic + CLOSE_TIMEOUT);
+    }
+
+    /// Leaves every room, sends a close frame and reads nothing more (RFC 6455 section 7.1.7).
+    pub(super) fn fail_websocket(&mut self, id: ConnectionId, code: CloseCode, now: Now) {
+        self.say_goodbye(id, code, now);
+        self.linger(id, now);
+    }
+
+    fn say_goodbye(&mut self, id: ConnectionId, code: CloseCode, now: Now) {
+        self.rooms.exit(id, now, &mut self.effects);
+        self.settle(now);
+        let connection = &mut self.connections[id.index()];
+        if code == CloseCode::SLOW_CONSUMER {
+            connection.outbox().discard_unsent_frames();
+        }
+        self.frame.clear();
+        encode_close(code, &mut self.frame);
+        connection.outbox().push_frames(&self.frame);
+        self.list(id);
+    }
+
+    /// What is queued goes out, then our direction ends.
+    pub(super) fn linger(&mut self, id: ConnectionId, now: Now) {
+        let connection = &mut self.connections[id.index()];
+        connection.phase = Phase::Lingering;
+        self.deadlines
+            .set(id, connection, now.monotonic + LINGER_TIMEOUT);
+        self.list(id);
+    }
+
+    /// Closes those for whom too much waits; everyone else is unhurt.
+    pub(super) fn close_slow_consumers(&mut self, now: Now) {
+        while let Some(id) = self.troubled.slow.pop() {
+            if self
+                .connections
+                .get(id.index())
+                .is_some_and(|connection| matches!(connection.phase, Phase::WebSocket(_)))
+            {
+                self.close_websocket(id, CloseCode::SLOW_CONSUMER, now);
+            }
+        }
+    }
+
+    /// A connection's deadline has come.
+    pub(super) fn deadline(&mut self, id: ConnectionId, now: Now) {
+        let connection = &mut self.connections[id.index()];
+        match &mut connection.phase {
+            Phase::Http(http) if http.awaits() == Awaited::Request => self.closed(id, now),
+            Phase::Http(_) => self.refuse(id, Refusal::REQUEST_TIMEOUT, now),
+            Phase::WebSocket(websocket) => {
+                let silent = ticks(now.monotonic).saturating_sub(connection.heard);
+                if silent < ticks(PING_AFTER) {
+                    let wait = PING_AFTER - PING_AFTER * silent / ticks(PING_AFTER);
+                    websocket.awaits_pong = false;
+                    self.deadlines.set(id, connection, now.monotonic + wait);
+                } else if websocket.awaits_pong {
+                    self.closed(id, now);
+                } else {
+                    websocket.awaits_pong = true;
+                    self.frame.clear();
+                    encode_ping(&mut self.frame);
+                    connection.outbox().push_frames(&self.frame);
+                    self.deadlines
+                        .set(id, connection, now.monotonic + PONG_TIMEOUT);
+                    self.list(id);
+                }
+            }
+            Phase::Closing(_) => self.linger(id, now),
+            Phase::Lingering => self.closed(id, now),
+            Phase::Closed => {}
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Floor 3, the server: every connection and every room, as one value without I/O.
+//!
+//! The shell tells it what happened ([`Server::accept`], [`Server::receive`], [`Server::end_of_stream`],
+//! [`Server::closed`], [`Server::writable`], [`Server::handle_timeout`]) and asks what is to be done
+//! ([`Server::flush`], [`Server::poll_readable`], [`Server::poll_freed`], [`Server::next_timeout`]). So a whole server
+//! runs in a test, a fuzzer or a simulation, on virtual time.
+
+mod addresses;
+pub mod assets;
+pub mod backend;
+pub mod closing;
+pub mod commands;
+pub mod deadlines;
+pub mod fan_out;
+pub mod requests;
+pub mod routes;
+pub mod settle;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use slab::Slab;
+
+use crate::config::{
+    Config, HEAD_TIMEOUT, OUTBOX_HIGH_WATER_BYTES, REPLIES_PER_TURN_BYTES, SENDS_PER_TURN,
+};
+use crate::conn::http::Http;
+use crate::conn::outbox::Flushed;
+use crate::conn::{Connection, Phase, Transmit};
+use crate::domain::rooms::{Effects, RoomManager};
+use crate::domain::{ConnectionId, Now};
+use addresses::Addresses;
+use backend::Memory;
+use deadlines::{Deadlines, ticks};
+use fan_out::{FanOut, Sending, Troubled};
+
+/// The whole server but its sockets.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    connections: Slab<Connection>,
+    /// Who comes from where.
+    addresses: Addresses,
+    rooms: RoomManager,
+    backend: Memory,
+    fan_out: FanOut,
+    deadlines: Deadlines,
+    effects: Effects,
+    /// Connections with something new in their outbox.
+    listed: Vec<ConnectionId>,
+    /// Connections that may be read again.
+    readable: Vec<ConnectionId>,
+    /// Connections that may be read when the fan-out has made progress.
+    held: Vec<ConnectionId>,
+    /// Connections whose socket the shell may drop at the end of the turn.
+    freed: Vec<ConnectionId>,
+    troubled: Troubled,
+    scratch: Vec<u8>,
+    frame: Vec<u8>,
+    /// Bytes queued for single peers in this turn.
+    replied_bytes: usize,
+    is_draining: bool,
+}
+
+impl Server {
+    /// A server without connections. The seed decides the epochs of its rooms.
+    pub fn new(config: Config, seed: u64) -> Self {
+        Self {
+            connections: Slab::new(),
+            addresses: Addresses::default(),
+            rooms: RoomManager::new(config.rooms.clone(), seed),
+            backend: Memory,
+            fan_out: FanOut::default(),
+            deadlines: Deadlines::default(),
+            effects: Effects::new(),
+            listed: Vec::new(),
+            readable: Vec::new(),
+            held: Vec::new(),
+            freed: Vec::new(),
+            troubled: Troubled::default(),
+            scratch: Vec::new(),
+            frame: Vec::new(),
+            replied_bytes: 0,
+            is_draining: false,
+            config,
+        }
+    }
+
+    /// A new connection from an address; `None` at a limit or when draining: answer 503 and drop it.
+    pub fn accept(&mut self, address: IpAddr, now: Now) -> Option<ConnectionId> {
+        if self.is_draining || self.connections.len() >= self.config.connections {
+            return None;
+        }
+        let id = ConnectionId(self.connections.vacant_key() as u32);
+        if !self
+            .addresses
+            .add(id, address, self.config.connections_per_address)
+        {
+            return None;
+        }
+        let mut connection = Connection::new(Http::new(self.config.echo));
+        connection.heard = ticks(now.monotonic);
+        self.deadlines
+            .set(id, &mut connection, now.monotonic + HEAD_TIMEOUT);
+        self.connections.insert(connection);
+        Some(id)
+    }
+
+    /// Bytes came from a peer.
+    pub fn receive(&mut self, id: ConnectionId, bytes: &[u8], now: Now) {
+        let Some(connection) = self.connections.get_mut(id.index()) else {
+            return;
+        };
+        connection.heard = ticks(now.monotonic);
+        match &mut connection.phase {
+            Phase::Http(http) => {
+                http.push(bytes);
+                self.serve_requests(id, now);
+            }
+            Phase::WebSocket(_) => self.receive_messages(id, bytes, now),
+            Phase::Closing(walker) => {
+                walker.advance(bytes);
+                if walker.saw_close() {
+                    self.linger(id, now);
+                }
+            }
+            Phase::Lingering | Phase::Closed => {}
+        }
+    }
+
+    /// The peer has ended its direction.
+    pub fn end_of_stream(&mut self, id: ConnectionId, now: Now) {
+        let Some(connection) = self.connections.get_mut(id.index()) else {
+            return;
+        };
+        connection.is_half_closed = true;
+        match connection.phase {
+            // The responses it still waits for go out first.
+            Phase::Http(_) | Phase::Lingering if connection.queued_bytes() > 0 => self.list(id),
+            _ => self.closed(id, now),
+        }
+    }
+
+    /// The connection is broken, or has served its purpose.
+    pub fn closed(&mut self, id: ConnectionId, now: Now) {
+        let Some(connection) = self.connections.get_mut(id.index()) else {
+            return;
+        };
+        if matches!(connection.phase, Phase::Closed) {
+            return;
+        }
+        self.rooms.exit(id, now, &mut self.effects);
+        self.settle(now);
+        let connection = &mut self.connections[id.index()];
+        connection.phase = Phase::Closed;
+        connection.drop_outbox();
+        self.freed.push(id);
+    }
+
+    /// A socket takes bytes again.
+    pub fn writable(&mut self, id: ConnectionId, now: Now) {
+        let Some(connection) = self.connections.get_mut(id.index()) else {
+            return;
+        };
+        if connection.unblock() {
+            // A peer that takes bytes is alive, even while nothing is read from it.
+            connection.heard = ticks(now.monotonic);
+            self.list(id);
+        }
+    }
+
+    /// Whether more may be read from a peer now; if not, [`Self::poll_readable`] names it when it may.
+    pub fn may_read(&mut self, id: ConnectionId) -> bool {
+        let Some(connection) = self.connections.get_mut(id.index()) else {
+            return false;
+        };
+        if connection.queued_bytes() > OUTBOX_HIGH_WATER_BYTES
+            && !matches!(connection.phase, Phase::Lingering)
+        {
+            connection.is_paused = true;
+            return false;
+        }
+        if self.fan_out.is_congested(self.rooms.people().rooms(id)) {
+            self.held.push(id);
+            return false;
+        }
+        true
+    }
+
+    /// Whether the rest is to be read in the next turn.
+    pub fn is_turn_full(&self) -> bool {
+        self.replied_bytes > REPLIES_PER_TURN_BYTES
+    }
+
+    /// A connection that may be read again.
+    pub fn poll_readable(&mut self) -> Option<ConnectionId> {
+        self.readable.pop()
+    }
+
+    /// A connection that is over: its socket is to be dropped. Only at the end of a turn, so that nothing that still
+    /// names it can mean another.
+    pub fn poll_freed(&mut self) -> Option<ConnectionId> {
+        let id = self.freed.pop()?;
+        self.connections.remove(id.index());
+        self.addresses.remove(id);
+        Some(id)
+    }
+
+    /// Connections that are not freed.
+    pub fn connection_count(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// The rooms.
+    pub fn rooms(&self) -> &RoomManager {
+        &self.rooms
+    }
+
+    /// When [`Self::handle_timeout`] has something to do, since the server's start.
+    pub fn next_timeout(&self) -> Option<Duration> {
+        [self.deadlines.next(), self.rooms.next_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.rooms.handle_timeout(now, &mut self.effects);
+        self.settle(now);
+        while let Some((tick, ids)) = self.deadlines.pop(now.monotonic) {
+            for id in ids {
+                let Some(connection) = self.connections.get_mut(id.index()) else {
+                    continue;
+                };
+                if self.deadlines.strikes(id, connection, tick) {
+                    self.deadline(id, now);
+                }
+            }
+        }
+    }
+
+    /// Sends what is to be sent: a slice of the fan-out, then whatever waits for single peers. True when there is more
+    /// to do at once.
+    pub fn flush(&mut self, transmit: &mut impl Transmit, now: Now) -> bool {
+        self.fan_out.run(&mut Sending {
+            sends: SENDS_PER_TURN,
+            outbox_bytes_max: self.config.outbox_bytes,
+            connections: &mut self.connections,
+            transmit,
+            troubled: &mut self.troubled,
+        });
+        while let Some(id) = self.troubled.gone.pop() {
+            self.closed(id, now);
+        }
+        self.close_slow_consumers(now);
+        self.replied_bytes = 0;
+        let mut at = 0;
+        while let Some(&id) = self.listed.get(at) {
+            at += 1;
+            self.flush_one(id, transmit, now);
+        }
+        self.listed.clear();
+        self.readable.append(&mut self.held);
+        self.fan_out.is_active() || !self.readable.is_empty()
+    }
+
+    fn flush_one(&mut self, id: ConnectionId, transmit: &mut impl Transmit, now: Now) {
+        let Some(connection) = self.connections.get_mut(id.index()) else {
+            return;
+        };
+        connection.is_listed = false;
+        let flushed = connection.flush(id, transmit);
+        if flushed == Flushed::Gone {
+            return self.closed(id, now);
+        }
+        if connection.is_paused && connection.queued_bytes() <= OUTBOX_HIGH_WATER_BYTES {
+            connection.is_paused = false;
+            self.readable.push(id);
+            // What came in the same read as that whose answers were in the way.
+            match connection.phase {
+                Phase::Http(_) => self.serve_requests(id, now),
+                _ => self.resume_messages(id, now),
+            }
+            if self.connections[id.index()].queued_bytes() > 0 {
+                return;
+            }
+        }
+        if flushed == Flushed::Empty {
+            self.flushed(id, transmit, now);
+        }
+    }
+
+    /// Nothing waits for this peer any more.
+    fn flushed(&mut self, id: ConnectionId, transmit: &mut impl Transmit, now: Now) {
+        let connection = &mut self.connections[id.index()];
+        match (&connection.phase, connection.is_half_closed) {
+            (Phase::Http(_) | Phase::Lingering, true) => self.closed(id, now),
+            (Phase::Lingering, false) => transmit.shutdown(id),
+            _ => {}
+        }
+    }
+
+    /// Has a connection's outbox flushed at the end of the turn.
+    fn list(&mut self, id: ConnectionId) {
+        let connection = &mut self.connections[id.index()];
+        if !connection.is_listed {
+            connection.is_listed = true;
+            self.listed.push(id);
+        }
+    }
+}

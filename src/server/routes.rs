@@ -1,0 +1,277 @@
+//! What each request target answers (SPEC section 2).
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::assets::{self, AssetId};
+use crate::config::Config;
+use crate::conn::refusal::Refusal;
+use crate::domain::rooms::RoomManager;
+use crate::domain::{ErrorCode, Event, Now, Position};
+use crate::wire::http::{Method, Request, Upgrade};
+use crate::wire::response::Response;
+use crate::wire::websocket::accept_value;
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Answer {
+    /// A response.
+    Response(Response),
+    /// A WebSocket, after the response.
+    WebSocket(Response, Endpoint),
+}
+
+/// What a WebSocket is connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `/ws`: rooms.
+    Chat,
+    /// `/ws-echo`.
+    Echo,
+}
+
+#[derive(Clone, Copy)]
+enum Resource<'r> {
+    Asset(AssetId),
+    Rooms,
+    Room(&'r str),
+    History(&'r str),
+    WebSocket(Endpoint),
+    HttpEcho,
+    /// `OPTIONS *`.
+    Server,
+}
+
+impl<'r> Resource<'r> {
+    fn find(config: &Config, request: &'r Request) -> Option<Self> {
+        let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
+        Some(match *path {
+            [] if request.method == Method::Options => Self::Server,
+            ["rooms"] => Self::Rooms,
+            ["rooms", name] => Self::Room(name),
+            ["rooms", name, "history"] => Self::History(name),
+            ["ws"] => Self::WebSocket(Endpoint::Chat),
+            ["ws-echo"] if config.echo => Self::WebSocket(Endpoint::Echo),
+            ["http-echo"] if config.echo => Self::HttpEcho,
+            _ => Self::Asset(assets::find(&path)?),
+        })
+    }
+
+    fn allow(self) -> &'static str {
+        match self {
+            Self::Asset(_) | Self::Room(_) | Self::History(_) | Self::WebSocket(_) => {
+                "GET, HEAD, OPTIONS"
+            }
+            Self::Rooms => "GET, HEAD, POST, OPTIONS",
+            Self::HttpEcho => "POST, OPTIONS",
+            Self::Server => "GET, HEAD, POST, OPTIONS",
+        }
+    }
+
+    fn allows(self, method: Method) -> bool {
+        match method {
+            Method::Options => true,
+            Method::Get | Method::Head => !matches!(self, Self::HttpEcho | Self::Server),
+            Method::Post => matches!(self, Self::Rooms | Self::HttpEcho),
+            _ => false,
+        }
+    }
+}
+
+/// Answers a request whose body has come.
+pub fn answer(config: &Config, rooms: &mut RoomManager, request: &mut Request, now: Now) -> Answer {
+    let answer = route(config, rooms, request, now);
+    let answer = answer
+        .unwrap_or_else(|refusal| Answer::Response(refusal.response(request.prefers_english())));
+    match answer {
+        Answer::Response(response) => Answer::Response(with_cors(config, request, response)),
+        upgrade => upgrade,
+    }
+}
+
+fn route(
+    config: &Config,
+    rooms: &mut RoomManager,
+    request: &mut Request,
+    now: Now,
+) -> Result<Answer, Refusal> {
+    let resource = Resource::find(config, request).ok_or(Refusal::NOT_FOUND)?;
+    if !resource.allows(request.method) {
+        let response = Refusal::METHOD_NOT_ALLOWED.response(request.prefers_english());
+        return Ok(Answer::Response(response.field("Allow", resource.allow())));
+    }
+    if request.method == Method::Options {
+        return Ok(Answer::Response(preflight(config, request, resource)));
+    }
+    let response = match resource {
+        Resource::WebSocket(endpoint) => return upgrade(request, endpoint),
+        Resource::Asset(asset) => assets::response(asset, request),
+        Resource::Rooms if request.method == Method::Post => {
+            create_room(config, rooms, request, now)?
+        }
+        Resource::Rooms => json_response(200, &json!({"rooms": rooms.list()})),
+        Resource::Room(name) => room(rooms, name)?,
+        Resource::History(name) => history(rooms, name, request)?,
+        Resource::HttpEcho | Resource::Server => echo(request)?,
+    };
+    Ok(Answer::Response(response))
+}
+
+fn json_response(status: u16, value: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(value).expect("writing our own values into memory cannot fail");
+    Response::with(status, "application/json; charset=utf-8", body)
+        .field("Cache-Control", "no-store")
+        .field("X-Content-Type-Options", "nosniff")
+}
+
+#[derive(Deserialize)]
+struct NewRoom {
+    name: String,
+    max_users: Option<u32>,
+}
+
+fn create_room(
+    config: &Config,
+    rooms: &mut RoomManager,
+    request: &Request,
+    now: Now,
+) -> Result<Response, Refusal> {
+    if request.fields.origin.is_some() && !is_allowed_origin(config, request) {
+        return Err(Refusal::FORBIDDEN_ORIGIN);
+    }
+    // A form could be sent from any page without a preflight; JSON cannot (Fetch standard, CORS-safelisted types).
+    if let Some(content_type) = &request.fields.content_type {
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case("application/json") {
+            return Err(Refusal::UNSUPPORTED_MEDIA_TYPE);
+        }
+    }
+    if request.content_length.is_none() {
+        return Err(Refusal::LENGTH_REQUIRED);
+    }
+    let is_object = request.body.trim_ascii_start().starts_with(b"{");
+    let new: NewRoom =
+        serde_json::from_slice(&request.body).map_err(|error| match error.is_data() {
+            true => ErrorCode::BadRequest,
+            false => ErrorCode::BadJson,
+        })?;
+    if !is_object {
+        return Err(ErrorCode::BadRequest.into());
+    }
+    let info = rooms.create_room(&new.name, new.max_users, now)?;
+    let location = format!(
+        "/rooms/{}",
+        utf8_percent_encode(&info.name, NON_ALPHANUMERIC)
+    );
+    Ok(json_response(201, &info).field("Location", location))
+}
+
+fn room(rooms: &RoomManager, name: &str) -> Result<Response, Refusal> {
+    let (info, online_users) = rooms.get_room_info(name)?;
+    let mut value = json!(info);
+    value["online_users"] = json!(online_users);
+    value["online_count"] = json!(info.users);
+    Ok(json_response(200, &value))
+}
+
+fn history(rooms: &RoomManager, name: &str, request: &Request) -> Result<Response, Refusal> {
+    let room = rooms.find(name)?;
+    let since = request
+        .parameter("since")?
+        .and_then(|since| Position::parse(&since));
+    let missed = since.and_then(|since| room.history.after(since));
+    let recovered = missed.is_some();
+    let messages = match missed {
+        Some(messages) => messages.cloned().map(Event::Chat).collect(),
+        None => room.recent(),
+    };
+    let position = room.history.position();
+    Ok(json_response(
+        200,
+        &json!({
+            "room": room.name, "messages": messages, "position": position, "recovered": recovered,
+        }),
+    ))
+}
+
+fn echo(request: &mut Request) -> Result<Response, Refusal> {
+    if request.content_length.is_none() {
+        return Err(Refusal::LENGTH_REQUIRED);
+    }
+    let body = std::mem::take(&mut request.body);
+    Ok(Response::with(200, "application/octet-stream", body)
+        .field("X-Content-Type-Options", "nosniff"))
+}
+
+/// The answer to an opening handshake (RFC 6455 section 4.2.2).
+fn upgrade(request: &Request, endpoint: Endpoint) -> Result<Answer, Refusal> {
+    match &request.upgrade {
+        Upgrade::None | Upgrade::UnsupportedVersion => {
+            let response = Refusal::UPGRADE_REQUIRED.response(request.prefers_english());
+            let response = response
+                .field("Upgrade", "websocket")
+                .field("Connection", "Upgrade");
+            Ok(Answer::Response(
+                response.field("Sec-WebSocket-Version", "13"),
+            ))
+        }
+        Upgrade::Malformed => Err(Refusal::BAD_HANDSHAKE),
+        Upgrade::WebSocket { key } => {
+            let response = Response::empty(101)
+                .field("Upgrade", "websocket")
+                .field("Connection", "Upgrade")
+                .field("Sec-WebSocket-Accept", accept_value(key));
+            Ok(Answer::WebSocket(response, endpoint))
+        }
+    }
+}
+
+/// Whether a browser on this page may come: the page is ours, or its origin is allowed. Without an Origin it is no
+/// browser.
+pub fn is_allowed_origin(config: &Config, request: &Request) -> bool {
+    let Some(origin) = request.fields.origin.as_deref() else {
+        return true;
+    };
+    // Behind a proxy that ends TLS the scheme is not ours to know; the authority is.
+    let is_ours = origin
+        .split_once("://")
+        .is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(&request.host));
+    is_ours || is_listed(config, origin)
+}
+
+fn is_listed(config: &Config, origin: &str) -> bool {
+    config
+        .allow_origins
+        .iter()
+        .any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin))
+}
+
+/// What a browser may know before a cross-origin request (Fetch standard, CORS preflight).
+fn preflight(config: &Config, request: &Request, resource: Resource<'_>) -> Response {
+    let response = Response::empty(204).field("Allow", resource.allow());
+    let is_listed = request
+        .fields
+        .origin
+        .as_deref()
+        .is_some_and(|origin| is_listed(config, origin));
+    if !is_listed || request.fields.preflight_method.is_none() {
+        return response;
+    }
+    response
+        .field("Access-Control-Allow-Methods", resource.allow())
+        .field(
+            "Access-Control-Allow-Headers",
+            "Authorization, Content-Type, Last-Event-ID",
+        )
+        .field("Access-Control-Max-Age", "600")
+}
+
+fn with_cors(config: &Config, request: &Request, response: Response) -> Response {
+    match request.fields.origin.as_deref() {
+        Some(origin) if is_listed(config, origin) => response
+            .field("Access-Control-Allow-Origin", origin.to_owned())
+            .field("Vary", "Origin"),
+        _ => response,
+    }
+}
