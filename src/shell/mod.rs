@@ -1,0 +1,309 @@
+//! Floor 4, the shell: the only I/O, the only clock, the only entropy. It moves bytes between sockets and the
+//! [`Server`], and decides nothing.
+//!
+//! A turn of the loop: wait for readiness, read the clock once, accept, read, do what is due, send, free. The order
+//! matters: everything that comes in one turn goes out in one batch per room, and nothing is freed while something of
+//! the same turn may still name it.
+
+mod sockets;
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use signal_hook_mio::v1_0::Signals;
+
+use crate::config::{
+    ACCEPT_RETRY, ACCEPTS_PER_TURN, Config, DRAIN_TIMEOUT, EVENTS_PER_TURN, READ_BYTES,
+};
+use crate::domain::{ConnectionId, Now};
+use crate::server::Server;
+use sockets::Sockets;
+
+/// SIGINT and SIGTERM.
+const SIGNALS: [i32; 2] = [2, 15];
+
+const LISTENER: Token = Token(usize::MAX);
+const SIGNAL: Token = Token(usize::MAX - 1);
+
+/// Runs a server until it is told to stop.
+///
+/// # Errors
+/// A sentence: the address cannot be listened on, or the system refuses something the loop needs.
+pub fn run(config: Config) -> Result<(), String> {
+    let at = config.listen;
+    let is_demo_sentence = config.guests;
+    let mut shell =
+        Shell::new(config).map_err(|error| format!("cannot listen on {at}: {error}"))?;
+    shell
+        .announce(is_demo_sentence)
+        .map_err(|error| format!("cannot write to stdout: {error}"))?;
+    shell
+        .run()
+        .map_err(|error| format!("the event loop failed: {error}"))
+}
+
+struct Shell {
+    server: Server,
+    poll: Poll,
+    listener: Option<TcpListener>,
+    address: SocketAddr,
+    signals: Signals,
+    sockets: Sockets,
+    /// Connections that may have more to read than was read.
+    ready: VecDeque<ConnectionId>,
+    /// Whether the listener may have more to accept.
+    is_accepting: bool,
+    /// Until when accepting rests because no descriptor was left.
+    accept_again_at: Option<Duration>,
+    buffer: Vec<u8>,
+    started: Instant,
+    drain_until: Option<Duration>,
+}
+
+impl Shell {
+    fn new(config: Config) -> io::Result<Self> {
+        raise_descriptor_limit();
+        let mut listener = TcpListener::bind(config.listen)?;
+        // Accepted sockets inherit it: small frames leave at once, at no call per connection.
+        rustix::net::sockopt::set_tcp_nodelay(&listener, true)?;
+        let address = listener.local_addr()?;
+        let poll = Poll::new()?;
+        poll.registry()
+            .register(&mut listener, LISTENER, Interest::READABLE)?;
+        let mut signals = Signals::new(SIGNALS)?;
+        poll.registry()
+            .register(&mut signals, SIGNAL, Interest::READABLE)?;
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).map_err(|error| io::Error::other(error.to_string()))?;
+        Ok(Self {
+            server: Server::new(config, u64::from_ne_bytes(seed)),
+            poll,
+            listener: Some(listener),
+            address,
+            signals,
+            sockets: Sockets::default(),
+            ready: VecDeque::new(),
+            is_accepting: false,
+            accept_again_at: None,
+            buffer: vec![0; READ_BYTES],
+            started: Instant::now(),
+            drain_until: None,
+        })
+    }
+
+    /// Says where it listens, at once, also into a pipe.
+    fn announce(&self, guests: bool) -> io::Result<()> {
+        let address = self.address;
+        let mut out = io::stdout().lock();
+        writeln!(out, "listening on http://{address}")?;
+        if guests {
+            writeln!(
+                out,
+                "demo mode: open http://{address} in a browser and come in under any name; Ctrl-C stops it"
+            )?;
+        }
+        out.flush()
+    }
+
+    fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_PER_TURN);
+        let mut has_more = false;
+        loop {
+            self.wait(&mut events, has_more)?;
+            let now = self.now();
+            self.take_events(&events, now);
+            self.accept(now);
+            self.read_ready(now);
+            self.server.handle_timeout(now);
+            has_more = self.server.flush(&mut self.sockets, now);
+            while let Some(id) = self.server.poll_readable() {
+                self.queue(id);
+            }
+            while let Some(id) = self.server.poll_freed() {
+                self.sockets.remove(id);
+                self.is_accepting |= self.accept_again_at.take().is_some();
+            }
+            has_more |= self.is_accepting || !self.ready.is_empty();
+            if self.is_over(now) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn wait(&mut self, events: &mut Events, has_more: bool) -> io::Result<()> {
+        let next = [
+            self.server.next_timeout(),
+            self.accept_again_at,
+            self.drain_until,
+        ]
+        .into_iter()
+        .flatten()
+        .min();
+        let timeout = match has_more {
+            true => Some(Duration::ZERO),
+            false => next.map(|at| at.saturating_sub(self.started.elapsed())),
+        };
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                events.clear();
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn now(&self) -> Now {
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Now {
+            monotonic: self.started.elapsed(),
+            unix,
+        }
+    }
+
+    fn take_events(&mut self, events: &Events, now: Now) {
+        for event in events {
+            match event.token() {
+                LISTENER => self.is_accepting = true,
+                SIGNAL => {
+                    if self.signals.pending().next().is_some() {
+                        self.drain(now);
+                    }
+                }
+                Token(index) => {
+                    let id = ConnectionId(index as u32);
+                    if event.is_writable() {
+                        self.server.writable(id, now);
+                    }
+                    if event.is_read_closed() || event.is_error() {
+                        self.sockets.mark_ending(id);
+                    }
+                    if event.is_readable() || event.is_read_closed() || event.is_error() {
+                        self.queue(id);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Has a connection read in this turn or the next.
+    fn queue(&mut self, id: ConnectionId) {
+        if self.sockets.mark_queued(id) {
+            self.ready.push_back(id);
+        }
+    }
+
+    fn accept(&mut self, now: Now) {
+        if self.accept_again_at.is_some_and(|at| at <= now.monotonic) {
+            self.accept_again_at = None;
+            self.is_accepting = true;
+        }
+        let Some(listener) = self.listener.as_ref().filter(|_| self.is_accepting) else {
+            self.is_accepting = false;
+            return;
+        };
+        for _ in 0..ACCEPTS_PER_TURN {
+            let (mut stream, peer) = match listener.accept() {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    match error.kind() {
+                        // The peer left before it was accepted, or a signal came: there may be others.
+                        ErrorKind::ConnectionAborted | ErrorKind::Interrupted => continue,
+                        ErrorKind::WouldBlock => {}
+                        // No descriptors or memory: the peers wait in the backlog.
+                        _ => self.accept_again_at = Some(now.monotonic + ACCEPT_RETRY),
+                    }
+                    self.is_accepting = false;
+                    return;
+                }
+            };
+            let Some(id) = self.server.accept(peer.ip(), now) else {
+                // As much as the socket takes at once; the peer may be gone.
+                _ = stream.write(BUSY);
+                continue;
+            };
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            match self
+                .poll
+                .registry()
+                .register(&mut stream, Token(id.index()), interest)
+            {
+                Ok(()) => self.sockets.insert(id, stream),
+                Err(_) => self.server.closed(id, now),
+            }
+        }
+    }
+
+    /// Reads once from every connection that may have something.
+    fn read_ready(&mut self, now: Now) {
+        for _ in 0..self.ready.len() {
+            if self.server.is_turn_full() {
+                return;
+            }
+            let Some(id) = self.ready.pop_front() else {
+                return;
+            };
+            self.sockets.clear_queued(id);
+            if !self.server.may_read(id) {
+                continue;
+            }
+            let Some(stream) = self.sockets.stream(id) else {
+                continue;
+            };
+            match stream.read(&mut self.buffer) {
+                Ok(0) => self.server.end_of_stream(id, now),
+                Ok(count) => {
+                    self.server.receive(id, &self.buffer[..count], now);
+                    // A short read has emptied the socket (epoll(7)); what comes later is a new event.
+                    if count == self.buffer.len() || self.sockets.is_ending(id) {
+                        self.queue(id);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => self.queue(id),
+                Err(_) => self.server.closed(id, now),
+            }
+        }
+    }
+
+    /// Stops accepting and lets everybody go; a second signal ends it at once.
+    fn drain(&mut self, now: Now) {
+        if self.server.is_draining() {
+            self.drain_until = Some(now.monotonic);
+            return;
+        }
+        // Dropping it closes it: a new connection is refused by the system from here on.
+        self.listener = None;
+        self.server.drain(now);
+        self.drain_until = Some(now.monotonic + DRAIN_TIMEOUT);
+    }
+
+    fn is_over(&self, now: Now) -> bool {
+        self.drain_until
+            .is_some_and(|until| until <= now.monotonic || self.server.connection_count() == 0)
+    }
+}
+
+/// The answer to a connection over a limit.
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json; charset=utf-8\r\n\
+    Content-Length: 86\r\nRetry-After: 5\r\nConnection: close\r\n\r\n\
+    {\"error\":{\"code\":\"unavailable\",\"message\":\"\xEC\xA0\x91\xEC\x86\x8D\xEC\x9D\xB4 \xEB\x84\x88\xEB\xAC\xB4 \
+    \xEB\xA7\x8E\xEC\x8A\xB5\xEB\x8B\x88\xEB\x8B\xA4\"}}";
+
+/// As many descriptors as the system lets us have; fewer is no reason not to start.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    );
+}

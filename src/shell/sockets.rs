@@ -1,0 +1,106 @@
+//! The sockets, by connection: 8 bytes each in a release build.
+
+use std::io::{ErrorKind, IoSlice, Write};
+use std::net::Shutdown;
+
+use mio::net::TcpStream;
+
+use crate::conn::{Sent, Transmit};
+use crate::domain::ConnectionId;
+
+/// Every open socket.
+#[derive(Debug, Default)]
+pub struct Sockets(Vec<Option<Socket>>);
+
+#[derive(Debug)]
+struct Socket {
+    stream: TcpStream,
+    /// In the list of those to read.
+    is_queued: bool,
+    /// The end of the stream or an error has come: read until it shows.
+    is_ending: bool,
+}
+
+impl Sockets {
+    /// Keeps the socket of a new connection.
+    pub fn insert(&mut self, id: ConnectionId, stream: TcpStream) {
+        if self.0.len() <= id.index() {
+            self.0.resize_with(id.index() + 1, || None);
+        }
+        self.0[id.index()] = Some(Socket {
+            stream,
+            is_queued: false,
+            is_ending: false,
+        });
+    }
+
+    /// Closes a socket.
+    pub fn remove(&mut self, id: ConnectionId) {
+        if let Some(place) = self.0.get_mut(id.index()) {
+            *place = None;
+        }
+    }
+
+    /// The socket to read from.
+    pub fn stream(&mut self, id: ConnectionId) -> Option<&mut TcpStream> {
+        self.socket(id).map(|socket| &mut socket.stream)
+    }
+
+    /// Notes that a connection is listed; false when it was already, or has no socket.
+    pub fn mark_queued(&mut self, id: ConnectionId) -> bool {
+        self.socket(id)
+            .is_some_and(|socket| !std::mem::replace(&mut socket.is_queued, true))
+    }
+
+    /// Notes that a connection is listed no more.
+    pub fn clear_queued(&mut self, id: ConnectionId) {
+        if let Some(socket) = self.socket(id) {
+            socket.is_queued = false;
+        }
+    }
+
+    /// Notes that the stream's end is near.
+    pub fn mark_ending(&mut self, id: ConnectionId) {
+        if let Some(socket) = self.socket(id) {
+            socket.is_ending = true;
+        }
+    }
+
+    /// Whether the stream's end is near.
+    pub fn is_ending(&mut self, id: ConnectionId) -> bool {
+        self.socket(id).is_some_and(|socket| socket.is_ending)
+    }
+
+    fn socket(&mut self, id: ConnectionId) -> Option<&mut Socket> {
+        self.0.get_mut(id.index())?.as_mut()
+    }
+}
+
+fn sent(result: std::io::Result<usize>) -> Sent {
+    match result {
+        Ok(count) => Sent::Bytes(count),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+            Sent::Bytes(0)
+        }
+        Err(_) => Sent::Gone,
+    }
+}
+
+impl Transmit for Sockets {
+    fn send(&mut self, to: ConnectionId, bytes: &[u8]) -> Sent {
+        self.stream(to)
+            .map_or(Sent::Gone, |stream| sent(stream.write(bytes)))
+    }
+
+    fn send_vectored(&mut self, to: ConnectionId, slices: &[IoSlice<'_>]) -> Sent {
+        self.stream(to)
+            .map_or(Sent::Gone, |stream| sent(stream.write_vectored(slices)))
+    }
+
+    fn shutdown(&mut self, to: ConnectionId) {
+        if let Some(stream) = self.stream(to) {
+            // A peer that is gone already needs none.
+            _ = stream.shutdown(Shutdown::Write);
+        }
+    }
+}
