@@ -1,0 +1,497 @@
+// The chat page: what it knows (conversations, rooms, people), and how that gets onto the screen.
+// sarang.js speaks with the server, log.js shows a conversation, lists.js the rooms and people at its sides,
+// view.js has the small pieces, words.js the words.
+
+import { Sarang } from './sarang.js';
+import { Lists, showBadge } from './lists.js';
+import { ITEMS_MAX, Log } from './log.js';
+import { count, explain, translate, words } from './words.js';
+import { bdi, byId, el, icon, notify, recall, remember, seal, sentence, setText, setUpDrawer } from './view.js';
+
+const NAME_CHARS_MAX = 32;
+const CONTENT_CHARS_MAX = 4096;
+/** The counter shows when this many characters are left. */
+const COUNTER_FROM_CHARS = 300;
+const TEXT_ROWS_MAX = 8;
+const ROOM_LIST_EVERY_MS = 20_000;
+const ROOM_SEATS_MAX = 1_000_000;
+
+/** @typedef {import('./log.js').Item} Item */
+
+/**
+ * @typedef {object} Conversation  A room that was entered, or the whispers with one person.
+ * @property {string} key @property {'room'|'whisper'} kind @property {string} name
+ * @property {Item[]} items        what was said, bounded
+ * @property {Map<string, import('./sarang.js').Outgoing>} outgoing   our own messages that are not among the items yet
+ * @property {Set<string>} shown   ids of our messages that are among the items before their echo came
+ * @property {'joining'|'in'|'out'} standing   out: refused, for the reason `refusal`
+ * @property {Set<string>} people  the others in the room, as far as they are told
+ * @property {number} present      how many are in the room, we too
+ * @property {number} unread @property {?number} unreadFrom   serial of the first unread item
+ * @property {string} draft @property {boolean} waiting   for the connection to come back
+ */
+
+/** @type {?Sarang} */ let chat = null;
+/** @type {Map<string, Conversation>} */ const conversations = new Map();
+/** @type {?Conversation} */ let active = null;
+/** name → {name, max_users, users}, as the server lists them */ let rooms = new Map();
+let serial = 0;
+let welcomed = false;
+let rendering = false;
+
+const wide = matchMedia('(min-width: 60rem)');
+const fine = matchMedia('(pointer: fine)');
+const drawer = setUpDrawer(wide);
+const query = new URLSearchParams(location.search);
+const lists = new Lists({
+  show: (key) => show(conversations.get(key)),
+  enter: (name) => enterRoom(name),
+  whisper: (name) => show(whispersWith(name)),
+});
+const log = new Log({
+  retry: (message) => { chat.retry(message); changed(); },
+  discard: (message) => { conversationOf(message)?.outgoing.delete(message.id); changed(); log.focus(); },
+  reachedEnd: () => { markRead(); changed(); },
+});
+
+/** A reload of the tab leads back into the rooms. */
+const rememberSession = () => chat && remember('sessionStorage', 'sarang.session', {
+  name: chat.username,
+  rooms: [...conversations.values()].filter(({ kind }) => kind === 'room').map(({ name }) => name),
+  active: active?.kind === 'room' ? active.name : null,
+});
+
+// Entering and leaving the house
+
+/** Where to connect to, asked for afresh before each attempt. */
+async function socketUrl(name) {
+  const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
+  return `${scheme}//${location.host}/ws?username=${encodeURIComponent(name)}`;
+}
+
+function enter(name, roomsToJoin, roomToShow) {
+  dismiss();
+  welcomed = false;
+  byId('entry-error').textContent = '';
+  byId('enter').textContent = words.entering;
+  chat = new Sarang({ url: () => socketUrl(name) });
+  listen(chat);
+  for (const room of roomsToJoin) enterRoom(room, room === roomToShow);
+}
+
+function dismiss() {
+  const former = chat;
+  chat = null; // first, so that nothing it still says is heard
+  former?.close();
+  conversations.clear();
+  active = null;
+}
+
+function showHouse() {
+  welcomed = true;
+  remember('localStorage', 'sarang.name', chat.username);
+  byId('entry').hidden = true;
+  byId('house').hidden = false;
+  byId('skip').hidden = false;
+  byId('my-name').textContent = chat.username;
+  byId('my-seal').replaceChildren(seal(chat.username));
+  show(active);
+}
+
+function showEntry(problem = '') {
+  dismiss();
+  remember('sessionStorage', 'sarang.session', null);
+  drawer.close();
+  byId('house').hidden = true;
+  byId('skip').hidden = true;
+  byId('entry').hidden = false;
+  byId('enter').textContent = words.enter;
+  byId('entry-error').textContent = problem;
+  document.title = words.title;
+  byId('name').focus();
+}
+
+function submitEntry(event) {
+  event.preventDefault();
+  const name = byId('name').value.trim();
+  const problem = !name ? words.name_missing : [...name].length > NAME_CHARS_MAX ? words.name_too_long : '';
+  byId('entry-error').textContent = problem;
+  byId('name').setAttribute('aria-invalid', Boolean(problem));
+  if (problem) return byId('name').focus();
+  const room = query.get('room');
+  enter(name, room ? [room] : [], room);
+}
+
+// What the server tells
+
+function listen(source) {
+  const on = (type, handle) => source.addEventListener(type, ({ detail }) => {
+    if (source !== chat) return; // of an earlier stay
+    handle(detail);
+    changed();
+  });
+  on('state', stateChanged);
+  on('welcome', () => { if (!welcomed) showHouse(); source.listRooms(); });
+  on('room_joined', roomJoined);
+  on('join_failed', ({ room, code }) => refuse(room, code));
+  on('room_left', ({ room }) => forget(conversations.get(keyOf('room', room))));
+  on('room_list', (detail) => { rooms = new Map(detail.rooms.map((room) => [room.name, room])); });
+  on('chat', (detail) => heard(conversations.get(keyOf('room', detail.room)), detail, detail.username));
+  on('whisper', (detail) => heard(whispersWith(detail.from === source.username ? detail.to : detail.from), detail, detail.from));
+  on('message', messageChanged);
+  on('user_joined', ({ room, username }) => presence(room, username, true));
+  on('user_left', ({ room, username }) => presence(room, username, false));
+  on('room_users', ({ room, count: present }) => { const conversation = conversations.get(keyOf('room', room)); if (conversation) conversation.present = present; });
+  on('error', ({ code }) => notify(explain(code)));
+}
+
+function stateChanged(state) {
+  for (const conversation of conversations.values()) conversation.waiting = state.name !== 'connected';
+  if (welcomed) return;
+  if (state.name === 'closed') showEntry(explain(state.code));
+  else if (state.name === 'reconnecting') byId('entry-error').textContent = words.unreachable;
+}
+
+function roomJoined({ room, messages, first, gap, online_users: others, online_count: present }) {
+  const conversation = conversations.get(keyOf('room', room));
+  if (!conversation) return;
+  // Coming back after a refusal: the history is told from its start again.
+  const again = first && conversation.items.length > 0;
+  if (again) conversation.items = [];
+  Object.assign(conversation, { standing: 'in', people: new Set(others), present });
+  if (gap) append(conversation, { kind: 'gap' });
+  for (const message of messages) heard(conversation, message, message.username, first);
+  settleSent(conversation);
+  if (again && conversation === active) log.show(active);
+  if (conversation === active) showParts();
+  rememberSession();
+  chat.listRooms();
+}
+
+function heard(conversation, { id, content, timestamp, gap }, from, past = false) {
+  if (!conversation || conversation.shown.delete(id)) return;
+  if (gap) append(conversation, { kind: 'gap' });
+  conversation.outgoing.delete(id);
+  const mine = from === chat.username;
+  const item = append(conversation, { kind: 'message', from, mine, content, at: new Date(timestamp) });
+  if (mine || past || isRead(conversation)) return;
+  conversation.unreadFrom = conversation.unread ? conversation.unreadFrom : item.serial;
+  conversation.unread += 1;
+}
+
+function presence(room, username, entered) {
+  const conversation = conversations.get(keyOf('room', room));
+  if (!conversation || conversation.people.has(username) === entered) return;
+  if (entered) conversation.people.add(username);
+  else conversation.people.delete(username);
+  conversation.present += entered ? 1 : -1;
+  const last = conversation.items.at(-1);
+  if (last?.kind !== 'presence' || last.entered !== entered) append(conversation, { kind: 'presence', entered, names: [username] });
+  else if (!last.names.includes(username)) last.names.push(username);
+}
+
+function messageChanged(message) {
+  const conversation = conversationOf(message);
+  // Its echo is shown already, and another tab's same words were not taken for it.
+  if (!conversation || (!conversation.outgoing.has(message.id) && message.status !== 'failed')) return;
+  if (['unconfirmed', 'closed'].includes(message.error) && !conversation.outgoing.has(message.id)) return;
+  conversation.outgoing.set(message.id, message);
+  if (message.kind === 'whisper') settleSent(conversation);
+}
+
+// Conversations
+
+const keyOf = (kind, name) => `${kind} ${name}`;
+const conversationOf = ({ kind, room, to }) => conversations.get(kind === 'chat' ? keyOf('room', room) : keyOf('whisper', to));
+const isRead = (conversation) => conversation === active && document.visibilityState === 'visible' && log.atEnd;
+
+function conversation(kind, name) {
+  const key = keyOf(kind, name);
+  if (!conversations.has(key)) {
+    conversations.set(key, {
+      key, kind, name, items: [], outgoing: new Map(), shown: new Set(), standing: kind === 'room' ? 'joining' : 'in', refusal: null, people: new Set(),
+      present: 0, unread: 0, unreadFrom: null, draft: '', waiting: chat.state.name !== 'connected',
+    });
+  }
+  return conversations.get(key);
+}
+
+const whispersWith = (name) => conversation('whisper', name);
+
+function append(conversation, fields) {
+  const item = { serial: serial += 1, ...fields };
+  conversation.items.push(item);
+  if (conversation.items.length > ITEMS_MAX) conversation.items.shift();
+  return item;
+}
+
+/** What was sent becomes part of the conversation without waiting for its echo, which may be lost. */
+function settleSent(conversation) {
+  for (const [id, { status, content, createdAt }] of conversation.outgoing) {
+    if (status !== 'sent') continue;
+    conversation.outgoing.delete(id);
+    conversation.shown.add(id);
+    append(conversation, { kind: 'message', from: chat.username, mine: true, content, at: new Date(createdAt) });
+  }
+}
+
+function enterRoom(name, andShow = true) {
+  const room = conversation('room', name);
+  if (room.standing === 'out') room.standing = 'joining';
+  chat.join(name);
+  if (andShow) show(room);
+}
+
+function refuse(name, code) {
+  const room = conversations.get(keyOf('room', name));
+  if (room) Object.assign(room, { standing: 'out', refusal: code, people: new Set() });
+  if (room === active) showParts();
+  chat.listRooms();
+}
+
+function leave(conversation) {
+  if (conversation.kind === 'room') chat.leave(conversation.name);
+  forget(conversation);
+}
+
+function forget(conversation) {
+  if (!conversation || !conversations.delete(conversation.key)) return;
+  if (conversation === active) show([...conversations.values()].find(({ kind }) => kind === 'room') ?? null);
+  rememberSession();
+  chat?.listRooms();
+}
+
+function markRead() {
+  if (!active || document.visibilityState !== 'visible' || !log.atEnd) return;
+  active.unread = 0;
+}
+
+function show(conversation) {
+  if (active && active !== conversation) {
+    active.draft = byId('text').value;
+    active.unreadFrom = null;
+  }
+  const draft = active === conversation ? byId('text').value : conversation?.draft ?? '';
+  active = conversation;
+  if (!welcomed) return;
+  byId('text').value = draft;
+  textChanged();
+  showParts();
+  log.show(active);
+  markRead();
+  rememberSession();
+  drawer.close();
+  render();
+  // A touch screen would answer focus in a text field with its keyboard.
+  if (active && active.standing !== 'out' && fine.matches) byId('text').focus();
+  else byId('place').focus({ preventScroll: true });
+}
+
+// Writing
+
+function say(event) {
+  event.preventDefault();
+  const content = byId('text').value.trim();
+  if (!content || !active || charactersLeft() < 0) return;
+  const message = active.kind === 'room' ? chat.say(active.name, content) : chat.whisper(active.name, content);
+  active.outgoing.set(message.id, message);
+  active.unreadFrom = null;
+  byId('text').value = '';
+  textChanged();
+  log.clearMark();
+  log.atEnd = true;
+  changed();
+}
+
+/** Counted as the server counts: code points, not UTF-16 units. */
+const charactersLeft = () => CONTENT_CHARS_MAX - [...byId('text').value.trim()].length;
+
+function textChanged() {
+  const text = byId('text');
+  const left = charactersLeft();
+  text.rows = Math.min(TEXT_ROWS_MAX, text.value.split('\n').length); // where `field-sizing` is not known
+  byId('counter').textContent = left > COUNTER_FROM_CHARS ? '' : left >= 0 ? words.characters_left(count(left)) : words.characters_over(count(-left));
+  byId('counter').classList.toggle('over', left < 0);
+  text.setAttribute('aria-invalid', left < 0);
+  byId('send').setAttribute('aria-disabled', left < 0 || !text.value.trim());
+}
+
+function textKey(event) {
+  // While an input method composes, Enter ends the composition: Korean would be sent twice (229 is Safari's way to say so).
+  if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+  event.preventDefault();
+  byId('composer').requestSubmit();
+}
+
+// Making a room
+
+function openCreate() {
+  drawer.close();
+  byId('create-form').reset();
+  createProblem('');
+  byId('create').showModal();
+}
+
+function createProblem(code) {
+  byId('create-error').textContent = code && explain(code);
+  byId('join-existing').hidden = code !== 'room_exists';
+}
+
+async function createRoom(event) {
+  event.preventDefault();
+  const name = byId('room-name').value.trim();
+  const seats = Number(byId('room-limit').value);
+  if (!name) return createProblem('bad_room_name');
+  if (!Number.isInteger(seats) || seats < 1 || seats > ROOM_SEATS_MAX) return createProblem('bad_limit');
+  createProblem('');
+  try {
+    const response = await fetch('/rooms', {
+      method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ name, max_users: seats }),
+    });
+    if (!response.ok) return createProblem((await response.json()).error?.code ?? 'other');
+  } catch {
+    return createProblem('network');
+  }
+  enterCreated();
+}
+
+function enterCreated() {
+  const name = byId('room-name').value.trim();
+  byId('create').close();
+  enterRoom(name);
+}
+
+// Getting it onto the screen: changes are gathered, so that a busy room costs one rendering a turn.
+
+function changed() {
+  if (rendering) return;
+  rendering = true;
+  setTimeout(() => { rendering = false; render(); });
+}
+
+function render() {
+  if (!chat || !welcomed) return;
+  log.sync();
+  markRead();
+  renderState();
+  renderLists();
+  renderTitle();
+}
+
+/** The parts around the log that depend on which conversation it is, and how we stand to it. */
+function showParts() {
+  const isWhisper = active?.kind === 'whisper';
+  byId('house').classList.toggle('whispering', isWhisper);
+  byId('place').replaceChildren(active ? bdi(active.name) : words.title);
+  byId('leave').hidden = !active;
+  byId('leave').replaceChildren(icon(isWhisper ? 'close' : 'leave'));
+  for (const attribute of ['aria-label', 'title']) byId('leave').setAttribute(attribute, isWhisper ? words.close_whisper : words.leave_room);
+  const hasPeople = active?.kind === 'room' && active.standing !== 'out';
+  byId('open-people').hidden = !hasPeople;
+  byId('people-place').hidden = !hasPeople;
+  byId('composer').hidden = !active || active.standing === 'out';
+  byId('private').hidden = !isWhisper;
+  const label = active && (isWhisper ? words.whisper_to : words.write_in)(active.name);
+  setText(byId('text-label'), label ?? words.write);
+  byId('text').placeholder = label ?? '';
+}
+
+function renderBlank() {
+  const empty = !active || (!active.outgoing.size && !active.items.some(({ kind }) => kind !== 'presence'));
+  byId('out').hidden = empty || active.standing !== 'out';
+  setText(byId('out-text'), active?.standing === 'out' ? explain(active.refusal) : '');
+  byId('blank').hidden = !empty;
+  if (!empty) return;
+  const button = (label, onclick, kind = 'primary') => el('button', { type: 'button', class: kind, onclick }, label);
+  const [title, text, actions] = !active ? [words.lobby_title, [words.lobby], [
+    wide.matches ? null : button(words.look_around, () => drawer.open(byId('rooms-place'))), button(words.create_room, openCreate, wide.matches ? 'primary' : 'quiet'),
+  ]] : active.standing === 'out' ? [words.out_title, [explain(active.refusal)], [button(words.back_to_room, () => { enterRoom(active.name); })]]
+    : active.kind === 'whisper' ? [words.empty_whisper_title, sentence(words.whisper_note, active.name), []]
+      : active.standing === 'joining' ? ['', [words.joining], []]
+        : [words.empty_room_title, [words.empty_room], []];
+  const key = `${active?.key} ${active?.standing} ${active?.refusal} ${wide.matches}`;
+  if (byId('blank').dataset.key === key) return;
+  byId('blank').dataset.key = key;
+  setText(byId('blank-title'), title);
+  byId('blank-title').hidden = !title;
+  byId('blank-text').replaceChildren(...text);
+  byId('blank-actions').replaceChildren(...actions.filter(Boolean));
+}
+
+function renderState() {
+  const { name, attempt } = chat.state;
+  const shown = name === 'connecting' && attempt ? 'reconnecting' : name;
+  byId('state').className = `state is-${shown}`;
+  setText(byId('state'), words[shown]);
+  byId('banner').hidden = shown === 'connected' || shown === 'connecting';
+  byId('banner').classList.toggle('is-closed', shown === 'closed');
+  setText(byId('banner-text'), shown === 'closed' ? explain(chat.state.code) : words.lost);
+  setText(byId('banner-action'), shown === 'closed' ? words.enter_again : words.try_now);
+  renderCountdown();
+  const seats = active?.kind === 'room' && active.standing === 'in' && shown === 'connected';
+  setText(byId('seats'), seats ? words.seats(count(active.present), rooms.has(active.name) && count(rooms.get(active.name).max_users)) : '');
+  renderBlank();
+}
+
+/** Not in the live region: a screen reader would count along. */
+function renderCountdown() {
+  const { name, retryAt } = chat?.state ?? {};
+  const seconds = Math.max(1, Math.ceil((retryAt - Date.now()) / 1000));
+  setText(byId('banner-time'), name === 'reconnecting' ? words.retry_in(seconds) : name === 'connecting' ? words.retrying : '');
+}
+
+function renderLists() {
+  const all = [...conversations.values()];
+  lists.showPlaces(all, active, [...rooms.values()].filter(({ name }) => !conversations.has(keyOf('room', name))));
+  if (active?.kind === 'room') lists.showPeople(active, chat.username);
+}
+
+function renderTitle() {
+  const unread = [...conversations.values()].reduce((sum, conversation) => sum + conversation.unread, 0);
+  showBadge(byId('unread-all'), unread - (active?.unread ?? 0));
+  document.title = `${unread ? `(${unread}) ` : ''}${active ? `${active.name} · ` : ''}${words.title}`;
+}
+
+// Wiring
+
+function setUp() {
+  translate(document);
+  document.title = words.title;
+  byId('entry-form').addEventListener('submit', submitEntry);
+  byId('composer').addEventListener('submit', say);
+  byId('text').addEventListener('keydown', textKey);
+  byId('text').addEventListener('input', textChanged);
+  byId('find-room').addEventListener('input', changed);
+  byId('open-rooms').addEventListener('click', () => { chat.listRooms(); drawer.open(byId('rooms-place')); });
+  byId('open-people').addEventListener('click', () => drawer.open(byId('people-place')));
+  byId('out-action').addEventListener('click', () => enterRoom(active.name));
+  byId('leave').addEventListener('click', () => leave(active));
+  byId('create-room').addEventListener('click', openCreate);
+  byId('create-form').addEventListener('submit', createRoom);
+  byId('create-cancel').addEventListener('click', () => byId('create').close());
+  byId('join-existing').addEventListener('click', enterCreated);
+  byId('sign-out').addEventListener('click', () => showEntry());
+  byId('banner-action').addEventListener('click', () => (chat.state.name === 'closed' ? showEntry() : chat.retryNow()));
+  document.addEventListener('visibilitychange', () => { if (chat) { log.sync(); markRead(); changed(); } });
+  wide.addEventListener('change', changed);
+  setInterval(renderCountdown, 500);
+  setInterval(() => document.visibilityState === 'visible' && chat?.listRooms(), ROOM_LIST_EVERY_MS);
+  addEventListener('beforeunload', (event) => {
+    const unsent = [...conversations.values()].some(({ outgoing }) => [...outgoing.values()].some(({ status }) => status === 'pending'));
+    if (unsent) event.preventDefault();
+  });
+
+  const room = query.get('room');
+  byId('name').value = query.get('username') ?? recall('localStorage', 'sarang.name') ?? '';
+  byId('entry-room').hidden = !room;
+  byId('entry-room').replaceChildren(...sentence(words.entering_room, room ?? ''));
+  const session = recall('sessionStorage', 'sarang.session');
+  if (session?.name && (!query.has('username') || query.get('username') === session.name)) {
+    const again = new Set([...session.rooms, ...(room ? [room] : [])]);
+    enter(session.name, again, session.active ?? room);
+  } else {
+    byId('name').focus();
+  }
+}
+
+setUp();

@@ -1,0 +1,97 @@
+// What stands at the sides of a conversation: the rooms, the whispers, the people.
+
+import { count, words } from './words.js';
+import { byId, el, icon, reconcile, seal, setText } from './view.js';
+
+const ROOMS_SHOWN_MAX = 100;
+/** A short list is looked through faster than it is searched. */
+const ROOMS_WITHOUT_FILTER_MAX = 8;
+
+const byName = new Intl.Collator(undefined, { numeric: true }).compare;
+
+export function showBadge(badge, unread) {
+  badge.hidden = !unread;
+  if (badge.dataset.unread === String(unread)) return;
+  badge.dataset.unread = unread;
+  badge.replaceChildren(el('span', { 'aria-hidden': 'true' }, unread > 99 ? '99+' : String(unread)), el('span', { class: 'unseen' }, words.unread(unread)));
+}
+
+export class Lists {
+  #actions;
+
+  /** @param {{show: (key) => void, enter: (room) => void, whisper: (name) => void}} actions */
+  constructor(actions) {
+    this.#actions = actions;
+  }
+
+  /** @typedef {import('./chat.js').Conversation} Conversation */
+
+  /** @param {Conversation[]} conversations  @param {?Conversation} active  @param {object[]} others  rooms one is not in */
+  showPlaces(conversations, active, others) {
+    for (const [kind, list, section] of [['room', 'joined', 'joined-section'], ['whisper', 'whispers', 'whispers-section']]) {
+      const ours = conversations.filter((conversation) => conversation.kind === kind);
+      byId(section).hidden = !ours.length;
+      reconcile(byId(list), ours, ({ key }) => key, (conversation) => this.#place(conversation),
+        (element, conversation) => this.#updatePlace(element.firstElementChild, conversation, conversation === active));
+    }
+    this.#showOthers(others);
+  }
+
+  #showOthers(others) {
+    others.sort((a, b) => b.users - a.users || byName(a.name, b.name));
+    const filter = byId('find-room');
+    filter.hidden = others.length <= ROOMS_WITHOUT_FILTER_MAX && !filter.value;
+    const wanted = filter.value.trim().toLowerCase();
+    const found = others.filter(({ name }) => name.toLowerCase().includes(wanted));
+    reconcile(byId('others'), found.slice(0, ROOMS_SHOWN_MAX), ({ name }) => name, (room) => this.#other(room), updateOther);
+    const more = found.length - ROOMS_SHOWN_MAX;
+    byId('no-others').hidden = more <= 0 && found.length > 0;
+    setText(byId('no-others'), more > 0 ? words.more_rooms(count(more)) : wanted ? words.no_such_room : words.no_other_rooms);
+  }
+
+  #place({ key, kind, name }) {
+    return el('li', {}, el('button', { type: 'button', class: 'place', onclick: () => this.#actions.show(key) },
+      kind === 'whisper' ? seal(name) : sign(),
+      el('bdi', { class: 'place-name' }, name), el('span', { class: 'tally' }), el('span', { class: 'badge', hidden: true })));
+  }
+
+  #updatePlace(button, { kind, standing, present, unread }, isActive) {
+    if (isActive) button.setAttribute('aria-current', 'true');
+    else button.removeAttribute('aria-current');
+    button.classList.toggle('has-unread', unread > 0);
+    if (kind === 'room') setText(button.querySelector('.tally'), standing === 'in' ? count(present) : '–');
+    showBadge(button.querySelector('.badge'), unread);
+  }
+
+  #other({ name }) {
+    return el('li', {}, el('button', { type: 'button', class: 'place', onclick: () => this.#actions.enter(name) },
+      sign(), el('bdi', { class: 'place-name' }, name), el('span', { class: 'tally' })));
+  }
+
+  /** @param {Conversation} room  @param {string} me */
+  showPeople({ standing, people, present }, me) {
+    const isIn = standing === 'in';
+    const others = [...people].filter((name) => name !== me).sort(byName);
+    const names = isIn ? [me, ...others] : [];
+    setText(byId('people-count'), isIn ? count(present) : '');
+    reconcile(byId('persons'), names, (name) => name, (name) => (name === me ? ourselves(me) : this.#person(name)));
+    const more = present - names.length;
+    setText(byId('people-note'), !isIn ? '' : more > 0 ? words.others_more(count(more)) : names.length === 1 ? words.alone : '');
+  }
+
+  #person(name) {
+    const label = words.whisper_to(name);
+    return el('li', {}, el('button', { type: 'button', class: 'person', title: label, onclick: () => this.#actions.whisper(name) },
+      seal(name), el('bdi', {}, name), icon('whisper'), el('span', { class: 'unseen' }, label)));
+  }
+}
+
+const sign = () => el('span', { class: 'sign', 'aria-hidden': 'true' });
+
+const ourselves = (me) => el('li', { class: 'person' }, seal(me), el('bdi', {}, me), el('span', { class: 'tally' }, words.me));
+
+function updateOther(element, { users, max_users: seats }) {
+  const full = users >= seats;
+  element.firstElementChild.classList.toggle('is-full', full);
+  setText(element.querySelector('.tally'), `${words.seats(count(users), count(seats))}${full ? ` · ${words.full}` : ''}`);
+}

@@ -1,0 +1,460 @@
+/**
+ * sarang.js: talk to a sarang server from a page, a worker, Node 22 or Deno. No dependency, no DOM.
+ *
+ *     import { Sarang } from './sarang.js';
+ *     const chat = new Sarang({ url: 'ws://127.0.0.1:8000/ws?username=길동' });
+ *     chat.addEventListener('chat', ({ detail }) => console.log(detail.username, detail.content));
+ *     chat.join('tech');
+ *     const sent = chat.say('tech', '안녕하세요');       // sent.status: 'pending', then 'sent' or 'failed'
+ *
+ * It keeps three promises over any number of broken connections:
+ *   - each message of a joined room is reported once and in order, or `gap` says that some are gone;
+ *   - what was said while offline is sent in order once its room is joined again, with the same id until the
+ *     server has acknowledged it (the server takes an id once), or it is reported as failed;
+ *   - it comes back by itself, unless the server refuses who or where we are.
+ *
+ * Events (each a CustomEvent; its `detail` in brackets):
+ *   state        [State]             also kept in `chat.state`
+ *   welcome      [{username, expires_at}]
+ *   room_joined  [{room, messages, gap, first, recovered, online_users, online_count, position, history}]
+ *                `messages` are those of `history` that were not reported before: append them. `gap`: some between
+ *                what was reported and these are gone for good. `first`: the first time since `join()`.
+ *   join_failed  [{room, code, message}]   room_full, bad_room_name, …: the room is given up until the next `join()`
+ *   chat         [{room, username, content, timestamp, position, id?, gap?}]   `id`: of our own Outgoing message
+ *   whisper      [{from, to, content, timestamp, id?}]
+ *   message      [Outgoing]          one of our own messages changed its status
+ *   room_left, user_joined, user_left, room_users, room_list, error   as the server sent them
+ *
+ * @typedef {{name: 'connecting', attempt: number}
+ *   | {name: 'connected'}
+ *   | {name: 'reconnecting', attempt: number, retryInMs: number, retryAt: number, code: number, reason: string}
+ *   | {name: 'closed', code: number, reason: string}} State
+ *
+ * @typedef {object} Outgoing  A message of ours. The object stays the same while its status changes.
+ * @property {string} id
+ * @property {'chat'|'whisper'} kind
+ * @property {string} [room]        of a chat
+ * @property {string} [to]          of a whisper
+ * @property {string} content
+ * @property {number} createdAt     milliseconds since 1970
+ * @property {'pending'|'sent'|'failed'} status
+ * @property {?string} error        why it failed: the server's code, or `queue_full`, `unconfirmed`, `closed`
+ * @property {?string} position     of a chat that was acknowledged
+ */
+
+const BACKOFF_BASE_MS = 500;
+const BACKOFF_CAP_MS = 15_000;
+/** A connection that lasted this long ends a row of failures. */
+const STABLE_AFTER_MS = 5_000;
+/** A browser is told nothing of a dead path: a question that stays unanswered is the only sign of one. */
+const ANSWER_WAIT_MS = 20_000;
+/** The server knows an id for 5 minutes; half a minute is left for the way. */
+const RESEND_WITHIN_MS = 270_000;
+/** A message that was on its way when this many connections broke may be what breaks them. */
+const ATTEMPTS_MAX = 5;
+/** Fewer than the errors in a row for which the server hangs up (10). */
+const IN_FLIGHT_MAX = 8;
+/** How long the echo of an acknowledged whisper is recognised as ours. */
+const ECHO_WAIT_MS = 5_000;
+const PAUSE_BASE_MS = 1_000;
+const PAUSE_CAP_MS = 8_000;
+/** Unsent messages kept, when the caller names no other limit. */
+export const QUEUE_MAX = 200;
+
+/** Close codes after which another attempt would be refused too: identity, origin. */
+const FINAL_CODES = new Set([4001, 4003]);
+const JOIN_ERRORS = new Set(['room_full', 'room_not_found', 'already_in_room', 'bad_room_name', 'too_many_rooms', 'rate_limited']);
+
+/** `crypto.randomUUID` exists in secure contexts only; a page on plain http needs ids as well. */
+function newId() {
+  if (crypto.randomUUID) return crypto.randomUUID();
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** "EPOCH:SEQ" as `{epoch, seq}`. */
+function parsePosition(position) {
+  const colon = position.lastIndexOf(':');
+  return { epoch: position.slice(0, colon), seq: Number(position.slice(colon + 1)) };
+}
+
+export class Sarang extends EventTarget {
+  /** @type {State} */ state = { name: 'connecting', attempt: 0 };
+  /** The name the server knows us by. @type {?string} */ username = null;
+
+  #url; #queueMax; #WebSocket;
+  #socket = null;
+  #turn = 0; // each attempt has its own number: events of an older socket are void
+  #attempt = 0;
+  #retryTimer; #stableTimer; #answerTimer; #pauseTimer;
+  #pauseMs = 0;
+  #listing = false;
+  #joins = 0;
+  /** name → {name, status: 'waiting'|'joining'|'joined', request, epoch, seq}; in the order of `join()` */
+  #rooms = new Map();
+  /** id → {message, inFlight, attempts, firstSentAt, seenAt, rejoined}; in the order of sending */
+  #outgoing = new Map();
+  #listeners = new AbortController();
+
+  /**
+   * Connects at once.
+   * @param {object} options
+   * @param {string | (() => string | Promise<string>)} options.url  Address of `/ws`; a function is called afresh for
+   *   each attempt, e.g. to fetch a one-use ticket. An error it throws counts as a failed attempt, one with
+   *   `retry === false` closes with 4001.
+   * @param {number} [options.queueMax]  Unsent messages kept at most; one more fails with `queue_full`.
+   * @param {typeof WebSocket} [options.WebSocket]  Another implementation.
+   */
+  constructor({ url, queueMax = QUEUE_MAX, WebSocket = globalThis.WebSocket }) {
+    super();
+    this.#url = url;
+    this.#queueMax = queueMax;
+    this.#WebSocket = WebSocket;
+    const { signal } = this.#listeners;
+    const wake = () => globalThis.document?.visibilityState !== 'hidden' && this.#wake();
+    globalThis.addEventListener?.('online', wake, { signal });
+    globalThis.document?.addEventListener('visibilitychange', wake, { signal });
+    this.#open();
+  }
+
+  /** Wants to be in a room, now and after each reconnection. Answered by `room_joined` or `join_failed`. */
+  join(name) {
+    if (this.state.name === 'closed' || this.#rooms.has(name)) return;
+    const room = { name, status: 'waiting', request: null, epoch: null, seq: 0 };
+    this.#rooms.set(name, room);
+    if (this.state.name === 'connected') this.#join(room);
+  }
+
+  /** Answered by `room_left`. What was not sent yet fails with `not_in_room`. */
+  leave(name) {
+    const room = this.#rooms.get(name);
+    if (!room) return;
+    this.#forget(room, 'not_in_room');
+    if (room.status === 'waiting') this.#emit('room_left', { room: name });
+    else this.#send({ type: 'leave', room: name });
+  }
+
+  /** @returns {Outgoing} */
+  say(room, content) {
+    return this.#enqueue({ kind: 'chat', room, content });
+  }
+
+  /** @returns {Outgoing} */
+  whisper(to, content) {
+    return this.#enqueue({ kind: 'whisper', to, content });
+  }
+
+  /** Sends a failed message again, under its id. @param {Outgoing} message */
+  retry(message) {
+    if (message.status === 'failed') this.#admit(message);
+    return message;
+  }
+
+  /** Answered by `room_list`, when connected. */
+  listRooms() {
+    if (this.state.name !== 'connected') return;
+    this.#listing = true;
+    this.#send({ type: 'room_list' });
+  }
+
+  /** Does not wait for the rest of a backoff. */
+  retryNow() {
+    if (this.state.name === 'reconnecting') this.#open();
+  }
+
+  /** Ends it for good; unsent messages fail with `closed`. */
+  close() {
+    if (this.state.name !== 'closed') this.#end(1000, '');
+  }
+
+  // Connection
+
+  async #open() {
+    const turn = ++this.#turn;
+    clearTimeout(this.#retryTimer);
+    this.#setState({ name: 'connecting', attempt: this.#attempt });
+    this.#awaitAnswer();
+    try {
+      const url = typeof this.#url === 'function' ? await this.#url() : this.#url;
+      if (turn !== this.#turn) return;
+      const socket = new this.#WebSocket(url);
+      this.#socket = socket;
+      socket.onmessage = ({ data }) => turn === this.#turn && this.#receive(data);
+      socket.onclose = ({ code, reason }) => turn === this.#turn && this.#lost(code, reason);
+    } catch (error) {
+      if (turn !== this.#turn) return;
+      if (error?.retry === false) this.#end(4001, error.message);
+      else this.#lost(1006, String(error?.message ?? error));
+    }
+  }
+
+  #lost(code, reason) {
+    if (FINAL_CODES.has(code)) return this.#end(code, reason);
+    this.#disconnect();
+    const retryInMs = Math.round(Math.random() * Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** this.#attempt));
+    this.#attempt += 1;
+    this.#retryTimer = setTimeout(() => this.#open(), retryInMs);
+    this.#setState({ name: 'reconnecting', attempt: this.#attempt, retryInMs, retryAt: Date.now() + retryInMs, code, reason });
+  }
+
+  #end(code, reason) {
+    this.#disconnect();
+    this.#listeners.abort();
+    this.#setState({ name: 'closed', code, reason });
+    for (const entry of [...this.#outgoing.values()]) this.#fail(entry, 'closed');
+    this.#rooms.clear();
+  }
+
+  #disconnect() {
+    this.#turn += 1;
+    this.#socket?.close();
+    this.#socket = null;
+    this.#listing = false;
+    for (const timer of [this.#retryTimer, this.#stableTimer, this.#answerTimer, this.#pauseTimer]) clearTimeout(timer);
+    this.#pauseTimer = undefined;
+    for (const room of this.#rooms.values()) room.status = 'waiting';
+    for (const entry of this.#outgoing.values()) entry.inFlight = false;
+  }
+
+  /** The network is back, or the page is looked at again: the connection may have died meanwhile. */
+  #wake() {
+    this.retryNow();
+    this.listRooms();
+  }
+
+  #awaitAnswer() {
+    clearTimeout(this.#answerTimer);
+    const waiting = this.state.name === 'connecting' || this.#listing
+      || [...this.#rooms.values()].some((room) => room.status === 'joining')
+      || [...this.#outgoing.values()].some((entry) => entry.inFlight);
+    if (waiting) this.#answerTimer = setTimeout(() => this.#lost(1006, 'no answer'), ANSWER_WAIT_MS);
+  }
+
+  #send(object) {
+    if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(object));
+    this.#awaitAnswer();
+  }
+
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  #setState(state) {
+    this.state = state;
+    this.#emit('state', state);
+  }
+
+  // What the server says
+
+  #receive(data) {
+    let event;
+    try { event = JSON.parse(data); } catch { return; }
+    switch (event.type) {
+      case 'welcome': this.#welcomed(event); break;
+      case 'room_joined': this.#joined(event); break;
+      case 'chat': this.#heard(event); break;
+      case 'whisper': this.#emit('whisper', { ...event, id: this.#claim(event) }); break;
+      case 'ack': this.#acknowledged(event); break;
+      case 'error': this.#refused(event); break;
+      case 'room_list': this.#listing = false; this.#emit('room_list', event); break;
+      case 'room_left': this.#left(event); break;
+      case 'user_joined': case 'user_left': case 'room_users':
+        if (this.#rooms.get(event.room)?.status === 'joined') this.#emit(event.type, event);
+    }
+    this.#awaitAnswer();
+  }
+
+  #welcomed(event) {
+    this.username = event.username;
+    this.#stableTimer = setTimeout(() => { this.#attempt = 0; }, STABLE_AFTER_MS);
+    this.#setState({ name: 'connected' });
+    this.#emit('welcome', event);
+    this.#resume();
+  }
+
+  #join(room) {
+    room.status = 'joining';
+    room.request = `join-${this.#joins += 1}`;
+    const since = room.epoch === null ? undefined : `${room.epoch}:${room.seq}`;
+    this.#send({ type: 'join', room: room.name, since, id: room.request });
+  }
+
+  #joined(event) {
+    const room = this.#rooms.get(event.room);
+    if (!room) return; // left before the answer came
+    const { epoch, seq } = parsePosition(event.position);
+    const first = room.epoch === null;
+    const sameLife = room.epoch === epoch;
+    if (!sameLife) this.#settleSeen(room, ({ seenAt, message }) => seenAt || message.status === 'sent');
+    const fresh = event.history.filter(({ position }) => !sameLife || parsePosition(position).seq > room.seq);
+    const contiguous = sameLife && seq - room.seq === fresh.length;
+    const messages = fresh.map((message) => ({ ...message, id: this.#claim(message) }));
+    this.#settleSeen(room, ({ message }) => message.status === 'sent'); // its echo fell into a gap
+    Object.assign(room, { status: 'joined', epoch, seq });
+    this.#emit('room_joined', { ...event, messages, first, gap: !first && !event.recovered && !contiguous });
+    this.#flush();
+  }
+
+  #heard(event) {
+    const room = this.#rooms.get(event.room);
+    if (room?.status !== 'joined') return;
+    const { epoch, seq } = parsePosition(event.position);
+    if (epoch === room.epoch && seq <= room.seq) return;
+    const gap = epoch !== room.epoch || seq > room.seq + 1;
+    Object.assign(room, { epoch, seq });
+    this.#emit('chat', { ...event, id: this.#claim(event), gap });
+  }
+
+  #left(event) {
+    const room = this.#rooms.get(event.room);
+    if (room && room.status !== 'joined') return; // wanted again already
+    if (room) this.#forget(room, 'not_in_room');
+    this.#emit('room_left', event);
+  }
+
+  #acknowledged({ id, position = null }) {
+    const entry = this.#outgoing.get(id);
+    if (entry?.message.status !== 'pending') return;
+    this.#pauseMs = 0;
+    entry.inFlight = false;
+    const room = this.#rooms.get(entry.message.room);
+    const at = position && parsePosition(position);
+    if (entry.seenAt || (at && room?.epoch === at.epoch && at.seq <= room.seq)) this.#outgoing.delete(id);
+    // A whisper is in no history, and one that the server knew already is not echoed again.
+    else if (!at) setTimeout(() => this.#outgoing.delete(id), ECHO_WAIT_MS);
+    this.#settle(entry, 'sent', null, position);
+    this.#flush();
+  }
+
+  #refused(event) {
+    const rooms = [...this.#rooms.values()].filter((room) => room.status === 'joining');
+    // Joins are answered in order, so an error without an id is about the oldest of them.
+    const room = event.id ? rooms.find(({ request }) => request === event.id) : JOIN_ERRORS.has(event.code) && rooms[0];
+    const entry = this.#outgoing.get(event.id);
+    if (room) this.#joinRefused(room, event);
+    else if (entry?.message.status === 'pending') this.#messageRefused(entry, event);
+    else if (event.code === 'rate_limited') this.#pause();
+    else this.#emit('error', event);
+  }
+
+  #joinRefused(room, { code, message }) {
+    if (code === 'rate_limited') {
+      room.status = 'waiting';
+      this.#pause();
+    } else if (code === 'already_in_room') {
+      room.status = 'joined';
+      this.#flush();
+    } else {
+      this.#forget(room, code);
+      this.#emit('join_failed', { room: room.name, code, message });
+    }
+  }
+
+  #messageRefused(entry, { code }) {
+    entry.inFlight = false;
+    const room = this.#rooms.get(entry.message.room);
+    if (code === 'rate_limited') {
+      entry.attempts -= 1; // not taken, so it can not come twice
+      if (entry.attempts === 0) entry.firstSentAt = null;
+      this.#pause();
+    } else if (code === 'not_in_room' && room && !entry.rejoined) {
+      entry.rejoined = true;
+      if (room.status === 'joined') this.#join(room);
+    } else {
+      this.#fail(entry, code);
+      this.#flush();
+    }
+  }
+
+  // What we say
+
+  #enqueue(fields) {
+    // A lone surrogate has no UTF-8 form.
+    const content = fields.content.toWellFormed?.() ?? fields.content;
+    return this.#admit({ id: newId(), ...fields, content, createdAt: Date.now(), status: 'pending', error: null, position: null });
+  }
+
+  #admit(message) {
+    let error = null;
+    if (this.state.name === 'closed') error = 'closed';
+    else if (message.kind === 'chat' && !this.#rooms.has(message.room)) error = 'not_in_room';
+    else if (this.#outgoing.size >= this.#queueMax) error = 'queue_full';
+    Object.assign(message, { status: error ? 'failed' : 'pending', error });
+    if (!error) {
+      this.#outgoing.set(message.id, { message, inFlight: false, attempts: 0, firstSentAt: null, seenAt: null, rejoined: false });
+      this.#flush();
+    }
+    return message;
+  }
+
+  #flush() {
+    if (this.state.name !== 'connected' || this.#pauseTimer) return;
+    const pending = [...this.#outgoing.values()].filter(({ message }) => message.status === 'pending');
+    let inFlight = pending.filter((entry) => entry.inFlight).length;
+    for (const entry of pending) {
+      const { id, kind, room, to, content } = entry.message;
+      if (entry.inFlight || (kind === 'chat' && this.#rooms.get(room)?.status !== 'joined')) continue;
+      if (inFlight >= IN_FLIGHT_MAX) return;
+      const now = Date.now();
+      entry.firstSentAt ??= now;
+      if (entry.attempts >= ATTEMPTS_MAX || now - entry.firstSentAt > RESEND_WITHIN_MS) {
+        this.#fail(entry, 'unconfirmed'); // it may have arrived; only a human can tell whether to say it again
+        continue;
+      }
+      entry.inFlight = true;
+      entry.attempts += 1;
+      inFlight += 1;
+      this.#send(kind === 'chat' ? { type: 'chat', room, content, id } : { type: 'whisper', to, content, id });
+    }
+  }
+
+  #pause() {
+    this.#pauseMs = Math.min(PAUSE_CAP_MS, this.#pauseMs * 2 || PAUSE_BASE_MS);
+    clearTimeout(this.#pauseTimer);
+    this.#pauseTimer = setTimeout(() => this.#resume(), this.#pauseMs);
+  }
+
+  #resume() {
+    this.#pauseTimer = undefined;
+    for (const room of this.#rooms.values()) if (room.status === 'waiting') this.#join(room);
+    this.#flush();
+  }
+
+  /**
+   * The id of our own message that a chat or a whisper echoes. The server names no id there, but it names the position
+   * in the ack; when the echo comes before the ack, the oldest unanswered message with the same words is taken for it.
+   */
+  #claim({ username, from, room, to, content, position }) {
+    if ((username ?? from) !== this.username) return undefined;
+    const mine = [...this.#outgoing.values()].filter(({ message }) => message.content === content
+      && message.room === room && message.to === to);
+    const acknowledged = mine.find(({ message }) => message.status === 'sent' && (!position || message.position === position));
+    if (acknowledged) this.#outgoing.delete(acknowledged.message.id);
+    const entry = acknowledged ?? mine.find(({ message, attempts, seenAt }) => message.status === 'pending' && attempts && !seenAt);
+    if (entry) entry.seenAt = position ?? from;
+    return entry?.message.id;
+  }
+
+  /** The room's past is gone, and with it the server's memory of ids: what was seen there was sent. */
+  #settleSeen(room, isSeen) {
+    for (const [id, entry] of this.#outgoing) {
+      if (entry.message.room !== room.name || !isSeen(entry)) continue;
+      this.#outgoing.delete(id);
+      this.#settle(entry, 'sent', null, entry.seenAt ?? entry.message.position);
+    }
+  }
+
+  #forget(room, code) {
+    this.#rooms.delete(room.name);
+    for (const entry of [...this.#outgoing.values()]) if (entry.message.room === room.name) this.#fail(entry, code);
+  }
+
+  #fail(entry, code) {
+    this.#outgoing.delete(entry.message.id);
+    if (entry.message.status === 'pending') this.#settle(entry, 'failed', code, null);
+  }
+
+  #settle({ message }, status, error, position) {
+    Object.assign(message, { status, error, position });
+    this.#emit('message', message);
+  }
+}

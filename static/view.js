@@ -1,0 +1,160 @@
+// Small pieces the page is built from. Everything a person typed gets in as text, never as markup.
+
+import { words } from './words.js';
+
+export const byId = (id) => document.getElementById(id);
+
+/** `el('p', {class: 'hint', onclick: …}, 'text', child)`: an element, its attributes and listeners, its content. */
+export function el(tag, attributes = {}, ...content) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, '');
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...content.filter((part) => part !== null && part !== undefined && part !== false));
+  return element;
+}
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+export function icon(name) {
+  const svg = document.createElementNS(SVG, 'svg');
+  svg.setAttribute('class', 'icon');
+  svg.setAttribute('aria-hidden', 'true');
+  const use = document.createElementNS(SVG, 'use');
+  use.setAttribute('href', `#i-${name}`);
+  svg.append(use);
+  return svg;
+}
+
+/** A name in a sentence: its direction must not turn the sentence around. */
+export const bdi = (name) => el('bdi', {}, name);
+
+/** A sentence of `words` with names in it, as nodes: `sentence(words.whisper_to, name)`. */
+export function sentence(template, ...names) {
+  const marks = names.map((_, index) => `\u{F0000}${index}\u{F0000}`);
+  return template(...marks).split('\u{F0000}').map((part, index) => (index % 2 ? bdi(names[Number(part)]) : part));
+}
+
+const TONES = 7;
+const graphemes = new Intl.Segmenter();
+
+/** The seal of a person: the first character of the name, in a colour that stays theirs. */
+export function seal(name) {
+  let hash = 0;
+  for (const character of name) hash = (hash * 31 + character.codePointAt(0)) >>> 0;
+  const [first] = graphemes.segment(name.trim() || '?');
+  return el('span', { class: `seal tone-${hash % TONES}`, 'aria-hidden': 'true' }, first.segment.toUpperCase());
+}
+
+const ADDRESS = /https?:\/\/[^\s<>"'`\u3000-\u303f]+/giu;
+const CLOSING = /[.,;:!?…)\]}]/u;
+
+/** A bracket or a full stop after an address belongs to the sentence, unless the bracket was opened within. */
+function trimAddress(address) {
+  let end = address.length;
+  while (CLOSING.test(address[end - 1])) {
+    const kept = address.slice(0, end);
+    if (kept.endsWith(')') && kept.split('(').length >= kept.split(')').length) break;
+    end -= 1;
+  }
+  return address.slice(0, end);
+}
+
+/** A text as nodes in which web addresses are links. */
+export function linked(text) {
+  const nodes = [];
+  let end = 0;
+  for (const match of text.matchAll(ADDRESS)) {
+    const address = trimAddress(match[0]);
+    if (!URL.canParse(address)) continue;
+    nodes.push(text.slice(end, match.index));
+    nodes.push(el('a', { href: address, target: '_blank', rel: 'noopener noreferrer', dir: 'ltr' }, address));
+    end = match.index + address.length;
+  }
+  nodes.push(text.slice(end));
+  return nodes.filter((node) => node !== '');
+}
+
+/**
+ * Makes the children of a list show `models`, keeping those that are there already, and with them the focus.
+ * @param {(model) => string} keyOf
+ * @param {(model) => HTMLElement} create
+ * @param {(element: HTMLElement, model) => void} [update]
+ */
+export function reconcile(list, models, keyOf, create, update) {
+  const wanted = new Set(models.map(keyOf));
+  const kept = new Map();
+  for (const child of [...list.children]) {
+    if (wanted.has(child.dataset.key)) kept.set(child.dataset.key, child);
+    else child.remove();
+  }
+  let next = list.firstElementChild;
+  for (const model of models) {
+    const key = keyOf(model);
+    const child = kept.get(key) ?? create(model);
+    child.dataset.key = key;
+    update?.(child, model);
+    if (child === next) next = next.nextElementSibling;
+    else list.insertBefore(child, next);
+  }
+}
+
+/** Sets a text only when it differs: a live region must not speak twice. */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+const NOTICE_MS = 8_000;
+let noticeTimer;
+
+/** Says something that passes: an error that belongs to no place on the page. */
+export function notify(...content) {
+  const place = byId('notice');
+  const hide = () => place.replaceChildren();
+  const close = el('button', { type: 'button', class: 'square', 'aria-label': words.close, onclick: hide }, icon('close'));
+  place.replaceChildren(el('div', { class: 'notice' }, el('p', {}, ...content), close));
+  clearTimeout(noticeTimer);
+  noticeTimer = setTimeout(hide, NOTICE_MS);
+}
+
+/** On a narrow screen a side panel is lent to the modal drawer, which brings focus, Escape and inertness with it. */
+export function setUpDrawer(wide) {
+  const drawer = byId('drawer');
+  let home = null;
+  const giveBack = () => {
+    if (home) home.append(drawer.querySelector('.panel'));
+    home = null;
+  };
+  drawer.addEventListener('close', giveBack);
+  drawer.addEventListener('click', (event) => event.target === drawer && drawer.close());
+  byId('drawer-close').addEventListener('click', () => drawer.close());
+  wide.addEventListener('change', () => drawer.close());
+  return {
+    open(place) {
+      home = place;
+      drawer.classList.toggle('from-end', place.id === 'people-place');
+      const panel = place.firstElementChild;
+      drawer.setAttribute('aria-label', panel.getAttribute('aria-label') ?? words.people);
+      drawer.append(panel);
+      drawer.showModal();
+    },
+    close: () => drawer.close(),
+  };
+}
+
+// What is remembered between visits. Storage may be forbidden or full.
+
+/** @param {'localStorage'|'sessionStorage'} storage */
+export function recall(storage, key) {
+  try { return JSON.parse(window[storage].getItem(key)); } catch { return null; }
+}
+
+/** @param {'localStorage'|'sessionStorage'} storage  @param value  null forgets */
+export function remember(storage, key, value) {
+  try {
+    if (value === null) window[storage].removeItem(key);
+    else window[storage].setItem(key, JSON.stringify(value));
+  } catch { /* then it is asked for again */ }
+}

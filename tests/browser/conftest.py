@@ -1,0 +1,256 @@
+"""What the browser tests stand on: the real server, a real Chromium, visitors who use the page, a path that can be cut.
+
+    pip install pytest playwright axe-playwright-python
+    SARANG_BIN=target/release/sarang SARANG_CHROMIUM=/usr/bin/chromium pytest tests/browser
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+BIN = os.environ.get("SARANG_BIN") or str(Path(__file__).parents[2] / "target/release/sarang")
+CHROMIUM = os.environ.get("SARANG_CHROMIUM", "/usr/bin/chromium")
+CHROMIUM_ARGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]
+WAIT_MS = 15_000
+expect.set_options(timeout=WAIT_MS)
+
+# What Chromium itself writes to the console when a connection is cut or a request is refused on purpose.
+CUT = ("WebSocket connection to", "ERR_CONNECTION", "ERR_EMPTY_RESPONSE", "ERR_SOCKET_NOT_CONNECTED")
+REFUSED = ("Failed to load resource",)
+
+
+class Server:
+    """A server process that can be killed and started again on its port."""
+
+    def __init__(self, *options):
+        self.options = options
+        self.port = 0
+        self.start()
+
+    def start(self):
+        command = [BIN, "--listen", f"127.0.0.1:{self.port}", *self.options]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        for line in self.process.stdout:
+            if line.startswith("listening on http://"):
+                self.url = line.split()[-1]
+                self.port = int(self.url.rsplit(":", 1)[1])
+                # Nobody reads on: without this a talkative server would block on a full pipe.
+                threading.Thread(target=self.process.stdout.read, daemon=True).start()
+                return
+        raise RuntimeError(f"{BIN} ended with {self.process.wait()} before it listened")
+
+    def kill(self):
+        if self.process.poll() is None:
+            os.kill(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def has_room(self, name, users):
+        """Waits until the server has noticed who is (no longer) in a room."""
+        until = time.monotonic() + WAIT_MS / 1000
+        while True:
+            with urllib.request.urlopen(f"{self.url}/rooms/{urllib.parse.quote(name)}") as response:
+                if json.load(response)["users"] == users:
+                    return
+            assert time.monotonic() < until, f"{name} does not get to {users} users"
+
+
+class Proxy:
+    """A TCP path to the server that can be cut, held closed, or made to swallow what the server answers."""
+
+    def __init__(self, port):
+        self.target = ("127.0.0.1", port)
+        self.is_open = True
+        self.answers = True
+        self.pairs = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+            except OSError:
+                return
+            if not self.is_open:
+                near.close()
+                continue
+            pair = (near, socket.create_connection(self.target))
+            self.pairs.append(pair)
+            threading.Thread(target=self._carry, args=pair, daemon=True).start()
+
+    def _carry(self, near, far):
+        try:
+            while True:
+                for ready in select.select([near, far], [], [])[0]:
+                    data = ready.recv(65536)
+                    if not data:
+                        return
+                    if ready is near:
+                        far.sendall(data)
+                    elif self.answers:
+                        near.sendall(data)
+        except (OSError, ValueError):
+            pass
+        finally:
+            near.close()
+            far.close()
+
+    def cut(self):
+        """Ends every connection; new ones pass unless `is_open` is set to False first."""
+        pairs, self.pairs = self.pairs, []
+        for pair in pairs:
+            for end in pair:
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+
+    def close(self):
+        self.is_open = False
+        self.listener.close()
+        self.cut()
+
+
+class Visitor:
+    """Someone at the page. Elements are found by id, so that the same steps work in every language."""
+
+    def __init__(self, page, url):
+        self.page = page
+        self.url = url
+        self.problems = []
+        self.expected = ()
+        page.on("console", lambda message: message.type == "error" and self.problems.append(message.text))
+        page.on("pageerror", lambda error: self.problems.append(f"uncaught: {error}"))
+        page.add_init_script("addEventListener('securitypolicyviolation', (e) => console.error('CSP', e.violatedDirective, e.blockedURI))")
+
+    def find(self, selector, **filters):
+        return self.page.locator(selector, **filters)
+
+    def enter(self, name, room=None):
+        self.page.goto(self.url)
+        self.find("#name").fill(name)
+        self.find("#enter").click()
+        self.is_connected()
+        if room:
+            self.create_or_join(room)
+        return self
+
+    def is_connected(self):
+        expect(self.find("#state")).to_have_class("state is-connected")
+
+    def hurries(self):
+        """Makes the page reconnect now; it may have done so by itself already."""
+        self.page.evaluate("dispatchEvent(new Event('online'))")
+
+    def create(self, room, seats=100):
+        self.find("#create-room").click()
+        self.find("#room-name").fill(room)
+        self.find("#room-limit").fill(str(seats))
+        self.find("#create-form [type=submit]").click()
+
+    def create_or_join(self, room):
+        """As people do: make the room, and when it is there already, go in."""
+        self.create(room)
+        expect(self.find("#join-existing:visible, #composer:visible").first).to_be_visible()
+        if self.find("#join-existing").is_visible():
+            self.expects(*REFUSED)
+            self.find("#join-existing").click()
+        self.is_in(room)
+
+    def is_in(self, room):
+        expect(self.find("#place")).to_have_text(room)
+        expect(self.find("#people-count")).not_to_be_empty()
+
+    def open(self, conversation):
+        self.find("#joined button, #whispers button", has=self.page.get_by_text(conversation, exact=True)).click()
+        expect(self.find("#place")).to_have_text(conversation)
+
+    def whisper_to(self, name):
+        self.find("#persons button", has=self.page.get_by_text(name, exact=True)).click()
+        expect(self.find("#private")).to_be_visible()
+
+    def write(self, text):
+        self.find("#text").fill(text)
+        self.find("#text").press("Enter")
+
+    def say(self, text):
+        self.write(text)
+        self.sees(text)
+        expect(self.find(".outgoing li")).to_have_count(0)
+
+    def message(self, text):
+        return self.find(".messages .bubble", has_text=text)
+
+    def sees(self, text):
+        """Exactly once."""
+        expect(self.message(text)).to_have_count(1)
+
+    def sees_in_order(self, texts):
+        expect(self.find(".messages .bubble")).to_have_text(texts)
+
+    def expects(self, *problems):
+        self.expected += problems
+        return self
+
+    def unexpected_problems(self):
+        return [problem for problem in self.problems if not any(part in problem for part in self.expected)]
+
+
+@pytest.fixture
+def server_options():
+    return ()
+
+
+@pytest.fixture
+def server(server_options):
+    server = Server(*server_options)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def proxy(server):
+    proxy = Proxy(server.port)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visitor(browser, server):
+    """Makes visitors, each with a browser context of their own; none may leave an error in the console."""
+    made = []
+
+    def make(url=None, locale="ko-KR", **options):
+        context = browser.new_context(locale=locale, **options)
+        context.set_default_timeout(WAIT_MS)
+        made.append(Visitor(context.new_page(), url or server.url))
+        return made[-1]
+
+    yield make
+    problems = [problem for one in made for problem in one.unexpected_problems()]
+    for one in made:
+        one.page.context.close()
+    assert problems == []
