@@ -1,0 +1,79 @@
+"""Starts the binary that SARANG_BIN names, and speaks to it through clients that are not ours."""
+
+import os
+import signal
+import subprocess
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from talkers import LIBRARIES
+
+# Not a threshold: when it passes, what was awaited will never come.
+PATIENCE = 30
+
+
+class Server:
+    """A running sarang."""
+
+    def __init__(self, *options):
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("SARANG_")}
+        self.process = subprocess.Popen(
+            [os.environ["SARANG_BIN"], "--listen", "127.0.0.1:0", *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            env=clean,
+            text=True,
+        )
+        prefix = "listening on http://"
+        line = next((line for line in self.process.stdout if line.startswith(prefix)), None)
+        assert line, "the server never said where it listens"
+        self.host = line.removeprefix(prefix).strip()
+        self.url = f"http://{self.host}"
+        self.rest = httpx.Client(base_url=self.url, timeout=PATIENCE, trust_env=False)
+
+    def socket_url(self, name):
+        return f"ws://{self.host}/ws?username={quote(name)}"
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        return self.process.wait(PATIENCE)
+
+
+@pytest.fixture
+def start():
+    """Starts servers with options; they end with the test."""
+    servers = []
+
+    def start(*options):
+        servers.append(Server(*options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.rest.close()
+        server.stop(signal.SIGKILL)
+        server.process.stdout.close()
+
+
+@pytest.fixture
+def server(start):
+    return start()
+
+
+@pytest.fixture(params=LIBRARIES, ids=lambda library: library.__name__)
+def guest(request, server):
+    """Guests who speak through one library after the other."""
+    guests = []
+
+    def enter(name, at=server):
+        guests.append(request.param(at.socket_url(name)))
+        assert guests[-1].expect("welcome")["username"] == name
+        return guests[-1]
+
+    enter.library = request.param
+    yield enter
+    for one in guests:
+        one.drop()
