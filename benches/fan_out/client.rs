@@ -1,0 +1,321 @@
+//! One connection of the generator: the opening handshake, joining, and reading at low cost.
+
+use std::borrow::Cow;
+use std::io::{self, Read, Write};
+use std::mem;
+use std::net::{Shutdown, SocketAddr};
+
+use mio::net::TcpStream;
+use serde::Deserialize;
+
+use crate::Result;
+use crate::transcript::{self, Transcript};
+
+/// The room everybody is in.
+const ROOM: &str = "r";
+
+/// How far a connection has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// The answer to the opening handshake has not come in full.
+    Opening,
+    /// The handshake is done, `room_joined` has not come.
+    Joining,
+    /// In the room.
+    Member,
+}
+
+/// The language a server is spoken to in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// WebSocket and JSON.
+    Chat,
+    /// `bare`: whatever is written comes to everybody.
+    Bare,
+}
+
+pub struct Client {
+    pub stream: TcpStream,
+    pub phase: Phase,
+    /// Whole messages of this round that it has read.
+    pub messages_count: usize,
+    number: usize,
+    dialect: Dialect,
+    /// Bytes of the transcript that it has read.
+    offset: usize,
+    /// Bytes read that are not a whole frame yet and not in the transcript.
+    pending: Vec<u8>,
+    sent_count: u64,
+}
+
+/// The fields that tell messages apart.
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(borrow)]
+    message: Option<Cow<'a, str>>,
+}
+
+/// A whole frame at the start of some bytes.
+struct Frame<'a> {
+    opcode: u8,
+    bytes: &'a [u8],
+    payload: &'a [u8],
+}
+
+const TEXT: u8 = 1;
+const CLOSE: u8 = 8;
+const PING: u8 = 9;
+
+impl Client {
+    /// Connects, and asks for a WebSocket where the dialect has such.
+    pub fn connect(address: SocketAddr, number: usize, dialect: Dialect) -> Result<Self> {
+        let stream = std::net::TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        let mut client = Self {
+            stream: TcpStream::from_std(stream),
+            phase: match dialect {
+                Dialect::Chat => Phase::Opening,
+                Dialect::Bare => Phase::Member,
+            },
+            messages_count: 0,
+            number,
+            dialect,
+            offset: 0,
+            pending: Vec::new(),
+            sent_count: 0,
+        };
+        if dialect == Dialect::Chat {
+            // The key is the example of RFC 6455; `opened` knows its answer.
+            let request = format!(
+                "GET /ws?username=u{number} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\n\
+                 Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                 Sec-WebSocket-Version: 13\r\n\r\n"
+            );
+            client.write(request.as_bytes())?;
+        }
+        Ok(client)
+    }
+
+    /// Reads all that has come. Edge-triggered readiness asks for that.
+    pub fn read(&mut self, scratch: &mut [u8], transcript: &mut Transcript) -> Result<()> {
+        loop {
+            match self.stream.read(scratch) {
+                Ok(0) => return Err(self.error("the server closed the connection")),
+                Ok(count) => {
+                    self.receive(&scratch[..count], transcript)?;
+                    if count < scratch.len() {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.error(&error.to_string())),
+            }
+        }
+        while transcript.is_read(self.messages_count, self.offset) {
+            self.messages_count += 1;
+        }
+        Ok(())
+    }
+
+    /// Writes the next `count` messages with one call.
+    pub fn say(&mut self, count: usize) -> Result<()> {
+        let mut bytes = Vec::new();
+        for _ in 0..count {
+            let content = transcript::content(self.number, self.sent_count);
+            let content = String::from_utf8_lossy(&content);
+            match self.dialect {
+                Dialect::Chat => push_client_frame(
+                    &mut bytes,
+                    TEXT,
+                    format!(r#"{{"type":"chat","room":"{ROOM}","content":"{content}"}}"#)
+                        .as_bytes(),
+                ),
+                Dialect::Bare => push_server_frame(
+                    &mut bytes,
+                    format!(
+                        r#"{{"type":"chat","room":"{ROOM}","username":"u{}","content":"{content}","timestamp":"2024-01-15T10:30:00Z","position":"0123456789abcdef:{}"}}"#,
+                        self.number, self.sent_count
+                    )
+                    .as_bytes(),
+                ),
+            }
+            self.sent_count += 1;
+        }
+        self.write(&bytes)
+    }
+
+    /// Goes back to the start of an empty transcript.
+    pub fn start_round(&mut self) {
+        self.offset = 0;
+        self.messages_count = 0;
+    }
+
+    /// Reads no more, so that the server sees the end.
+    pub fn close(&self) {
+        // The peer may be gone already, which is as good.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    fn receive(&mut self, mut chunk: &[u8], transcript: &mut Transcript) -> Result<()> {
+        if self.phase == Phase::Opening {
+            self.pending.extend_from_slice(chunk);
+            if !self.opened()? {
+                return Ok(());
+            }
+            chunk = &[];
+        }
+        // Someone else may have written down the message that was pending here.
+        if !self.pending.is_empty() && transcript.from(self.offset).starts_with(&self.pending) {
+            self.offset += self.pending.len();
+            self.pending.clear();
+        }
+        if self.pending.is_empty() {
+            let known = transcript.from(self.offset);
+            let length = known.len().min(chunk.len());
+            if known[..length] == chunk[..length] {
+                self.offset += length;
+                chunk = &chunk[length..];
+            } else {
+                // Some other frame lies in between. Go back to where its predecessor ended.
+                let start = transcript.message_start(self.offset);
+                self.pending
+                    .extend_from_slice(transcript.range(start..self.offset));
+                self.offset = start;
+            }
+        }
+        if chunk.is_empty() && self.pending.is_empty() {
+            return Ok(());
+        }
+        self.pending.extend_from_slice(chunk);
+        self.walk(transcript)
+    }
+
+    /// Takes the whole frames out of `pending`.
+    fn walk(&mut self, transcript: &mut Transcript) -> Result<()> {
+        let mut bytes = mem::take(&mut self.pending);
+        let mut rest = &bytes[..];
+        while let Some(frame) = Frame::first(rest) {
+            rest = &rest[frame.bytes.len()..];
+            if transcript.from(self.offset).starts_with(frame.bytes) {
+                self.offset += frame.bytes.len();
+            } else {
+                self.handle(&frame, transcript)?;
+            }
+        }
+        let taken = bytes.len() - rest.len();
+        bytes.drain(..taken);
+        self.pending = bytes;
+        Ok(())
+    }
+
+    /// Handles a frame that is not the next of the transcript.
+    fn handle(&mut self, frame: &Frame, transcript: &mut Transcript) -> Result<()> {
+        match frame.opcode {
+            TEXT => {}
+            PING => {
+                let mut pong = Vec::new();
+                push_client_frame(&mut pong, 10, frame.payload);
+                return self.write(&pong);
+            }
+            CLOSE => return Err(self.error("the server sent a close frame")),
+            opcode => return Err(self.error(&format!("a frame with opcode {opcode} came"))),
+        }
+        let message: Message = serde_json::from_slice(frame.payload)?;
+        match (message.kind, self.phase) {
+            ("chat", Phase::Member) => {
+                if self.offset < transcript.bytes_count() {
+                    return Err(self.error("its next message is not the one that others had next"));
+                }
+                transcript.append(frame.bytes, frame.payload)?;
+                self.offset += frame.bytes.len();
+            }
+            ("welcome", Phase::Joining) => {
+                let mut join = Vec::new();
+                let text = format!(r#"{{"type":"join","room":"{ROOM}"}}"#);
+                push_client_frame(&mut join, TEXT, text.as_bytes());
+                self.write(&join)?;
+            }
+            ("room_joined", Phase::Joining) => self.phase = Phase::Member,
+            // Presence is welcome at any time as a member; it is not what is counted.
+            ("user_joined" | "user_left" | "room_users", Phase::Member) => {}
+            (kind, phase) => {
+                let detail = message.message.unwrap_or_default();
+                return Err(self.error(&format!("{kind:?} came while {phase:?}: {detail}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the handshake's answer is complete; what follows it stays pending.
+    fn opened(&mut self) -> Result<bool> {
+        let Some(end) = self.pending.windows(4).position(|end| end == b"\r\n\r\n") else {
+            return Ok(false);
+        };
+        let head = String::from_utf8_lossy(&self.pending[..end]);
+        if !head.starts_with("HTTP/1.1 101") || !head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") {
+            return Err(self.error(&format!("refused: {head}")));
+        }
+        self.pending.drain(..end + 4);
+        self.phase = Phase::Joining;
+        Ok(true)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = self.stream.write(bytes)?;
+        if written < bytes.len() {
+            return Err(self.error("the server does not read what it is sent"));
+        }
+        Ok(())
+    }
+
+    fn error(&self, what: &str) -> Box<dyn std::error::Error> {
+        format!("client {}: {what}", self.number).into()
+    }
+}
+
+impl<'a> Frame<'a> {
+    fn first(bytes: &'a [u8]) -> Option<Self> {
+        let (head, length) = match *bytes {
+            [_, 126, high, low, ..] => (4, usize::from(u16::from_be_bytes([high, low]))),
+            [_, 127, a, b, c, d, e, f, g, h, ..] => {
+                let length = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+                (10, usize::try_from(length).ok()?)
+            }
+            [_, length @ 0..126, ..] => (2, usize::from(length)),
+            _ => return None,
+        };
+        Some(Self {
+            opcode: bytes[0] & 0x0f,
+            bytes: bytes.get(..head + length)?,
+            payload: &bytes[head..head + length],
+        })
+    }
+}
+
+/// A frame with a masking key of zero, which leaves the payload as it is.
+fn push_client_frame(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
+    push_head(out, opcode, 0x80, payload.len());
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(payload);
+}
+
+fn push_server_frame(out: &mut Vec<u8>, payload: &[u8]) {
+    push_head(out, TEXT, 0, payload.len());
+    out.extend_from_slice(payload);
+}
+
+fn push_head(out: &mut Vec<u8>, opcode: u8, mask_bit: u8, length: usize) {
+    out.push(0x80 | opcode);
+    match u8::try_from(length) {
+        Ok(short @ 0..126) => out.push(mask_bit | short),
+        _ => {
+            let length = u16::try_from(length).expect("the generator's messages are short");
+            out.push(mask_bit | 126);
+            out.extend_from_slice(&length.to_be_bytes());
+        }
+    }
+}
