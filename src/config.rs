@@ -87,6 +87,8 @@ pub const SLICES_PER_WRITE: usize = 64;
 /// The read buffer of the loop, in bytes: what is read from one connection in one turn. Large enough that the allocator
 /// maps it, so that only what was ever filled is resident.
 pub const READ_BYTES: usize = 128 * 1024;
+/// Places kept in the tables of connections when the last has gone; larger ones are freed.
+pub const TABLE_KEPT: usize = 1024;
 /// Readiness events taken in one turn.
 pub const EVENTS_PER_TURN: usize = 1024;
 /// Connections accepted in one turn.

@@ -52,6 +52,12 @@ impl RoomManager {
         &self.people
     }
 
+    /// Frees the tables of those who were here; nobody is now.
+    pub fn forget_people(&mut self) {
+        debug_assert_eq!(self.people.count(), 0);
+        self.people = People::default();
+    }
+
     /// A connection becomes a session of this user and is welcomed.
     pub fn enter(&mut self, connection: ConnectionId, username: &str, effects: &mut Effects) {
         self.people.enter(connection, username);

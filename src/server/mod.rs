@@ -23,6 +23,7 @@ use slab::Slab;
 
 use crate::config::{
     Config, HEAD_TIMEOUT, OUTBOX_HIGH_WATER_BYTES, REPLIES_PER_TURN_BYTES, SENDS_PER_TURN,
+    TABLE_KEPT,
 };
 use crate::conn::http::Http;
 use crate::conn::outbox::Flushed;
@@ -203,6 +204,10 @@ impl Server {
         let id = self.freed.pop()?;
         self.connections.remove(id.index());
         self.addresses.remove(id);
+        if self.connections.is_empty() && self.connections.capacity() > TABLE_KEPT {
+            self.connections = Slab::new();
+            self.rooms.forget_people();
+        }
         Some(id)
     }
 

@@ -128,6 +128,9 @@ impl Shell {
                 self.sockets.remove(id);
                 self.is_accepting |= self.accept_again_at.take().is_some();
             }
+            if self.server.connection_count() == 0 {
+                self.sockets.forget();
+            }
             has_more |= self.is_accepting || !self.ready.is_empty();
             if self.is_over(now) {
                 return Ok(());

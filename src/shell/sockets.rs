@@ -5,6 +5,7 @@ use std::net::Shutdown;
 
 use mio::net::TcpStream;
 
+use crate::config::TABLE_KEPT;
 use crate::conn::{Sent, Transmit};
 use crate::domain::ConnectionId;
 
@@ -38,6 +39,13 @@ impl Sockets {
     pub fn remove(&mut self, id: ConnectionId) {
         if let Some(place) = self.0.get_mut(id.index()) {
             *place = None;
+        }
+    }
+
+    /// Frees the table when it is large; nobody is connected.
+    pub fn forget(&mut self) {
+        if self.0.len() > TABLE_KEPT {
+            self.0 = Vec::new();
         }
     }
 
