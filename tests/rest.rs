@@ -293,3 +293,14 @@ fn an_empty_room_that_nobody_created_on_purpose_makes_way_for_a_new_one() {
     assert_eq!(server.get("/rooms/b").status, 404);
     member.say("a", "아직 있어요");
 }
+
+#[test]
+fn an_empty_room_that_was_created_on_purpose_stays() {
+    let server = Server::start(&["--rooms", "1"]);
+    assert_eq!(create(&server, json!({"name": "a"})).status, 201);
+    create(&server, json!({"name": "b"})).error_code();
+    server
+        .guest("홍길동")
+        .refused(json!({"type": "join", "room": "b"}), "too_many_rooms");
+    assert_eq!(server.get("/rooms/a").status, 200);
+}

@@ -1,13 +1,14 @@
 //! Somebody in the chat: a WebSocket client of the tungstenite crate that speaks the JSON of SPEC section 3.
 
 use std::net::{Shutdown, TcpStream};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Error, Message, WebSocket};
 
-use super::{Server, percent_encoded};
+use super::{PATIENCE, Server, percent_encoded};
 
 pub struct Chatter {
     pub socket: WebSocket<TcpStream>,
@@ -71,18 +72,27 @@ impl Chatter {
 
     /// The next message of any type.
     pub fn receive(&mut self) -> Value {
-        loop {
-            match self.socket.read() {
-                Ok(Message::Text(text)) => {
-                    let message: Value = serde_json::from_str(&text)
-                        .unwrap_or_else(|error| panic!("not JSON ({error}): {text}"));
-                    assert!(message["type"].is_string(), "no type: {message}");
-                    return message;
-                }
-                Ok(Message::Ping(_) | Message::Pong(_)) => {}
-                Ok(other) => panic!("instead of a JSON message came {other:?}"),
-                Err(error) => panic!("instead of a JSON message came {error}"),
+        match self.read() {
+            Ok(Message::Text(text)) => {
+                let message: Value = serde_json::from_str(&text)
+                    .unwrap_or_else(|error| panic!("not JSON ({error}): {text}"));
+                assert!(message["type"].is_string(), "no type: {message}");
+                message
             }
+            Ok(other) => panic!("instead of a JSON message came {other:?}"),
+            Err(error) => panic!("instead of a JSON message came {error}"),
+        }
+    }
+
+    /// The next message that is no ping or pong: those keep a connection alive on which nothing else will ever come.
+    fn read(&mut self) -> Result<Message, Error> {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            let message = self.socket.read()?;
+            if !matches!(message, Message::Ping(_) | Message::Pong(_)) {
+                return Ok(message);
+            }
+            assert!(Instant::now() < patience, "nothing comes but pings");
         }
     }
 
@@ -174,7 +184,7 @@ impl Chatter {
     /// Code and reason of the close frame that comes sooner or later.
     pub fn close_frame(&mut self) -> (u16, String) {
         loop {
-            match self.socket.read() {
+            match self.read() {
                 Ok(Message::Close(Some(frame))) => {
                     return (frame.code.into(), frame.reason.to_string());
                 }
