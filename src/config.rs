@@ -4,6 +4,7 @@
 //! are constants. README.md has a table of all of them with what happens at each.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Room names, in characters.
@@ -33,6 +34,53 @@ pub const ROOM_USERS_TOLD_EVERY: Duration = Duration::from_secs(1);
 pub const ACKNOWLEDGED_FOR: Duration = Duration::from_secs(5 * 60);
 /// Acknowledged ids remembered at most; the oldest is forgotten early.
 pub const ACKNOWLEDGED_MAX: usize = 65_536;
+
+/// Account names, in characters.
+pub const ACCOUNT_NAME_CHARS_MAX: usize = 64;
+/// A password, in bytes; above it 400.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
+/// Accounts in the users file; with more it is refused.
+pub const ACCOUNTS_MAX: usize = 100_000;
+/// The users file and the secrets file, in bytes; a larger one is refused.
+pub const CREDENTIALS_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Memory one password check may cost, in KiB; a users file with more is refused.
+pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
+/// Passes of one password check; a users file with more is refused.
+pub const ARGON2_PASSES_MAX: u32 = 16;
+/// Password checks that wait for the worker; above it 503.
+pub const LOGIN_QUEUE_MAX: usize = 64;
+/// How long the worker keeps its memory after the last check.
+pub const WORKER_MEMORY_KEPT: Duration = Duration::from_secs(2);
+/// Failures at one account from one address before each costs a wait (1, 2, 4 … seconds).
+pub const LOGIN_FREE_FAILURES: u32 = 5;
+/// The longest such wait; then 429 becomes another try.
+pub const LOGIN_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Attempts under way at one account from one address; above it 429.
+pub const LOGIN_IN_FLIGHT_MAX: u32 = 16;
+/// Failures from one address (loopback exempt), refilled one each [`LOGIN_ADDRESS_REFILL`]; above it 429.
+pub const LOGIN_ADDRESS_FAILURES: u32 = 20;
+/// How long one failure of an address counts.
+pub const LOGIN_ADDRESS_REFILL: Duration = Duration::from_secs(6);
+/// Failures at one account from everywhere, refilled one each second; above it 429.
+pub const LOGIN_ACCOUNT_FAILURES: u32 = 100;
+/// Entries in each table of the throttle; at it those without effect are forgotten.
+pub const THROTTLED_MAX: usize = 10_000;
+/// How far another back end's clock may be ahead of ours, in seconds (`nbf`, `iat`). `exp` has no leeway.
+pub const TOKEN_CLOCK_LEEWAY_SECS: u64 = 60;
+/// A token's `jti`, in bytes; above it the token is refused.
+pub const TOKEN_ID_BYTES_MAX: usize = 128;
+/// `--token-ttl` and `--ticket-ttl`, in seconds.
+pub const TTL_SECS_MAX: u64 = 10 * 366 * 24 * 60 * 60;
+/// From a password to the last token that `POST /auth/refresh` gives for it, in seconds.
+pub const REFRESH_SECS_MAX: u64 = 24 * 60 * 60;
+/// Tickets issued and neither expired nor forgotten; above it 503.
+pub const TICKETS_MAX: usize = 65_536;
+/// Tickets of one user that have not expired, redeemed or not, whatever the number of their tokens; above it 503.
+pub const TICKETS_PER_USER_MAX: usize = 10_000;
+/// Revoked tokens; above it 503. Each is forgotten when it would have expired.
+pub const REVOCATIONS_MAX: usize = 65_536;
+/// Secrets in the secrets file; with more it is refused.
+pub const SECRETS_MAX: usize = 16;
 
 /// The request line and fields of a request, in bytes; above it 431.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -118,7 +166,15 @@ pub struct RoomLimits {
 pub struct Config {
     /// Where to listen; port 0 picks one.
     pub listen: SocketAddr,
-    /// Whether a name alone is an identity.
+    /// The users file; with it or [`Self::secret_file`] this is no demo.
+    pub users: Option<PathBuf>,
+    /// The file of token secrets.
+    pub secret_file: Option<PathBuf>,
+    /// How long a token lives, in seconds.
+    pub token_ttl_secs: u64,
+    /// How long a ticket lives.
+    pub ticket_ttl: Duration,
+    /// Whether a name alone is an identity, beside the demo, where it is.
     pub guests: bool,
     /// Origins beside our own from which browsers may come; `*` is every one.
     pub allow_origins: Vec<String>,
@@ -136,11 +192,27 @@ pub struct Config {
     pub rooms: RoomLimits,
 }
 
+impl Config {
+    /// Whether nobody has configured who may come in: guests may, and an account is announced.
+    pub fn is_demo(&self) -> bool {
+        self.users.is_none() && self.secret_file.is_none()
+    }
+
+    /// Whether a name alone is an identity.
+    pub fn takes_guests(&self) -> bool {
+        self.guests || self.is_demo()
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
-            guests: true,
+            users: None,
+            secret_file: None,
+            token_ttl_secs: 3_600,
+            ticket_ttl: Duration::from_secs(30),
+            guests: false,
             allow_origins: Vec::new(),
             echo: false,
             messages_per_second: 100,

@@ -3,13 +3,20 @@
 //! A call into the domain changes its state and pushes [`Effect`]s: what has to happen outside, as values. The server
 //! carries them out (`server/settle.rs`), a test compares them.
 
+pub mod accounts;
 pub mod acknowledged;
+pub mod auth;
 pub mod history;
 mod messages;
 pub mod people;
 mod presence;
+pub mod random;
 pub mod room;
 pub mod rooms;
+pub mod sessions;
+pub mod throttle;
+pub mod tickets;
+pub mod tokens;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -67,11 +74,16 @@ pub struct Timestamp(pub u64);
 impl Timestamp {
     /// The last second a four-digit year can name, 9999-12-31T23:59:59Z; a clock beyond it is shown as this.
     const LAST: u64 = 253_402_300_799;
+
+    /// So many seconds after 1970-01-01T00:00:00Z.
+    pub fn from_secs(secs: u64) -> Self {
+        Self(secs.min(Self::LAST))
+    }
 }
 
 impl From<Now> for Timestamp {
     fn from(now: Now) -> Self {
-        Self(now.unix.as_secs().min(Self::LAST))
+        Self::from_secs(now.unix.as_secs())
     }
 }
 

@@ -11,7 +11,7 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use super::{ConnectionId, RoomId, UserId};
-use crate::config::USERNAME_CHARS_MAX;
+use crate::config::{ACCOUNT_NAME_CHARS_MAX, USERNAME_CHARS_MAX};
 
 /// Everybody who is connected.
 #[derive(Debug, Default)]
@@ -82,6 +82,15 @@ impl Rooms {
 /// Whether a guest may carry this name: 1 to [`USERNAME_CHARS_MAX`] characters, none of them a control character.
 pub fn is_valid_username(name: &str) -> bool {
     (1..=USERNAME_CHARS_MAX).contains(&name.chars().count()) && !name.chars().any(char::is_control)
+}
+
+/// Whether an account may carry this name: 1 to [`ACCOUNT_NAME_CHARS_MAX`] characters, no control character, no colon
+/// (the users file has one behind it) and no white space at the ends.
+pub fn is_valid_account_name(name: &str) -> bool {
+    (1..=ACCOUNT_NAME_CHARS_MAX).contains(&name.chars().count())
+        && !name.contains(|c: char| c.is_control() || c == ':')
+        && name.trim() == name
+        && !name.starts_with('#')
 }
 
 impl People {

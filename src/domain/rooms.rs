@@ -59,13 +59,19 @@ impl RoomManager {
     }
 
     /// A connection becomes a session of this user and is welcomed.
-    pub fn enter(&mut self, connection: ConnectionId, username: &str, effects: &mut Effects) {
+    pub fn enter(
+        &mut self,
+        connection: ConnectionId,
+        username: &str,
+        expires_at: Option<Timestamp>,
+        effects: &mut Effects,
+    ) {
         self.people.enter(connection, username);
         effects.push_back(Effect::Tell(
             connection,
             Event::Welcome {
                 username: username.into(),
-                expires_at: None,
+                expires_at,
             },
         ));
     }

@@ -1,0 +1,249 @@
+//! Accounts: names and Argon2id hashes, one per line of the users file.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use phc::{Output, PasswordHash};
+
+use super::people::is_valid_account_name;
+use crate::config::{ACCOUNTS_MAX, ARGON2_MEMORY_KIB_MAX, ARGON2_PASSES_MAX};
+
+/// The demo's account, announced at the start: `admin` with the password `secret`.
+pub const DEMO_ACCOUNTS: &str = "admin:$argon2id$v=19$m=19456,t=2,p=1$c2FyYW5nLWRlbW8tc2FsdA$umS42s4lKvgiJMgDmbVkkk5DtnEqgD1YLhAVlbWl/eM\n";
+
+/// What a password is checked against.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Verifier {
+    params: Params,
+    salt: Box<[u8]>,
+    hash: Output,
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Verifier(…)")
+    }
+}
+
+impl Verifier {
+    /// Reads a PHC string of Argon2id, version 19.
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let phc = PasswordHash::new(text).map_err(|_| "is no PHC string")?;
+        if phc.algorithm.as_str() != "argon2id" || phc.version != Some(19) {
+            return Err("is not argon2id, version 19");
+        }
+        let cost = |name| {
+            phc.params
+                .get_decimal(name)
+                .ok_or("lacks one of m, t and p")
+        };
+        let (memory, passes, lanes) = (cost("m")?, cost("t")?, cost("p")?);
+        if memory > ARGON2_MEMORY_KIB_MAX || passes > ARGON2_PASSES_MAX || lanes > 16 {
+            return Err("costs more than is allowed");
+        }
+        let (Some(salt), Some(hash)) = (phc.salt, phc.hash) else {
+            return Err("lacks salt or hash");
+        };
+        let params = Params::new(memory, passes, lanes, Some(hash.len()))
+            .map_err(|_| "has impossible parameters")?;
+        Ok(Self {
+            params,
+            salt: salt.as_ref().into(),
+            hash,
+        })
+    }
+
+    /// One that costs as much as another, and that no password fits: for names nobody has.
+    fn impossible(like: Option<&Self>, random: [u8; 32]) -> Self {
+        let params = like.map_or(Params::DEFAULT, |like| like.params.clone());
+        let hash = Output::new(&random).expect("32 bytes are a possible hash");
+        Self {
+            params,
+            salt: random[..16].into(),
+            hash,
+        }
+    }
+
+    /// Memory it needs, in blocks of 1 KiB.
+    pub fn blocks(&self) -> usize {
+        self.params.block_count()
+    }
+
+    /// Whether the password fits. Takes some milliseconds, on purpose.
+    pub fn accepts(&self, password: &[u8], memory: &mut [Block]) -> bool {
+        let mut out = [0; 64];
+        let Some(out) = out.get_mut(..self.hash.len()) else {
+            return false;
+        };
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, self.params.clone());
+        let is_done = argon2
+            .hash_password_into_with_memory(password, &self.salt, out, memory)
+            .is_ok();
+        // `Output` compares in constant time.
+        is_done && Output::new(out).is_ok_and(|hash| hash == self.hash)
+    }
+}
+
+/// The PHC string of a new password, with this salt.
+///
+/// # Errors
+/// A password that cannot be hashed.
+pub fn hash_password(password: &[u8], salt: &[u8; 16]) -> Result<String, String> {
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT);
+    let mut out = [0; Params::DEFAULT_OUTPUT_LEN];
+    argon2
+        .hash_password_into(password, salt, &mut out)
+        .map_err(|error| error.to_string())?;
+    let mut params = phc::ParamsString::new();
+    for (name, value) in [
+        ("m", Params::DEFAULT_M_COST),
+        ("t", Params::DEFAULT_T_COST),
+        ("p", Params::DEFAULT_P_COST),
+    ] {
+        params
+            .add_decimal(name, value)
+            .map_err(|error| error.to_string())?;
+    }
+    let hash = PasswordHash {
+        algorithm: phc::Ident::new("argon2id").map_err(|error| error.to_string())?,
+        version: Some(19),
+        params,
+        salt: Some(phc::Salt::new(salt).map_err(|error| error.to_string())?),
+        hash: Some(Output::new(&out).map_err(|error| error.to_string())?),
+    };
+    Ok(hash.to_string())
+}
+
+/// Everybody who has a password here.
+#[derive(Debug)]
+pub struct Accounts {
+    verifiers: BTreeMap<Rc<str>, Arc<Verifier>>,
+    impossible: Arc<Verifier>,
+}
+
+impl Accounts {
+    /// Reads a users file: `NAME:PHC` per line, blank lines and lines that begin with `#` aside.
+    ///
+    /// # Errors
+    /// The first line that is wrong, with its number and without its content.
+    pub fn parse(text: &str, random: [u8; 32]) -> Result<Self, String> {
+        let mut verifiers = BTreeMap::new();
+        for (number, line) in text
+            .lines()
+            .enumerate()
+            .map(|(index, line)| (index + 1, line.trim()))
+        {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (name, phc) = line
+                .split_once(':')
+                .ok_or(format!("line {number} is not NAME:HASH"))?;
+            if !is_valid_account_name(name) {
+                return Err(format!(
+                    "line {number}: the name is not 1 to 64 plain characters"
+                ));
+            }
+            let verifier =
+                Verifier::parse(phc).map_err(|what| format!("line {number}: the hash {what}"))?;
+            if verifiers.insert(name.into(), Arc::new(verifier)).is_some() {
+                return Err(format!("line {number}: the name stands twice"));
+            }
+            if verifiers.len() > ACCOUNTS_MAX {
+                return Err(format!("there are more than {ACCOUNTS_MAX} accounts"));
+            }
+        }
+        let impossible = Verifier::impossible(
+            verifiers.values().next().map(|one: &Arc<Verifier>| &**one),
+            random,
+        );
+        Ok(Self {
+            verifiers,
+            impossible: Arc::new(impossible),
+        })
+    }
+
+    /// Whether a name has an account.
+    pub fn has(&self, name: &str) -> bool {
+        self.verifiers.contains_key(name)
+    }
+
+    /// Every name.
+    pub fn names(&self) -> impl Iterator<Item = &Rc<str>> {
+        self.verifiers.keys()
+    }
+
+    /// What a password for this name is checked against; a name nobody has costs the same and is never accepted.
+    pub fn verifier(&self, name: &str) -> Arc<Verifier> {
+        self.verifiers.get(name).unwrap_or(&self.impossible).clone()
+    }
+
+    /// Names whose account is gone, or has another password, in `newer`.
+    pub fn gone_in<'a>(&'a self, newer: &'a Self) -> impl Iterator<Item = &'a Rc<str>> {
+        let is_gone =
+            |(name, old): &(&Rc<str>, &Arc<Verifier>)| newer.verifiers.get(*name) != Some(*old);
+        self.verifiers.iter().filter(is_gone).map(|(name, _)| name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepts(accounts: &Accounts, name: &str, password: &str) -> bool {
+        let verifier = accounts.verifier(name);
+        verifier.accepts(
+            password.as_bytes(),
+            &mut vec![Block::default(); verifier.blocks()],
+        )
+    }
+
+    #[test]
+    fn the_demo_account_is_admin_with_the_password_secret() {
+        let accounts = Accounts::parse(DEMO_ACCOUNTS, [0; 32]).expect("reads");
+        assert!(accepts(&accounts, "admin", "secret"));
+        assert!(!accepts(&accounts, "admin", "Secret"));
+        assert!(!accepts(&accounts, "nobody", "secret"));
+    }
+
+    #[test]
+    fn a_password_fits_the_hash_that_was_made_of_it() {
+        let line = format!(
+            "# people\n\n김철수:{}\n",
+            hash_password("비밀번호".as_bytes(), &[7; 16]).expect("hashes")
+        );
+        let accounts = Accounts::parse(&line, [0; 32]).expect("reads");
+        assert!(accounts.has("김철수"));
+        assert!(accepts(&accounts, "김철수", "비밀번호"));
+        assert!(!accepts(&accounts, "김철수", ""));
+    }
+
+    #[test]
+    fn a_bad_line_is_named_by_its_number_and_never_shown() {
+        let good = DEMO_ACCOUNTS.trim();
+        for (text, what) in [
+            ("admin", "line 1 is not NAME:HASH"),
+            ("\nadmin:hunter2", "line 2: the hash is no PHC string"),
+            (
+                &good.replace("argon2id", "argon2i"),
+                "line 1: the hash is not argon2id, version 19",
+            ),
+            (
+                &good.replace("m=19456", "m=99999999"),
+                "line 1: the hash costs more than is allowed",
+            ),
+            (
+                &good.replace("admin", ""),
+                "line 1: the name is not 1 to 64 plain characters",
+            ),
+            (&format!("{good}\n{good}"), "line 2: the name stands twice"),
+        ] {
+            assert_eq!(
+                Accounts::parse(text, [0; 32]).map(|_| ()),
+                Err(what.to_owned())
+            );
+        }
+    }
+}

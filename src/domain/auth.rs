@@ -1,0 +1,275 @@
+//! Who somebody is: passwords for tokens, tokens for tickets, tickets for sessions.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::json;
+
+use super::accounts::{Accounts, Verifier};
+use super::random::Random;
+use super::sessions::Sessions;
+use super::throttle::Throttle;
+use super::tickets::Tickets;
+use super::tokens::{ISSUER, Identity, Revocations, identify};
+use super::{ConnectionId, Now};
+use crate::config::{REFRESH_SECS_MAX, SECRETS_MAX};
+use crate::wire::jwt::{Key, Refused, verify};
+
+/// Accounts and secrets, as the files have them.
+#[derive(Debug)]
+pub struct Credentials {
+    /// Who has a password.
+    pub accounts: Accounts,
+    /// What tokens are signed with: the first signs, all verify.
+    pub keys: Vec<Key>,
+}
+
+/// Reads a secrets file: `kid:secret` per line, blank lines and lines that begin with `#` aside.
+///
+/// # Errors
+/// The first line that is wrong, with its number and without its content.
+pub fn parse_secrets(text: &str) -> Result<Vec<Key>, String> {
+    let mut keys: Vec<Key> = Vec::new();
+    for (number, line) in text
+        .lines()
+        .enumerate()
+        .map(|(index, line)| (index + 1, line.trim()))
+    {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let (id, secret) = line
+            .split_once(':')
+            .ok_or(format!("line {number} is not KID:SECRET"))?;
+        if id.is_empty() || keys.iter().any(|key| key.id.as_deref() == Some(id)) {
+            return Err(format!("line {number}: the kid is empty or stands twice"));
+        }
+        let key = Key::new(Some(id), secret.as_bytes())
+            .map_err(|Refused(why)| format!("line {number}: {why}"))?;
+        keys.push(key);
+    }
+    match keys.len() {
+        0 => Err("there is no secret in it".into()),
+        1..=SECRETS_MAX => Ok(keys),
+        _ => Err(format!("there are more than {SECRETS_MAX} secrets")),
+    }
+}
+
+/// Why a request is not let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// It has no bearer token.
+    Missing,
+    /// It has one that is no good.
+    Invalid(Refused),
+}
+
+/// Why a ticket opens nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadTicket {
+    /// Unknown, used, expired, or of a session that was ended.
+    Unknown,
+    /// The token behind it has expired.
+    TokenExpired,
+}
+
+/// Everything about identity.
+#[derive(Debug)]
+pub struct Auth {
+    credentials: Credentials,
+    token_ttl_secs: u64,
+    ticket_ttl: Duration,
+    random: Random,
+    tickets: Tickets,
+    revocations: Revocations,
+    /// How often somebody may try.
+    pub throttle: Throttle,
+    /// Connections that came with a ticket.
+    pub sessions: Sessions,
+}
+
+impl Auth {
+    /// Nobody has signed in. The seed decides tickets and token ids.
+    pub fn new(
+        credentials: Credentials,
+        token_ttl_secs: u64,
+        ticket_ttl: Duration,
+        seed: &[u8; 32],
+    ) -> Self {
+        Self {
+            credentials,
+            token_ttl_secs,
+            ticket_ttl,
+            random: Random::new(seed),
+            tickets: Tickets::default(),
+            revocations: Revocations::default(),
+            throttle: Throttle::default(),
+            sessions: Sessions::default(),
+        }
+    }
+
+    /// Whether a name has an account.
+    pub fn has_account(&self, name: &str) -> bool {
+        self.credentials.accounts.has(name)
+    }
+
+    /// The names of all accounts.
+    pub fn account_names(&self) -> Vec<Rc<str>> {
+        self.credentials.accounts.names().cloned().collect()
+    }
+
+    /// What a password for this name is checked against.
+    pub fn verifier(&self, name: &str) -> Arc<Verifier> {
+        self.credentials.accounts.verifier(name)
+    }
+
+    /// How long a ticket lives, in seconds.
+    pub fn ticket_ttl_secs(&self) -> u64 {
+        self.ticket_ttl.as_secs()
+    }
+
+    /// Whose the bearer token in an Authorization field is (RFC 6750 section 2.1).
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn authenticate(&self, authorization: Option<&str>, now: Now) -> Result<Identity, Denied> {
+        let (scheme, token) = authorization
+            .and_then(|value| value.split_once(' '))
+            .ok_or(Denied::Missing)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Denied::Missing);
+        }
+        self.identify(token.trim_start_matches(' '), now)
+            .map_err(Denied::Invalid)
+    }
+
+    fn identify(&self, token: &str, now: Now) -> Result<Identity, Refused> {
+        let claims = verify(token, &self.credentials.keys)?;
+        let (_, signature) = token.rsplit_once('.').unwrap_or_default();
+        let identity = identify(&claims, signature, now.unix.as_secs())?;
+        self.check_standing(&identity)?;
+        Ok(identity)
+    }
+
+    /// A token that was good may have been revoked, or have lost its account.
+    fn check_standing(&self, identity: &Identity) -> Result<(), Refused> {
+        if self.revocations.covers(identity) {
+            return Err(Refused("the token was revoked"));
+        }
+        if identity.is_ours && !self.has_account(&identity.username) {
+            return Err(Refused("the token's account is gone"));
+        }
+        Ok(())
+    }
+
+    /// A token for somebody whose password was right at `authenticated_at`, and how long it lives, in seconds.
+    pub fn issue_token(
+        &mut self,
+        username: &str,
+        authenticated_at: u64,
+        now: Now,
+    ) -> Option<(String, u64)> {
+        let issued_at = now.unix.as_secs();
+        let id = URL_SAFE_NO_PAD.encode(&self.random.bytes()[..16]);
+        let claims = json!({
+            "iss": ISSUER,
+            "sub": username,
+            "iat": issued_at,
+            "exp": issued_at + self.token_ttl_secs,
+            "jti": id,
+            "auth_time": authenticated_at,
+        });
+        Some((
+            self.credentials.keys.first()?.sign(&claims),
+            self.token_ttl_secs,
+        ))
+    }
+
+    /// A newer token for the bearer of one of ours, within a day of the password.
+    ///
+    /// # Errors
+    /// A token that is not ours, or whose password was too long ago.
+    pub fn refresh(&mut self, identity: &Identity, now: Now) -> Result<(String, u64), Refused> {
+        let is_recent =
+            now.unix.as_secs() < identity.authenticated_at.saturating_add(REFRESH_SECS_MAX);
+        if !identity.is_ours || !is_recent {
+            return Err(Refused("the token cannot be refreshed; sign in again"));
+        }
+        let issued = self.issue_token(&identity.username, identity.authenticated_at, now);
+        issued.ok_or(Refused("no secret signs tokens here"))
+    }
+
+    /// A ticket for the bearer of a token; `None` when there are too many.
+    pub fn issue_ticket(&mut self, identity: Identity, now: Now) -> Option<String> {
+        let random = self.random.bytes();
+        self.tickets.issue(
+            random,
+            identity,
+            now.monotonic + self.ticket_ttl,
+            now.monotonic,
+        )
+    }
+
+    /// Whose ticket this is; it is used up.
+    ///
+    /// # Errors
+    /// [`BadTicket`].
+    pub fn redeem(&mut self, ticket: &str, now: Now) -> Result<Identity, BadTicket> {
+        let identity = self
+            .tickets
+            .redeem(ticket, now.monotonic)
+            .ok_or(BadTicket::Unknown)?;
+        if identity.expires_at <= now.unix.as_secs() {
+            return Err(BadTicket::TokenExpired);
+        }
+        self.check_standing(&identity)
+            .map_err(|_| BadTicket::Unknown)?;
+        Ok(identity)
+    }
+
+    /// Refuses a token and its tickets from here on; its connections, or `None` when too many tokens are revoked.
+    pub fn revoke(&mut self, identity: &Identity, now: Now) -> Option<Vec<ConnectionId>> {
+        let is_revoked = self.revocations.revoke_token(identity, now.unix.as_secs());
+        is_revoked.then(|| self.sessions.of_token(&identity.token))
+    }
+
+    /// Replaces accounts and secrets. The names whose account is gone or has another password: what was issued to them
+    /// is refused from here on.
+    pub fn reload(&mut self, credentials: Credentials, now: Now) -> Vec<Rc<str>> {
+        let gone: Vec<_> = self
+            .credentials
+            .accounts
+            .gone_in(&credentials.accounts)
+            .cloned()
+            .collect();
+        let unix_secs = now.unix.as_secs();
+        let until = unix_secs + self.token_ttl_secs.max(REFRESH_SECS_MAX);
+        for name in &gone {
+            self.revocations.revoke_name(name.clone(), until, unix_secs);
+        }
+        self.credentials = credentials;
+        gone
+    }
+
+    /// Random bytes for whoever needs some.
+    pub fn random(&mut self) -> &mut Random {
+        &mut self.random
+    }
+
+    /// Admits an attempt to sign in.
+    ///
+    /// # Errors
+    /// How long to wait.
+    pub fn begin_login(
+        &mut self,
+        account: &Rc<str>,
+        address: IpAddr,
+        now: Now,
+    ) -> Result<(), Duration> {
+        self.throttle.begin(account, address, now.monotonic)
+    }
+}

@@ -1,0 +1,41 @@
+//! Unpredictable bytes from one seed: HMAC-SHA-256 of a counter. The entropy is an argument, so a seed replays a run.
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+/// A generator that whoever does not know the seed cannot foretell.
+pub struct Random {
+    mac: Hmac<Sha256>,
+    counter: u64,
+}
+
+impl std::fmt::Debug for Random {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Random(…)")
+    }
+}
+
+impl Random {
+    /// A generator with this seed.
+    pub fn new(seed: &[u8; 32]) -> Self {
+        let mac = Hmac::new_from_slice(seed).expect("HMAC takes a key of any length");
+        Self { mac, counter: 0 }
+    }
+
+    /// The next 256 bits.
+    pub fn bytes(&mut self) -> [u8; 32] {
+        self.counter += 1;
+        self.mac
+            .clone()
+            .chain_update(self.counter.to_le_bytes())
+            .finalize()
+            .into_bytes()
+            .into()
+    }
+
+    /// The next 64 bits.
+    pub fn number(&mut self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.bytes();
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+}

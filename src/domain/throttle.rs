@@ -1,0 +1,241 @@
+//! How often somebody may try to sign in.
+//!
+//! Failures count per account *and* address, so that nobody locks another out: whoever guesses waits, the owner at
+//! another address does not. Beside that an address has a bucket of failures, and an account a large one that refills
+//! every second, against guesses from many addresses.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::config::{
+    LOGIN_ACCOUNT_FAILURES, LOGIN_ADDRESS_FAILURES, LOGIN_ADDRESS_REFILL, LOGIN_FREE_FAILURES,
+    LOGIN_IN_FLIGHT_MAX, LOGIN_WAIT_MAX, THROTTLED_MAX,
+};
+
+/// Failures of the last minutes.
+#[derive(Debug, Default)]
+pub struct Throttle {
+    pairs: HashMap<(Rc<str>, IpAddr), Pair>,
+    addresses: HashMap<IpAddr, Bucket>,
+    accounts: HashMap<Rc<str>, Bucket>,
+}
+
+/// Attempts at one account from one address.
+#[derive(Debug, Default)]
+struct Pair {
+    failures: u32,
+    in_flight: u32,
+    wait_until: Duration,
+}
+
+/// Failures that leak away at a rate, kept as the time at which none is left.
+#[derive(Debug, Default)]
+struct Bucket {
+    empty_at: Duration,
+}
+
+impl Bucket {
+    /// How long until one more failure fits into a bucket of `size`.
+    fn wait(&self, size: u32, refill: Duration, now: Duration) -> Duration {
+        (self.empty_at + refill).saturating_sub(now + refill * size)
+    }
+
+    fn add(&mut self, refill: Duration, now: Duration) {
+        self.empty_at = self.empty_at.max(now) + refill;
+    }
+}
+
+const ACCOUNT_REFILL: Duration = Duration::from_secs(1);
+
+/// What an attempt is counted under: IPv6 addresses by their network of 64 bits, which one host may have whole.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
+        address => address,
+    }
+}
+
+impl Throttle {
+    /// Admits an attempt, which has to end with [`Self::end`].
+    ///
+    /// # Errors
+    /// How long to wait, if it is not admitted.
+    pub fn begin(
+        &mut self,
+        account: &Rc<str>,
+        address: IpAddr,
+        now: Duration,
+    ) -> Result<(), Duration> {
+        self.forget(now);
+        let address = network(address);
+        let of_account = self
+            .accounts
+            .get(account)
+            .map(|bucket| bucket.wait(LOGIN_ACCOUNT_FAILURES, ACCOUNT_REFILL, now));
+        let of_address = self
+            .addresses
+            .get(&address)
+            .map(|bucket| bucket.wait(LOGIN_ADDRESS_FAILURES, LOGIN_ADDRESS_REFILL, now));
+        let wait = of_account.max(of_address).unwrap_or_default();
+        if wait > Duration::ZERO {
+            return Err(wait);
+        }
+        let pair = self.pairs.entry((account.clone(), address)).or_default();
+        let in_flight_max = if pair.failures < LOGIN_FREE_FAILURES {
+            LOGIN_IN_FLIGHT_MAX
+        } else {
+            1
+        };
+        if pair.wait_until > now {
+            return Err(pair.wait_until - now);
+        }
+        if pair.in_flight >= in_flight_max {
+            return Err(Duration::from_secs(1));
+        }
+        pair.in_flight += 1;
+        Ok(())
+    }
+
+    /// Notes how an attempt ended; `None` is not at all.
+    pub fn end(
+        &mut self,
+        account: &Rc<str>,
+        address: IpAddr,
+        is_accepted: Option<bool>,
+        now: Duration,
+    ) {
+        let address = network(address);
+        let key = (account.clone(), address);
+        let Some(pair) = self.pairs.get_mut(&key) else {
+            return;
+        };
+        pair.in_flight = pair.in_flight.saturating_sub(1);
+        match is_accepted {
+            Some(true) => {
+                pair.failures = 0;
+                pair.wait_until = Duration::ZERO;
+            }
+            Some(false) => {
+                pair.failures += 1;
+                if let Some(over) = pair.failures.checked_sub(LOGIN_FREE_FAILURES) {
+                    let wait = Duration::from_secs(1 << over.min(16)).min(LOGIN_WAIT_MAX);
+                    pair.wait_until = now + wait;
+                }
+                if !address.is_loopback() {
+                    self.addresses
+                        .entry(address)
+                        .or_default()
+                        .add(LOGIN_ADDRESS_REFILL, now);
+                }
+                self.accounts
+                    .entry(account.clone())
+                    .or_default()
+                    .add(ACCOUNT_REFILL, now);
+            }
+            None => {}
+        }
+        if self
+            .pairs
+            .get(&key)
+            .is_some_and(|pair| pair.in_flight == 0 && pair.failures == 0)
+        {
+            self.pairs.remove(&key);
+        }
+    }
+
+    /// At [`THROTTLED_MAX`] what has no effect now is forgotten; if everything has, the lot.
+    fn forget(&mut self, now: Duration) {
+        if self.pairs.len() >= THROTTLED_MAX {
+            self.pairs
+                .retain(|_, pair| pair.in_flight > 0 || pair.wait_until > now);
+            if self.pairs.len() >= THROTTLED_MAX {
+                self.pairs.retain(|_, pair| pair.in_flight > 0);
+            }
+        }
+        if self.addresses.len() >= THROTTLED_MAX {
+            self.addresses.retain(|_, bucket| bucket.empty_at > now);
+        }
+        if self.accounts.len() >= THROTTLED_MAX {
+            self.accounts.retain(|_, bucket| bucket.empty_at > now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1000);
+    const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const ELSEWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+
+    fn fail(throttle: &mut Throttle, address: IpAddr, now: Duration) -> Result<(), Duration> {
+        throttle.begin(&"kim".into(), address, now)?;
+        throttle.end(&"kim".into(), address, Some(false), now);
+        Ok(())
+    }
+
+    #[test]
+    fn after_some_failures_each_costs_a_longer_wait_which_has_an_end() {
+        let mut throttle = Throttle::default();
+        assert!((0..LOGIN_FREE_FAILURES).all(|_| fail(&mut throttle, HOME, NOW).is_ok()));
+        let mut now = NOW;
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            let wait = fail(&mut throttle, HOME, now).expect_err("has to wait");
+            waits.push(wait.as_secs());
+            // Waiting does not grow by asking.
+            assert_eq!(fail(&mut throttle, HOME, now), Err(wait));
+            now += wait;
+            assert_eq!(fail(&mut throttle, HOME, now), Ok(()));
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+    }
+
+    #[test]
+    fn who_guesses_at_one_address_does_not_lock_out_another() {
+        let mut throttle = Throttle::default();
+        while fail(&mut throttle, HOME, NOW).is_ok() {}
+        assert!(throttle.begin(&"kim".into(), ELSEWHERE, NOW).is_ok());
+    }
+
+    #[test]
+    fn a_success_forgives_what_went_before() {
+        let mut throttle = Throttle::default();
+        assert!((1..LOGIN_FREE_FAILURES).all(|_| fail(&mut throttle, HOME, NOW).is_ok()));
+        throttle
+            .begin(&"kim".into(), HOME, NOW)
+            .expect("is admitted");
+        throttle.end(&"kim".into(), HOME, Some(true), NOW);
+        assert!((0..LOGIN_FREE_FAILURES).all(|_| fail(&mut throttle, HOME, NOW).is_ok()));
+    }
+
+    #[test]
+    fn an_address_that_tries_many_names_runs_dry_and_recovers() {
+        let mut throttle = Throttle::default();
+        let mut attempt = |n: u32, now| {
+            let name: Rc<str> = n.to_string().into();
+            throttle
+                .begin(&name, HOME, now)
+                .map(|()| throttle.end(&name, HOME, Some(false), now))
+        };
+        assert!((0..LOGIN_ADDRESS_FAILURES).all(|n| attempt(n, NOW).is_ok()));
+        let wait = attempt(1_000, NOW).expect_err("has to wait");
+        assert!(wait <= LOGIN_ADDRESS_REFILL);
+        assert!(attempt(1_001, NOW + wait).is_ok());
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut throttle = Throttle::default();
+        for n in 0..THROTTLED_MAX + 10 {
+            let name: Rc<str> = n.to_string().into();
+            let address = IpAddr::V4((n as u32).into());
+            throttle.begin(&name, address, NOW).expect("is admitted");
+            throttle.end(&name, address, Some(false), NOW);
+        }
+        assert!(throttle.pairs.len() <= THROTTLED_MAX);
+    }
+}

@@ -1,0 +1,300 @@
+//! JSON Web Tokens (RFC 7519) in the compact serialization of RFC 7515, signed with HMAC-SHA-256 (`HS256`) and nothing
+//! else.
+//!
+//! What the token's header says is compared with what we expect, never followed: there is no `alg` to choose from.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::{Map, Value};
+use sha2::Sha256;
+
+/// A token, in bytes; a longer one is refused before anything of it is looked at.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// A secret, in bytes: at least the hash's output (RFC 7518 section 3.2).
+pub const SECRET_BYTES_MIN: usize = 32;
+
+/// A secret to sign and verify with. Its HMAC state is computed once.
+#[derive(Clone)]
+pub struct Key {
+    /// The `kid` that chooses it.
+    pub id: Option<Box<str>>,
+    mac: Hmac<Sha256>,
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Key")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a token is refused, in words for `error_description`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused(pub &'static str);
+
+impl Key {
+    /// A key of this secret.
+    ///
+    /// # Errors
+    /// A secret shorter than [`SECRET_BYTES_MIN`].
+    pub fn new(id: Option<&str>, secret: &[u8]) -> Result<Self, Refused> {
+        if secret.len() < SECRET_BYTES_MIN {
+            return Err(Refused("a secret must have at least 32 bytes"));
+        }
+        let mac = Hmac::new_from_slice(secret).map_err(|_| Refused("the secret cannot be used"))?;
+        Ok(Self {
+            id: id.map(Into::into),
+            mac,
+        })
+    }
+
+    /// A signed token with these claims, a JSON object.
+    pub fn sign(&self, claims: &Value) -> String {
+        let mut header = serde_json::json!({"alg": "HS256", "typ": "JWT"});
+        if let Some(id) = &self.id {
+            header["kid"] = id.as_ref().into();
+        }
+        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let input = format!("{}.{}", encode(&header), encode(claims));
+        let tag = self
+            .mac
+            .clone()
+            .chain_update(&input)
+            .finalize()
+            .into_bytes();
+        format!("{input}.{}", URL_SAFE_NO_PAD.encode(tag))
+    }
+
+    fn has_signed(&self, input: &str, tag: &[u8]) -> bool {
+        // Constant in time, whatever the tag.
+        self.mac
+            .clone()
+            .chain_update(input)
+            .verify_slice(tag)
+            .is_ok()
+    }
+}
+
+/// The claims of a token that one of the keys has signed.
+///
+/// # Errors
+/// Anything that is not exactly such a token: the reason, which says nothing of the secrets.
+pub fn verify(token: &str, keys: &[Key]) -> Result<Map<String, Value>, Refused> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(Refused("the token is too long"));
+    }
+    let (input, tag) = token
+        .rsplit_once('.')
+        .ok_or(Refused("the token has not three parts"))?;
+    let (header, claims) = input
+        .split_once('.')
+        .ok_or(Refused("the token has not three parts"))?;
+    // A fourth part would leave a dot in the claims, which is no base64url.
+    let header = decode_object(header)?;
+    check_header(&header)?;
+    let tag = decode(tag)?;
+    let is_signed = match header.get("kid") {
+        None => keys.iter().any(|key| key.has_signed(input, &tag)),
+        Some(Value::String(id)) => {
+            let mut named = keys.iter().filter(|key| key.id.as_deref() == Some(id));
+            named.any(|key| key.has_signed(input, &tag))
+        }
+        Some(_) => return Err(Refused("the token's kid is not text")),
+    };
+    if !is_signed {
+        return Err(Refused("the token's signature does not fit"));
+    }
+    decode_object(claims)
+}
+
+fn check_header(header: &Map<String, Value>) -> Result<(), Refused> {
+    if header.get("alg").and_then(Value::as_str) != Some("HS256") {
+        return Err(Refused("the token's alg is not HS256"));
+    }
+    // No extension is understood, so none may be critical (RFC 7515 section 4.1.11).
+    if header.contains_key("crit") {
+        return Err(Refused("the token has critical extensions"));
+    }
+    match header.get("typ") {
+        None => Ok(()),
+        Some(Value::String(typ))
+            if ["jwt", "at+jwt"]
+                .iter()
+                .any(|known| typ.eq_ignore_ascii_case(known)) =>
+        {
+            Ok(())
+        }
+        Some(_) => Err(Refused("the token's typ is not JWT")),
+    }
+}
+
+/// Base64url without padding, without white space and with zero trailing bits: each text has one encoding.
+fn decode(part: &str) -> Result<Vec<u8>, Refused> {
+    URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| Refused("a part of the token is not base64url"))
+}
+
+fn decode_object(part: &str) -> Result<Map<String, Value>, Refused> {
+    let object: StrictObject = serde_json::from_slice(&decode(part)?)
+        .map_err(|_| Refused("a part of the token is not a JSON object with distinct names"))?;
+    Ok(object.0)
+}
+
+/// A JSON object in which no name stands twice: two readers could each take another (RFC 7519 section 4).
+struct StrictObject(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for StrictObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = StrictObject;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object with distinct names")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                mut members: A,
+            ) -> Result<StrictObject, A::Error> {
+                let mut object = Map::new();
+                while let Some((name, value)) = members.next_entry()? {
+                    if object.insert(name, value).is_some() {
+                        return Err(serde::de::Error::custom("a name stands twice"));
+                    }
+                }
+                Ok(StrictObject(object))
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+
+    fn key() -> Key {
+        Key::new(None, SECRET).expect("is long enough")
+    }
+
+    /// A token with this header and these claims, as texts, truly signed.
+    fn signed(header: &str, claims: &str) -> String {
+        let input = format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(header),
+            URL_SAFE_NO_PAD.encode(claims)
+        );
+        let tag = key().mac.chain_update(&input).finalize().into_bytes();
+        format!("{input}.{}", URL_SAFE_NO_PAD.encode(tag))
+    }
+
+    #[test]
+    fn the_example_of_rfc_7515_a_1_verifies() {
+        let secret = URL_SAFE_NO_PAD
+            .decode("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow")
+            .expect("is base64url");
+        let token = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.\
+            eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.\
+            dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+        let claims =
+            verify(token, &[Key::new(None, &secret).expect("is long enough")]).expect("verifies");
+        assert_eq!(claims["iss"], "joe");
+        assert_eq!(claims["exp"], 1_300_819_380);
+    }
+
+    #[test]
+    fn what_we_sign_we_verify_and_nobody_else_does() {
+        let token = key().sign(&json!({"sub": "홍길동"}));
+        assert_eq!(verify(&token, &[key()]).expect("verifies")["sub"], "홍길동");
+        let other = Key::new(None, &[7; 32]).expect("is long enough");
+        assert!(verify(&token, std::slice::from_ref(&other)).is_err());
+        assert!(
+            verify(&token, &[other, key()]).is_ok(),
+            "without a kid each secret is tried"
+        );
+        assert!(verify(&token, &[]).is_err());
+    }
+
+    #[test]
+    fn a_kid_chooses_its_key_and_no_other() {
+        let named = |id| Key::new(Some(id), SECRET).expect("is long enough");
+        let token = named("a").sign(&json!({}));
+        assert!(verify(&token, &[named("a")]).is_ok());
+        assert!(verify(&token, &[named("b")]).is_err());
+    }
+
+    #[test]
+    fn hostile_tokens_are_refused() {
+        let good = signed(r#"{"alg":"HS256"}"#, "{}");
+        assert!(verify(&good, &[key()]).is_ok());
+        let (input, tag) = good.rsplit_once('.').expect("has a signature");
+        let mut tokens: Vec<String> = [
+            r#"{"alg":"none"}"#,
+            r#"{"alg":"None"}"#,
+            r#"{"alg":"hs256"}"#,
+            r#"{"alg":"RS256"}"#,
+            r#"{"alg":"HS384"}"#,
+            r#"{"alg":["HS256"]}"#,
+            r#"{}"#,
+            r#"[]"#,
+            "null",
+            r#"{"alg":"HS256","alg":"HS256"}"#,
+            r#"{"alg":"HS256","crit":["b64"],"b64":false}"#,
+            r#"{"alg":"HS256","crit":[]}"#,
+            r#"{"alg":"HS256","typ":"JWE"}"#,
+            r#"{"alg":"HS256","typ":1}"#,
+            r#"{"alg":"HS256","kid":1}"#,
+            r#"{"alg":"HS256","kid":""}"#,
+            "\u{feff}{\"alg\":\"HS256\"}",
+        ]
+        .map(|header| signed(header, "{}"))
+        .into();
+        tokens.extend(
+            ["[]", "1", "", r#"{"exp":1,"exp":2}"#]
+                .map(|claims| signed(r#"{"alg":"HS256"}"#, claims)),
+        );
+        tokens.extend([
+            String::new(),
+            ".".into(),
+            "..".into(),
+            "...".into(),
+            input.into(),
+            format!("{input}."),
+            format!("{input}.{}", &tag[..tag.len() - 2]),
+            format!("{input}.{tag}="),
+            format!(" {good}"),
+            format!("{good}\n"),
+            format!("{good}.{tag}"),
+            format!("{input}.{}", tag.replace(|_| true, "A")),
+            "A".repeat(1 << 20),
+        ]);
+        // The last character of a 32-byte tag has two bits that say nothing and must be zero.
+        let last = tag.chars().last().expect("is not empty");
+        let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let at = alphabet.find(last).expect("is base64url");
+        tokens.push(format!(
+            "{}{}",
+            &good[..good.len() - 1],
+            &alphabet[at + 1..at + 2]
+        ));
+        for token in tokens {
+            assert!(verify(&token, &[key()]).is_err(), "{token}");
+        }
+    }
+
+    #[test]
+    fn a_short_secret_is_refused_and_none_is_ever_shown() {
+        assert!(Key::new(None, &[0; 31]).is_err());
+        assert!(!format!("{:?}", key()).contains("0123"));
+    }
+}
