@@ -9,11 +9,11 @@
 //!
 //! | floor | what it knows | files |
 //! |---|---|---|
-//! | 4 [`shell`] | sockets, the clock, entropy, signals: all I/O | `shell/mod.rs` (the loop), `shell/sockets.rs` |
-//! | 3 [`server`] | all connections and all rooms, as one value | `server/mod.rs` (what the shell calls), `requests.rs` (HTTP), `routes.rs`, `assets.rs`, `commands.rs` (WebSocket), `settle.rs` (effects), `fan_out.rs`, `backend.rs`, `closing.rs`, `deadlines.rs`, `addresses.rs` |
+//! | 4 [`shell`] | sockets, the clock, entropy, signals: all I/O | `shell/mod.rs` (the loop), `sockets.rs`, `workers.rs` (passwords), `accounts.rs` (files) |
+//! | 3 [`server`] | all connections and all rooms, as one value | `server/mod.rs` (what the shell calls), `requests.rs` (HTTP), `routes.rs`, `sign_in.rs`, `assets.rs`, `commands.rs` (WebSocket), `settle.rs` (effects), `fan_out.rs`, `backend.rs`, `closing.rs`, `deadlines.rs`, `addresses.rs` |
 //! | 2 [`conn`] | one peer | `conn/mod.rs` (phases), `http.rs`, `websocket.rs` (JSON), `outbox.rs`, `refusal.rs` |
-//! | 1 [`domain`] | rooms and people, without bytes | `domain/mod.rs` (events, effects), `rooms.rs`, `room.rs`, `people.rs`, `messages.rs`, `presence.rs`, `history.rs`, `acknowledged.rs` |
-//! | 0 [`wire`] | codecs, by the RFCs | `wire/http.rs`, `target.rs`, `response.rs`, `websocket.rs`, `walker.rs` |
+//! | 1 [`domain`] | rooms and people, without bytes | `domain/mod.rs` (events, effects), `rooms.rs`, `room.rs`, `people.rs`, `messages.rs`, `presence.rs`, `history.rs`, `acknowledged.rs`; identity: `auth.rs`, `accounts.rs`, `tokens.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `random.rs` |
+//! | 0 [`wire`] | codecs, by the RFCs | `wire/http.rs`, `target.rs`, `response.rs`, `websocket.rs`, `walker.rs`, `jwt.rs` |
 //!
 //! Beside them stand `main.rs`, [`options`] (the command line) and [`config`] (every limit, with its unit).
 //!

@@ -16,6 +16,12 @@ fn main() -> ExitCode {
         Ok(Request::Serve(config)) => config,
         Ok(Request::Help) => return print(HELP),
         Ok(Request::Version) => return print(concat!("sarang ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Request::User(command)) => {
+            return match shell::accounts::change(&command) {
+                Ok(text) => print(&text),
+                Err(sentence) => fail(&sentence),
+            };
+        }
         Err(sentence) => {
             eprintln!("sarang: {sentence}");
             return ExitCode::from(USAGE);
@@ -23,11 +29,13 @@ fn main() -> ExitCode {
     };
     match shell::run(*config) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("sarang: {error}");
-            ExitCode::FAILURE
-        }
+        Err(sentence) => fail(&sentence),
     }
+}
+
+fn fail(sentence: &str) -> ExitCode {
+    eprintln!("sarang: {sentence}");
+    ExitCode::FAILURE
 }
 
 /// Prints to a reader that may be gone already (`sarang --help | head -1`).

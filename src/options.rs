@@ -2,22 +2,30 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
-use crate::config::{Config, ROOM_USERS_MAX};
+use crate::config::{Config, ROOM_USERS_MAX, TTL_SECS_MAX};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
 sarang: chat rooms over WebSocket in one small server
 
 Usage: sarang [OPTIONS]
+       sarang user add|remove NAME --users FILE    add an account (or change its password), remove one
+       sarang user list --users FILE               list the accounts
 
-Started without options it is a demo: it listens on 127.0.0.1:8000 and guests come in by name.
-Open http://127.0.0.1:8000 in a browser.
+Started without --users and --secret-file it is a demo: it listens on 127.0.0.1:8000, guests come in by name, and there
+is one account, admin with the password secret. Open http://127.0.0.1:8000 in a browser.
 
 Options:
+  --users FILE                  accounts, one NAME:HASH per line, made by `sarang user add`; SIGHUP rereads it
+  --secret-file FILE            token secrets, one KID:SECRET per line of at least 32 bytes; the first signs
+  --token-ttl SECS              how long a token lives [3600]
+  --ticket-ttl SECS             how long a ticket lives [30]
   --listen ADDR:PORT            where to listen; port 0 picks one [127.0.0.1:8000]
-  --guests                      guests may come in by name (in the demo they may)
+  --guests                      guests may come in by name (in the demo they may anyway)
   --allow-origin ORIGIN         let browsers on pages of this origin come in; repeatable, * is every one
   --no-auto-rooms               a join does not create a missing room
   --echo                        add /ws-echo and POST /http-echo, for conformance suites
@@ -47,12 +55,30 @@ pub enum Request {
     Help,
     /// Print the version.
     Version,
+    /// Change the users file.
+    User(UserCommand),
+}
+
+/// What `sarang user` is asked to do.
+#[derive(Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are the arguments")]
+pub enum UserCommand {
+    /// Add an account, or change its password.
+    Add { name: String, file: PathBuf },
+    /// Remove an account.
+    Remove { name: String, file: PathBuf },
+    /// List the accounts.
+    List { file: PathBuf },
 }
 
 /// The options that take no value.
 const FLAGS: [&str; 3] = ["guests", "no-auto-rooms", "echo"];
 /// The options that take one.
-const VALUES: [&str; 10] = [
+const VALUES: [&str; 14] = [
+    "users",
+    "secret-file",
+    "token-ttl",
+    "ticket-ttl",
     "listen",
     "allow-origin",
     "messages-per-second",
@@ -97,13 +123,18 @@ pub fn parse(
     }
     let mut parser = lexopt::Parser::from_args(arguments);
     let mut has_own_origins = false;
+    let mut is_first = true;
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         let name = match argument {
             lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => return Ok(Request::Help),
             lexopt::Arg::Long("version") | lexopt::Arg::Short('V') => return Ok(Request::Version),
             lexopt::Arg::Long(name) => name.to_owned(),
+            lexopt::Arg::Value(word) if word == "user" && is_first => {
+                return read_user_command(parser, config.users).map(Request::User);
+            }
             other => return Err(format!("{}; see --help", other.unexpected())),
         };
+        is_first = false;
         if FLAGS.contains(&&*name) {
             set_flag(&mut config, &name);
         } else if VALUES.contains(&&*name) {
@@ -123,6 +154,46 @@ pub fn parse(
     }
     check(&config)?;
     Ok(Request::Serve(Box::new(config)))
+}
+
+/// Reads what follows `sarang user`.
+fn read_user_command(
+    mut parser: lexopt::Parser,
+    mut file: Option<PathBuf>,
+) -> Result<UserCommand, String> {
+    let mut words = Vec::new();
+    while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
+        match argument {
+            lexopt::Arg::Long("users") => {
+                file = Some(parser.value().map_err(|_| "--users needs a value")?.into());
+            }
+            lexopt::Arg::Value(word) => {
+                words.push(word.into_string().map_err(|_| "a name must be UTF-8")?);
+            }
+            other => return Err(format!("{}; see --help", other.unexpected())),
+        }
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let file = || file.ok_or("--users FILE is missing");
+    match words[..] {
+        ["add", name] => Ok(UserCommand::Add {
+            name: name.into(),
+            file: file()?,
+        }),
+        ["remove", name] => Ok(UserCommand::Remove {
+            name: name.into(),
+            file: file()?,
+        }),
+        ["list"] => Ok(UserCommand::List { file: file()? }),
+        [] => Err("user: say add NAME, remove NAME or list; see --help".into()),
+        ["add" | "remove"] => Err(format!(
+            "user {}: the name is missing; see --help",
+            words[0]
+        )),
+        ["add" | "remove", _, other, ..] | ["list", other, ..] | [other, ..] => {
+            Err(format!("user: \"{other}\" is not understood; see --help"))
+        }
+    }
 }
 
 /// The environment variable of an option.
@@ -146,6 +217,10 @@ fn set_value(config: &mut Config, name: &str, value: &str) -> Result<(), String>
                 .parse()
                 .map_err(|_| format!("\"{value}\" is not ADDR:PORT, such as 127.0.0.1:8000"))?;
         }
+        "users" => config.users = Some(value.into()),
+        "secret-file" => config.secret_file = Some(value.into()),
+        "token-ttl" => config.token_ttl_secs = seconds(value)?,
+        "ticket-ttl" => config.ticket_ttl = Duration::from_secs(seconds(value)?),
         "allow-origin" => config.allow_origins.push(origin(value)?),
         "messages-per-second" => config.messages_per_second = number(value)?,
         "connections" => config.connections = limit(value)?,
@@ -163,6 +238,15 @@ fn number<T: FromStr>(value: &str) -> Result<T, String> {
     value
         .parse()
         .map_err(|_| format!("\"{value}\" is not a number from 0 up"))
+}
+
+/// A time to live; a token or ticket that expires at once is of no use.
+fn seconds(value: &str) -> Result<u64, String> {
+    match number(value)? {
+        0 => Err("0 would expire at once".into()),
+        seconds if seconds > TTL_SECS_MAX => Err(format!("{seconds} is more than ten years")),
+        seconds => Ok(seconds),
+    }
 }
 
 /// A limit; 0 is none.
@@ -194,12 +278,12 @@ fn origin(value: &str) -> Result<String, String> {
 }
 
 fn check(config: &Config) -> Result<(), String> {
-    if is_loopback(config.listen) {
+    if is_loopback(config.listen) || !config.is_demo() {
         return Ok(());
     }
     Err(format!(
         "--listen {}: without accounts everyone who reaches this address could come in under any name, so the demo \
-         listens on loopback only (127.0.0.1 or [::1])",
+         listens on loopback only (127.0.0.1 or [::1]); configure --users or --secret-file",
         config.listen
     ))
 }

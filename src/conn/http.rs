@@ -1,5 +1,7 @@
 //! A connection that speaks HTTP: bytes to requests, one after the other (RFC 9112 section 9.3).
 
+use zeroize::Zeroizing;
+
 use super::refusal::Refusal;
 use crate::config::{BODY_BYTES_MAX, ECHO_BODY_BYTES_MAX, HEAD_BYTES_MAX};
 use crate::wire::http::{Request, parse_head};
@@ -7,13 +9,15 @@ use crate::wire::http::{Request, parse_head};
 /// What has come and is not served yet.
 #[derive(Debug, Default)]
 pub struct Http {
-    buffer: Vec<u8>,
+    buffer: Zeroizing<Vec<u8>>,
     /// A request whose body has not come whole.
     awaits_body: Option<Box<Request>>,
     /// Whether `/http-echo` exists, whose bodies may be large.
     echo: bool,
     /// For what the deadline that stands was set.
     pub deadline_for: Option<Awaited>,
+    /// The job whose end the request being served waits for; nothing behind it is served before.
+    pub job: Option<u64>,
 }
 
 /// What the connection has to do next.
@@ -32,6 +36,8 @@ pub enum Step {
 /// Which part of a request is awaited; each has its own deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaited {
+    /// The end of a job.
+    Job,
     /// The first byte of a request.
     Request,
     /// The rest of the head.
@@ -51,11 +57,22 @@ impl Http {
 
     /// Takes the next bytes of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
+        let need = self.buffer.len() + bytes.len();
+        if need > self.buffer.capacity() {
+            // Growing in place could leave a copy of a password behind; the old buffer is wiped.
+            let mut larger =
+                Zeroizing::new(Vec::with_capacity(need.max(2 * self.buffer.capacity())));
+            larger.extend_from_slice(&self.buffer);
+            self.buffer = larger;
+        }
         self.buffer.extend_from_slice(bytes);
     }
 
     /// What is awaited now.
     pub fn awaits(&self) -> Awaited {
+        if self.job.is_some() {
+            return Awaited::Job;
+        }
         match (&self.awaits_body, self.buffer.is_empty()) {
             (Some(_), _) => Awaited::Body,
             (None, true) => Awaited::Request,
@@ -65,11 +82,14 @@ impl Http {
 
     /// Bytes after the last request that was served: on an upgrade they belong to the new protocol.
     pub fn take_rest(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.buffer)
+        std::mem::take(&mut *self.buffer)
     }
 
     /// The next step with what has come so far.
     pub fn step(&mut self) -> Step {
+        if self.job.is_some() {
+            return Step::Wait;
+        }
         match self.awaits_body.take() {
             Some(request) => self.read_body(request),
             None => self.read_head(),
@@ -112,7 +132,7 @@ impl Http {
             return Step::Wait;
         }
         let length = request.content_length.unwrap_or(0) as usize;
-        let rest = self.buffer.split_off(length);
+        let rest = Zeroizing::new(self.buffer.split_off(length));
         request.body = std::mem::replace(&mut self.buffer, rest);
         Step::Serve(request)
     }

@@ -1,5 +1,7 @@
 //! Error responses: `{"error":{"code","message"}}` with the right status, in Korean or English.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::domain::ErrorCode;
@@ -14,8 +16,10 @@ pub struct Refusal {
     code: &'static str,
     korean: &'static str,
     english: &'static str,
-    /// What exactly is wrong with a malformed request.
+    /// What exactly is wrong with a malformed request or a token.
     detail: &'static str,
+    /// For Retry-After, in seconds; 0 is none.
+    retry_after_secs: u64,
 }
 
 impl Refusal {
@@ -31,6 +35,7 @@ impl Refusal {
             korean,
             english,
             detail: "",
+            retry_after_secs: 0,
         }
     }
 
@@ -101,6 +106,52 @@ impl Refusal {
         )
     };
 
+    /// A name or password that is wrong; which one is not said.
+    pub const INVALID_CREDENTIALS: Self = Self::new(
+        401,
+        "invalid_credentials",
+        "이름이나 비밀번호가 올바르지 않습니다",
+        "The name or the password is wrong",
+    );
+    /// Something is full for a moment.
+    pub const UNAVAILABLE: Self = Self {
+        retry_after_secs: 1,
+        ..Self::new(
+            503,
+            "unavailable",
+            "지금은 너무 바쁩니다",
+            "The server is too busy right now",
+        )
+    };
+
+    /// A bearer token that is no good, and why.
+    pub const fn invalid_token(why: &'static str) -> Self {
+        Self {
+            detail: why,
+            ..Self::new(
+                401,
+                "invalid_token",
+                "토큰이 유효하지 않습니다",
+                "The token is not valid",
+            )
+        }
+    }
+
+    /// Too many attempts; when to try again.
+    pub fn too_many_requests(wait: Duration) -> Self {
+        let retry_after_secs = wait.as_millis().div_ceil(1000) as u64;
+        let korean = "시도가 너무 잦습니다. 잠시 후 다시 해 주세요";
+        Self {
+            retry_after_secs,
+            ..Self::new(
+                429,
+                "too_many_requests",
+                korean,
+                "Too many attempts; please wait a moment",
+            )
+        }
+    }
+
     /// The error response, in the language the client prefers.
     pub fn response(self, english: bool) -> Response {
         let sentence = if english { self.english } else { self.korean };
@@ -109,13 +160,31 @@ impl Refusal {
             detail => format!("{sentence} ({detail})"),
         };
         let body = json!({"error": {"code": self.code, "message": message}}).to_string();
-        Response::with(
+        let mut response = Response::with(
             self.status,
             "application/json; charset=utf-8",
             body.into_bytes(),
         )
         .field("Cache-Control", "no-store")
-        .field("X-Content-Type-Options", "nosniff")
+        .field("X-Content-Type-Options", "nosniff");
+        if self.status == 401 {
+            response = response.field("WWW-Authenticate", self.challenge());
+        }
+        if self.retry_after_secs > 0 {
+            response = response.field("Retry-After", self.retry_after_secs.to_string());
+        }
+        response
+    }
+
+    /// What a client is asked for (RFC 6750 section 3).
+    fn challenge(self) -> String {
+        match self.detail {
+            "" => "Bearer".into(),
+            why => format!(
+                "Bearer error=\"{}\", error_description=\"{why}\"",
+                self.code
+            ),
+        }
     }
 }
 

@@ -93,11 +93,23 @@ pub enum Command<'a> {
         room: Cow<'a, str>,
     },
     RoomList,
-    Auth,
+    Auth {
+        ticket: Ticket<'a>,
+    },
+}
+
+/// A ticket, which is never shown.
+#[derive(PartialEq, Eq)]
+pub struct Ticket<'a>(pub Cow<'a, str>);
+
+impl std::fmt::Debug for Ticket<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ticket(…)")
+    }
 }
 
 /// A message as it came; every field may be missing or of another type.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct Fields<'a> {
     #[serde(borrow, rename = "type")]
     kind: Option<Field<'a>>,
@@ -115,7 +127,7 @@ struct Fields<'a> {
     id: Option<Field<'a>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(untagged)]
 enum Field<'a> {
     Text(#[serde(borrow)] Cow<'a, str>),
@@ -197,10 +209,9 @@ fn read_command(fields: Fields<'_>) -> Result<Command<'_>, ErrorCode> {
             room: required(fields.room)?,
         },
         "room_list" => Command::RoomList,
-        "auth" => {
-            required(fields.ticket)?;
-            Command::Auth
-        }
+        "auth" => Command::Auth {
+            ticket: Ticket(required(fields.ticket)?),
+        },
         _ => return Err(ErrorCode::UnknownType),
     })
 }

@@ -28,6 +28,14 @@ impl Addresses {
         true
     }
 
+    /// Where a connection comes from.
+    pub fn of(&self, id: ConnectionId) -> IpAddr {
+        self.of
+            .get(&id)
+            .copied()
+            .unwrap_or(IpAddr::from([127, 0, 0, 1]))
+    }
+
     /// A connection is over.
     pub fn remove(&mut self, id: ConnectionId) {
         let Some(address) = self.of.remove(&id) else {

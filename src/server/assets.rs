@@ -53,6 +53,16 @@ const ASSETS: &[Asset] = &[
         bytes: include_bytes!("../../static/sarang.js"),
     },
     Asset {
+        path: &["static", "entry.js"],
+        content_type: SCRIPT,
+        bytes: include_bytes!("../../static/entry.js"),
+    },
+    Asset {
+        path: &["static", "session.js"],
+        content_type: SCRIPT,
+        bytes: include_bytes!("../../static/session.js"),
+    },
+    Asset {
         path: &["static", "view.js"],
         content_type: SCRIPT,
         bytes: include_bytes!("../../static/view.js"),

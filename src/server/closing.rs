@@ -55,8 +55,7 @@ impl Server {
     }
 
     fn say_goodbye(&mut self, id: ConnectionId, code: CloseCode, now: Now) {
-        self.rooms.exit(id, now, &mut self.effects);
-        self.settle(now);
+        self.leave(id, now);
         let connection = &mut self.connections[id.index()];
         if code == CloseCode::SLOW_CONSUMER {
             connection.outbox().discard_unsent_frames();
@@ -65,6 +64,22 @@ impl Server {
         encode_close(code, &mut self.frame);
         connection.outbox().push_frames(&self.frame);
         self.list(id);
+    }
+
+    /// Ends a session and leaves every room.
+    pub(super) fn leave(&mut self, id: ConnectionId, now: Now) {
+        self.rooms.exit(id, now, &mut self.effects);
+        self.auth.sessions.close(id);
+        self.settle(now);
+    }
+
+    /// Closes the sessions whose token has expired.
+    pub(super) fn end_sessions(&mut self, now: Now) {
+        while let Some(id) = self.auth.sessions.due(now.monotonic) {
+            self.close_websocket(id, CloseCode::TOKEN_EXPIRED, now);
+            // Closing ends the session; this one ends in any case, so that the loop does.
+            self.auth.sessions.close(id);
+        }
     }
 
     /// What is queued goes out, then our direction ends.
@@ -94,6 +109,9 @@ impl Server {
         let connection = &mut self.connections[id.index()];
         match &mut connection.phase {
             Phase::Http(http) if http.awaits() == Awaited::Request => self.closed(id, now),
+            Phase::Http(http) if http.awaits() == Awaited::Job => {
+                self.refuse(id, Refusal::UNAVAILABLE, now)
+            }
             Phase::Http(_) => self.refuse(id, Refusal::REQUEST_TIMEOUT, now),
             Phase::WebSocket(websocket) => {
                 let silent = ticks(now.monotonic).saturating_sub(connection.heard);

@@ -6,7 +6,7 @@ use super::Server;
 use crate::config::{OUTBOX_HIGH_WATER_BYTES, RATE_WARNINGS_MAX};
 use crate::conn::Phase;
 use crate::conn::websocket::{Command, parse};
-use crate::domain::{ConnectionId, Effect, ErrorCode, Event, Now};
+use crate::domain::{ConnectionId, Effect, ErrorCode, Event, Now, Timestamp};
 use crate::wire::websocket::{BINARY, CloseCode, Incoming, Input, TEXT, encode};
 
 impl Server {
@@ -55,8 +55,7 @@ impl Server {
                 }
                 Ok(Some(Incoming::Control)) => {}
                 Ok(Some(Incoming::Closed)) => {
-                    self.rooms.exit(id, now, &mut self.effects);
-                    self.settle(now);
+                    self.leave(id, now);
                     self.linger(id, now);
                 }
                 Ok(None) => return,
@@ -148,8 +147,36 @@ impl Server {
                 ));
                 Ok(())
             }
-            // Guests have no session to extend.
-            Command::Auth => Err(ErrorCode::Unauthorized),
+            Command::Auth { ticket } => self.extend_session(id, &ticket.0, now),
         }
+    }
+
+    /// Has a session end with a newer token of the same user. Guests have none to extend.
+    fn extend_session(
+        &mut self,
+        id: ConnectionId,
+        ticket: &str,
+        now: Now,
+    ) -> Result<(), ErrorCode> {
+        let identity = self
+            .auth
+            .redeem(ticket, now)
+            .map_err(|_| ErrorCode::Unauthorized)?;
+        let current = self.auth.sessions.of(id).ok_or(ErrorCode::Unauthorized)?;
+        if current.username != identity.username {
+            return Err(ErrorCode::Unauthorized);
+        }
+        let username = identity.username.clone();
+        let expires_at = Timestamp::from_secs(identity.expires_at.max(current.expires_at));
+        // A token that expires sooner shortens nothing.
+        if identity.expires_at > current.expires_at {
+            self.auth.sessions.open(id, identity, now);
+        }
+        let event = Event::Welcome {
+            username,
+            expires_at: Some(expires_at),
+        };
+        self.effects.push_back(Effect::Tell(id, event));
+        Ok(())
     }
 }

@@ -15,7 +15,9 @@ pub mod fan_out;
 pub mod requests;
 pub mod routes;
 pub mod settle;
+pub mod sign_in;
 
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -28,12 +30,15 @@ use crate::config::{
 use crate::conn::http::Http;
 use crate::conn::outbox::Flushed;
 use crate::conn::{Connection, Phase, Transmit};
+use crate::domain::auth::{Auth, Credentials};
 use crate::domain::rooms::{Effects, RoomManager};
 use crate::domain::{ConnectionId, Now};
+use crate::wire::websocket::CloseCode;
 use addresses::Addresses;
 use backend::Memory;
 use deadlines::{Deadlines, ticks};
 use fan_out::{FanOut, Sending, Troubled};
+use sign_in::{Login, PasswordCheck};
 
 /// The whole server but its sockets.
 #[derive(Debug)]
@@ -43,6 +48,13 @@ pub struct Server {
     /// Who comes from where.
     addresses: Addresses,
     rooms: RoomManager,
+    auth: Auth,
+    /// Attempts to sign in that wait for their password check, by job.
+    logins: HashMap<u64, Login>,
+    jobs: VecDeque<PasswordCheck>,
+    last_job: u64,
+    /// Connections whose next request may be served.
+    resumed: Vec<ConnectionId>,
     backend: Memory,
     fan_out: FanOut,
     deadlines: Deadlines,
@@ -64,12 +76,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server without connections. The seed decides the epochs of its rooms.
-    pub fn new(config: Config, seed: u64) -> Self {
+    /// A server without connections. The seed decides epochs, tickets and token ids.
+    pub fn new(config: Config, credentials: Credentials, seed: &[u8; 32]) -> Self {
+        let mut auth = Auth::new(credentials, config.token_ttl_secs, config.ticket_ttl, seed);
+        let epochs = auth.random().number();
         Self {
             connections: Slab::new(),
             addresses: Addresses::default(),
-            rooms: RoomManager::new(config.rooms.clone(), seed),
+            rooms: RoomManager::new(config.rooms.clone(), epochs),
+            auth,
+            logins: HashMap::new(),
+            jobs: VecDeque::new(),
+            last_job: 0,
+            resumed: Vec::new(),
             backend: Memory,
             fan_out: FanOut::default(),
             deadlines: Deadlines::default(),
@@ -150,8 +169,7 @@ impl Server {
         if matches!(connection.phase, Phase::Closed) {
             return;
         }
-        self.rooms.exit(id, now, &mut self.effects);
-        self.settle(now);
+        self.leave(id, now);
         let connection = &mut self.connections[id.index()];
         connection.phase = Phase::Closed;
         connection.drop_outbox();
@@ -175,9 +193,12 @@ impl Server {
         let Some(connection) = self.connections.get_mut(id.index()) else {
             return false;
         };
-        if connection.queued_bytes() > OUTBOX_HIGH_WATER_BYTES
-            && !matches!(connection.phase, Phase::Lingering)
-        {
+        let is_waiting = match &connection.phase {
+            Phase::Http(http) if http.job.is_some() => true,
+            Phase::Lingering => false,
+            _ => connection.queued_bytes() > OUTBOX_HIGH_WATER_BYTES,
+        };
+        if is_waiting {
             connection.is_paused = true;
             return false;
         }
@@ -191,6 +212,26 @@ impl Server {
     /// Whether the rest is to be read in the next turn.
     pub fn is_turn_full(&self) -> bool {
         self.replied_bytes > REPLIES_PER_TURN_BYTES
+    }
+
+    /// Whether what comes from a peer is HTTP, which may hold a password.
+    pub fn speaks_http(&self, id: ConnectionId) -> bool {
+        self.connections
+            .get(id.index())
+            .is_some_and(|connection| matches!(connection.phase, Phase::Http(_)))
+    }
+
+    /// Replaces accounts and secrets. Whoever lost theirs is signed out, and a guest whose name belongs to an account
+    /// from here on gives way.
+    pub fn reload(&mut self, credentials: Credentials, now: Now) {
+        for name in self.auth.reload(credentials, now) {
+            for id in self.connections_of(&name) {
+                self.close_websocket(id, CloseCode::SESSION_ENDED, now);
+            }
+        }
+        for name in self.auth.account_names() {
+            self.close_guests(&name, now);
+        }
     }
 
     /// A connection that may be read again.
@@ -223,16 +264,21 @@ impl Server {
 
     /// When [`Self::handle_timeout`] has something to do, since the server's start.
     pub fn next_timeout(&self) -> Option<Duration> {
-        [self.deadlines.next(), self.rooms.next_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.deadlines.next(),
+            self.rooms.next_timeout(),
+            self.auth.sessions.next_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Now) {
         self.rooms.handle_timeout(now, &mut self.effects);
         self.settle(now);
+        self.end_sessions(now);
         while let Some((tick, ids)) = self.deadlines.pop(now.monotonic) {
             for id in ids {
                 let Some(connection) = self.connections.get_mut(id.index()) else {
@@ -259,6 +305,11 @@ impl Server {
             self.closed(id, now);
         }
         self.close_slow_consumers(now);
+        while let Some(id) = self.resumed.pop() {
+            if self.connections.contains(id.index()) {
+                self.serve_requests(id, now);
+            }
+        }
         self.replied_bytes = 0;
         let mut at = 0;
         while let Some(&id) = self.listed.get(at) {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Server;
-use super::routes::{Answer, Endpoint, answer, is_allowed_origin};
+use super::routes::{Answer, Context, Endpoint, answer, is_allowed_origin};
 use crate::config::{
     BODY_TIMEOUT, HEAD_TIMEOUT, KEEP_ALIVE_TIMEOUT, OUTBOX_HIGH_WATER_BYTES, PING_AFTER,
 };
@@ -11,14 +11,19 @@ use crate::conn::Phase;
 use crate::conn::http::{Awaited, Step};
 use crate::conn::refusal::Refusal;
 use crate::conn::websocket::WebSocket;
+use crate::domain::auth::BadTicket;
 use crate::domain::people::is_valid_username;
-use crate::domain::{ConnectionId, Now};
+use crate::domain::tokens::Identity;
+use crate::domain::{ConnectionId, Now, Timestamp};
 use crate::wire::http::{Method, Request};
 use crate::wire::response::{Framing, Response};
 use crate::wire::websocket::CloseCode;
 
-/// The demo account, whose name no guest may carry.
-const DEMO_ACCOUNT: &str = "admin";
+/// Who is behind a WebSocket.
+enum Peer {
+    Guest(String),
+    Member(Identity),
+}
 
 impl Server {
     /// Serves the requests that have come, as far as there is room for their responses.
@@ -55,7 +60,7 @@ impl Server {
         // A deadline runs from the beginning of what is awaited: a byte now and then does not move it.
         if http.deadline_for.replace(awaited) != Some(awaited) {
             let timeout = match awaited {
-                Awaited::Request => KEEP_ALIVE_TIMEOUT,
+                Awaited::Request | Awaited::Job => KEEP_ALIVE_TIMEOUT,
                 Awaited::Head => HEAD_TIMEOUT,
                 Awaited::Body => BODY_TIMEOUT,
             };
@@ -67,33 +72,62 @@ impl Server {
         if let Phase::Http(http) = &mut self.connections[id.index()].phase {
             http.deadline_for = None;
         }
-        match answer(&self.config, &mut self.rooms, &mut request, now) {
-            Answer::Response(response) => {
-                let keep_alive = request.keep_alive && !self.is_draining;
-                let is_head = request.method == Method::Head;
-                let framing = Framing {
-                    is_head,
-                    keep_alive,
-                    is_http11: request.is_http11,
-                    unix: now.unix,
-                };
-                self.respond(id, response, framing);
-                if !keep_alive {
-                    self.linger(id, now);
-                }
+        let framing = self.framing(&request, now);
+        let Self {
+            config,
+            rooms,
+            auth,
+            ..
+        } = self;
+        let context = &mut Context {
+            config,
+            rooms,
+            auth,
+            now,
+        };
+        match answer(context, &mut request) {
+            Answer::Response(response) => self.respond_and_go_on(id, response, framing, now),
+            Answer::Login(attempt) => self.start_login(id, attempt, &request, now),
+            Answer::Logout(identity) => {
+                let response = self.log_out(&identity, request.prefers_english(), now);
+                self.respond_and_go_on(id, response, framing, now);
             }
             Answer::WebSocket(response, endpoint) => {
-                let framing = Framing {
-                    is_head: false,
-                    keep_alive: true,
-                    is_http11: true,
-                    unix: now.unix,
-                };
-                self.respond(id, response, framing);
+                self.respond(
+                    id,
+                    response,
+                    Framing {
+                        keep_alive: true,
+                        ..framing
+                    },
+                );
                 self.open_websocket(id, &request, endpoint, now);
             }
         }
         self.settle(now);
+    }
+
+    pub(super) fn framing(&self, request: &Request, now: Now) -> Framing {
+        Framing {
+            is_head: request.method == Method::Head,
+            keep_alive: request.keep_alive && !self.is_draining,
+            is_http11: request.is_http11,
+            unix: now.unix,
+        }
+    }
+
+    /// Responds, and closes where the connection does not stay open.
+    pub(super) fn respond_and_go_on(
+        &mut self,
+        id: ConnectionId,
+        response: Response,
+        framing: Framing,
+        now: Now,
+    ) {
+        self.respond(id, response, framing);
+        if !framing.keep_alive {
+            self.linger(id, now);
+        }
     }
 
     fn respond(&mut self, id: ConnectionId, response: Response, framing: Framing) {
@@ -149,9 +183,10 @@ impl Server {
             return self.close_websocket(id, CloseCode::FORBIDDEN_ORIGIN, now);
         }
         if !is_echo {
-            match self.identify(request) {
-                Some(username) => self.rooms.enter(id, &username, &mut self.effects),
-                None => return self.close_websocket(id, CloseCode::INVALID_TICKET, now),
+            match self.identify(request, now) {
+                Ok(Peer::Guest(name)) => self.rooms.enter(id, &name, None, &mut self.effects),
+                Ok(Peer::Member(identity)) => self.enter_member(id, identity, now),
+                Err(code) => return self.close_websocket(id, code, now),
             }
             self.settle(now);
         }
@@ -160,13 +195,60 @@ impl Server {
         }
     }
 
-    /// The name of whoever may come in. Nobody has issued a ticket yet, and one that is shown is judged even when a name
-    /// stands beside it: a page whose ticket expired must not become a guest in silence.
-    fn identify(&self, request: &Request) -> Option<String> {
-        if request.parameter("ticket").ok()?.is_some() {
-            return None;
+    /// Who may come in. A ticket that is shown is judged even when a name stands beside it: a page whose ticket expired
+    /// must not become a guest in silence.
+    fn identify(&mut self, request: &Request, now: Now) -> Result<Peer, CloseCode> {
+        let parameter = |name| {
+            request
+                .parameter(name)
+                .map_err(|_| CloseCode::INVALID_TICKET)
+        };
+        if let Some(ticket) = parameter("ticket")? {
+            return match self.auth.redeem(&ticket, now) {
+                Ok(identity) => Ok(Peer::Member(identity)),
+                Err(BadTicket::TokenExpired) => Err(CloseCode::TOKEN_EXPIRED),
+                Err(BadTicket::Unknown) => Err(CloseCode::INVALID_TICKET),
+            };
         }
-        let name = request.parameter("username").ok()??;
-        (self.config.guests && is_valid_username(&name) && name != DEMO_ACCOUNT).then_some(name)
+        let name = parameter("username")?.ok_or(CloseCode::INVALID_TICKET)?;
+        let is_free =
+            is_valid_username(&name) && !self.auth.has_account(&name) && !self.has_member(&name);
+        match self.config.takes_guests() && is_free {
+            true => Ok(Peer::Guest(name)),
+            false => Err(CloseCode::INVALID_TICKET),
+        }
+    }
+
+    pub(super) fn connections_of(&self, name: &str) -> Vec<ConnectionId> {
+        let people = self.rooms.people();
+        people
+            .find(name)
+            .map(|user| people.connections(user).to_vec())
+            .unwrap_or_default()
+    }
+
+    /// Whether somebody of this name is here who has signed in.
+    fn has_member(&self, name: &str) -> bool {
+        self.connections_of(name)
+            .into_iter()
+            .any(|id| self.auth.sessions.of(id).is_some())
+    }
+
+    /// Closes the guests of this name.
+    pub(super) fn close_guests(&mut self, name: &str, now: Now) {
+        for id in self.connections_of(name) {
+            if self.auth.sessions.of(id).is_none() {
+                self.close_websocket(id, CloseCode::INVALID_TICKET, now);
+            }
+        }
+    }
+
+    /// A member enters. A guest who carries the name gives way, or they would be one user.
+    fn enter_member(&mut self, id: ConnectionId, identity: Identity, now: Now) {
+        self.close_guests(&identity.username, now);
+        let expires_at = Some(Timestamp::from_secs(identity.expires_at));
+        self.rooms
+            .enter(id, &identity.username, expires_at, &mut self.effects);
+        self.auth.sessions.open(id, identity, now);
     }
 }

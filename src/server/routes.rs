@@ -1,13 +1,17 @@
 //! What each request target answers (SPEC section 2).
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::assets::{self, AssetId};
+use super::sign_in::{self, Attempt};
 use crate::config::Config;
 use crate::conn::refusal::Refusal;
+use crate::domain::auth::Auth;
 use crate::domain::rooms::RoomManager;
+use crate::domain::tokens::Identity;
 use crate::domain::{ErrorCode, Event, Now, Position};
 use crate::wire::http::{Method, Request, Upgrade};
 use crate::wire::response::Response;
@@ -20,6 +24,23 @@ pub enum Answer {
     Response(Response),
     /// A WebSocket, after the response.
     WebSocket(Response, Endpoint),
+    /// A password is to be checked first.
+    Login(Attempt),
+    /// The session of a token ends.
+    Logout(Identity),
+}
+
+/// What an answer may depend on.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// The rooms.
+    pub rooms: &'a mut RoomManager,
+    /// Who is who.
+    pub auth: &'a mut Auth,
+    /// When it is.
+    pub now: Now,
 }
 
 /// What a WebSocket is connected to.
@@ -32,6 +53,14 @@ pub enum Endpoint {
 }
 
 #[derive(Clone, Copy)]
+enum SignIn {
+    Login,
+    Refresh,
+    Ticket,
+    Logout,
+}
+
+#[derive(Clone, Copy)]
 enum Resource<'r> {
     Asset(AssetId),
     Rooms,
@@ -39,6 +68,9 @@ enum Resource<'r> {
     History(&'r str),
     WebSocket(Endpoint),
     HttpEcho,
+    /// `/auth`: what the entry page may offer.
+    Entry,
+    SignIn(SignIn),
     /// `OPTIONS *`.
     Server,
 }
@@ -51,6 +83,11 @@ impl<'r> Resource<'r> {
             ["rooms"] => Self::Rooms,
             ["rooms", name] => Self::Room(name),
             ["rooms", name, "history"] => Self::History(name),
+            ["auth"] => Self::Entry,
+            ["auth", "login"] => Self::SignIn(SignIn::Login),
+            ["auth", "refresh"] => Self::SignIn(SignIn::Refresh),
+            ["auth", "ws-ticket"] => Self::SignIn(SignIn::Ticket),
+            ["auth", "logout"] => Self::SignIn(SignIn::Logout),
             ["ws"] => Self::WebSocket(Endpoint::Chat),
             ["ws-echo"] if config.echo => Self::WebSocket(Endpoint::Echo),
             ["http-echo"] if config.echo => Self::HttpEcho,
@@ -60,65 +97,80 @@ impl<'r> Resource<'r> {
 
     fn allow(self) -> &'static str {
         match self {
-            Self::Asset(_) | Self::Room(_) | Self::History(_) | Self::WebSocket(_) => {
-                "GET, HEAD, OPTIONS"
-            }
-            Self::Rooms => "GET, HEAD, POST, OPTIONS",
-            Self::HttpEcho => "POST, OPTIONS",
-            Self::Server => "GET, HEAD, POST, OPTIONS",
+            Self::Rooms | Self::Server => "GET, HEAD, POST, OPTIONS",
+            Self::HttpEcho | Self::SignIn(_) => "POST, OPTIONS",
+            _ => "GET, HEAD, OPTIONS",
         }
     }
 
     fn allows(self, method: Method) -> bool {
         match method {
             Method::Options => true,
-            Method::Get | Method::Head => !matches!(self, Self::HttpEcho | Self::Server),
-            Method::Post => matches!(self, Self::Rooms | Self::HttpEcho),
+            Method::Get | Method::Head => {
+                !matches!(self, Self::HttpEcho | Self::SignIn(_) | Self::Server)
+            }
+            Method::Post => matches!(self, Self::Rooms | Self::HttpEcho | Self::SignIn(_)),
             _ => false,
         }
+    }
+
+    /// Whether it is for those who have signed in, where accounts are configured.
+    fn is_private(self) -> bool {
+        matches!(self, Self::Rooms | Self::Room(_) | Self::History(_))
     }
 }
 
 /// Answers a request whose body has come.
-pub fn answer(config: &Config, rooms: &mut RoomManager, request: &mut Request, now: Now) -> Answer {
-    let answer = route(config, rooms, request, now);
+pub fn answer(context: &mut Context<'_>, request: &mut Request) -> Answer {
+    let answer = route(context, request);
     let answer = answer
         .unwrap_or_else(|refusal| Answer::Response(refusal.response(request.prefers_english())));
     match answer {
-        Answer::Response(response) => Answer::Response(with_cors(config, request, response)),
-        upgrade => upgrade,
+        Answer::Response(response) => {
+            Answer::Response(with_cors(context.config, request, response))
+        }
+        other => other,
     }
 }
 
-fn route(
-    config: &Config,
-    rooms: &mut RoomManager,
-    request: &mut Request,
-    now: Now,
-) -> Result<Answer, Refusal> {
-    let resource = Resource::find(config, request).ok_or(Refusal::NOT_FOUND)?;
+fn route(context: &mut Context<'_>, request: &mut Request) -> Result<Answer, Refusal> {
+    let resource = Resource::find(context.config, request).ok_or(Refusal::NOT_FOUND)?;
     if !resource.allows(request.method) {
         let response = Refusal::METHOD_NOT_ALLOWED.response(request.prefers_english());
         return Ok(Answer::Response(response.field("Allow", resource.allow())));
     }
     if request.method == Method::Options {
-        return Ok(Answer::Response(preflight(config, request, resource)));
+        return Ok(Answer::Response(preflight(
+            context.config,
+            request,
+            resource,
+        )));
+    }
+    if resource.is_private() && !context.config.is_demo() {
+        sign_in::authorize(context, request)?;
     }
     let response = match resource {
         Resource::WebSocket(endpoint) => return upgrade(request, endpoint),
-        Resource::Asset(asset) => assets::response(asset, request),
-        Resource::Rooms if request.method == Method::Post => {
-            create_room(config, rooms, request, now)?
+        Resource::SignIn(SignIn::Login) => return sign_in::login(context, request),
+        Resource::SignIn(SignIn::Refresh) => return sign_in::refresh(context, request),
+        Resource::SignIn(SignIn::Ticket) => return sign_in::ticket(context, request),
+        Resource::SignIn(SignIn::Logout) => return sign_in::logout(context, request),
+        Resource::Entry => {
+            let (guests, demo) = (context.config.takes_guests(), context.config.is_demo());
+            json_response(200, &json!({"guests": guests, "demo": demo}))
         }
-        Resource::Rooms => json_response(200, &json!({"rooms": rooms.list()})),
-        Resource::Room(name) => room(rooms, name)?,
-        Resource::History(name) => history(rooms, name, request)?,
+        Resource::Asset(asset) => assets::response(asset, request),
+        Resource::Rooms if request.method == Method::Post => create_room(context, request)?,
+        Resource::Rooms => json_response(200, &json!({"rooms": context.rooms.list()})),
+        Resource::Room(name) => room(context.rooms, name)?,
+        Resource::History(name) => history(context.rooms, name, request)?,
         Resource::HttpEcho | Resource::Server => echo(request)?,
     };
     Ok(Answer::Response(response))
 }
 
-fn json_response(status: u16, value: &impl Serialize) -> Response {
+/// JSON that nobody may keep.
+pub(super) fn json_response(status: u16, value: &impl Serialize) -> Response {
     let body = serde_json::to_vec(value).expect("writing our own values into memory cannot fail");
     Response::with(status, "application/json; charset=utf-8", body)
         .field("Cache-Control", "no-store")
@@ -131,16 +183,18 @@ struct NewRoom {
     max_users: Option<u32>,
 }
 
-fn create_room(
-    config: &Config,
-    rooms: &mut RoomManager,
-    request: &Request,
-    now: Now,
-) -> Result<Response, Refusal> {
-    if request.fields.origin.is_some() && !is_allowed_origin(config, request) {
-        return Err(Refusal::FORBIDDEN_ORIGIN);
+/// A change that a browser asks for must come from a page that may.
+pub(super) fn check_origin(config: &Config, request: &Request) -> Result<(), Refusal> {
+    if is_allowed_origin(config, request) {
+        Ok(())
+    } else {
+        Err(Refusal::FORBIDDEN_ORIGIN)
     }
-    // A form could be sent from any page without a preflight; JSON cannot (Fetch standard, CORS-safelisted types).
+}
+
+/// The body must be a JSON object. A form could be sent from any page without a preflight; JSON cannot (Fetch standard,
+/// CORS-safelisted types).
+pub(super) fn check_json(request: &Request) -> Result<(), Refusal> {
     if let Some(content_type) = &request.fields.content_type {
         let essence = content_type.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case("application/json") {
@@ -150,16 +204,25 @@ fn create_room(
     if request.content_length.is_none() {
         return Err(Refusal::LENGTH_REQUIRED);
     }
-    let is_object = request.body.trim_ascii_start().starts_with(b"{");
+    // Derived code would read an array as the fields in order.
+    let is_array = request.body.trim_ascii_start().starts_with(b"[");
+    if is_array && serde_json::from_slice::<IgnoredAny>(&request.body).is_ok() {
+        return Err(ErrorCode::BadRequest.into());
+    }
+    Ok(())
+}
+
+fn create_room(context: &mut Context<'_>, request: &Request) -> Result<Response, Refusal> {
+    check_origin(context.config, request)?;
+    check_json(request)?;
     let new: NewRoom =
         serde_json::from_slice(&request.body).map_err(|error| match error.is_data() {
             true => ErrorCode::BadRequest,
             false => ErrorCode::BadJson,
         })?;
-    if !is_object {
-        return Err(ErrorCode::BadRequest.into());
-    }
-    let info = rooms.create_room(&new.name, new.max_users, now)?;
+    let info = context
+        .rooms
+        .create_room(&new.name, new.max_users, context.now)?;
     let location = format!(
         "/rooms/{}",
         utf8_percent_encode(&info.name, NON_ALPHANUMERIC)
@@ -199,7 +262,7 @@ fn echo(request: &mut Request) -> Result<Response, Refusal> {
     if request.content_length.is_none() {
         return Err(Refusal::LENGTH_REQUIRED);
     }
-    let body = std::mem::take(&mut request.body);
+    let body = std::mem::take(&mut *request.body);
     Ok(Response::with(200, "application/octet-stream", body)
         .field("X-Content-Type-Options", "nosniff"))
 }
@@ -268,10 +331,19 @@ fn preflight(config: &Config, request: &Request, resource: Resource<'_>) -> Resp
 }
 
 fn with_cors(config: &Config, request: &Request, response: Response) -> Response {
-    match request.fields.origin.as_deref() {
-        Some(origin) if is_listed(config, origin) => response
+    match listed_origin(config, request) {
+        Some(origin) => response
             .field("Access-Control-Allow-Origin", origin.to_owned())
             .field("Vary", "Origin"),
-        _ => response,
+        None => response,
     }
+}
+
+/// The origin of the page that asks, if it is another's and allowed.
+pub(super) fn listed_origin<'r>(config: &Config, request: &'r Request) -> Option<&'r str> {
+    request
+        .fields
+        .origin
+        .as_deref()
+        .filter(|origin| is_listed(config, origin))
 }

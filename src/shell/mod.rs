@@ -5,7 +5,9 @@
 //! matters: everything that comes in one turn goes out in one batch per room, and nothing is freed while something of
 //! the same turn may still name it.
 
+pub mod accounts;
 mod sockets;
+mod workers;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -13,22 +15,29 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::net::TcpListener;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook_mio::v1_0::Signals;
+use zeroize::Zeroize as _;
 
 use crate::config::{
     ACCEPT_RETRY, ACCEPTS_PER_TURN, Config, DRAIN_TIMEOUT, EVENTS_PER_TURN, READ_BYTES,
 };
+use crate::domain::auth::Credentials;
 use crate::domain::{ConnectionId, Now};
 use crate::server::Server;
+use accounts::entropy;
 use sockets::Sockets;
+use workers::Worker;
 
-/// SIGINT and SIGTERM.
-const SIGNALS: [i32; 2] = [2, 15];
+/// SIGHUP: the files are read again.
+const HANGUP: i32 = 1;
+/// SIGINT, SIGTERM: the server drains.
+const STOPS: [i32; 2] = [2, 15];
 
 const LISTENER: Token = Token(usize::MAX);
 const SIGNAL: Token = Token(usize::MAX - 1);
+const WORKER: Token = Token(usize::MAX - 2);
 
 /// Runs a server until it is told to stop.
 ///
@@ -36,11 +45,12 @@ const SIGNAL: Token = Token(usize::MAX - 1);
 /// A sentence: the address cannot be listened on, or the system refuses something the loop needs.
 pub fn run(config: Config) -> Result<(), String> {
     let at = config.listen;
-    let is_demo_sentence = config.guests;
-    let mut shell =
-        Shell::new(config).map_err(|error| format!("cannot listen on {at}: {error}"))?;
+    let secret = entropy()?;
+    let credentials = accounts::load(&config, &secret)?;
+    let mut shell = Shell::new(config, credentials, secret)
+        .map_err(|error| format!("cannot listen on {at}: {error}"))?;
     shell
-        .announce(is_demo_sentence)
+        .announce()
         .map_err(|error| format!("cannot write to stdout: {error}"))?;
     shell
         .run()
@@ -48,7 +58,11 @@ pub fn run(config: Config) -> Result<(), String> {
 }
 
 struct Shell {
+    config: Config,
+    /// What tokens are signed with where no secrets file is configured.
+    secret: [u8; 32],
     server: Server,
+    worker: Worker,
     poll: Poll,
     listener: Option<TcpListener>,
     address: SocketAddr,
@@ -66,7 +80,7 @@ struct Shell {
 }
 
 impl Shell {
-    fn new(config: Config) -> io::Result<Self> {
+    fn new(config: Config, credentials: Credentials, secret: [u8; 32]) -> io::Result<Self> {
         raise_descriptor_limit();
         let mut listener = TcpListener::bind(config.listen)?;
         // Accepted sockets inherit it: small frames leave at once, at no call per connection.
@@ -75,13 +89,16 @@ impl Shell {
         let poll = Poll::new()?;
         poll.registry()
             .register(&mut listener, LISTENER, Interest::READABLE)?;
-        let mut signals = Signals::new(SIGNALS)?;
+        let mut signals = Signals::new(STOPS.iter().chain([&HANGUP]))?;
         poll.registry()
             .register(&mut signals, SIGNAL, Interest::READABLE)?;
-        let mut seed = [0; 8];
-        getrandom::fill(&mut seed).map_err(|error| io::Error::other(error.to_string()))?;
+        let worker = Worker::new(Waker::new(poll.registry(), WORKER)?);
+        let seed = entropy().map_err(io::Error::other)?;
         Ok(Self {
-            server: Server::new(config, u64::from_ne_bytes(seed)),
+            server: Server::new(config.clone(), credentials, &seed),
+            config,
+            secret,
+            worker,
             poll,
             listener: Some(listener),
             address,
@@ -97,15 +114,16 @@ impl Shell {
     }
 
     /// Says where it listens, at once, also into a pipe.
-    fn announce(&self, guests: bool) -> io::Result<()> {
+    fn announce(&self) -> io::Result<()> {
         let address = self.address;
         let mut out = io::stdout().lock();
         writeln!(out, "listening on http://{address}")?;
-        if guests {
+        if self.config.is_demo() {
             writeln!(
                 out,
-                "demo mode: open http://{address} in a browser and come in under any name; Ctrl-C stops it"
+                "demo mode: open http://{address} in a browser and come in under any name, or sign in as admin"
             )?;
+            writeln!(out, "           with the password secret; Ctrl-C stops it")?;
         }
         out.flush()
     }
@@ -120,6 +138,7 @@ impl Shell {
             self.accept(now);
             self.read_ready(now);
             self.server.handle_timeout(now);
+            self.submit_jobs(now);
             has_more = self.server.flush(&mut self.sockets, now);
             while let Some(id) = self.server.poll_readable() {
                 self.queue(id);
@@ -174,9 +193,10 @@ impl Shell {
         for event in events {
             match event.token() {
                 LISTENER => self.is_accepting = true,
-                SIGNAL => {
-                    if self.signals.pending().next().is_some() {
-                        self.drain(now);
+                SIGNAL => self.take_signals(now),
+                WORKER => {
+                    while let Some((job, is_accepted)) = self.worker.poll_result() {
+                        self.server.finished(job, is_accepted, now);
                     }
                 }
                 Token(index) => {
@@ -191,6 +211,35 @@ impl Shell {
                         self.queue(id);
                     }
                 }
+            }
+        }
+    }
+
+    fn take_signals(&mut self, now: Now) {
+        let signals: Vec<i32> = self.signals.pending().collect();
+        if signals.contains(&HANGUP) {
+            self.reload(now);
+        }
+        for _ in signals.iter().filter(|signal| STOPS.contains(signal)) {
+            self.drain(now);
+        }
+    }
+
+    /// Reads accounts and secrets again; those in force stay so when there is something wrong with the new.
+    fn reload(&mut self, now: Now) {
+        match accounts::load(&self.config, &self.secret) {
+            Ok(credentials) => self.server.reload(credentials, now),
+            Err(sentence) => eprintln!("sarang: nothing was changed: {sentence}"),
+        }
+    }
+
+    /// Has passwords checked.
+    fn submit_jobs(&mut self, now: Now) {
+        while let Some(check) = self.server.poll_job() {
+            let job = check.job;
+            if let Err(error) = self.worker.submit(check) {
+                eprintln!("sarang: no thread to check passwords: {error}");
+                self.server.finished(job, false, now);
             }
         }
     }
@@ -262,7 +311,11 @@ impl Shell {
             match stream.read(&mut self.buffer) {
                 Ok(0) => self.server.end_of_stream(id, now),
                 Ok(count) => {
+                    let may_hold_password = self.server.speaks_http(id);
                     self.server.receive(id, &self.buffer[..count], now);
+                    if may_hold_password {
+                        self.buffer[..count].zeroize();
+                    }
                     // A short read has emptied the socket (epoll(7)); what comes later is a new event.
                     if count == self.buffer.len() || self.sockets.is_ending(id) {
                         self.queue(id);

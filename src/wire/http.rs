@@ -3,6 +3,8 @@
 //! httparse splits the head into its parts. Everything else that keeps a request from meaning two things to two readers
 //! (request smuggling) is checked here: line ends, Host, lengths and codings, target forms.
 
+use zeroize::Zeroizing;
+
 use super::target::{decode, is_authority, read_target};
 use super::websocket::is_valid_key;
 use crate::config::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, TARGET_BYTES_MAX};
@@ -75,7 +77,7 @@ pub enum Upgrade {
 }
 
 /// A request; the body is added when it has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     /// The method.
     pub method: Method,
@@ -97,15 +99,26 @@ pub struct Request {
     pub fields: Fields,
     /// Whether and how it wants to be a WebSocket.
     pub upgrade: Upgrade,
-    /// The body.
-    pub body: Vec<u8>,
+    /// The body; it may hold a password, and is wiped when dropped.
+    pub body: Zeroizing<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Request {
+    /// Without query, fields and body: each may hold a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The values of the fields the routes look at.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are the RFC's")]
 pub struct Fields {
     pub accept_language: Option<Box<str>>,
+    pub authorization: Option<Box<str>>,
     pub content_type: Option<Box<str>>,
     pub if_none_match: Option<Box<str>>,
     pub origin: Option<Box<str>>,
@@ -268,13 +281,14 @@ fn read_request(
         host: read_host(is_http11, lines)?,
         fields: Fields {
             accept_language: lines.owned("accept-language").unwrap_or_default(),
+            authorization: lines.owned("authorization")?,
             content_type: lines.owned("content-type")?,
             if_none_match: lines.owned("if-none-match").unwrap_or_default(),
             origin: lines.owned("origin")?,
             preflight_method: lines.owned("access-control-request-method")?,
         },
         upgrade: read_upgrade(method, is_http11, content_length, lines)?,
-        body: Vec::new(),
+        body: Zeroizing::default(),
     })
 }
 

@@ -44,6 +44,10 @@ impl CloseCode {
     pub const MESSAGE_TOO_BIG: Self = Self(1009, "");
     /// No identity: no ticket, an unknown, used or expired one, or a name no guest can have.
     pub const INVALID_TICKET: Self = Self(4001, "유효하지 않은 티켓");
+    /// The token behind the session has expired.
+    pub const TOKEN_EXPIRED: Self = Self(4002, "토큰이 만료되었습니다");
+    /// The token behind the session was revoked, or its account is gone.
+    pub const SESSION_ENDED: Self = Self(4002, "로그인이 끝났습니다");
     /// A browser on a page that is not ours.
     pub const FORBIDDEN_ORIGIN: Self = Self(4003, "허용되지 않은 출처");
     /// The peer took too little of what was sent to it.
