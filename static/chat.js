@@ -1,20 +1,20 @@
 // The chat page: what it knows (conversations, rooms, people), and how that gets onto the screen.
-// sarang.js speaks with the server, log.js shows a conversation, lists.js the rooms and people at its sides,
-// view.js has the small pieces, words.js the words.
+// sarang.js speaks with the server, entry.js asks who comes, session.js keeps whoever signed in signed in, log.js shows
+// a conversation, lists.js the rooms and people at its sides, view.js has the small pieces, words.js the words.
 
 import { Sarang } from './sarang.js';
-import { Lists, showBadge } from './lists.js';
+import { Session } from './session.js';
+import { Entry } from './entry.js';
+import { Lists, NewRoom, showBadge } from './lists.js';
 import { ITEMS_MAX, Log } from './log.js';
-import { count, explain, translate, words } from './words.js';
+import { count, explain, timeOf, translate, words } from './words.js';
 import { bdi, byId, el, icon, notify, recall, remember, seal, sentence, setText, setUpDrawer } from './view.js';
 
-const NAME_CHARS_MAX = 32;
 const CONTENT_CHARS_MAX = 4096;
 /** The counter shows when this many characters are left. */
 const COUNTER_FROM_CHARS = 300;
 const TEXT_ROWS_MAX = 8;
 const ROOM_LIST_EVERY_MS = 20_000;
-const ROOM_SEATS_MAX = 1_000_000;
 
 /** @typedef {import('./log.js').Item} Item */
 
@@ -31,6 +31,12 @@ const ROOM_SEATS_MAX = 1_000_000;
  * @property {string} draft @property {boolean} waiting   for the connection to come back
  */
 
+/**
+ * @typedef {object} Who   @property {string} name
+ * @property {?Session} session  of an account; a guest has none
+ */
+
+/** @type {?Who} */ let me = null;
 /** @type {?Sarang} */ let chat = null;
 /** @type {Map<string, Conversation>} */ const conversations = new Map();
 /** @type {?Conversation} */ let active = null;
@@ -54,43 +60,83 @@ const log = new Log({
   reachedEnd: () => { markRead(); changed(); },
 });
 
+const entry = new Entry({ enterAsGuest: (name) => comeBack({ name, session: null }), signedIn });
+const newRoom = new NewRoom({ enter: (name) => enterRoom(name), headers: () => me.session?.headers ?? {} });
+
 /** A reload of the tab leads back into the rooms. */
 const rememberSession = () => chat && remember('sessionStorage', 'sarang.session', {
-  name: chat.username,
+  name: me.name,
+  account: Boolean(me.session),
   rooms: [...conversations.values()].filter(({ kind }) => kind === 'room').map(({ name }) => name),
   active: active?.kind === 'room' ? active.name : null,
 });
 
 // Entering and leaving the house
 
-/** Where to connect to, asked for afresh before each attempt. */
-async function socketUrl(name) {
+/** Where to connect to, asked for afresh before each attempt. @param {Who} who */
+async function socketUrl({ name, session }) {
   const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
-  return `${scheme}//${location.host}/ws?username=${encodeURIComponent(name)}`;
+  const identity = session ? `ticket=${encodeURIComponent(await session.ticket())}` : `username=${encodeURIComponent(name)}`;
+  return `${scheme}//${location.host}/ws?${identity}`;
 }
 
-function enter(name, roomsToJoin, roomToShow) {
+/** @param {Who} who */
+function enter(who, roomsToJoin, roomToShow) {
   dismiss();
-  welcomed = false;
-  byId('entry-error').textContent = '';
-  byId('enter').textContent = words.entering;
-  chat = new Sarang({ url: () => socketUrl(name) });
+  me = who;
+  chat = new Sarang({ url: () => socketUrl(who), ticketed: Boolean(who.session) });
   listen(chat);
+  if (who.session) startSession();
   for (const room of roomsToJoin) enterRoom(room, room === roomToShow);
+}
+
+/** Whoever signs in again goes on where their session ended, with all that was not sent yet. */
+function signedIn(session) {
+  if (me?.session?.ended && me.name === session.username && chat.state.name !== 'closed') {
+    me.session = session;
+    startSession();
+    chat.retryNow();
+  } else {
+    comeBack({ name: session.username, session });
+  }
+}
+
+/** Into the rooms of before the tab was reloaded or a session ended, and the one that the address names. @param {Who} who */
+function comeBack(who) {
+  const stay = recall('sessionStorage', 'sarang.session');
+  const isTheirs = stay?.name === who.name && stay.account === Boolean(who.session);
+  const room = query.get('room');
+  const again = isTheirs ? stay.rooms : [];
+  enter(who, new Set([...again, ...(room ? [room] : [])]), (isTheirs && stay.active) || room);
+}
+
+function startSession() {
+  const { session } = me;
+  session.start({
+    extend: (ticket) => chat.extend(ticket),
+    renewalRefused: changed,
+    // The chat is not ended, only without tickets: what was not sent waits for its author.
+    ended: (reason) => me?.session === session && showEntry({ reason: words.ended[reason], account: me.name }),
+  });
 }
 
 function dismiss() {
   const former = chat;
   chat = null; // first, so that nothing it still says is heard
   former?.close();
+  me?.session?.leave();
+  me = null;
+  welcomed = false;
   conversations.clear();
   active = null;
+  byId('text').value = '';
+  log.show(null);
 }
 
 function showHouse() {
   welcomed = true;
-  remember('localStorage', 'sarang.name', chat.username);
-  byId('entry').hidden = true;
+  if (!me.session) remember('localStorage', 'sarang.name', chat.username);
+  entry.close();
   byId('house').hidden = false;
   byId('skip').hidden = false;
   byId('my-name').textContent = chat.username;
@@ -98,28 +144,20 @@ function showHouse() {
   show(active);
 }
 
-function showEntry(problem = '') {
-  dismiss();
-  remember('sessionStorage', 'sarang.session', null);
+function showEntry(why) {
+  welcomed = false;
   drawer.close();
+  newRoom.close();
   byId('house').hidden = true;
   byId('skip').hidden = true;
-  byId('entry').hidden = false;
-  byId('enter').textContent = words.enter;
-  byId('entry-error').textContent = problem;
   document.title = words.title;
-  byId('name').focus();
+  entry.open(why);
 }
 
-function submitEntry(event) {
-  event.preventDefault();
-  const name = byId('name').value.trim();
-  const problem = !name ? words.name_missing : [...name].length > NAME_CHARS_MAX ? words.name_too_long : '';
-  byId('entry-error').textContent = problem;
-  byId('name').setAttribute('aria-invalid', Boolean(problem));
-  if (problem) return byId('name').focus();
-  const room = query.get('room');
-  enter(name, room ? [room] : [], room);
+function leaveHouse(why) {
+  dismiss();
+  remember('sessionStorage', 'sarang.session', null);
+  showEntry(why);
 }
 
 // What the server tells
@@ -147,9 +185,9 @@ function listen(source) {
 
 function stateChanged(state) {
   for (const conversation of conversations.values()) conversation.waiting = state.name !== 'connected';
-  if (welcomed) return;
-  if (state.name === 'closed') showEntry(explain(state.code));
-  else if (state.name === 'reconnecting') byId('entry-error').textContent = words.unreachable;
+  if (welcomed || me.session?.ended) return;
+  if (state.name === 'closed') leaveHouse({ problem: explain(me.session && state.code === 4001 ? 'ticket' : state.code), account: me.session && me.name });
+  else if (state.name === 'reconnecting') entry.problem(words.unreachable);
 }
 
 function roomJoined({ room, messages, first, gap, online_users: others, online_count: present }) {
@@ -323,44 +361,6 @@ function textKey(event) {
   byId('composer').requestSubmit();
 }
 
-// Making a room
-
-function openCreate() {
-  drawer.close();
-  byId('create-form').reset();
-  createProblem('');
-  byId('create').showModal();
-}
-
-function createProblem(code) {
-  byId('create-error').textContent = code && explain(code);
-  byId('join-existing').hidden = code !== 'room_exists';
-}
-
-async function createRoom(event) {
-  event.preventDefault();
-  const name = byId('room-name').value.trim();
-  const seats = Number(byId('room-limit').value);
-  if (!name) return createProblem('bad_room_name');
-  if (!Number.isInteger(seats) || seats < 1 || seats > ROOM_SEATS_MAX) return createProblem('bad_limit');
-  createProblem('');
-  try {
-    const response = await fetch('/rooms', {
-      method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ name, max_users: seats }),
-    });
-    if (!response.ok) return createProblem((await response.json()).error?.code ?? 'other');
-  } catch {
-    return createProblem('network');
-  }
-  enterCreated();
-}
-
-function enterCreated() {
-  const name = byId('room-name').value.trim();
-  byId('create').close();
-  enterRoom(name);
-}
-
 // Getting it onto the screen: changes are gathered, so that a busy room costs one rendering a turn.
 
 function changed() {
@@ -404,7 +404,7 @@ function renderBlank() {
   if (!empty) return;
   const button = (label, onclick, kind = 'primary') => el('button', { type: 'button', class: kind, onclick }, label);
   const [title, text, actions] = !active ? [words.lobby_title, [words.lobby], [
-    wide.matches ? null : button(words.look_around, () => drawer.open(byId('rooms-place'))), button(words.create_room, openCreate, wide.matches ? 'primary' : 'quiet'),
+    wide.matches ? null : button(words.look_around, () => drawer.open(byId('rooms-place'))), button(words.create_room, () => newRoom.open(), wide.matches ? 'primary' : 'quiet'),
   ]] : active.standing === 'out' ? [words.out_title, [explain(active.refusal)], [button(words.back_to_room, () => { enterRoom(active.name); })]]
     : active.kind === 'whisper' ? [words.empty_whisper_title, sentence(words.whisper_note, active.name), []]
       : active.standing === 'joining' ? ['', [words.joining], []]
@@ -423,9 +423,11 @@ function renderState() {
   const shown = name === 'connecting' && attempt ? 'reconnecting' : name;
   byId('state').className = `state is-${shown}`;
   setText(byId('state'), words[shown]);
-  byId('banner').hidden = shown === 'connected' || shown === 'connecting';
-  byId('banner').classList.toggle('is-closed', shown === 'closed');
-  setText(byId('banner-text'), shown === 'closed' ? explain(chat.state.code) : words.lost);
+  const endsSoon = shown === 'connected' && me.session?.renewalRefused;
+  byId('banner').hidden = (shown === 'connected' && !endsSoon) || shown === 'connecting';
+  byId('banner-action').hidden = endsSoon;
+  setText(byId('banner-text'), shown === 'closed' ? explain(chat.state.code)
+    : endsSoon ? words.renewal_refused(timeOf(new Date(me.session.expiresAt))) : words.lost);
   setText(byId('banner-action'), shown === 'closed' ? words.enter_again : words.try_now);
   renderCountdown();
   const seats = active?.kind === 'room' && active.standing === 'in' && shown === 'connected';
@@ -457,7 +459,6 @@ function renderTitle() {
 function setUp() {
   translate(document);
   document.title = words.title;
-  byId('entry-form').addEventListener('submit', submitEntry);
   byId('composer').addEventListener('submit', say);
   byId('text').addEventListener('keydown', textKey);
   byId('text').addEventListener('input', textChanged);
@@ -466,12 +467,9 @@ function setUp() {
   byId('open-people').addEventListener('click', () => drawer.open(byId('people-place')));
   byId('out-action').addEventListener('click', () => enterRoom(active.name));
   byId('leave').addEventListener('click', () => leave(active));
-  byId('create-room').addEventListener('click', openCreate);
-  byId('create-form').addEventListener('submit', createRoom);
-  byId('create-cancel').addEventListener('click', () => byId('create').close());
-  byId('join-existing').addEventListener('click', enterCreated);
-  byId('sign-out').addEventListener('click', () => showEntry());
-  byId('banner-action').addEventListener('click', () => (chat.state.name === 'closed' ? showEntry() : chat.retryNow()));
+  byId('create-room').addEventListener('click', () => { drawer.close(); newRoom.open(); });
+  byId('sign-out').addEventListener('click', () => leaveHouse());
+  byId('banner-action').addEventListener('click', () => (chat.state.name === 'closed' ? leaveHouse() : chat.retryNow()));
   document.addEventListener('visibilitychange', () => { if (chat) { log.sync(); markRead(); changed(); } });
   wide.addEventListener('change', changed);
   setInterval(renderCountdown, 500);
@@ -481,16 +479,15 @@ function setUp() {
     if (unsent) event.preventDefault();
   });
 
-  const room = query.get('room');
-  byId('name').value = query.get('username') ?? recall('localStorage', 'sarang.name') ?? '';
-  byId('entry-room').hidden = !room;
-  byId('entry-room').replaceChildren(...sentence(words.entering_room, room ?? ''));
-  const session = recall('sessionStorage', 'sarang.session');
-  if (session?.name && (!query.has('username') || query.get('username') === session.name)) {
-    const again = new Set([...session.rooms, ...(room ? [room] : [])]);
-    enter(session.name, again, session.active ?? room);
+  entry.preset({ name: query.get('username') ?? recall('localStorage', 'sarang.name'), room: query.get('room') });
+  const session = Session.recall();
+  const stay = recall('sessionStorage', 'sarang.session');
+  const guest = stay?.account === false && (query.get('username') ?? stay.name) === stay.name ? stay.name : null;
+  if (session || guest) {
+    entry.openForReturning();
+    comeBack(session ? { name: session.username, session } : { name: guest, session: null });
   } else {
-    byId('name').focus();
+    entry.open({ account: stay?.account && stay.name });
   }
 }
 

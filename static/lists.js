@@ -1,11 +1,13 @@
-// What stands at the sides of a conversation: the rooms, the whispers, the people.
+// What stands at the sides of a conversation: the rooms, the whispers, the people; and the dialog that makes a room.
 
-import { count, words } from './words.js';
+import { count, explain, words } from './words.js';
 import { byId, el, icon, reconcile, seal, setText } from './view.js';
 
 const ROOMS_SHOWN_MAX = 100;
 /** A short list is looked through faster than it is searched. */
 const ROOMS_WITHOUT_FILTER_MAX = 8;
+
+const ROOM_SEATS_MAX = 1_000_000;
 
 const byName = new Intl.Collator(undefined, { numeric: true }).compare;
 
@@ -94,4 +96,55 @@ function updateOther(element, { users, max_users: seats }) {
   const full = users >= seats;
   element.firstElementChild.classList.toggle('is-full', full);
   setText(element.querySelector('.tally'), `${words.seats(count(users), count(seats))}${full ? ` · ${words.full}` : ''}`);
+}
+
+export class NewRoom {
+  #actions;
+
+  /** @param {{enter: (room) => void, headers: () => object}} actions  `headers`: who we are, for the REST API */
+  constructor(actions) {
+    this.#actions = actions;
+    byId('create-form').addEventListener('submit', (event) => this.#create(event));
+    byId('create-cancel').addEventListener('click', () => this.close());
+    byId('join-existing').addEventListener('click', () => this.#enter());
+  }
+
+  open() {
+    byId('create-form').reset();
+    problem('');
+    byId('create').showModal();
+  }
+
+  close() {
+    byId('create').close();
+  }
+
+  async #create(event) {
+    event.preventDefault();
+    const name = byId('room-name').value.trim();
+    const seats = Number(byId('room-limit').value);
+    if (!name) return problem('bad_room_name');
+    if (!Number.isInteger(seats) || seats < 1 || seats > ROOM_SEATS_MAX) return problem('bad_limit');
+    problem('');
+    try {
+      const response = await fetch('/rooms', {
+        method: 'POST', headers: { 'Content-Type': 'application/json', ...this.#actions.headers() }, body: JSON.stringify({ name, max_users: seats }),
+      });
+      if (!response.ok) return problem((await response.json()).error?.code ?? 'other');
+    } catch {
+      return problem('network');
+    }
+    if (byId('create').open) this.#enter();
+  }
+
+  #enter() {
+    const name = byId('room-name').value.trim();
+    this.close();
+    this.#actions.enter(name);
+  }
+}
+
+function problem(code) {
+  byId('create-error').textContent = code && explain(code);
+  byId('join-existing').hidden = code !== 'room_exists';
 }

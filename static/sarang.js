@@ -13,6 +13,10 @@
  *     server has acknowledged it (the server takes an id once), or it is reported as failed;
  *   - it comes back by itself, unless the server refuses who or where we are.
  *
+ * Someone with an account connects with one-use tickets, and extends the session before its token expires:
+ *     const chat = new Sarang({ url: async () => `ws://127.0.0.1:8000/ws?ticket=${await fetchTicket()}`, ticketed: true });
+ *     await chat.extend(await fetchTicket());
+ *
  * Events (each a CustomEvent; its `detail` in brackets):
  *   state        [State]             also kept in `chat.state`
  *   welcome      [{username, expires_at}]
@@ -56,6 +60,8 @@ const ATTEMPTS_MAX = 5;
 const IN_FLIGHT_MAX = 8;
 /** How long the echo of an acknowledged whisper is recognised as ours. */
 const ECHO_WAIT_MS = 5_000;
+/** A fresh ticket can be lost on its way, e.g. to a restart of the server; so many in a row are not. */
+const TICKETS_REFUSED_MAX = 3;
 const PAUSE_BASE_MS = 1_000;
 const PAUSE_CAP_MS = 8_000;
 /** Unsent messages kept, when the caller names no other limit. */
@@ -77,11 +83,13 @@ function parsePosition(position) {
   return { epoch: position.slice(0, colon), seq: Number(position.slice(colon + 1)) };
 }
 
+const coded = (code) => Object.assign(new Error(code), { code });
+
 export class Sarang extends EventTarget {
   /** @type {State} */ state = { name: 'connecting', attempt: 0 };
   /** The name the server knows us by. @type {?string} */ username = null;
 
-  #url; #queueMax; #WebSocket;
+  #url; #ticketed; #queueMax; #WebSocket;
   #socket = null;
   #turn = 0; // each attempt has its own number: events of an older socket are void
   #attempt = 0;
@@ -89,6 +97,9 @@ export class Sarang extends EventTarget {
   #pauseMs = 0;
   #listing = false;
   #joins = 0;
+  #ticketsRefused = 0; // in a row
+  #extensions = []; // {id, resolve, reject}, in the order of `extend()`, in which they are answered
+  #extended = 0;
   /** name → {name, status: 'waiting'|'joining'|'joined', request, epoch, seq}; in the order of `join()` */
   #rooms = new Map();
   /** id → {message, inFlight, attempts, firstSentAt, seenAt, rejoined}; in the order of sending */
@@ -101,12 +112,15 @@ export class Sarang extends EventTarget {
    * @param {string | (() => string | Promise<string>)} options.url  Address of `/ws`; a function is called afresh for
    *   each attempt, e.g. to fetch a one-use ticket. An error it throws counts as a failed attempt, one with
    *   `retry === false` closes with 4001.
+   * @param {boolean} [options.ticketed]  Each address holds a ticket of its own: a refused one (4001) is no verdict on
+   *   who we are, and another is fetched, a few times. What is final, `url` says with `retry === false`.
    * @param {number} [options.queueMax]  Unsent messages kept at most; one more fails with `queue_full`.
    * @param {typeof WebSocket} [options.WebSocket]  Another implementation.
    */
-  constructor({ url, queueMax = QUEUE_MAX, WebSocket = globalThis.WebSocket }) {
+  constructor({ url, ticketed = false, queueMax = QUEUE_MAX, WebSocket = globalThis.WebSocket }) {
     super();
     this.#url = url;
+    this.#ticketed = ticketed;
     this.#queueMax = queueMax;
     this.#WebSocket = WebSocket;
     const { signal } = this.#listeners;
@@ -156,6 +170,21 @@ export class Sarang extends EventTarget {
     this.#send({ type: 'room_list' });
   }
 
+  /**
+   * Extends the session with a fresh ticket of the same user, before the server ends it with 4002. The connection goes
+   * on: its rooms and messages do not notice, and no `welcome` is reported.
+   * @returns {Promise<{username: string, expires_at: string}>}  Rejected with an error that has the server's `code`, or
+   *   `closed` when there is no connection to extend (the next one brings its own ticket).
+   */
+  extend(ticket) {
+    if (this.state.name !== 'connected') return Promise.reject(coded('closed'));
+    return new Promise((resolve, reject) => {
+      const id = `extend-${this.#extended += 1}`;
+      this.#extensions.push({ id, resolve, reject });
+      this.#send({ type: 'auth', ticket, id });
+    });
+  }
+
   /** Does not wait for the rest of a backoff. */
   retryNow() {
     if (this.state.name === 'reconnecting') this.#open();
@@ -188,7 +217,9 @@ export class Sarang extends EventTarget {
   }
 
   #lost(code, reason) {
-    if (FINAL_CODES.has(code)) return this.#end(code, reason);
+    if (code === 4001 && this.#ticketed) this.#ticketsRefused += 1;
+    const another = code === 4001 && this.#ticketed && this.#ticketsRefused < TICKETS_REFUSED_MAX;
+    if (FINAL_CODES.has(code) && !another) return this.#end(code, reason);
     this.#disconnect();
     const retryInMs = Math.round(Math.random() * Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** this.#attempt));
     this.#attempt += 1;
@@ -213,6 +244,7 @@ export class Sarang extends EventTarget {
     this.#pauseTimer = undefined;
     for (const room of this.#rooms.values()) room.status = 'waiting';
     for (const entry of this.#outgoing.values()) entry.inFlight = false;
+    for (const { reject } of this.#extensions.splice(0)) reject(coded('closed'));
   }
 
   /** The network is back, or the page is looked at again: the connection may have died meanwhile. */
@@ -223,7 +255,7 @@ export class Sarang extends EventTarget {
 
   #awaitAnswer() {
     clearTimeout(this.#answerTimer);
-    const waiting = this.state.name === 'connecting' || this.#listing
+    const waiting = this.state.name === 'connecting' || this.#listing || this.#extensions.length > 0
       || [...this.#rooms.values()].some((room) => room.status === 'joining')
       || [...this.#outgoing.values()].some((entry) => entry.inFlight);
     if (waiting) this.#answerTimer = setTimeout(() => this.#lost(1006, 'no answer'), ANSWER_WAIT_MS);
@@ -264,6 +296,9 @@ export class Sarang extends EventTarget {
   }
 
   #welcomed(event) {
+    // Within a connection it is the answer to an extension.
+    if (this.state.name === 'connected') return this.#extensions.shift()?.resolve(event);
+    this.#ticketsRefused = 0;
     this.username = event.username;
     this.#stableTimer = setTimeout(() => { this.#attempt = 0; }, STABLE_AFTER_MS);
     this.#setState({ name: 'connected' });
@@ -326,6 +361,8 @@ export class Sarang extends EventTarget {
   }
 
   #refused(event) {
+    const extension = this.#extensions.findIndex(({ id }) => id === event.id);
+    if (extension >= 0) return this.#extensions.splice(extension, 1)[0].reject(coded(event.code));
     const rooms = [...this.#rooms.values()].filter((room) => room.status === 'joining');
     // Joins are answered in order, so an error without an id is about the oldest of them.
     const room = event.id ? rooms.find(({ request }) => request === event.id) : JOIN_ERRORS.has(event.code) && rooms[0];

@@ -224,10 +224,21 @@ def server(server_options):
 
 
 @pytest.fixture
-def proxy(server):
-    proxy = Proxy(server.port)
-    yield proxy
-    proxy.close()
+def make_proxy():
+    made = []
+
+    def make(port):
+        made.append(Proxy(port))
+        return made[-1]
+
+    yield make
+    for proxy in made:
+        proxy.close()
+
+
+@pytest.fixture
+def proxy(make_proxy, server):
+    return make_proxy(server.port)
 
 
 @pytest.fixture(scope="session")

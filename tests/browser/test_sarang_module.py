@@ -22,7 +22,7 @@ window.start = async (options = {}) => {
   const { Sarang } = await import('/static/sarang.js');
   window.events = [];
   window.chat = new Sarang({ url: 'ws://nowhere/ws', WebSocket: FalseSocket, ...options });
-  for (const type of ['state', 'room_joined', 'join_failed', 'room_left', 'chat', 'whisper', 'message', 'error']) {
+  for (const type of ['state', 'welcome', 'room_joined', 'join_failed', 'room_left', 'chat', 'whisper', 'message', 'error']) {
     chat.addEventListener(type, ({ detail }) => events.push([type, structuredClone(detail)]));
   }
 };
@@ -333,3 +333,39 @@ def test_close_ends_it_for_good(module):
     module("await start(); last().welcomes(); chat.close(); check([chat.state.name, chat.state.code, last().readyState], ['closed', 1000, 3]);")
     module.later(600_000)
     module("dispatchEvent(new Event('online')); check(sockets.length, 1);")
+
+
+def test_a_session_is_extended_on_its_connection_without_a_second_welcome(module):
+    module("""
+      await start(); chat.join('r'); last().welcomes(); last().says(joined('e1:0'));
+      const [first, second] = [chat.extend('t1'), chat.extend('t2')];
+      check(last().of('auth').map(({ ticket }) => ticket), ['t1', 't2']);
+      const later = '2024-01-15T11:30:00Z';
+      last().says({ type: 'welcome', username: 'me', expires_at: later });
+      check((await first).expires_at, later);
+      last().says({ type: 'error', code: 'unauthorized', message: '…', id: last().of('auth')[1].id });
+      check(await second.catch(({ code }) => code), 'unauthorized');
+      check([seen('welcome').length, seen('error').length, seen('state').length, last().of('join').length], [1, 0, 1, 1]);
+    """)
+
+
+def test_an_extension_ends_with_its_connection(module):
+    module("""
+      await start(); check(await chat.extend('t').catch(({ code }) => code), 'closed');
+      last().welcomes(); const lost = chat.extend('t'); last().ends(4002);
+      check(await lost.catch(({ code }) => code), 'closed');
+    """)
+    module.later(500)
+    module("last().welcomes(); check([last().of('auth').length, seen('welcome').length], [0, 2]); window.lost = chat.extend('t'); lost.catch(() => {});")
+    module.later(20_000)
+    module("check([await lost.catch(({ code }) => code), seen('state').at(-1).reason], ['closed', 'no answer']);")
+
+
+def test_a_refused_ticket_is_replaced_a_few_times(module):
+    module("let n = 0; await start({ ticketed: true, url: async () => `ws://x/${n += 1}` }); await 0; await 0; last().ends(4001);")
+    module.later(500)
+    module("check(sockets.length, 2); last().welcomes(); last().ends(4001);")
+    for wait in (1_000, 2_000):
+        module.later(wait)
+        module("check(chat.state.name, 'connecting'); last().ends(4001, 'no');")
+    module("check(chat.state, { name: 'closed', code: 4001, reason: 'no' });")
