@@ -144,6 +144,8 @@ impl Http {
                 true
             }
             Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
+            // A read with a timeout is not restarted when a debugger or job control stops the process.
+            Err(error) if error.kind() == ErrorKind::Interrupted => true,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 panic!("the server sends nothing and does not hang up")
             }

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use sarang::config::Config;
 use sarang::conn::{Sent, Transmit};
+use sarang::domain::accounts::{Accounts, DEMO_ACCOUNTS};
+use sarang::domain::auth::Credentials;
 use sarang::domain::{ConnectionId, Now};
 use sarang::server::Server;
+use sarang::wire::jwt::Key;
 use serde_json::{Value, json};
 
 /// What a client's socket has taken from the server.
@@ -53,6 +56,16 @@ impl Transmit for Wires {
     }
 }
 
+/// The demo's account and a secret.
+fn credentials() -> Credentials {
+    let accounts = Accounts::parse(DEMO_ACCOUNTS, [1; 32]).expect("reads");
+    let key = Key::new(None, &[2; 32]).expect("is long enough");
+    Credentials {
+        accounts,
+        keys: vec![key],
+    }
+}
+
 /// A server and its clients.
 pub struct World {
     pub server: Server,
@@ -67,7 +80,7 @@ impl World {
             unix: Duration::from_secs(1_705_314_600),
         };
         Self {
-            server: Server::new(config, 7),
+            server: Server::new(config, credentials(), &[7; 32]),
             wires: Wires::default(),
             now,
         }
