@@ -82,6 +82,29 @@ pub const REVOCATIONS_MAX: usize = 65_536;
 /// Secrets in the secrets file; with more it is refused.
 pub const SECRETS_MAX: usize = 16;
 
+/// Between two events of the machine.
+pub const SYSTEM_EVERY: Duration = Duration::from_secs(1);
+/// Between two events of the traffic.
+pub const API_EVERY: Duration = Duration::from_secs(5);
+/// Between two events of people and business.
+pub const BUSINESS_EVERY: Duration = Duration::from_secs(10);
+/// Between two heartbeat comments.
+pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
+/// How long sampling goes on when the last subscriber has left: one that reconnects finds no hole.
+pub const SAMPLING_GRACE: Duration = Duration::from_secs(60);
+/// Events kept for those who resume; older ones are a gap.
+pub const EVENTS_KEPT: usize = 200;
+/// What event streams tell their clients to wait before they reconnect, in milliseconds.
+pub const EVENT_RETRY_MILLISECONDS: u64 = 3_000;
+/// Events queued for one subscriber, in bytes; above it only the latest of each kind are kept.
+pub const EVENT_OUTBOX_BYTES: usize = 256 * 1024;
+/// A subscriber whose socket takes nothing for this long is dropped.
+pub const EVENT_STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// One post of figures, in bytes; above it 413.
+pub const POSTED_BYTES_MAX: usize = 4 * 1024;
+/// Figures of a back end that are kept; a post that would add more is refused with 413.
+pub const POSTED_FIGURES_MAX: usize = 64;
+
 /// The request line and fields of a request, in bytes; above it 431.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// The request target, in bytes; above it 414.
@@ -137,6 +160,8 @@ pub const SLICES_PER_WRITE: usize = 64;
 pub const READ_BYTES: usize = 128 * 1024;
 /// Places kept in the tables of connections when the last has gone; larger ones are freed.
 pub const TABLE_KEPT: usize = 1024;
+/// How old the figure of our own memory may be.
+pub const RESIDENT_EVERY: Duration = Duration::from_secs(1);
 /// Readiness events taken in one turn.
 pub const EVENTS_PER_TURN: usize = 1024;
 /// Connections accepted in one turn.
@@ -170,6 +195,8 @@ pub struct Config {
     pub users: Option<PathBuf>,
     /// The file of token secrets.
     pub secret_file: Option<PathBuf>,
+    /// Whether event streams are open to all even with accounts.
+    pub public_dashboard: bool,
     /// How long a token lives, in seconds.
     pub token_ttl_secs: u64,
     /// How long a ticket lives.
@@ -210,6 +237,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
             users: None,
             secret_file: None,
+            public_dashboard: false,
             token_ttl_secs: 3_600,
             ticket_ttl: Duration::from_secs(30),
             guests: false,

@@ -1,4 +1,4 @@
-//! sarang (사랑방): chat rooms over WebSocket in one small server.
+//! sarang (사랑방): chat rooms over WebSocket and live metrics by server-sent events, in one small server.
 //!
 //! The whole server is one value without I/O, [`server::Server`], and a thin shell around it moves bytes. So every
 //! conversation can be had in a test, a fuzzer or a simulation, on virtual time.
@@ -9,11 +9,11 @@
 //!
 //! | floor | what it knows | files |
 //! |---|---|---|
-//! | 4 [`shell`] | sockets, the clock, entropy, signals: all I/O | `shell/mod.rs` (the loop), `sockets.rs`, `workers.rs` (passwords), `accounts.rs` (files) |
-//! | 3 [`server`] | all connections and all rooms, as one value | `server/mod.rs` (what the shell calls), `requests.rs` (HTTP), `routes.rs`, `sign_in.rs`, `assets.rs`, `commands.rs` (WebSocket), `settle.rs` (effects), `fan_out.rs`, `backend.rs`, `closing.rs`, `deadlines.rs`, `addresses.rs` |
+//! | 4 [`shell`] | sockets, the clock, entropy, signals: all I/O | `shell/mod.rs` (the loop), `sockets.rs`, `workers.rs` (passwords), `accounts.rs` (files), `machine.rs` (samples) |
+//! | 3 [`server`] | all connections and all rooms, as one value | `server/mod.rs` (what the shell calls), `requests.rs` (HTTP), `routes.rs`, `sign_in.rs`, `events.rs`, `counters.rs`, `assets.rs`, `commands.rs` (WebSocket), `settle.rs` (effects), `fan_out.rs`, `backend.rs`, `closing.rs`, `deadlines.rs`, `addresses.rs` |
 //! | 2 [`conn`] | one peer | `conn/mod.rs` (phases), `http.rs`, `websocket.rs` (JSON), `outbox.rs`, `refusal.rs` |
-//! | 1 [`domain`] | rooms and people, without bytes | `domain/mod.rs` (events, effects), `rooms.rs`, `room.rs`, `people.rs`, `messages.rs`, `presence.rs`, `history.rs`, `acknowledged.rs`; identity: `auth.rs`, `accounts.rs`, `tokens.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `random.rs` |
-//! | 0 [`wire`] | codecs, by the RFCs | `wire/http.rs`, `target.rs`, `response.rs`, `websocket.rs`, `walker.rs`, `jwt.rs` |
+//! | 1 [`domain`] | rooms and people, without bytes | `domain/mod.rs` (events, effects), `rooms.rs`, `room.rs`, `people.rs`, `messages.rs`, `presence.rs`, `history.rs`, `acknowledged.rs`; identity: `auth.rs`, `accounts.rs`, `tokens.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `random.rs`; metrics: `metrics.rs`, `event_log.rs` |
+//! | 0 [`wire`] | codecs, by the RFCs | `wire/http.rs`, `target.rs`, `response.rs`, `websocket.rs`, `walker.rs`, `event_stream.rs`, `jwt.rs` |
 //!
 //! Beside them stand `main.rs`, [`options`] (the command line) and [`config`] (every limit, with its unit).
 //!
@@ -30,6 +30,15 @@
 //!    `server/fan_out.rs`.
 //! 7. At the end of the turn [`server::Server::flush`] sends the turn's frames to each member with one write. What a
 //!    socket does not take waits in that member's `conn/outbox.rs`, shared with all who wait for the same.
+//!
+//! # One event
+//!
+//! 1. [`server::Server::next_timeout`] says when something is due, and the shell waits no longer than that. It samples
+//!    the machine (`shell/machine.rs`) if [`server::Server::wants_machine`], and calls [`server::Server::sampled`].
+//! 2. `domain/metrics.rs` makes the event, `domain/event_log.rs` gives it its id and keeps it.
+//! 3. `server/events.rs` has `wire/event_stream.rs` encode it, once as it is and once as a chunk, and appends that to the
+//!    streams of its channels in a `server/fan_out.rs` of their own.
+//! 4. [`server::Server::flush`] sends it, the same way as a chat message.
 #![forbid(unsafe_code)]
 
 pub mod config;

@@ -10,7 +10,7 @@ use crate::config::{Config, ROOM_USERS_MAX, TTL_SECS_MAX};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
-sarang: chat rooms over WebSocket in one small server
+sarang: chat rooms over WebSocket and live metrics by server-sent events, in one small server
 
 Usage: sarang [OPTIONS]
        sarang user add|remove NAME --users FILE    add an account (or change its password), remove one
@@ -26,6 +26,7 @@ Options:
   --ticket-ttl SECS             how long a ticket lives [30]
   --listen ADDR:PORT            where to listen; port 0 picks one [127.0.0.1:8000]
   --guests                      guests may come in by name (in the demo they may anyway)
+  --public-dashboard            the event streams are open even with accounts
   --allow-origin ORIGIN         let browsers on pages of this origin come in; repeatable, * is every one
   --no-auto-rooms               a join does not create a missing room
   --echo                        add /ws-echo and POST /http-echo, for conformance suites
@@ -72,7 +73,7 @@ pub enum UserCommand {
 }
 
 /// The options that take no value.
-const FLAGS: [&str; 3] = ["guests", "no-auto-rooms", "echo"];
+const FLAGS: [&str; 4] = ["guests", "no-auto-rooms", "echo", "public-dashboard"];
 /// The options that take one.
 const VALUES: [&str; 14] = [
     "users",
@@ -204,6 +205,7 @@ fn variable(name: &str) -> String {
 fn set_flag(config: &mut Config, name: &str) {
     match name {
         "guests" => config.guests = true,
+        "public-dashboard" => config.public_dashboard = true,
         "no-auto-rooms" => config.rooms.auto_rooms = false,
         _ => config.echo = true,
     }

@@ -10,9 +10,10 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use crate::domain::ConnectionId;
+use crate::domain::event_log::Channel;
 use crate::wire::walker::Walker;
 use http::Http;
-use outbox::{Flushed, Outbox};
+use outbox::{Content, Flushed, Outbox};
 use websocket::WebSocket;
 
 /// What became of bytes that were to be sent.
@@ -54,6 +55,15 @@ pub struct Connection {
     pub is_half_closed: bool,
 }
 
+/// An event stream: what it tells, and whether in chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventStream {
+    /// What it tells.
+    pub channel: Channel,
+    /// Whether in chunks (HTTP/1.1).
+    pub is_chunked: bool,
+}
+
 /// The life of a connection; it only goes down this list.
 #[derive(Debug)]
 pub enum Phase {
@@ -61,6 +71,8 @@ pub enum Phase {
     Http(Box<Http>),
     /// Messages both ways.
     WebSocket(WebSocket),
+    /// Events one way.
+    EventStream(EventStream),
     /// Our close frame is queued or sent; the peer's is awaited.
     Closing(Box<Walker>),
     /// What is queued goes out, then our direction ends; what comes is discarded until the peer's direction ends.
@@ -122,15 +134,19 @@ impl Connection {
         range: Range<usize>,
         transmit: &mut impl Transmit,
     ) -> bool {
+        let content = match self.phase {
+            Phase::EventStream(_) => Content::Events,
+            _ => Content::Frames,
+        };
         if let Some(outbox) = &mut self.outbox {
-            outbox.push_shared(batch, range);
+            outbox.push_shared(batch, range, content);
             return true;
         }
         match transmit.send(to, &batch[range.clone()]) {
             Sent::Bytes(count) if count == range.len() => true,
             Sent::Bytes(count) => {
                 let outbox = self.outbox();
-                outbox.push_shared_begun(batch, range, count);
+                outbox.push_shared_begun(batch, range, count, content);
                 outbox.set_blocked(true);
                 true
             }

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use super::{Sent, Transmit};
 use crate::config::SLICES_PER_WRITE;
 use crate::domain::ConnectionId;
+use crate::wire::event_stream::{first_id, rest_of_event};
 use crate::wire::websocket::frame_len;
 
 /// Bytes on their way to one peer.
@@ -32,8 +33,18 @@ struct Chunk {
     /// Up to where it is written.
     start: usize,
     end: usize,
-    /// Whether it holds nothing but whole WebSocket frames.
-    is_frames: bool,
+    content: Content,
+}
+
+/// What a chunk holds, which tells where it may be cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Part of an HTTP response: nowhere.
+    Http,
+    /// Whole WebSocket frames.
+    Frames,
+    /// Whole events of an event stream.
+    Events,
 }
 
 #[derive(Debug)]
@@ -44,13 +55,13 @@ enum Data {
 }
 
 impl Chunk {
-    fn new(data: Data, range: Range<usize>, is_frames: bool) -> Self {
+    fn new(data: Data, range: Range<usize>, content: Content) -> Self {
         Self {
             data,
             begin: range.start,
             start: range.start,
             end: range.end,
-            is_frames,
+            content,
         }
     }
 
@@ -106,39 +117,54 @@ impl Outbox {
 
     /// Appends whole WebSocket frames for this peer alone.
     pub fn push_frames(&mut self, bytes: &[u8]) {
-        self.push_own(bytes, true);
+        self.push_own(bytes, Content::Frames);
     }
 
     /// Appends part of an HTTP response.
     pub fn push_http(&mut self, bytes: &[u8]) {
-        self.push_own(bytes, false);
+        self.push_own(bytes, Content::Http);
     }
 
     /// Appends bytes that are part of the program.
     pub fn push_static(&mut self, bytes: &'static [u8]) {
-        self.push(Chunk::new(Data::Static(bytes), 0..bytes.len(), false));
+        self.push(Chunk::new(
+            Data::Static(bytes),
+            0..bytes.len(),
+            Content::Http,
+        ));
     }
 
-    /// Appends frames that others receive too.
-    pub fn push_shared(&mut self, bytes: &Rc<Vec<u8>>, range: Range<usize>) {
-        self.push(Chunk::new(Data::Shared(bytes.clone()), range, true));
+    /// Appends events for this peer alone.
+    pub fn push_events(&mut self, bytes: &[u8]) {
+        self.push_own(bytes, Content::Events);
     }
 
-    /// Appends frames that others receive too, of which `count` bytes were already sent.
-    pub fn push_shared_begun(&mut self, bytes: &Rc<Vec<u8>>, range: Range<usize>, count: usize) {
-        let mut chunk = Chunk::new(Data::Shared(bytes.clone()), range, true);
+    /// Appends what others receive too.
+    pub fn push_shared(&mut self, bytes: &Rc<Vec<u8>>, range: Range<usize>, content: Content) {
+        self.push(Chunk::new(Data::Shared(bytes.clone()), range, content));
+    }
+
+    /// Appends what others receive too, of which `count` bytes were already sent.
+    pub fn push_shared_begun(
+        &mut self,
+        bytes: &Rc<Vec<u8>>,
+        range: Range<usize>,
+        count: usize,
+        content: Content,
+    ) {
+        let mut chunk = Chunk::new(Data::Shared(bytes.clone()), range, content);
         chunk.start += count;
         self.push(chunk);
     }
 
-    fn push_own(&mut self, bytes: &[u8], is_frames: bool) {
+    fn push_own(&mut self, bytes: &[u8], content: Content) {
         if let Some(Chunk {
             data: Data::Own(last),
             end,
-            is_frames: same,
+            content: same,
             ..
         }) = self.chunks.back_mut()
-            && *same == is_frames
+            && *same == content
         {
             last.extend_from_slice(bytes);
             *end += bytes.len();
@@ -147,7 +173,7 @@ impl Outbox {
             self.push(Chunk::new(
                 Data::Own(bytes.to_vec()),
                 0..bytes.len(),
-                is_frames,
+                content,
             ));
         }
     }
@@ -159,24 +185,39 @@ impl Outbox {
         }
     }
 
-    /// Drops every frame of which nothing is written yet, so that a close frame is the next thing the peer reads.
-    pub fn discard_unsent_frames(&mut self) {
+    /// The id of the first event of which nothing is written yet.
+    pub fn first_unsent_id(&self) -> Option<u64> {
+        self.chunks.iter().find_map(|chunk| {
+            let written = chunk.start - chunk.begin;
+            let rest = rest_of_event(&chunk.all()[chunk.begin..chunk.end], written);
+            first_id(&chunk.all()[chunk.start + rest..chunk.end])
+        })
+    }
+
+    /// Drops every frame or event of which nothing is written yet, so that what is queued now is the next thing the
+    /// peer reads.
+    pub fn discard_unsent(&mut self) {
         // What is half written stands in front, and only there.
         let mut is_front = true;
         self.chunks.retain_mut(|chunk| {
             let is_begun = is_front && chunk.start > chunk.begin;
             is_front = false;
-            if !chunk.is_frames {
-                return true;
+            match chunk.content {
+                Content::Http => return true,
+                _ if !is_begun => return false,
+                Content::Frames => {
+                    let mut end = chunk.begin;
+                    while end < chunk.start {
+                        end += frame_len(&chunk.all()[end..chunk.end]);
+                    }
+                    chunk.end = end;
+                }
+                Content::Events => {
+                    let written = chunk.start - chunk.begin;
+                    let rest = rest_of_event(&chunk.all()[chunk.begin..chunk.end], written);
+                    chunk.end = chunk.start + rest;
+                }
             }
-            if !is_begun {
-                return false;
-            }
-            let mut end = chunk.begin;
-            while end < chunk.start {
-                end += frame_len(&chunk.all()[end..chunk.end]);
-            }
-            chunk.end = end;
             chunk.start < chunk.end
         });
         self.bytes = self
@@ -281,7 +322,7 @@ mod tests {
             let mut outbox = Outbox::default();
             outbox.push_http(b"HTTP");
             outbox.push_frames(&frames(&["own"]));
-            outbox.push_shared(&shared, 0..shared.len());
+            outbox.push_shared(&shared, 0..shared.len(), Content::Frames);
             outbox.push_static(b"static");
             assert_eq!(outbox.bytes(), expected.len());
             let mut pipe = Pipe {
@@ -303,14 +344,14 @@ mod tests {
         let third = second + frames(&["second"]).len();
         for room in 0..shared.len() {
             let mut outbox = Outbox::default();
-            outbox.push_shared(&shared, 0..shared.len());
+            outbox.push_shared(&shared, 0..shared.len(), Content::Frames);
             outbox.push_frames(&frames(&["later"]));
             let mut pipe = Pipe {
                 taken: Vec::new(),
                 room,
             };
             outbox.flush(ConnectionId(0), &mut pipe);
-            outbox.discard_unsent_frames();
+            outbox.discard_unsent();
             let mut close = Vec::new();
             encode_close(CloseCode::SLOW_CONSUMER, &mut close);
             outbox.push_frames(&close);

@@ -6,8 +6,10 @@
 pub mod accounts;
 pub mod acknowledged;
 pub mod auth;
+pub mod event_log;
 pub mod history;
 mod messages;
+pub mod metrics;
 pub mod people;
 mod presence;
 pub mod random;

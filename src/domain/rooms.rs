@@ -224,6 +224,11 @@ impl RoomManager {
         Ok(&self.rooms[id.index()])
     }
 
+    /// How many rooms there are.
+    pub fn count(&self) -> usize {
+        self.rooms.len()
+    }
+
     /// Every room, in the order of their slots.
     pub fn list(&self) -> Vec<RoomInfo> {
         self.rooms.iter().map(|(_, room)| room.info()).collect()

@@ -50,6 +50,22 @@ impl Sessions {
             .collect()
     }
 
+    /// The connections of one user.
+    pub fn of_name(&self, name: &str) -> Vec<ConnectionId> {
+        let is_theirs = |(_, (identity, _)): &(&ConnectionId, &(Identity, Duration))| {
+            &*identity.username == name
+        };
+        let mut connections: Vec<_> = self
+            .identities
+            .iter()
+            .filter(is_theirs)
+            .map(|(id, _)| *id)
+            .collect();
+        // The table's order depends on hashing.
+        connections.sort_unstable();
+        connections
+    }
+
     /// When the next session ends, since the server's start.
     pub fn next_timeout(&self) -> Option<Duration> {
         self.by_expiry.first().map(|(due, _)| *due)

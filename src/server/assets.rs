@@ -72,6 +72,51 @@ const ASSETS: &[Asset] = &[
         content_type: SCRIPT,
         bytes: include_bytes!("../../static/words.js"),
     },
+    Asset {
+        path: &["static", "dashboard.js"],
+        content_type: SCRIPT,
+        bytes: include_bytes!("../../static/dashboard.js"),
+    },
+    Asset {
+        path: &["static", "dashboard.css"],
+        content_type: STYLE,
+        bytes: include_bytes!("../../static/dashboard.css"),
+    },
+    Asset {
+        path: &["static", "dashboard-words.js"],
+        content_type: SCRIPT,
+        bytes: include_bytes!("../../static/dashboard-words.js"),
+    },
+    Asset {
+        path: &["static", "chart.js"],
+        content_type: SCRIPT,
+        bytes: include_bytes!("../../static/chart.js"),
+    },
+    Asset {
+        path: &["static", "figure.js"],
+        content_type: SCRIPT,
+        bytes: include_bytes!("../../static/figure.js"),
+    },
+    Asset {
+        path: &["static", "gauge.js"],
+        content_type: SCRIPT,
+        bytes: include_bytes!("../../static/gauge.js"),
+    },
+    Asset {
+        path: &["static", "series.js"],
+        content_type: SCRIPT,
+        bytes: include_bytes!("../../static/series.js"),
+    },
+    Asset {
+        path: &["static", "stream.js"],
+        content_type: SCRIPT,
+        bytes: include_bytes!("../../static/stream.js"),
+    },
+    Asset {
+        path: &["dashboard"],
+        content_type: HTML,
+        bytes: include_bytes!("../../static/dashboard.html"),
+    },
 ];
 
 /// Entity tags (RFC 9110 section 8.8.3), by the content: computed when the first page is asked for.

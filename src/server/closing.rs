@@ -22,6 +22,10 @@ impl Server {
             match &self.connections[id.index()].phase {
                 Phase::WebSocket(_) => self.close_websocket(id, CloseCode::GOING_AWAY, now),
                 Phase::Http(http) if http.awaits() == Awaited::Request => self.linger(id, now),
+                Phase::EventStream(_) => {
+                    self.leave(id, now);
+                    self.linger(id, now);
+                }
                 _ => {}
             }
         }
@@ -55,10 +59,11 @@ impl Server {
     }
 
     fn say_goodbye(&mut self, id: ConnectionId, code: CloseCode, now: Now) {
+        *self.counters.closes.entry(code.0).or_default() += 1;
         self.leave(id, now);
         let connection = &mut self.connections[id.index()];
         if code == CloseCode::SLOW_CONSUMER {
-            connection.outbox().discard_unsent_frames();
+            connection.outbox().discard_unsent();
         }
         self.frame.clear();
         encode_close(code, &mut self.frame);
@@ -68,6 +73,9 @@ impl Server {
 
     /// Ends a session and leaves every room.
     pub(super) fn leave(&mut self, id: ConnectionId, now: Now) {
+        if let Phase::EventStream(stream) = self.connections[id.index()].phase {
+            self.close_event_stream(id, stream, now);
+        }
         self.rooms.exit(id, now, &mut self.effects);
         self.auth.sessions.close(id);
         self.settle(now);
@@ -76,10 +84,21 @@ impl Server {
     /// Closes the sessions whose token has expired.
     pub(super) fn end_sessions(&mut self, now: Now) {
         while let Some(id) = self.auth.sessions.due(now.monotonic) {
-            self.close_websocket(id, CloseCode::TOKEN_EXPIRED, now);
-            // Closing ends the session; this one ends in any case, so that the loop does.
-            self.auth.sessions.close(id);
+            self.end_session(id, CloseCode::TOKEN_EXPIRED, now);
         }
+    }
+
+    /// Ends what a token has opened: a WebSocket with a close frame, an event stream by its end.
+    pub(super) fn end_session(&mut self, id: ConnectionId, code: CloseCode, now: Now) {
+        match self.connections[id.index()].phase {
+            Phase::WebSocket(_) => self.close_websocket(id, code, now),
+            Phase::EventStream(_) => {
+                self.leave(id, now);
+                self.linger(id, now);
+            }
+            _ => {}
+        }
+        self.auth.sessions.close(id);
     }
 
     /// What is queued goes out, then our direction ends.
@@ -131,6 +150,7 @@ impl Server {
                     self.list(id);
                 }
             }
+            Phase::EventStream(_) => self.judge_subscriber(id, now),
             Phase::Closing(_) => self.linger(id, now),
             Phase::Lingering => self.closed(id, now),
             Phase::Closed => {}

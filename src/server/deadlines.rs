@@ -11,7 +11,7 @@ use crate::domain::ConnectionId;
 const TICKS_PER_SECOND: u32 = 10;
 
 /// "Never".
-const NEVER: u32 = u32::MAX;
+pub const NEVER: u32 = u32::MAX;
 
 /// A time since the server's start, in whole ticks that have passed.
 pub fn ticks(time: Duration) -> u32 {
@@ -54,6 +54,9 @@ impl Deadlines {
             return false;
         }
         connection.queued = NEVER;
+        if connection.due == NEVER {
+            return false;
+        }
         if connection.due > tick {
             connection.queued = connection.due;
             self.entries.entry(connection.due).or_default().push(id);

@@ -1,4 +1,4 @@
-//! The fan-out: what is said in a room, encoded once, to every member with one write each.
+//! The fan-out: what is said in a room (or told on a channel of metrics), encoded once, to everybody with one write each.
 //!
 //! A room is a stream of frames. What is broadcast during a turn is appended to `pending`; at the end of the turn that
 //! becomes one batch, and a pass sends it to one subscriber after the other. Of each subscriber it is known up to which
@@ -13,15 +13,40 @@ use std::rc::Rc;
 use slab::Slab;
 
 use crate::config::{ROOM_PENDING_HIGH_WATER_BYTES, SPARE_BUFFER_BYTES_MAX};
-use crate::conn::{Connection, Transmit};
+use crate::conn::outbox::Content;
+use crate::conn::{Connection, EventStream, Transmit};
 use crate::domain::{ConnectionId, RoomId};
 
-/// The streams of all rooms.
+/// What one subscribes to: a room, or (in a fan-out of their own) a channel of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Topic(u32);
+
+impl From<RoomId> for Topic {
+    fn from(room: RoomId) -> Self {
+        Self(room.0)
+    }
+}
+
+impl From<EventStream> for Topic {
+    fn from(stream: EventStream) -> Self {
+        Self(2 * stream.channel.index() as u32 + u32::from(stream.is_chunked))
+    }
+}
+
+impl Topic {
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The streams of all topics.
 #[derive(Debug, Default)]
 pub struct FanOut {
+    /// Messages times their receivers, since the start.
+    pub deliveries: u64,
     streams: Vec<Stream>,
-    /// Rooms that have something to send, each once.
-    active: VecDeque<RoomId>,
+    /// Topics that have something to send, each once.
+    active: VecDeque<Topic>,
     /// A buffer for the next batch.
     spare: Vec<u8>,
 }
@@ -67,24 +92,32 @@ pub struct Sending<'a, T> {
 pub struct Troubled {
     /// More waits for them than may.
     pub slow: Vec<ConnectionId>,
+    /// Their socket takes nothing now.
+    pub blocked: Vec<ConnectionId>,
     /// They are broken.
     pub gone: Vec<ConnectionId>,
 }
 
 impl FanOut {
-    /// From here on the connection gets what is broadcast in the room.
-    pub fn subscribe(&mut self, id: ConnectionId, room: RoomId) {
-        if self.streams.len() <= room.index() {
-            self.streams.resize_with(room.index() + 1, Stream::default);
+    /// From here on the connection gets what is broadcast under the topic.
+    pub fn subscribe(&mut self, id: ConnectionId, topic: impl Into<Topic>) {
+        let topic = topic.into();
+        if self.streams.len() <= topic.index() {
+            self.streams.resize_with(topic.index() + 1, Stream::default);
         }
-        let stream = &mut self.streams[room.index()];
+        let stream = &mut self.streams[topic.index()];
         stream.subscribers.insert(id);
         stream.skip(id);
     }
 
     /// From here on the connection does not get it; what was broadcast before is still delivered.
-    pub fn unsubscribe(&mut self, id: ConnectionId, connection: &mut Connection, room: RoomId) {
-        let Some(stream) = self.streams.get_mut(room.index()) else {
+    pub fn unsubscribe(
+        &mut self,
+        id: ConnectionId,
+        connection: &mut Connection,
+        topic: impl Into<Topic>,
+    ) {
+        let Some(stream) = self.streams.get_mut(topic.into().index()) else {
             return;
         };
         stream.catch_up(id, connection);
@@ -96,9 +129,17 @@ impl FanOut {
         }
     }
 
-    /// Appends an encoded frame to a room's stream.
-    pub fn broadcast(&mut self, room: RoomId, frame: &[u8]) {
-        let Some(stream) = self.streams.get_mut(room.index()) else {
+    /// How many subscribe to a topic.
+    pub fn subscribers(&self, topic: impl Into<Topic>) -> usize {
+        self.streams
+            .get(topic.into().index())
+            .map_or(0, |stream| stream.subscribers.len())
+    }
+
+    /// Appends an encoded frame to a topic's stream.
+    pub fn broadcast(&mut self, topic: impl Into<Topic>, frame: &[u8]) {
+        let topic = topic.into();
+        let Some(stream) = self.streams.get_mut(topic.index()) else {
             return;
         };
         if stream.subscribers.is_empty() {
@@ -108,9 +149,10 @@ impl FanOut {
             stream.pending = std::mem::take(&mut self.spare);
         }
         stream.pending.extend_from_slice(frame);
+        self.deliveries += stream.subscribers.len() as u64;
         if !stream.is_active {
             stream.is_active = true;
-            self.active.push_back(room);
+            self.active.push_back(topic);
         }
     }
 
@@ -125,8 +167,8 @@ impl FanOut {
     }
 
     /// Moves a subscriber to the end of its room's stream without sending what is in between.
-    pub fn skip(&mut self, id: ConnectionId, room: RoomId) {
-        self.streams[room.index()].skip(id);
+    pub fn skip(&mut self, id: ConnectionId, topic: impl Into<Topic>) {
+        self.streams[topic.into().index()].skip(id);
     }
 
     /// Whether one of these rooms has so much to send that its members should not say more now.
@@ -144,13 +186,13 @@ impl FanOut {
         !self.active.is_empty()
     }
 
-    /// Sends to as many subscribers as may be in this turn, one room after the other.
+    /// Sends to as many subscribers as may be in this turn, one topic after the other.
     pub fn run<T: Transmit>(&mut self, sending: &mut Sending<'_, T>) {
         while sending.sends > 0 {
-            let Some(room) = self.active.pop_front() else {
+            let Some(topic) = self.active.pop_front() else {
                 return;
             };
-            let stream = &mut self.streams[room.index()];
+            let stream = &mut self.streams[topic.index()];
             if stream.pass.is_none() {
                 stream.begin_pass();
             }
@@ -159,7 +201,7 @@ impl FanOut {
                 self.spare = buffer;
             }
             if stream.pass.is_some() || !stream.pending.is_empty() {
-                self.active.push_back(room);
+                self.active.push_back(topic);
             } else {
                 stream.is_active = false;
             }
@@ -205,8 +247,11 @@ impl Stream {
             let connection = &mut sending.connections[id.index()];
             if !connection.deliver(id, &pass.batch, range, sending.transmit) {
                 sending.troubled.gone.push(id);
-            } else if connection.is_over(sending.outbox_bytes_max) {
-                sending.troubled.slow.push(id);
+            } else if connection.queued_bytes() > 0 {
+                sending.troubled.blocked.push(id);
+                if connection.is_over(sending.outbox_bytes_max) {
+                    sending.troubled.slow.push(id);
+                }
             }
         }
         true
@@ -243,9 +288,10 @@ impl Stream {
             return;
         }
         if let Some(pass) = self.pass.as_ref().filter(|_| seen < self.pending_at) {
+            let range = (seen - pass.begin) as usize..pass.batch.len();
             connection
                 .outbox()
-                .push_shared(&pass.batch, (seen - pass.begin) as usize..pass.batch.len());
+                .push_shared(&pass.batch, range, Content::Frames);
         }
         let from = seen.max(self.pending_at) - self.pending_at;
         connection

@@ -10,7 +10,9 @@ pub mod assets;
 pub mod backend;
 pub mod closing;
 pub mod commands;
+mod counters;
 pub mod deadlines;
+mod events;
 pub mod fan_out;
 pub mod requests;
 pub mod routes;
@@ -24,18 +26,21 @@ use std::time::Duration;
 use slab::Slab;
 
 use crate::config::{
-    Config, HEAD_TIMEOUT, OUTBOX_HIGH_WATER_BYTES, REPLIES_PER_TURN_BYTES, SENDS_PER_TURN,
-    TABLE_KEPT,
+    Config, EVENT_OUTBOX_BYTES, HEAD_TIMEOUT, OUTBOX_HIGH_WATER_BYTES, REPLIES_PER_TURN_BYTES,
+    SENDS_PER_TURN, TABLE_KEPT,
 };
 use crate::conn::http::Http;
 use crate::conn::outbox::Flushed;
 use crate::conn::{Connection, Phase, Transmit};
 use crate::domain::auth::{Auth, Credentials};
+use crate::domain::metrics::Metrics;
 use crate::domain::rooms::{Effects, RoomManager};
 use crate::domain::{ConnectionId, Now};
 use crate::wire::websocket::CloseCode;
 use addresses::Addresses;
 use backend::Memory;
+use counters::Counters;
+pub use counters::ShellFacts;
 use deadlines::{Deadlines, ticks};
 use fan_out::{FanOut, Sending, Troubled};
 use sign_in::{Login, PasswordCheck};
@@ -56,7 +61,12 @@ pub struct Server {
     /// Connections whose next request may be served.
     resumed: Vec<ConnectionId>,
     backend: Memory,
+    /// What is said in rooms.
     fan_out: FanOut,
+    /// What is told to event streams.
+    events: FanOut,
+    metrics: Metrics,
+    counters: Counters,
     deadlines: Deadlines,
     effects: Effects,
     /// Connections with something new in their outbox.
@@ -68,6 +78,8 @@ pub struct Server {
     /// Connections whose socket the shell may drop at the end of the turn.
     freed: Vec<ConnectionId>,
     troubled: Troubled,
+    /// The same of event streams.
+    lagging: Troubled,
     scratch: Vec<u8>,
     frame: Vec<u8>,
     /// Bytes queued for single peers in this turn.
@@ -91,6 +103,9 @@ impl Server {
             resumed: Vec::new(),
             backend: Memory,
             fan_out: FanOut::default(),
+            events: FanOut::default(),
+            metrics: Metrics::new(),
+            counters: Counters::default(),
             deadlines: Deadlines::default(),
             effects: Effects::new(),
             listed: Vec::new(),
@@ -98,6 +113,7 @@ impl Server {
             held: Vec::new(),
             freed: Vec::new(),
             troubled: Troubled::default(),
+            lagging: Troubled::default(),
             scratch: Vec::new(),
             frame: Vec::new(),
             replied_bytes: 0,
@@ -144,7 +160,7 @@ impl Server {
                     self.linger(id, now);
                 }
             }
-            Phase::Lingering | Phase::Closed => {}
+            Phase::EventStream(_) | Phase::Lingering | Phase::Closed => {}
         }
     }
 
@@ -225,8 +241,8 @@ impl Server {
     /// from here on gives way.
     pub fn reload(&mut self, credentials: Credentials, now: Now) {
         for name in self.auth.reload(credentials, now) {
-            for id in self.connections_of(&name) {
-                self.close_websocket(id, CloseCode::SESSION_ENDED, now);
+            for id in self.auth.sessions.of_name(&name) {
+                self.end_session(id, CloseCode::SESSION_ENDED, now);
             }
         }
         for name in self.auth.account_names() {
@@ -257,6 +273,12 @@ impl Server {
         self.connections.len()
     }
 
+    /// What the shell has seen, and how long the last turn took.
+    pub fn observe(&mut self, facts: ShellFacts, turn: Duration) {
+        self.counters.shell = facts;
+        self.counters.turn(turn);
+    }
+
     /// The rooms.
     pub fn rooms(&self) -> &RoomManager {
         &self.rooms
@@ -268,6 +290,7 @@ impl Server {
             self.deadlines.next(),
             self.rooms.next_timeout(),
             self.auth.sessions.next_timeout(),
+            self.metrics.next_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -301,10 +324,19 @@ impl Server {
             transmit,
             troubled: &mut self.troubled,
         });
+        self.events.run(&mut Sending {
+            sends: SENDS_PER_TURN,
+            outbox_bytes_max: EVENT_OUTBOX_BYTES,
+            connections: &mut self.connections,
+            transmit,
+            troubled: &mut self.lagging,
+        });
+        self.note_high_water();
         while let Some(id) = self.troubled.gone.pop() {
             self.closed(id, now);
         }
         self.close_slow_consumers(now);
+        self.relieve_subscribers(now);
         while let Some(id) = self.resumed.pop() {
             if self.connections.contains(id.index()) {
                 self.serve_requests(id, now);
@@ -317,8 +349,25 @@ impl Server {
             self.flush_one(id, transmit, now);
         }
         self.listed.clear();
+        let sent = self.counters.take_sent(now.monotonic);
+        self.metrics.count(sent);
         self.readable.append(&mut self.held);
-        self.fan_out.is_active() || !self.readable.is_empty()
+        self.fan_out.is_active() || self.events.is_active() || !self.readable.is_empty()
+    }
+
+    /// Notes the most that ever waited for one peer.
+    fn note_high_water(&mut self) {
+        let waiting = self
+            .troubled
+            .blocked
+            .drain(..)
+            .chain(self.listed.iter().copied());
+        let bytes = waiting
+            .filter_map(|id| self.connections.get(id.index()))
+            .map(Connection::queued_bytes)
+            .max();
+        let most = &mut self.counters.outbox_high_water_bytes;
+        *most = bytes.unwrap_or(0).max(*most);
     }
 
     fn flush_one(&mut self, id: ConnectionId, transmit: &mut impl Transmit, now: Now) {
@@ -327,9 +376,14 @@ impl Server {
         };
         connection.is_listed = false;
         let flushed = connection.flush(id, transmit);
-        if flushed == Flushed::Gone {
-            return self.closed(id, now);
+        match flushed {
+            Flushed::Gone => return self.closed(id, now),
+            Flushed::Blocked => self.watch(id, now),
+            Flushed::Empty => {}
         }
+        let Some(connection) = self.connections.get_mut(id.index()) else {
+            return;
+        };
         if connection.is_paused && connection.queued_bytes() <= OUTBOX_HIGH_WATER_BYTES {
             connection.is_paused = false;
             self.readable.push(id);

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use super::Server;
-use super::routes::{Answer, Context, Endpoint, answer, is_allowed_origin};
+use super::routes::{
+    Answer, Context, Endpoint, answer, is_allowed_origin, text_response, with_cors,
+};
 use crate::config::{
     BODY_TIMEOUT, HEAD_TIMEOUT, KEEP_ALIVE_TIMEOUT, OUTBOX_HIGH_WATER_BYTES, PING_AFTER,
 };
@@ -18,6 +20,9 @@ use crate::domain::{ConnectionId, Now, Timestamp};
 use crate::wire::http::{Method, Request};
 use crate::wire::response::{Framing, Response};
 use crate::wire::websocket::CloseCode;
+
+/// The Prometheus text format.
+const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Who is behind a WebSocket.
 enum Peer {
@@ -90,7 +95,33 @@ impl Server {
             Answer::Login(attempt) => self.start_login(id, attempt, &request, now),
             Answer::Logout(identity) => {
                 let response = self.log_out(&identity, request.prefers_english(), now);
+                let response = with_cors(&self.config, &request, response);
                 self.respond_and_go_on(id, response, framing, now);
+            }
+            Answer::EventStream(response, subscription) => {
+                self.respond(id, response, framing);
+                self.open_event_stream(id, subscription, now);
+            }
+            Answer::Figures(figures) => {
+                let taken = self.take_figures(figures);
+                let response =
+                    taken.unwrap_or_else(|refusal| refusal.response(request.prefers_english()));
+                let response = with_cors(&self.config, &request, response);
+                self.respond_and_go_on(id, response, framing, now);
+            }
+            Answer::Exposition => {
+                let page = self.exposition().into_bytes();
+                let response =
+                    Response::with(200, EXPOSITION_TYPE, page).field("Cache-Control", "no-store");
+                self.respond_and_go_on(id, response, framing, now);
+            }
+            Answer::Readiness => {
+                let (status, text) = if self.is_draining {
+                    (503, "draining\n")
+                } else {
+                    (200, "ready\n")
+                };
+                self.respond_and_go_on(id, text_response(status, text), framing, now);
             }
             Answer::WebSocket(response, endpoint) => {
                 self.respond(
@@ -113,6 +144,7 @@ impl Server {
             keep_alive: request.keep_alive && !self.is_draining,
             is_http11: request.is_http11,
             unix: now.unix,
+            since: now.monotonic,
         }
     }
 
@@ -131,6 +163,7 @@ impl Server {
     }
 
     fn respond(&mut self, id: ConnectionId, response: Response, framing: Framing) {
+        self.counters.respond(response.status, framing.since);
         let outbox = self.connections[id.index()].outbox();
         self.frame.clear();
         response.encode_head(framing, &mut self.frame);
@@ -153,6 +186,7 @@ impl Server {
             keep_alive: false,
             is_http11: true,
             unix: now.unix,
+            since: now.monotonic,
         };
         self.respond(id, refusal.response(false), framing);
         self.linger(id, now);

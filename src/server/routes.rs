@@ -3,13 +3,15 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::assets::{self, AssetId};
+use super::events::{self, Subscription};
 use super::sign_in::{self, Attempt};
 use crate::config::Config;
 use crate::conn::refusal::Refusal;
 use crate::domain::auth::Auth;
+use crate::domain::event_log::Channel;
 use crate::domain::rooms::RoomManager;
 use crate::domain::tokens::Identity;
 use crate::domain::{ErrorCode, Event, Now, Position};
@@ -28,6 +30,14 @@ pub enum Answer {
     Login(Attempt),
     /// The session of a token ends.
     Logout(Identity),
+    /// An event stream, after the response.
+    EventStream(Response, Subscription),
+    /// Figures of a back end are to be told.
+    Figures(Map<String, Value>),
+    /// The server's own metrics.
+    Exposition,
+    /// Whether more requests are welcome.
+    Readiness,
 }
 
 /// What an answer may depend on.
@@ -71,6 +81,11 @@ enum Resource<'r> {
     /// `/auth`: what the entry page may offer.
     Entry,
     SignIn(SignIn),
+    EventStream(Channel),
+    Figures,
+    Exposition,
+    Liveness,
+    Readiness,
     /// `OPTIONS *`.
     Server,
 }
@@ -83,6 +98,11 @@ impl<'r> Resource<'r> {
             ["rooms"] => Self::Rooms,
             ["rooms", name] => Self::Room(name),
             ["rooms", name, "history"] => Self::History(name),
+            ["sse", name] => Self::EventStream(Channel::find(name)?),
+            ["events", "business"] => Self::Figures,
+            ["metrics"] => Self::Exposition,
+            ["livez"] => Self::Liveness,
+            ["readyz"] => Self::Readiness,
             ["auth"] => Self::Entry,
             ["auth", "login"] => Self::SignIn(SignIn::Login),
             ["auth", "refresh"] => Self::SignIn(SignIn::Refresh),
@@ -98,7 +118,7 @@ impl<'r> Resource<'r> {
     fn allow(self) -> &'static str {
         match self {
             Self::Rooms | Self::Server => "GET, HEAD, POST, OPTIONS",
-            Self::HttpEcho | Self::SignIn(_) => "POST, OPTIONS",
+            Self::HttpEcho | Self::SignIn(_) | Self::Figures => "POST, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -106,17 +126,27 @@ impl<'r> Resource<'r> {
     fn allows(self, method: Method) -> bool {
         match method {
             Method::Options => true,
-            Method::Get | Method::Head => {
-                !matches!(self, Self::HttpEcho | Self::SignIn(_) | Self::Server)
-            }
-            Method::Post => matches!(self, Self::Rooms | Self::HttpEcho | Self::SignIn(_)),
+            Method::Get | Method::Head => !matches!(
+                self,
+                Self::HttpEcho | Self::SignIn(_) | Self::Figures | Self::Server
+            ),
+            Method::Post => matches!(
+                self,
+                Self::Rooms | Self::HttpEcho | Self::SignIn(_) | Self::Figures
+            ),
             _ => false,
         }
     }
 
     /// Whether it is for those who have signed in, where accounts are configured.
-    fn is_private(self) -> bool {
-        matches!(self, Self::Rooms | Self::Room(_) | Self::History(_))
+    fn is_private(self, config: &Config) -> bool {
+        match self {
+            Self::Rooms | Self::Room(_) | Self::History(_) | Self::Figures => !config.is_demo(),
+            Self::EventStream(_) | Self::Exposition => {
+                !config.is_demo() && !config.public_dashboard
+            }
+            _ => false,
+        }
     }
 }
 
@@ -128,6 +158,9 @@ pub fn answer(context: &mut Context<'_>, request: &mut Request) -> Answer {
     match answer {
         Answer::Response(response) => {
             Answer::Response(with_cors(context.config, request, response))
+        }
+        Answer::EventStream(response, subscription) => {
+            Answer::EventStream(with_cors(context.config, request, response), subscription)
         }
         other => other,
     }
@@ -146,9 +179,10 @@ fn route(context: &mut Context<'_>, request: &mut Request) -> Result<Answer, Ref
             resource,
         )));
     }
-    if resource.is_private() && !context.config.is_demo() {
-        sign_in::authorize(context, request)?;
-    }
+    let identity = match resource.is_private(context.config) {
+        true => Some(sign_in::authorize(context, request)?),
+        false => None,
+    };
     let response = match resource {
         Resource::WebSocket(endpoint) => return upgrade(request, endpoint),
         Resource::SignIn(SignIn::Login) => return sign_in::login(context, request),
@@ -159,6 +193,11 @@ fn route(context: &mut Context<'_>, request: &mut Request) -> Result<Answer, Ref
             let (guests, demo) = (context.config.takes_guests(), context.config.is_demo());
             json_response(200, &json!({"guests": guests, "demo": demo}))
         }
+        Resource::EventStream(channel) => return events::subscribe(request, channel, identity),
+        Resource::Figures => return events::posted(context, request),
+        Resource::Exposition => return Ok(Answer::Exposition),
+        Resource::Readiness => return Ok(Answer::Readiness),
+        Resource::Liveness => text_response(200, "ok\n"),
         Resource::Asset(asset) => assets::response(asset, request),
         Resource::Rooms if request.method == Method::Post => create_room(context, request)?,
         Resource::Rooms => json_response(200, &json!({"rooms": context.rooms.list()})),
@@ -167,6 +206,13 @@ fn route(context: &mut Context<'_>, request: &mut Request) -> Result<Answer, Ref
         Resource::HttpEcho | Resource::Server => echo(request)?,
     };
     Ok(Answer::Response(response))
+}
+
+/// Text that nobody may keep.
+pub(super) fn text_response(status: u16, text: &'static str) -> Response {
+    Response::with(status, "text/plain; charset=utf-8", text.as_bytes())
+        .field("Cache-Control", "no-store")
+        .field("X-Content-Type-Options", "nosniff")
 }
 
 /// JSON that nobody may keep.
@@ -330,7 +376,7 @@ fn preflight(config: &Config, request: &Request, resource: Resource<'_>) -> Resp
         .field("Access-Control-Max-Age", "600")
 }
 
-fn with_cors(config: &Config, request: &Request, response: Response) -> Response {
+pub(super) fn with_cors(config: &Config, request: &Request, response: Response) -> Response {
     match listed_origin(config, request) {
         Some(origin) => response
             .field("Access-Control-Allow-Origin", origin.to_owned())

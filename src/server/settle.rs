@@ -24,6 +24,7 @@ impl Server {
                 }
                 Effect::Publish(draft) => {
                     if let Some(draft) = self.backend.publish(draft) {
+                        self.counters.messages += 1;
                         self.rooms.committed(draft, now, &mut self.effects);
                     }
                 }

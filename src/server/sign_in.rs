@@ -21,6 +21,7 @@ use crate::domain::tokens::Identity;
 use crate::domain::{ConnectionId, ErrorCode, Now};
 use crate::wire::http::Request;
 use crate::wire::response::{Framing, Response};
+use crate::wire::websocket::CloseCode;
 
 /// A password to check, on a thread of its own: it takes some milliseconds, on purpose.
 pub struct PasswordCheck {
@@ -71,11 +72,18 @@ struct Form {
     password: String,
 }
 
-/// Whose request this is.
+/// Whose request this is. An event stream may show a ticket instead: a browser sends no bearer token with it.
 ///
 /// # Errors
 /// 401 with the reason.
-pub(super) fn authorize(context: &Context<'_>, request: &Request) -> Result<Identity, Refusal> {
+pub(super) fn authorize(context: &mut Context<'_>, request: &Request) -> Result<Identity, Refusal> {
+    if request.path.first().is_some_and(|part| part == "sse")
+        && let Some(ticket) = request.parameter("ticket")?
+    {
+        let redeemed = context.auth.redeem(&ticket, context.now);
+        return redeemed
+            .map_err(|_| Refusal::invalid_token("the ticket is unknown, used or expired"));
+    }
     let authorization = request.fields.authorization.as_deref();
     context
         .auth
@@ -133,7 +141,7 @@ pub(super) fn ticket(context: &mut Context<'_>, request: &Request) -> Result<Ans
 }
 
 /// `POST /auth/logout`.
-pub(super) fn logout(context: &Context<'_>, request: &Request) -> Result<Answer, Refusal> {
+pub(super) fn logout(context: &mut Context<'_>, request: &Request) -> Result<Answer, Refusal> {
     check_origin(context.config, request)?;
     Ok(Answer::Logout(authorize(context, request)?))
 }
@@ -164,6 +172,11 @@ impl Server {
             Some(is_accepted),
             now.monotonic,
         );
+        *self
+            .counters
+            .logins
+            .entry(if is_accepted { "accepted" } else { "refused" })
+            .or_default() += 1;
         let issued = is_accepted
             .then(|| {
                 self.auth
@@ -199,12 +212,15 @@ impl Server {
             cors,
         };
         let refusal = match self.auth.begin_login(&login.account, address, now) {
-            Err(wait) => Some(Refusal::too_many_requests(wait.max(Duration::from_secs(1)))),
+            Err(wait) => Some((
+                "throttled",
+                Refusal::too_many_requests(wait.max(Duration::from_secs(1))),
+            )),
             Ok(()) if self.logins.len() >= LOGIN_QUEUE_MAX => {
                 self.auth
                     .throttle
                     .end(&login.account, address, None, now.monotonic);
-                Some(Refusal::UNAVAILABLE)
+                Some(("busy", Refusal::UNAVAILABLE))
             }
             Ok(()) => None,
         };
@@ -213,7 +229,8 @@ impl Server {
         if let Phase::Http(http) = &mut self.connections[id.index()].phase {
             http.job = Some(job);
         }
-        if let Some(refusal) = refusal {
+        if let Some((outcome, refusal)) = refusal {
+            *self.counters.logins.entry(outcome).or_default() += 1;
             return self.answer_login(job, &login, refusal.response(is_english), now);
         }
         let verifier = self.auth.verifier(&login.account);
@@ -257,11 +274,7 @@ impl Server {
             return Refusal::UNAVAILABLE.response(is_english);
         };
         for connection in connections {
-            self.close_websocket(
-                connection,
-                crate::wire::websocket::CloseCode::SESSION_ENDED,
-                now,
-            );
+            self.end_session(connection, CloseCode::SESSION_ENDED, now);
         }
         Response::empty(204)
     }

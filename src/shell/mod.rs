@@ -6,6 +6,7 @@
 //! the same turn may still name it.
 
 pub mod accounts;
+mod machine;
 mod sockets;
 mod workers;
 
@@ -22,11 +23,13 @@ use zeroize::Zeroize as _;
 
 use crate::config::{
     ACCEPT_RETRY, ACCEPTS_PER_TURN, Config, DRAIN_TIMEOUT, EVENTS_PER_TURN, READ_BYTES,
+    RESIDENT_EVERY,
 };
 use crate::domain::auth::Credentials;
 use crate::domain::{ConnectionId, Now};
-use crate::server::Server;
+use crate::server::{Server, ShellFacts};
 use accounts::entropy;
+use machine::{Sampler, resident_bytes};
 use sockets::Sockets;
 use workers::Worker;
 
@@ -63,6 +66,9 @@ struct Shell {
     secret: [u8; 32],
     server: Server,
     worker: Worker,
+    machine: Sampler,
+    /// Our own memory, and when it was read.
+    resident: (u64, Option<Duration>),
     poll: Poll,
     listener: Option<TcpListener>,
     address: SocketAddr,
@@ -99,6 +105,8 @@ impl Shell {
             config,
             secret,
             worker,
+            machine: Sampler::new(),
+            resident: (0, None),
             poll,
             listener: Some(listener),
             address,
@@ -134,11 +142,20 @@ impl Shell {
         loop {
             self.wait(&mut events, has_more)?;
             let now = self.now();
+            let woken = now.monotonic;
+            self.read_own_memory(now);
             self.take_events(&events, now);
             self.accept(now);
             self.read_ready(now);
             self.server.handle_timeout(now);
+            let machine = self
+                .server
+                .wants_machine(now)
+                .then(|| self.machine.sample());
+            self.server.sampled(machine, now);
             self.submit_jobs(now);
+            // Read anew, so that responses are timed to the moment they leave.
+            let now = self.now();
             has_more = self.server.flush(&mut self.sockets, now);
             while let Some(id) = self.server.poll_readable() {
                 self.queue(id);
@@ -151,6 +168,12 @@ impl Shell {
                 self.sockets.forget();
             }
             has_more |= self.is_accepting || !self.ready.is_empty();
+            let facts = ShellFacts {
+                received_bytes: self.sockets.received_bytes,
+                sent_bytes: self.sockets.sent_bytes,
+                resident_bytes: self.resident.0,
+            };
+            self.server.observe(facts, self.started.elapsed() - woken);
             if self.is_over(now) {
                 return Ok(());
             }
@@ -212,6 +235,17 @@ impl Shell {
                     }
                 }
             }
+        }
+    }
+
+    /// Reads how much memory we have, now and then: whoever asks wakes the loop, and finds it fresh.
+    fn read_own_memory(&mut self, now: Now) {
+        if self
+            .resident
+            .1
+            .is_none_or(|read| read + RESIDENT_EVERY <= now.monotonic)
+        {
+            self.resident = (resident_bytes().unwrap_or_default(), Some(now.monotonic));
         }
     }
 
@@ -311,6 +345,7 @@ impl Shell {
             match stream.read(&mut self.buffer) {
                 Ok(0) => self.server.end_of_stream(id, now),
                 Ok(count) => {
+                    self.sockets.received_bytes += count as u64;
                     let may_hold_password = self.server.speaks_http(id);
                     self.server.receive(id, &self.buffer[..count], now);
                     if may_hold_password {

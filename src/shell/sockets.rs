@@ -11,7 +11,13 @@ use crate::domain::ConnectionId;
 
 /// Every open socket.
 #[derive(Debug, Default)]
-pub struct Sockets(Vec<Option<Socket>>);
+pub struct Sockets {
+    table: Vec<Option<Socket>>,
+    /// Bytes read since the start.
+    pub received_bytes: u64,
+    /// The same for those written.
+    pub sent_bytes: u64,
+}
 
 #[derive(Debug)]
 struct Socket {
@@ -25,10 +31,10 @@ struct Socket {
 impl Sockets {
     /// Keeps the socket of a new connection.
     pub fn insert(&mut self, id: ConnectionId, stream: TcpStream) {
-        if self.0.len() <= id.index() {
-            self.0.resize_with(id.index() + 1, || None);
+        if self.table.len() <= id.index() {
+            self.table.resize_with(id.index() + 1, || None);
         }
-        self.0[id.index()] = Some(Socket {
+        self.table[id.index()] = Some(Socket {
             stream,
             is_queued: false,
             is_ending: false,
@@ -37,15 +43,15 @@ impl Sockets {
 
     /// Closes a socket.
     pub fn remove(&mut self, id: ConnectionId) {
-        if let Some(place) = self.0.get_mut(id.index()) {
+        if let Some(place) = self.table.get_mut(id.index()) {
             *place = None;
         }
     }
 
     /// Frees the table when it is large; nobody is connected.
     pub fn forget(&mut self) {
-        if self.0.len() > TABLE_KEPT {
-            self.0 = Vec::new();
+        if self.table.len() > TABLE_KEPT {
+            self.table = Vec::new();
         }
     }
 
@@ -79,8 +85,15 @@ impl Sockets {
         self.socket(id).is_some_and(|socket| socket.is_ending)
     }
 
+    fn count(&mut self, sent: Sent) -> Sent {
+        if let Sent::Bytes(count) = sent {
+            self.sent_bytes += count as u64;
+        }
+        sent
+    }
+
     fn socket(&mut self, id: ConnectionId) -> Option<&mut Socket> {
-        self.0.get_mut(id.index())?.as_mut()
+        self.table.get_mut(id.index())?.as_mut()
     }
 }
 
@@ -96,13 +109,17 @@ fn sent(result: std::io::Result<usize>) -> Sent {
 
 impl Transmit for Sockets {
     fn send(&mut self, to: ConnectionId, bytes: &[u8]) -> Sent {
-        self.stream(to)
-            .map_or(Sent::Gone, |stream| sent(stream.write(bytes)))
+        let sent = self
+            .stream(to)
+            .map_or(Sent::Gone, |stream| sent(stream.write(bytes)));
+        self.count(sent)
     }
 
     fn send_vectored(&mut self, to: ConnectionId, slices: &[IoSlice<'_>]) -> Sent {
-        self.stream(to)
-            .map_or(Sent::Gone, |stream| sent(stream.write_vectored(slices)))
+        let sent = self
+            .stream(to)
+            .map_or(Sent::Gone, |stream| sent(stream.write_vectored(slices)));
+        self.count(sent)
     }
 
     fn shutdown(&mut self, to: ConnectionId) {

@@ -120,6 +120,7 @@ pub struct Fields {
     pub accept_language: Option<Box<str>>,
     pub authorization: Option<Box<str>>,
     pub content_type: Option<Box<str>>,
+    pub last_event_id: Option<Box<str>>,
     pub if_none_match: Option<Box<str>>,
     pub origin: Option<Box<str>>,
     pub preflight_method: Option<Box<str>>,
@@ -236,6 +237,12 @@ impl<'h> Lines<'h> {
         Ok(self.single(name)?.map(Into::into))
     }
 
+    /// The value of a field whatever it is: one that is no text is no event ID we gave, and so no error.
+    fn lossy(&self, name: &'static str) -> Option<Box<str>> {
+        let value = self.all(name).next()?;
+        Some(String::from_utf8_lossy(value.trim_ascii()).into())
+    }
+
     /// The members of a comma-separated field (RFC 9110 section 5.6.1).
     fn members(&self, name: &'static str) -> impl Iterator<Item = &'h str> {
         let values = self
@@ -283,6 +290,7 @@ fn read_request(
             accept_language: lines.owned("accept-language").unwrap_or_default(),
             authorization: lines.owned("authorization")?,
             content_type: lines.owned("content-type")?,
+            last_event_id: lines.lossy("last-event-id"),
             if_none_match: lines.owned("if-none-match").unwrap_or_default(),
             origin: lines.owned("origin")?,
             preflight_method: lines.owned("access-control-request-method")?,

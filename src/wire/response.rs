@@ -11,8 +11,11 @@ pub struct Response {
     pub status: u16,
     /// Fields beside those that every response has.
     pub fields: Vec<(&'static str, Cow<'static, str>)>,
-    /// The content.
+    /// The content, or how it begins.
     pub body: Cow<'static, [u8]>,
+    /// Whether the content goes on without an end: in chunks, or in HTTP/1.0 until the connection closes (RFC 9112
+    /// sections 6.3 and 7.1).
+    pub is_stream: bool,
 }
 
 /// What the connection adds to a response.
@@ -26,6 +29,8 @@ pub struct Framing {
     pub is_http11: bool,
     /// For the Date field, since 1970.
     pub unix: Duration,
+    /// When the request came, since the server's start.
+    pub since: Duration,
 }
 
 impl Response {
@@ -35,6 +40,7 @@ impl Response {
             status,
             fields: Vec::new(),
             body: Cow::Borrowed(&[]),
+            is_stream: false,
         }
     }
 
@@ -48,6 +54,7 @@ impl Response {
             status,
             fields: vec![("Content-Type", content_type.into())],
             body: body.into(),
+            is_stream: false,
         }
     }
 
@@ -74,10 +81,13 @@ impl Response {
             _ = write!(out, "{name}: {value}\r\n");
         }
         // 1xx and 204 have no content by definition; 304 tells no length of what it does not send.
-        if self.status >= 200 && self.status != 204 && self.status != 304 {
+        if self.is_stream && framing.is_http11 {
+            out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        } else if self.status >= 200 && self.status != 204 && self.status != 304 && !self.is_stream
+        {
             _ = write!(out, "Content-Length: {}\r\n", self.body.len());
         }
-        match (framing.keep_alive, framing.is_http11) {
+        match (framing.keep_alive && !self.is_stream, framing.is_http11) {
             (false, _) if self.status != 101 => out.extend_from_slice(b"Connection: close\r\n"),
             (true, false) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
             _ => {}

@@ -1,0 +1,471 @@
+//! Live metrics: what is measured, when, and the last events for those who resume.
+//!
+//! Nothing is sampled while nobody listens. A little after the last subscriber has gone the sampling rests, and what was
+//! kept is no longer true of the time in between, so it is forgotten when somebody listens again; the ids go on.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::event_log::{EventLog, Kind, Sample};
+use super::random::Random;
+use crate::config::{HEARTBEAT_EVERY, SAMPLING_GRACE};
+
+/// The machine at one moment, in percent.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Machine {
+    /// Of all processors' time since the last sample.
+    pub cpu: f64,
+    /// Of the memory.
+    pub memory: f64,
+    /// Of the file system of the data.
+    pub disk: f64,
+}
+
+/// Requests over a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Responses sent.
+    pub requests: u64,
+    /// Of them with a status from 400 on.
+    pub errors: u64,
+    /// From a request to its response, summed up.
+    pub time: Duration,
+}
+
+/// The metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    /// What was told.
+    pub log: EventLog,
+    /// When the next of each kind is due; nothing is while sampling rests.
+    due: Option<[Duration; 3]>,
+    heartbeat_due: Duration,
+    /// When the last subscriber left, while sampling goes on.
+    idle_since: Option<Duration>,
+    traffic: Traffic,
+    /// The traffic up to the last event of it.
+    told: Traffic,
+    revenue: u64,
+    orders: u64,
+    posted: Map<String, Value>,
+}
+
+/// The next multiple of a period.
+fn next_multiple(period: Duration, now: Duration) -> Duration {
+    let periods = now.as_micros() / period.as_micros() + 1;
+    period.saturating_mul(u32::try_from(periods).unwrap_or(u32::MAX))
+}
+
+fn one_decimal(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}
+
+/// Of 100, or 0 of nothing.
+fn percent(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        one_decimal(part as f64 * 100.0 / whole as f64)
+    }
+}
+
+impl Metrics {
+    /// No event yet.
+    pub fn new() -> Self {
+        Self {
+            log: EventLog::default(),
+            due: None,
+            heartbeat_due: HEARTBEAT_EVERY,
+            idle_since: None,
+            traffic: Traffic::default(),
+            told: Traffic::default(),
+            revenue: 1_250_000,
+            orders: 89,
+            posted: Map::new(),
+        }
+    }
+
+    /// Counts responses.
+    pub fn count(&mut self, traffic: Traffic) {
+        self.traffic.requests += traffic.requests;
+        self.traffic.errors += traffic.errors;
+        self.traffic.time += traffic.time;
+    }
+
+    /// All responses since the start.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// Somebody listens.
+    pub fn wake(&mut self, now: Duration) {
+        self.idle_since = None;
+        if self.due.is_none() {
+            self.due = Some([now; 3]);
+            self.heartbeat_due = next_multiple(HEARTBEAT_EVERY, now);
+        }
+    }
+
+    /// Nobody listens any more.
+    pub fn rest(&mut self, now: Duration) {
+        self.idle_since.get_or_insert(now);
+    }
+
+    /// When something is due, since the server's start.
+    pub fn next_timeout(&self) -> Option<Duration> {
+        let due = self.due?.into_iter().chain([self.heartbeat_due]).min();
+        due.min(self.idle_since.map(|since| since + SAMPLING_GRACE))
+            .or(due)
+    }
+
+    /// Whether a sample of the machine is needed now.
+    pub fn wants_machine(&self, now: Duration) -> bool {
+        self.due.is_some_and(|[system, ..]| system <= now)
+    }
+
+    /// Whether a heartbeat is due now; the next is then set.
+    pub fn take_heartbeat(&mut self, now: Duration) -> bool {
+        let is_due = self.due.is_some() && self.heartbeat_due <= now;
+        if is_due {
+            self.heartbeat_due = next_multiple(HEARTBEAT_EVERY, now);
+        }
+        is_due
+    }
+
+    /// Stops sampling when nobody has listened for a while.
+    pub fn rest_if_idle(&mut self, now: Duration) {
+        if self.due.is_some()
+            && self
+                .idle_since
+                .is_some_and(|since| since + SAMPLING_GRACE <= now)
+        {
+            self.due = None;
+            self.idle_since = None;
+            self.log.forget();
+        }
+    }
+
+    /// The events that are due. Times are absolute: being late once delays nothing that follows.
+    pub fn due_samples(
+        &mut self,
+        machine: Option<Machine>,
+        facts: &Facts,
+        random: &mut Random,
+        now: Duration,
+    ) -> Vec<Sample> {
+        let mut samples = Vec::new();
+        for kind in Kind::ALL {
+            let Some(due) = self.due.as_mut().map(|due| &mut due[kind as usize]) else {
+                return samples;
+            };
+            if *due > now || (kind == Kind::System && machine.is_none()) {
+                continue;
+            }
+            *due = next_multiple(kind.every(), now);
+            let data = match kind {
+                Kind::System => system_data(machine.unwrap_or_default()),
+                Kind::Api => self.api_data(facts),
+                Kind::Business => {
+                    self.walk(random);
+                    self.business_data(facts)
+                }
+            };
+            samples.push(self.log.append(kind, data));
+        }
+        samples
+    }
+
+    /// A back end's own figures: they replace the simulated ones from here on, and are told at once.
+    pub fn post(&mut self, figures: Map<String, Value>, facts: &Facts) -> Sample {
+        for (name, value) in figures {
+            self.posted.insert(name, value);
+        }
+        // Who is here we know better.
+        self.posted.remove("active_users");
+        self.posted.remove("simulated");
+        self.log.append(Kind::Business, self.business_data(facts))
+    }
+
+    /// Whether so many figures of a back end are more than is kept.
+    pub fn has_room_for(&self, figures: &Map<String, Value>, max: usize) -> bool {
+        let new = figures
+            .keys()
+            .filter(|name| !self.posted.contains_key(*name))
+            .count();
+        self.posted.len() + new <= max
+    }
+
+    fn api_data(&mut self, facts: &Facts) -> String {
+        let (all, told) = (
+            self.traffic,
+            std::mem::replace(&mut self.told, self.traffic),
+        );
+        let requests = all.requests - told.requests;
+        let time = (all.time - told.time).as_secs_f64() * 1000.0;
+        let mean = if requests == 0 {
+            0.0
+        } else {
+            (time / requests as f64 * 1000.0).round() / 1000.0
+        };
+        let data = ApiData {
+            requests,
+            avg_response_ms: mean,
+            error_rate: percent(all.errors - told.errors, requests),
+            total_requests: all.requests,
+            total_error_rate: percent(all.errors, all.requests),
+            subscribers: facts.subscribers,
+        };
+        json(&data)
+    }
+
+    /// A bounded random walk, so that the demo's dashboard lives.
+    fn walk(&mut self, random: &mut Random) {
+        let number = random.number();
+        let step = |value: u64, max_step: u64, most: u64, random: u64| {
+            (value + random % (2 * max_step + 1))
+                .saturating_sub(max_step)
+                .min(most)
+        };
+        self.revenue = step(self.revenue, 25_000, 9_999_999, number & 0xffff_ffff);
+        self.orders = step(self.orders, 6, 999, number >> 32);
+    }
+
+    fn business_data(&self, facts: &Facts) -> String {
+        let mut data = Map::new();
+        data.insert("active_users".into(), facts.active_users.into());
+        data.insert("revenue".into(), self.revenue.into());
+        data.insert("orders".into(), self.orders.into());
+        for (name, value) in &self.posted {
+            data.insert(name.clone(), value.clone());
+        }
+        let simulated = ["revenue", "orders"]
+            .into_iter()
+            .filter(|name| !self.posted.contains_key(*name));
+        data.insert("simulated".into(), simulated.collect());
+        json(&data)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What the server knows of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// People connected now.
+    pub active_users: usize,
+    /// Event streams open now.
+    pub subscribers: usize,
+}
+
+/// The payload of `system_metrics`, in percent.
+#[derive(Serialize)]
+struct SystemData {
+    cpu: f64,
+    memory: f64,
+    disk: f64,
+}
+
+/// The payload of `api_metrics`: the last interval, and all of it since the start.
+#[derive(Serialize)]
+struct ApiData {
+    requests: u64,
+    avg_response_ms: f64,
+    error_rate: f64,
+    total_requests: u64,
+    total_error_rate: f64,
+    subscribers: usize,
+}
+
+fn system_data(machine: Machine) -> String {
+    json(&SystemData {
+        cpu: one_decimal(machine.cpu),
+        memory: one_decimal(machine.memory),
+        disk: one_decimal(machine.disk),
+    })
+}
+
+fn json(data: &impl Serialize) -> String {
+    serde_json::to_string(data).expect("writing our own values into memory cannot fail")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::EVENTS_KEPT;
+    use crate::domain::event_log::{Backlog, Channel};
+
+    const FACTS: Facts = Facts {
+        active_users: 3,
+        subscribers: 1,
+    };
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// All events of so many seconds.
+    fn run(metrics: &mut Metrics, seconds: u32) -> Vec<Sample> {
+        let mut random = Random::new(&[1; 32]);
+        let mut samples = Vec::new();
+        for second in 0..seconds {
+            let now = SECOND * second;
+            samples.extend(metrics.due_samples(Some(Machine::default()), &FACTS, &mut random, now));
+        }
+        samples
+    }
+
+    fn ids(backlog: &Backlog) -> Vec<u64> {
+        backlog.samples.iter().map(|sample| sample.id).collect()
+    }
+
+    #[test]
+    fn the_three_cadences_have_one_sequence() {
+        let mut metrics = Metrics::new();
+        metrics.wake(Duration::ZERO);
+        let samples = run(&mut metrics, 60);
+        let count = |kind| samples.iter().filter(|sample| sample.kind == kind).count();
+        assert_eq!(
+            (count(Kind::System), count(Kind::Api), count(Kind::Business)),
+            (60, 12, 6)
+        );
+        assert!(samples.iter().map(|sample| sample.id).eq(1..=78));
+    }
+
+    #[test]
+    fn being_late_once_delays_nothing_that_follows() {
+        let mut metrics = Metrics::new();
+        metrics.wake(Duration::ZERO);
+        let mut random = Random::new(&[1; 32]);
+        metrics.due_samples(
+            Some(Machine::default()),
+            &FACTS,
+            &mut random,
+            Duration::from_millis(3_700),
+        );
+        assert_eq!(metrics.next_timeout(), Some(SECOND * 4));
+    }
+
+    #[test]
+    fn nothing_is_due_while_nobody_listens_and_ids_go_on() {
+        let mut metrics = Metrics::new();
+        assert_eq!(metrics.next_timeout(), None);
+        metrics.wake(Duration::ZERO);
+        let newest = run(&mut metrics, 10).last().map_or(0, |sample| sample.id);
+        metrics.rest(SECOND * 10);
+        metrics.rest_if_idle(SECOND * 10 + SAMPLING_GRACE);
+        assert_eq!(metrics.next_timeout(), None);
+        metrics.wake(SECOND * 1000);
+        assert_eq!(
+            metrics.log.backlog(Channel::All, Some(&newest.to_string())),
+            Backlog {
+                gap: None,
+                samples: vec![]
+            }
+        );
+        assert_eq!(
+            metrics.log.backlog(Channel::All, Some("1")).gap,
+            Some((newest, newest))
+        );
+    }
+
+    #[test]
+    fn who_resumes_gets_every_later_event_of_the_channel_whatever_channel_the_id_is_from() {
+        let mut metrics = Metrics::new();
+        metrics.wake(Duration::ZERO);
+        let samples = run(&mut metrics, 30);
+        for channel in Channel::ALL {
+            for seen in 0..=metrics.log.newest() {
+                let backlog = metrics.log.backlog(channel, Some(&seen.to_string()));
+                let expected = samples
+                    .iter()
+                    .filter(|sample| sample.id > seen && channel.has(sample.kind));
+                assert!(
+                    ids(&backlog)
+                        .into_iter()
+                        .eq(expected.map(|sample| sample.id))
+                );
+                assert_eq!(backlog.gap, None);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_gone_from_another_life_or_no_number_is_a_gap_and_all_that_is_kept() {
+        let mut metrics = Metrics::new();
+        metrics.wake(Duration::ZERO);
+        run(&mut metrics, 300);
+        let newest = metrics.log.newest();
+        let oldest = newest - EVENTS_KEPT as u64 + 1;
+        for requested in [
+            "1",
+            "x",
+            "",
+            "-1",
+            "+5",
+            "99999999999999999999",
+            &(newest + 1).to_string(),
+            &(oldest - 2).to_string(),
+        ] {
+            let backlog = metrics.log.backlog(Channel::All, Some(requested));
+            assert_eq!(backlog.gap, Some((oldest, newest)), "{requested}");
+            assert_eq!(ids(&backlog).len(), EVENTS_KEPT);
+        }
+        assert_eq!(
+            metrics
+                .log
+                .backlog(Channel::All, Some(&(oldest - 1).to_string()))
+                .gap,
+            None
+        );
+    }
+
+    #[test]
+    fn a_new_subscriber_gets_the_latest_of_each_kind() {
+        let mut metrics = Metrics::new();
+        metrics.wake(Duration::ZERO);
+        run(&mut metrics, 12);
+        let kinds = |channel| {
+            metrics
+                .log
+                .latest(channel)
+                .into_iter()
+                .map(|sample| sample.kind)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            kinds(Channel::Dashboard),
+            [Kind::Api, Kind::Business, Kind::System]
+        );
+        assert_eq!(kinds(Channel::Api), [Kind::Api]);
+    }
+
+    #[test]
+    fn what_a_back_end_posts_replaces_what_is_simulated() {
+        let mut metrics = Metrics::new();
+        let value = |sample: Sample| serde_json::from_str::<Value>(&sample.data).expect("is JSON");
+        let figures = |value: Value| value.as_object().cloned().expect("is an object");
+        let posted = value(metrics.post(
+            figures(json!({"revenue": 5, "visits": 2, "active_users": 9})),
+            &FACTS,
+        ));
+        assert_eq!(
+            (
+                &posted["revenue"],
+                &posted["visits"],
+                &posted["active_users"]
+            ),
+            (&json!(5), &json!(2), &json!(3))
+        );
+        assert_eq!(posted["simulated"], json!(["orders"]));
+        let both = value(metrics.post(figures(json!({"orders": 1})), &FACTS));
+        assert_eq!(
+            (&both["revenue"], &both["simulated"]),
+            (&json!(5), &json!([]))
+        );
+    }
+}

@@ -1,0 +1,112 @@
+//! Event streams (WHATWG HTML section 9.2): fields, comments, and where an event ends.
+
+use std::fmt::Display;
+use std::io::Write as _;
+
+/// Appends `retry`: how long a client waits before it reconnects, in milliseconds. It counts at its line; without an
+/// empty one behind it no client can take it for an event.
+pub fn encode_retry(milliseconds: u64, out: &mut Vec<u8>) {
+    // Writing into a Vec cannot fail, here and below.
+    _ = writeln!(out, "retry: {milliseconds}");
+}
+
+/// Appends a piece of a stream as a chunk (RFC 9112 section 7.1), so that a client hands it out as it comes.
+pub fn encode_chunk(piece: &[u8], out: &mut Vec<u8>) {
+    _ = write!(out, "{:x}\r\n", piece.len());
+    out.extend_from_slice(piece);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The last chunk: the stream ends here on purpose.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// Appends an event with an ID. `data` is one line.
+pub fn encode_event(name: &str, data: &str, id: u64, out: &mut Vec<u8>) {
+    debug_assert!(!data.contains(['\r', '\n']));
+    _ = write!(out, "event: {name}\ndata: {data}\nid: {id}\n\n");
+}
+
+/// Appends an event without an ID: it does not change where a client resumes.
+pub fn encode_notice(name: &str, data: &str, out: &mut Vec<u8>) {
+    _ = write!(out, "event: {name}\ndata: {data}\n\n");
+}
+
+/// Appends a comment, which clients ignore and proxies do not.
+pub fn encode_comment(text: impl Display, out: &mut Vec<u8>) {
+    _ = write!(out, ": {text}\n\n");
+}
+
+/// The length of what is left of the event that is under way `at` an offset, with the end of its chunk; 0 between two
+/// events.
+pub fn rest_of_event(bytes: &[u8], at: usize) -> usize {
+    // An end is at most four bytes long.
+    let mut from = at.saturating_sub(4);
+    while let Some(found) = bytes[from..].windows(2).position(|pair| pair == b"\n\n") {
+        let mut end = from + found + 2;
+        if bytes[end..].starts_with(b"\r\n") {
+            end += 2;
+        }
+        if at == 0 || end >= at {
+            return if at == 0 { 0 } else { end - at };
+        }
+        from = end;
+    }
+    if at == 0 { 0 } else { bytes.len() - at }
+}
+
+/// The id of the first event in these bytes.
+pub fn first_id(bytes: &[u8]) -> Option<u64> {
+    const FIELD: &[u8] = b"\nid: ";
+    let at = bytes
+        .windows(FIELD.len())
+        .position(|window| window == FIELD)?
+        + FIELD.len();
+    let digits = bytes[at..].iter().take_while(|byte| byte.is_ascii_digit());
+    std::str::from_utf8(&bytes[at..at + digits.count()])
+        .ok()?
+        .parse()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_has_its_fields_one_a_line_and_ends_with_an_empty_one() {
+        let mut out = Vec::new();
+        encode_retry(3000, &mut out);
+        encode_event("system_metrics", "{}", 7, &mut out);
+        encode_comment("heartbeat", &mut out);
+        let expected = "retry: 3000\nevent: system_metrics\ndata: {}\nid: 7\n\n: heartbeat\n\n";
+        assert_eq!(String::from_utf8(out).as_deref(), Ok(expected));
+    }
+
+    #[test]
+    fn the_rest_of_an_event_ends_behind_its_empty_line() {
+        let bytes = b"a: 1\n\nb: 22\n\n";
+        let rests: Vec<usize> = (0..=bytes.len())
+            .map(|at| rest_of_event(bytes, at))
+            .collect();
+        assert_eq!(rests, [0, 5, 4, 3, 2, 1, 0, 6, 5, 4, 3, 2, 1, 0]);
+    }
+
+    #[test]
+    fn the_rest_of_an_event_in_a_chunk_goes_to_the_end_of_the_chunk() {
+        let mut bytes = Vec::new();
+        encode_chunk(b"a: 1\n\n", &mut bytes);
+        let first = bytes.len();
+        encode_chunk(b"b: 2\n\n", &mut bytes);
+        for at in 1..=bytes.len() {
+            let end = if at <= first { first } else { bytes.len() };
+            assert_eq!(rest_of_event(&bytes, at), end - at, "at {at}");
+        }
+        assert_eq!(rest_of_event(&bytes, 0), 0);
+    }
+
+    #[test]
+    fn the_first_id_is_found() {
+        assert_eq!(first_id(b"data: {}\nid: 42\n\nid: 7"), Some(42));
+        assert_eq!(first_id(b"data: 1\n\n"), None);
+    }
+}
