@@ -2,6 +2,7 @@
 
 const ko = {
   title: '사랑방',
+  dashboard: '현황판',
   skip: '메시지 쓰기로 건너뛰기',
   lead: '문은 열려 있습니다. 이름을 알려 주시고 들어오세요.',
   lead_sign_in: '계정이 있는 분을 모십니다. 로그인하고 들어오세요.',
@@ -140,6 +141,7 @@ const ko = {
 
 const en = {
   title: 'Sarangbang',
+  dashboard: 'Dashboard',
   skip: 'Skip to writing a message',
   lead: 'The door is open. Tell us your name and come in.',
   lead_sign_in: 'This house is for people with an account. Sign in and come in.',

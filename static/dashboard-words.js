@@ -1,0 +1,198 @@
+// The dashboard's words in Korean and English, and its numbers and times in the visitor's language.
+
+import { language } from './words.js';
+
+const ko = {
+  title: '현황판',
+  document_title: '사랑방 현황판',
+  document_lost: '(끊김) 사랑방 현황판',
+  skip: '현황으로 건너뛰기',
+  to_chat: '채팅',
+  to_chat_label: '채팅으로 가기',
+  channel: '채널',
+  channels: { dashboard: '현황판 채널', all: '전체 채널', system: '시스템 채널', api: 'API 채널', business: '비즈니스 채널' },
+  window: '보는 시간',
+  minutes: (n) => `${n}분`,
+
+  connecting: '연결하는 중',
+  connected: '연결됨',
+  gap_seen: '빠진 값 있음',
+  reconnecting: '다시 연결하는 중',
+  signed_out: '로그인 필요',
+  last_event: '마지막 이벤트',
+  last_id: '번호',
+  subscribers: '구독자',
+  lost: { lost: '연결이 끊겼습니다.', silent: '값이 오지 않아 연결을 새로 엽니다.', refused: (status) => `서버가 연결을 받지 않았습니다(${status}).` },
+  retry_in: (n) => `${n}초 뒤에 다시 시도합니다.`,
+  retrying: '지금 시도하고 있습니다.',
+  try_now: '지금 시도',
+  sign_in_title: '로그인한 사람만 볼 수 있습니다',
+  sign_in_text: '채팅 화면에서 로그인한 뒤, 같은 탭에서 이 현황판으로 돌아와 주세요.',
+  sign_in: '로그인하러 가기',
+
+  gap_restarted: (time) => `${time} — 서버가 새로 시작되어, 그 사이의 값은 남아 있지 않습니다.`,
+  gap_one: (time, id) => `${time} — 이벤트 ${id}번은 사라져 받지 못했습니다.`,
+  gap_lost: (time, from, to, n) => `${time} — 이벤트 ${from}–${to}번 ${n}개는 사라져 받지 못했습니다.`,
+  gap_others: (n) => `이전에 ${n}번 더 빠졌습니다.`,
+  resumed: (seconds, n) => `${seconds}초 동안 끊겼지만 그동안의 이벤트 ${n}개를 모두 받았습니다.`,
+  dismiss: '확인',
+
+  system: '시스템',
+  api: 'API',
+  business: '비즈니스',
+  every: (n) => `${n}초마다`,
+  machine: '시스템 사용률',
+  cpu: 'CPU',
+  memory: '메모리',
+  disk: '디스크',
+  requests: '요청',
+  requests_per: (n) => `${n}초 동안`,
+  response: '평균 응답 시간',
+  errors: '오류율',
+  users: '접속 중인 사람',
+  revenue: '매출',
+  orders: '주문',
+  simulated: '모의 값',
+  simulated_why: '실제 값이 아니라 서버가 지어낸 값입니다. POST /events/business로 실제 값을 보내면 바뀝니다.',
+  levels: ['여유', '높음', '위험'],
+  per_second: (n) => `초당 ${n}`,
+  in_total: (n) => `합계 ${n}`,
+  mean: (window, n) => `${window} 평균 ${n}`,
+  highest: (n) => `최고 ${n}`,
+  since_previous: '직전보다',
+  over_window: (window) => `${window} 동안`,
+  unchanged: '변화 없음',
+  none: '–',
+  no_value: '아직 값이 없습니다',
+  chart: (name) => `${name} 시간 차트`,
+  chart_role: '시간 차트',
+  chart_keys: '차트에서는 화살표 키로 값을 하나씩 읽습니다.',
+
+  table: '표로 보기',
+  table_caption: (window) => `최근 ${window}의 값`,
+  columns: ['항목', '지금', '변화', '최저', '평균', '최고'],
+  summary: (parts) => `${parts.join(', ')}.`,
+};
+
+const en = {
+  title: 'Dashboard',
+  document_title: 'Sarangbang dashboard',
+  document_lost: '(disconnected) Sarangbang dashboard',
+  skip: 'Skip to the figures',
+  to_chat: 'Chat',
+  to_chat_label: 'Go to the chat',
+  channel: 'Channel',
+  channels: { dashboard: 'Dashboard channel', all: 'Channel for all', system: 'System channel', api: 'API channel', business: 'Business channel' },
+  window: 'Time shown',
+  minutes: (n) => `${n} min`,
+
+  connecting: 'Connecting',
+  connected: 'Connected',
+  gap_seen: 'Gap seen',
+  reconnecting: 'Reconnecting',
+  signed_out: 'Sign-in needed',
+  last_event: 'Last event',
+  last_id: 'No.',
+  subscribers: 'Subscribers',
+  lost: { lost: 'The connection is lost.', silent: 'No values arrive: opening the connection anew.', refused: (status) => `The server did not take the connection (${status}).` },
+  retry_in: (n) => `Trying again in ${n} s.`,
+  retrying: 'Trying now.',
+  try_now: 'Try now',
+  sign_in_title: 'This is for those who have signed in',
+  sign_in_text: 'Please sign in on the chat page and come back to this dashboard in the same tab.',
+  sign_in: 'Go and sign in',
+
+  gap_restarted: (time) => `${time} — the server has started anew; the values in between are gone.`,
+  gap_one: (time, id) => `${time} — event ${id} is gone.`,
+  gap_lost: (time, from, to, n) => `${time} — events ${from}–${to} are gone (${n}).`,
+  gap_others: (n) => (n === 1 ? 'Values were missed once before.' : `Values were missed ${n} times before.`),
+  resumed: (seconds, n) => `Disconnected for ${seconds} s, and nothing was missed: ${n === 1 ? '1 event' : `${n} events`} caught up.`,
+  dismiss: 'OK',
+
+  system: 'System',
+  api: 'API',
+  business: 'Business',
+  every: (n) => `every ${n} s`,
+  machine: 'System load',
+  cpu: 'CPU',
+  memory: 'Memory',
+  disk: 'Disk',
+  requests: 'Requests',
+  requests_per: (n) => `in ${n} s`,
+  response: 'Mean response time',
+  errors: 'Error rate',
+  users: 'People connected',
+  revenue: 'Revenue',
+  orders: 'Orders',
+  simulated: 'simulated',
+  simulated_why: 'Not a real figure: the server makes it up until real ones are sent to POST /events/business.',
+  levels: ['fine', 'high', 'critical'],
+  per_second: (n) => `${n} per second`,
+  in_total: (n) => `${n} in total`,
+  mean: (window, n) => `mean of ${window} ${n}`,
+  highest: (n) => `highest ${n}`,
+  since_previous: 'since last',
+  over_window: (window) => `over ${window}`,
+  unchanged: 'no change',
+  none: '–',
+  no_value: 'No value yet',
+  chart: (name) => `${name} over time`,
+  chart_role: 'time chart',
+  chart_keys: 'In a chart, the arrow keys read its values one by one.',
+
+  table: 'As a table',
+  table_caption: (window) => `Values of the last ${window}`,
+  columns: ['Figure', 'Now', 'Change', 'Lowest', 'Mean', 'Highest'],
+  summary: (parts) => `${parts.join(', ')}.`,
+};
+
+export const words = language === 'ko' ? ko : en;
+
+const locale = navigator.languages.find((tag) => tag.toLowerCase().startsWith(language)) ?? language;
+const numberFormat = (options) => {
+  const format = new Intl.NumberFormat(locale, options);
+  return (value) => (Number.isFinite(value) ? format.format(value) : words.none);
+};
+
+const shortest = [0, 1, 2, 3, 4].map((digits) => numberFormat({ notation: 'compact', maximumFractionDigits: digits }));
+/** The numbers of a scale, with as few digits as tell them apart. */
+export function scale(values) {
+  const texts = shortest.map((format) => values.map(format));
+  return texts.find((each) => new Set(each).size === each.length) ?? texts.at(-1);
+}
+
+const whole = numberFormat({ maximumFractionDigits: 0 });
+const compact = numberFormat({ notation: 'compact', maximumFractionDigits: 2 });
+/** Whole numbers in full, until they would need more room than there is. */
+export const count = (value) => (Math.abs(value) < 1e10 ? whole : compact)(value);
+export const percent = numberFormat({ style: 'unit', unit: 'percent', minimumFractionDigits: 1, maximumFractionDigits: 1 });
+export const percentFine = numberFormat({ style: 'unit', unit: 'percent', maximumFractionDigits: 2 });
+export const signedPercent = numberFormat({ style: 'unit', unit: 'percent', minimumFractionDigits: 1, maximumFractionDigits: 1, signDisplay: 'exceptZero' });
+export const milliseconds = numberFormat({ style: 'unit', unit: 'millisecond', minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const signedFull = numberFormat({ signDisplay: 'exceptZero', maximumFractionDigits: 1 });
+const signedCompact = numberFormat({ signDisplay: 'exceptZero', notation: 'compact', maximumFractionDigits: 2 });
+export const signed = (value) => (Math.abs(value) < 1e5 ? signedFull : signedCompact)(value);
+export const oneDigit = numberFormat({ maximumFractionDigits: 1 });
+
+const time = (options) => {
+  const format = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23', ...options });
+  return (date) => format.format(date);
+};
+export const clock = time({ second: '2-digit' });
+export const clockShort = time({});
+
+const ago = new Intl.RelativeTimeFormat(locale, { numeric: 'auto', style: 'short' });
+const SECONDS_SHOWN_MAX = 120;
+/** How long ago something was: `3초 전`. */
+export function age(ms) {
+  const seconds = Math.max(0, Math.floor(ms / 1_000));
+  if (seconds <= SECONDS_SHOWN_MAX) return ago.format(-seconds, 'second');
+  return ago.format(-Math.floor(seconds / 60), 'minute');
+}
+
+/** Fills the elements of the page that name their words: `data-t` for the text, `data-t-label` for the label. */
+export function translate(root) {
+  document.documentElement.lang = language;
+  for (const element of root.querySelectorAll('[data-t]')) element.textContent = words[element.dataset.t];
+  for (const element of root.querySelectorAll('[data-t-label]')) element.setAttribute('aria-label', words[element.dataset.tLabel]);
+}

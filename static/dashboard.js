@@ -1,0 +1,320 @@
+// The dashboard: what is received goes into rings of samples, and once per frame onto the screen.
+// stream.js listens to the server, series.js remembers, chart.js and gauge.js draw, figure.js puts a name and numbers to
+// a chart, dashboard-words.js has the words.
+
+import { CHANNELS, PERIOD_MS, SignedOut, Stream } from './stream.js';
+import { Figure } from './figure.js';
+import { Gauge } from './gauge.js';
+import { Series } from './series.js';
+import { Session } from './session.js';
+import { byId, el, icon, setText } from './view.js';
+import {
+  age, clock, clockShort, count, milliseconds, oneDigit, percent, percentFine, scale, signed, signedPercent, translate, words,
+} from './dashboard-words.js';
+
+const WINDOWS_MIN = [1, 5, 15];
+const WINDOW_DEFAULT_MIN = 5;
+/** A full window, and some for events that come between. */
+const samplesKept = (kind) => (Math.max(...WINDOWS_MIN) * 60_000) / PERIOD_MS[kind] + 100;
+const LIMITS = [70, 90];
+const MARKS_MAX = 50;
+const TICK_MS = 1_000;
+/** A screen reader is told of a new level at most this often. */
+const SPEAK_EVERY_MS = 30_000;
+const TABLE_EVERY_MS = 5_000;
+const RESUMED_SHOWN_MS = 15_000;
+
+translate(document);
+
+const series = {
+  system_metrics: new Series(samplesKept('system_metrics'), ['cpu', 'memory', 'disk']),
+  api_metrics: new Series(samplesKept('api_metrics'), ['requests', 'avg_response_ms', 'error_rate', 'total_requests']),
+  business_metrics: new Series(samplesKept('business_metrics'), ['active_users', 'revenue', 'orders']),
+};
+const SECTIONS = { system: 'system_metrics', api: 'api_metrics', business: 'business_metrics' };
+
+// Only what can change: the choices live in the address, so that a link or a wall screen keeps them.
+const query = new URLSearchParams(location.search);
+let channel = Object.hasOwn(CHANNELS, query.get('channel') ?? '') ? query.get('channel') : 'dashboard';
+let minutes = WINDOWS_MIN.includes(Number(query.get('minutes'))) ? Number(query.get('minutes')) : WINDOW_DEFAULT_MIN;
+/** When something was lost, the newest last. @type {{time: number, text: string}[]} */ const marks = [];
+let unseenGaps = 0;
+/** Kinds whose next sample does not follow the one before. */ const broken = new Set();
+let cursor = null;
+let lastArrival = -Infinity;
+let lastId = null;
+let subscribers = NaN;
+let simulated = [];
+
+// The figures
+
+const house = {
+  words, clock, clockShort, scale,
+  changeFormat: { change: signed, proportion: signedPercent },
+  cursor: (time) => { cursor = time; changed(); },
+  resized: () => changed(),
+};
+
+const highest = (stats, format) => (stats ? words.highest(format(stats.high)) : '');
+const meanAndHighest = (field, format) => (samples, since, window) => {
+  const stats = samples.stats(field, since);
+  return stats ? [words.mean(window, format(stats.mean)), highest(stats, format)] : [];
+};
+
+const perInterval = PERIOD_MS.api_metrics / 1_000;
+function requestNotes(samples, since) {
+  const stats = samples.stats('requests', since);
+  if (!stats) return [];
+  const total = samples.last('total_requests');
+  return [words.per_second(oneDigit(stats.last / perInterval)), Number.isNaN(total) ? highest(stats, count) : words.in_total(count(total))];
+}
+
+/** Most figures have one line. */
+const one = (id, field, tone, plan) => ({ id, name: words[id], lines: [{ field, tone }], ...plan });
+const PLANS = [
+  {
+    id: 'machine', section: 'system', name: words.machine, shape: 'line', low: 0, high: 100, limits: LIMITS, format: percent,
+    lines: [
+      { field: 'cpu', name: words.cpu, tone: 'cpu', marker: 'circle' },
+      { field: 'memory', name: words.memory, tone: 'memory', marker: 'square', dash: '7 3.5' },
+      { field: 'disk', name: words.disk, tone: 'disk', marker: 'diamond', dash: '2 3' },
+    ],
+  },
+  one('requests', 'requests', 'api', {
+    section: 'api', hint: words.requests_per(perInterval), shape: 'bars', low: 0, stepMin: 1, format: count, notes: requestNotes,
+  }),
+  one('response', 'avg_response_ms', 'api', {
+    section: 'api', shape: 'line', low: 0, format: milliseconds, notes: meanAndHighest('avg_response_ms', milliseconds),
+  }),
+  one('errors', 'error_rate', 'errors', {
+    section: 'api', hint: words.requests_per(perInterval), shape: 'bars', low: 0, highMin: 1, format: percentFine, notes: meanAndHighest('error_rate', percentFine),
+  }),
+  one('users', 'active_users', 'business', { section: 'business', shape: 'step', low: 0, stepMin: 1, format: count, changes: true }),
+  one('revenue', 'revenue', 'business', { section: 'business', shape: 'line', stepMin: 1, format: count, changes: true }),
+  one('orders', 'orders', 'business', { section: 'business', shape: 'step', stepMin: 1, format: count, changes: true }),
+];
+const figures = PLANS.map((plan) => {
+  const kind = SECTIONS[plan.section];
+  const figure = new Figure({ ...plan, series: series[kind], periodMs: PERIOD_MS[kind] }, house);
+  byId(plan.section).querySelector('.section-body').append(figure.element);
+  return figure;
+});
+for (const [section, kind] of Object.entries(SECTIONS)) byId(section).querySelector('.every').textContent = words.every(PERIOD_MS[kind] / 1_000);
+
+const gauges = ['cpu', 'memory', 'disk'].map((field) => {
+  const gauge = new Gauge({ id: `gauge-${field}`, name: words[field], limits: LIMITS, format: percent, words });
+  byId('gauges').append(gauge.element);
+  return { field, gauge, level: 0 };
+});
+
+// The stream
+
+let session = null;
+async function ticket() {
+  if (!session || session.ended) {
+    session = Session.recall();
+    // An open stream needs no extending: should it end with its token, the next one is opened with a newer.
+    session?.start({ extend: async () => {}, renewalRefused: () => {}, ended: () => {} });
+  }
+  if (!session) throw new SignedOut();
+  const mine = session;
+  try {
+    return await mine.ticket();
+  } catch (error) {
+    throw mine.ended ? new SignedOut() : error;
+  }
+}
+
+const stream = new Stream({ ticket });
+stream.addEventListener('state', showState);
+stream.addEventListener('samples', ({ detail: samples }) => {
+  for (const { kind, id, data, time } of samples) {
+    if (typeof data !== 'object' || data === null) continue;
+    series[kind].push(time, data, broken.delete(kind));
+    lastId = id;
+    if (typeof data.subscribers === 'number') subscribers = data.subscribers;
+    if (kind === 'business_metrics') simulated = Array.isArray(data.simulated) ? data.simulated : [];
+  }
+  lastArrival = performance.now();
+  changed();
+});
+stream.addEventListener('gap', ({ detail: { restarted, from, to, time } }) => {
+  for (const kind of Object.keys(series)) broken.add(kind);
+  const gone = to - from + 1;
+  const at = clock(time);
+  const text = restarted || !(gone > 0) ? words.gap_restarted(at)
+    : gone === 1 ? words.gap_one(at, count(from)) : words.gap_lost(at, count(from), count(to), count(gone));
+  marks.push({ time, text });
+  if (marks.length > MARKS_MAX) marks.shift();
+  unseenGaps += 1;
+  showGap();
+  showState();
+});
+stream.addEventListener('resumed', ({ detail: { count: events, forMs } }) => {
+  if (unseenGaps || !events) return;
+  tell('resumed', words.resumed(count(Math.max(1, Math.round(forMs / 1_000))), events));
+  setTimeout(() => {
+    const told = byId('told');
+    if (told.dataset.kind === 'resumed' && !told.contains(document.activeElement)) tell(null);
+  }, RESUMED_SHOWN_MS);
+});
+
+// What is said of the connection
+
+function showState() {
+  const { name, reason, status, retryAt } = stream.state;
+  const isConnected = name === 'connected';
+  const isReconnecting = name === 'reconnecting';
+  const state = byId('state');
+  state.className = `state is-${name}${isConnected && unseenGaps ? ' has-gap' : ''}`;
+  setText(state, isConnected && unseenGaps ? words.gap_seen : words[name.replace('-', '_')]);
+  document.body.classList.toggle('is-stale', !isConnected);
+  document.title = isReconnecting ? words.document_lost : words.document_title;
+  byId('sign-in').hidden = name !== 'signed-out';
+  byId('banner').hidden = !isReconnecting;
+  if (isReconnecting) {
+    setText(byId('banner-text'), reason === 'refused' ? words.lost.refused(status) : words.lost[reason]);
+    byId('try-now').setAttribute('aria-disabled', retryAt === null);
+    showCountdown();
+  }
+  showSections();
+  changed();
+}
+
+function showCountdown() {
+  const { name, retryAt } = stream.state;
+  if (name !== 'reconnecting') return;
+  const seconds = Math.max(1, Math.ceil((retryAt - performance.now()) / 1_000));
+  setText(byId('banner-time'), retryAt === null ? words.retrying : words.retry_in(seconds));
+}
+
+function showGap() {
+  const text = [marks.at(-1).text, unseenGaps > 1 && words.gap_others(unseenGaps - 1)].filter(Boolean).join(' ');
+  tell('gap', text);
+}
+
+/** Shows what was missed, or that nothing was, until it is dismissed. @param {?('gap'|'resumed')} kind */
+function tell(kind, text) {
+  const place = byId('told');
+  place.dataset.kind = kind ?? '';
+  if (!kind) return place.replaceChildren();
+  const dismiss = () => {
+    unseenGaps = 0;
+    tell(null);
+    showState();
+    byId('figures').focus({ preventScroll: true });
+  };
+  place.replaceChildren(icon(kind === 'gap' ? 'gap' : 'ok'), el('p', {}, text), el('button', { class: 'quiet', type: 'button', onclick: dismiss }, words.dismiss));
+}
+
+// Choices
+
+function showSections() {
+  const isOut = stream.state.name === 'signed-out';
+  for (const [section, kind] of Object.entries(SECTIONS)) byId(section).hidden = isOut || !CHANNELS[channel].includes(kind);
+  document.body.dataset.sections = CHANNELS[channel].length;
+}
+
+function rememberChoices() {
+  const choices = new URLSearchParams({ channel, minutes });
+  history.replaceState(null, '', `?${choices}`);
+}
+
+function setUpChoices() {
+  const select = byId('channel');
+  select.append(...Object.keys(CHANNELS).map((name) => el('option', { value: name, selected: name === channel }, words.channels[name])));
+  select.addEventListener('change', () => {
+    channel = select.value;
+    rememberChoices();
+    showSections();
+    stream.open(channel);
+  });
+  byId('windows').append(...WINDOWS_MIN.map((each) => el('label', {}, el('input', {
+    type: 'radio', name: 'window', value: each, checked: each === minutes,
+    onchange: () => { minutes = each; rememberChoices(); cursor = null; changed(); },
+  }), el('span', {}, words.minutes(each)))));
+  byId('try-now').addEventListener('click', () => stream.tryNow());
+}
+
+// Onto the screen
+
+let frame = 0;
+/** Draws with the next frame, however much has changed until then; a hidden page draws nothing. */
+function changed() {
+  if (frame || document.hidden) return;
+  frame = requestAnimationFrame(() => {
+    frame = 0;
+    draw();
+  });
+}
+
+function draw() {
+  const now = Date.now();
+  const view = { now, windowMs: minutes * 60_000, windowName: words.minutes(minutes), cursor, marks };
+  for (const figure of figures) {
+    figure.label(simulated);
+    if (!byId(figure.plan.section).hidden) figure.draw(view);
+  }
+  for (const each of gauges) each.shown = each.gauge.show(series.system_metrics.last(each.field));
+  setText(byId('last-id'), lastId === null ? words.none : String(lastId));
+  byId('last-id').dataset.id = lastId ?? '';
+  setText(byId('subscribers'), count(subscribers));
+  showAge();
+  speak();
+}
+
+const showAge = () => setText(byId('age'), lastArrival === -Infinity ? words.none : age(performance.now() - lastArrival));
+
+let spokeAt = -Infinity;
+/** Says aloud when a level has changed; a value a second would be noise. */
+function speak() {
+  const levels = gauges.filter(({ shown }) => shown >= 0);
+  if (!levels.some(({ level, shown }) => level !== shown) || performance.now() - spokeAt < SPEAK_EVERY_MS) return;
+  spokeAt = performance.now();
+  for (const each of levels) each.level = each.shown;
+  const parts = levels.map(({ field, shown }) => `${words[field]} ${percent(series.system_metrics.last(field))} ${words.levels[shown]}`);
+  setText(byId('spoken'), words.summary(parts));
+}
+
+let tableAt = -Infinity;
+function fillTable() {
+  tableAt = performance.now();
+  const since = Date.now() - minutes * 60_000;
+  setText(byId('numbers-caption'), words.table_caption(words.minutes(minutes)));
+  const rows = byId('rows').children;
+  figures.flatMap(({ plan }) => plan.lines.map((each) => ({ plan, field: each.field }))).forEach(({ plan, field }, index) => {
+    const stats = plan.series.stats(field, since);
+    const { format } = plan;
+    const shown = stats ? [format(stats.last), signed(stats.last - stats.first), format(stats.low), format(stats.mean), format(stats.high)] : Array(5).fill(words.none);
+    shown.forEach((text, column) => setText(rows[index].children[column + 1], text));
+  });
+}
+
+function setUpTable() {
+  byId('columns').append(...words.columns.map((name) => el('th', { scope: 'col' }, name)));
+  const names = figures.flatMap(({ plan }) => plan.lines.map(({ name }) => name ?? plan.name));
+  byId('rows').append(...names.map((name) => el('tr', {}, el('th', { scope: 'row' }, name), ...Array.from({ length: 5 }, () => el('td', {}, words.none)))));
+  byId('numbers').addEventListener('toggle', fillTable);
+}
+
+function tick() {
+  if (document.hidden) return;
+  showCountdown();
+  if (byId('numbers').open && performance.now() - tableAt > TABLE_EVERY_MS) fillTable();
+  changed();
+}
+
+setUpChoices();
+setUpTable();
+fillTable();
+setInterval(tick, TICK_MS);
+document.addEventListener('visibilitychange', () => {
+  if (stream.state.name === 'signed-out') stream.tryNow();
+  tick();
+});
+addEventListener('online', () => stream.tryNow());
+// A page that is kept for the way back must not hold a connection.
+addEventListener('pagehide', () => stream.close());
+addEventListener('pageshow', ({ persisted }) => persisted && stream.tryNow());
+document.addEventListener('pointerdown', ({ target }) => { if (cursor !== null && !target.closest('.plot')) house.cursor(null); });
+stream.open(channel);

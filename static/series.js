@@ -1,0 +1,114 @@
+// What is remembered of one kind of event: a ring of samples, so that a page left open for days stays as small as it is.
+
+export class Series {
+  #capacity;
+  #times;
+  #broken;
+  #values;
+  #count = 0;
+  #end = 0;
+
+  /** @param {number} capacity  samples kept  @param {string[]} fields  numbers kept of each */
+  constructor(capacity, fields) {
+    this.#capacity = capacity;
+    this.#times = new Float64Array(capacity);
+    this.#broken = new Uint8Array(capacity);
+    this.#values = new Map(fields.map((field) => [field, new Float64Array(capacity)]));
+  }
+
+  get length() {
+    return this.#count;
+  }
+
+  /** @param {boolean} broken  something is missing between the sample before and this one */
+  push(time, data, broken) {
+    if (this.#count && time < this.timeAt(this.#count - 1)) this.clear(); // the clock of this machine was set back
+    const at = this.#end;
+    this.#times[at] = time;
+    this.#broken[at] = broken ? 1 : 0;
+    for (const [field, values] of this.#values) values[at] = typeof data[field] === 'number' ? data[field] : NaN;
+    this.#end = (at + 1) % this.#capacity;
+    this.#count = Math.min(this.#count + 1, this.#capacity);
+  }
+
+  clear() {
+    this.#count = 0;
+    this.#end = 0;
+  }
+
+  #slot(index) {
+    return (this.#end - this.#count + index + this.#capacity) % this.#capacity;
+  }
+
+  // Index 0 is the oldest sample that is kept.
+
+  timeAt(index) {
+    return this.#times[this.#slot(index)];
+  }
+
+  valueAt(field, index) {
+    return index < 0 || index >= this.#count ? NaN : this.#values.get(field)[this.#slot(index)];
+  }
+
+  /** Whether no line may be drawn from the sample before to this one. */
+  brokenAt(index, longestMs) {
+    return this.#broken[this.#slot(index)] === 1 || (index > 0 && this.timeAt(index) - this.timeAt(index - 1) > longestMs);
+  }
+
+  last(field, back = 0) {
+    return this.valueAt(field, this.#count - 1 - back);
+  }
+
+  lastTime() {
+    return this.#count ? this.timeAt(this.#count - 1) : -Infinity;
+  }
+
+  /** The first sample that is not before a time; `length` when all are. */
+  indexFrom(time) {
+    let low = 0;
+    let high = this.#count;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.timeAt(middle) < time) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** The sample nearest to a time, -1 when there is none within `withinMs`. */
+  indexNear(time, withinMs) {
+    const after = this.indexFrom(time);
+    const candidates = [after - 1, after].filter((index) => index >= 0 && index < this.#count);
+    const distance = (index) => Math.abs(this.timeAt(index) - time);
+    const nearest = candidates.sort((a, b) => distance(a) - distance(b))[0] ?? -1;
+    return nearest >= 0 && distance(nearest) <= withinMs ? nearest : -1;
+  }
+
+  /** @returns {?{first: number, last: number, low: number, high: number, mean: number}}  over the samples since a time */
+  stats(field, since) {
+    let found = null;
+    let sum = 0;
+    let count = 0;
+    for (let index = this.indexFrom(since); index < this.#count; index += 1) {
+      const value = this.valueAt(field, index);
+      if (Number.isNaN(value)) continue;
+      found ??= { first: value, low: value, high: value };
+      found.low = Math.min(found.low, value);
+      found.high = Math.max(found.high, value);
+      found.last = value;
+      sum += value;
+      count += 1;
+    }
+    return found && { ...found, mean: sum / count };
+  }
+}
+
+/** Round numbers that divide a range into about `count` parts: `{low, high, step}`, the range widened to them. */
+export function roundRange(low, high, count, stepMin = 0) {
+  const raw = Math.max((high - low) / count, stepMin, Number.EPSILON);
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const isWhole = (factor) => !stepMin || Number.isInteger((factor * power) / stepMin);
+  const factor = [1, 2, 2.5, 5, 10].find((each) => each * power >= raw * 0.999 && isWhole(each)) ?? 10;
+  const step = Math.max(factor * power, stepMin);
+  return { low: Math.floor(low / step + 1e-9) * step, high: Math.ceil(high / step - 1e-9) * step, step };
+}

@@ -1,0 +1,295 @@
+/**
+ * The event stream of one channel, kept open over any number of broken connections. No DOM.
+ *
+ * The browser's own reconnecting is not used: it gives up on an HTTP error, cannot get a fresh ticket, and tells nobody
+ * when it tries again. What it would have sent as `Last-Event-ID` goes into the address instead.
+ *
+ * Events (each a CustomEvent; its `detail` in brackets):
+ *   state    [State]       also kept in `stream.state`
+ *   samples  [Sample[]]    in the order of their ids, each id once
+ *   gap      [{restarted, from, to, time}]  these ids are gone; `restarted`: the server began to count anew
+ *   resumed  [{count, forMs}]               after a broken connection: nothing was lost, `count` events were caught up
+ *
+ * @typedef {{name: 'connecting'} | {name: 'connected'} | {name: 'signed-out'}
+ *   | {name: 'reconnecting', reason: 'lost'|'silent'|'refused', status: ?number, retryAt: ?number}} State
+ *   `retryAt`: by `performance.now()`; null while an attempt is being made
+ * @typedef {{kind: string, id: number, data: object, time: number}} Sample   `time`: milliseconds since 1970
+ */
+
+/** How often each kind of event comes. */
+export const PERIOD_MS = { system_metrics: 1_000, api_metrics: 5_000, business_metrics: 10_000 };
+
+const ALL = Object.keys(PERIOD_MS);
+export const CHANNELS = {
+  dashboard: ALL,
+  all: ALL,
+  system: ['system_metrics'],
+  api: ['api_metrics'],
+  business: ['business_metrics'],
+};
+
+/** What the server asks for in `retry`; an EventSource does not tell. */
+const RETRY_BASE_MS = 3_000;
+const RETRY_CAP_MS = 15_000;
+/** A connection that lasted this long ends a row of failures. */
+const STABLE_AFTER_MS = 5_000;
+const ANSWER_WAIT_MS = 8_000;
+/** Heartbeats are comments, which a page never sees: only missing events tell of a dead path. */
+const SILENT_PERIODS = 3;
+const SILENT_GRACE_MS = 2_000;
+/** What was kept for us comes in one burst; a pause this long ends it. */
+const BURST_PAUSE_MS = 150;
+const BURST_MAX_MS = 1_000;
+
+/** Thrown by `ticket` when nobody is signed in. */
+export class SignedOut extends Error {}
+
+export class Stream extends EventTarget {
+  /** @type {State} */ state = { name: 'connecting' };
+  #channel = 'dashboard';
+  #ticket;
+  #needsTicket = false;
+  /** @type {?EventSource} */ #source = null;
+  /** Counts attempts, so that an answer to an abandoned one is recognised. */ #turn = 0;
+  #failures = 0;
+  #openedAt = -Infinity;
+  /** When the connection broke, until it is back. */ #lostAt = null;
+  #switched = false;
+  /** Up to which id each kind is known. */ #positions = new Map(ALL.map((kind) => [kind, 0]));
+  #lastTimes = new Map();
+  /** Events of the burst after opening, until their times can be told; null when live. @type {?object[]} */ #burst = null;
+  #burstTimer;
+  #watchdog;
+  #retryTimer;
+
+  /** @param {{ticket: () => Promise<string>}} options   called when the server asks for one */
+  constructor({ ticket }) {
+    super();
+    this.#ticket = ticket;
+  }
+
+  /** Opens a channel, or changes to it. What was received so far counts: only what is newer comes. */
+  open(channel) {
+    this.#flush();
+    this.#channel = channel;
+    this.#failures = 0;
+    this.#switched = true;
+    this.#connect();
+  }
+
+  /** Connects at once when waiting to; also after `close()`. */
+  tryNow() {
+    if (this.state.name === 'connected' || this.#source) return;
+    this.#connect();
+  }
+
+  close() {
+    this.#turn += 1;
+    this.#hangUp();
+    this.state = { name: 'connecting' };
+  }
+
+  get #kinds() {
+    return CHANNELS[this.#channel];
+  }
+
+  #setState(state) {
+    this.state = state;
+    this.#say('state', state);
+  }
+
+  #say(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  // Connecting
+
+  async #connect() {
+    this.#hangUp();
+    const turn = ++this.#turn;
+    const { name, reason, status } = this.state;
+    if (name === 'reconnecting') this.#setState({ name, reason, status, retryAt: null });
+    else this.#setState({ name: 'connecting' });
+    const query = new URLSearchParams({ last_event_id: Math.min(...this.#kinds.map((kind) => this.#positions.get(kind))) });
+    if (this.#needsTicket) {
+      try {
+        query.set('ticket', await this.#ticket());
+      } catch (error) {
+        if (turn === this.#turn) this.#withoutTicket(error);
+        return;
+      }
+      if (turn !== this.#turn) return;
+    }
+    this.#listen(new EventSource(`/sse/${this.#channel}?${query}`));
+  }
+
+  #withoutTicket(error) {
+    if (!(error instanceof SignedOut)) return this.#retryLater('lost');
+    this.#needsTicket = false; // the next attempt finds out again
+    this.#setState({ name: 'signed-out' });
+  }
+
+  #listen(source) {
+    this.#source = source;
+    this.#watch(ANSWER_WAIT_MS, 'lost');
+    source.addEventListener('open', () => this.#opened());
+    source.addEventListener('error', () => this.#broke());
+    source.addEventListener('gap', ({ data }) => this.#receive('gap', 0, data));
+    for (const kind of this.#kinds) source.addEventListener(kind, ({ data, lastEventId }) => this.#receive(kind, Number(lastEventId), data));
+  }
+
+  #opened() {
+    this.#openedAt = performance.now();
+    this.#burst = [];
+    this.#burstTimer = setTimeout(() => this.#flush(), BURST_MAX_MS);
+    this.#expectEvents();
+    this.#setState({ name: 'connected' });
+  }
+
+  #hangUp() {
+    this.#flush();
+    this.#source?.close();
+    this.#source = null;
+    for (const timer of [this.#watchdog, this.#retryTimer]) clearTimeout(timer);
+  }
+
+  #watch(waitMs, reason) {
+    clearTimeout(this.#watchdog);
+    this.#watchdog = setTimeout(() => this.#retryLater(reason), waitMs);
+  }
+
+  #expectEvents() {
+    const period = Math.min(...this.#kinds.map((kind) => PERIOD_MS[kind]));
+    this.#watch(SILENT_PERIODS * period + SILENT_GRACE_MS, 'silent');
+  }
+
+  #broke() {
+    const refused = this.#source.readyState === EventSource.CLOSED && this.state.name !== 'connected';
+    if (refused) this.#askWhy();
+    else this.#retryLater('lost');
+  }
+
+  /** An EventSource does not tell the status it was refused with. */
+  async #askWhy() {
+    this.#hangUp();
+    const turn = ++this.#turn;
+    let response;
+    try {
+      response = await fetch(`/sse/${this.#channel}`, { method: 'HEAD', cache: 'no-store', signal: AbortSignal.timeout(ANSWER_WAIT_MS) });
+    } catch { /* then the server is away */ }
+    if (turn !== this.#turn) return;
+    const asksForTicket = response?.status === 401;
+    const isNews = asksForTicket && !this.#needsTicket;
+    if (response) this.#needsTicket = asksForTicket;
+    if (isNews) this.#connect();
+    else if (!response || response.ok || asksForTicket) this.#retryLater('lost');
+    else this.#retryLater('refused', response.status, Number(response.headers.get('Retry-After')) * 1_000);
+  }
+
+  #retryLater(reason, status = null, leastMs = 0) {
+    this.#hangUp();
+    this.#turn += 1;
+    const now = performance.now();
+    this.#lostAt ??= now;
+    if (now - this.#openedAt > STABLE_AFTER_MS && this.state.name === 'connected') this.#failures = 0;
+    const ceiling = Math.min(RETRY_CAP_MS, RETRY_BASE_MS * 2 ** this.#failures);
+    // Jitter: after a restart of the server not everybody must come at once.
+    const delay = Math.max(leastMs || 0, ceiling * (0.5 + Math.random() / 2));
+    this.#failures += 1;
+    this.#setState({ name: 'reconnecting', reason, status, retryAt: now + delay });
+    this.#retryTimer = setTimeout(() => this.#connect(), delay);
+  }
+
+  // Receiving
+
+  #receive(kind, id, text) {
+    this.#expectEvents();
+    let data;
+    try {
+      data = JSON.parse(text);
+    } catch {
+      return;
+    }
+    const entry = { kind, id, data, time: Date.now() };
+    if (this.#burst) {
+      this.#burst.push(entry);
+      const left = BURST_MAX_MS - (performance.now() - this.#openedAt);
+      clearTimeout(this.#burstTimer);
+      this.#burstTimer = setTimeout(() => this.#flush(), Math.min(BURST_PAUSE_MS, Math.max(0, left)));
+    } else {
+      this.#deliver([entry], false);
+    }
+  }
+
+  #flush() {
+    clearTimeout(this.#burstTimer);
+    const burst = this.#burst;
+    this.#burst = null;
+    if (!burst) return;
+    setTimes(burst);
+    const isReturn = this.#lostAt !== null && Math.max(...this.#positions.values()) > 0;
+    const { count, gap } = this.#deliver(burst, true);
+    if (isReturn && !gap) this.#say('resumed', { count, forMs: performance.now() - this.#lostAt });
+    this.#lostAt = null;
+    this.#switched = false;
+  }
+
+  #deliver(entries, isBurst) {
+    let samples = [];
+    let count = 0;
+    let gap = false;
+    const hand = () => {
+      if (samples.length) this.#say('samples', samples);
+      samples = [];
+    };
+    for (const entry of entries) {
+      if (entry.kind === 'gap') {
+        hand();
+        gap = this.#missed(entry) || gap;
+      } else if (this.#isNew(entry, isBurst)) {
+        samples.push(entry);
+        count += 1;
+      }
+    }
+    hand();
+    return { count, gap };
+  }
+
+  /** @returns whether something was lost that we would have had otherwise */
+  #missed({ data: { requested, oldest, newest }, time }) {
+    const restarted = !(Number(requested) <= (newest ?? 0));
+    if (restarted) for (const kind of ALL) this.#positions.set(kind, 0);
+    // Everything that is kept is asked for first, and what another channel had: the rest was never ours to lose.
+    else if (Number(requested) === 0 || (this.#switched && this.#lostAt === null)) return false;
+    this.#say('gap', { restarted, from: Number(requested) + 1, to: oldest - 1, time });
+    return true;
+  }
+
+  #isNew(entry, isBurst) {
+    const { kind, id } = entry;
+    if (id <= this.#positions.get(kind)) {
+      if (isBurst) return false;
+      // Live ids only grow: the server was started anew while another channel was chosen.
+      this.#missed({ data: { requested: Infinity, oldest: id, newest: id }, time: entry.time });
+    }
+    // All of the channel up to this id was sent to us, of whatever kind.
+    for (const known of this.#kinds) this.#positions.set(known, Math.max(id, this.#positions.get(known)));
+    entry.time = Math.max(entry.time, (this.#lastTimes.get(kind) ?? 0) + 1);
+    this.#lastTimes.set(kind, entry.time);
+    return true;
+  }
+}
+
+/**
+ * Events carry no time. Those of a burst are put back by their cadence: none later than the one after it, and each a
+ * period before the next of its kind.
+ */
+function setTimes(burst) {
+  const next = new Map();
+  let following = Infinity;
+  for (const entry of burst.toReversed()) {
+    entry.time = Math.min(entry.time, following, (next.get(entry.kind) ?? Infinity) - (PERIOD_MS[entry.kind] ?? 0));
+    following = entry.time;
+    next.set(entry.kind, entry.time);
+  }
+}

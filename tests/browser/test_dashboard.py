@@ -1,0 +1,438 @@
+"""The dashboard, watched as its visitors watch it."""
+
+import http.client
+import json
+import re
+import subprocess
+import threading
+import time
+import urllib.request
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from conftest import BIN, REFUSED, Server
+
+DESKTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 390, "height": 844}
+# What Chromium itself writes when a stream is cut, or opened to a server that is away.
+CUT = ("ERR_CONNECTION", "ERR_EMPTY_RESPONSE", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_SOCKET_NOT_CONNECTED", "Failed to load resource")
+
+
+@pytest.fixture
+def watcher(visitor, server):
+    """Makes visitors who look at the dashboard."""
+
+    def make(url=None, query="", **options):
+        one = visitor(url=(url or server.url) + "/dashboard" + query, **options)
+        one.page.goto(one.url)
+        return one
+
+    return make
+
+
+def is_live(one):
+    one.is_connected()
+    expect(one.find("#gauge-cpu")).to_have_attribute("aria-valuetext", re.compile(r"\d"))
+
+
+def last_id(one):
+    return int(one.find("#last-id").get_attribute("data-id") or 0)
+
+
+def wait_for_id(one, number):
+    one.page.wait_for_function("(n) => Number(document.querySelector('#last-id').dataset.id) >= n", arg=number, timeout=60_000)
+
+
+def is_lost(one):
+    expect(one.find("#state")).to_have_class(re.compile("is-reconnecting"))
+    expect(one.find("#banner")).to_be_visible()
+
+
+def events_of(one):
+    """Every event that Chromium takes from the network, in its order, seen from outside the page."""
+    seen = []
+    session = one.page.context.new_cdp_session(one.page)
+    session.on("Network.eventSourceMessageReceived", lambda event: seen.append((event["eventName"], event["eventId"])))
+    session.send("Network.enable")
+    return seen
+
+
+class Listener:
+    """An SSE client that reads the same stream beside the page, straight from the server."""
+
+    def __init__(self, url):
+        self.ids = []
+        self.response = urllib.request.urlopen(f"{url}/sse/dashboard?last_event_id=0", timeout=60)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        try:
+            for line in self.response:
+                if line.startswith(b"id:"):
+                    self.ids.append(int(line[3:]))
+        except (OSError, ValueError, AttributeError):
+            pass
+
+
+def token(server):
+    body = json.dumps({"username": "admin", "password": "secret"}).encode()
+    request = urllib.request.Request(f"{server.url}/auth/login", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as response:
+        return json.load(response)["access_token"]
+
+
+def post_business(server, figures):
+    """A back end that posts its own figures; each is an event at once."""
+    headers = {"Authorization": f"Bearer {token(server)}", "Content-Type": "application/json"}
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    for each in figures:
+        connection.request("POST", "/events/business", json.dumps(each), headers)
+        response = connection.getresponse()
+        response.read()
+        assert response.status < 300, response.status
+    connection.close()
+
+
+def pieces(one, chart="#machine", line=0):
+    """Of how many pieces a line is drawn."""
+    return one.find(f"{chart} .chart-line:not(.line-sample *)").nth(line).get_attribute("d").count("M")
+
+
+# Values
+
+
+def test_values_change_by_themselves(watcher):
+    one = watcher()
+    is_live(one)
+    first = last_id(one)
+    wait_for_id(one, first + 3)
+    expect(one.find("#age")).to_have_text(re.compile("지금|1초"))
+    for gauge in ("cpu", "memory", "disk"):
+        expect(one.find(f"#gauge-{gauge} .gauge-value")).to_have_text(re.compile(r"^\d{1,3}\.\d%$"))
+        expect(one.find(f"#gauge-{gauge} .gauge-level")).to_have_text(re.compile("여유|높음|위험"))
+    assert pieces(one) == 1
+    drawn = one.find("#machine .chart .chart-line").first.get_attribute("d")
+    wait_for_id(one, last_id(one) + 2)
+    assert one.find("#machine .chart .chart-line").first.get_attribute("d") != drawn
+
+
+def test_everything_is_filled_within_ten_seconds(watcher):
+    one = watcher()
+    for figure in ("requests", "response", "errors", "users", "revenue", "orders"):
+        expect(one.find(f"#{figure} .figure-value")).to_have_text(re.compile(r"\d"))
+    expect(one.find("#subscribers")).to_have_text(re.compile(r"^(\d+|–)$"))
+
+
+def test_simulated_figures_say_so_until_a_back_end_posts_its_own(watcher, server):
+    one = watcher(locale="en-US")
+    expect(one.find("#revenue .tag")).to_be_visible()
+    expect(one.find("#orders .tag")).to_have_text("simulated")
+    expect(one.find("#users .tag")).to_be_hidden()
+    post_business(server, [{"revenue": 1000, "orders": 10}, {"revenue": 1500, "orders": 10}])
+    expect(one.find("#revenue .figure-value")).to_have_text("1,500")
+    expect(one.find("#revenue .tag")).to_be_hidden()
+    expect(one.find("#revenue .change").first).to_contain_text("+500 (+50.0%)")
+    expect(one.find("#orders .change").first).to_contain_text("no change")
+
+
+# Connection
+
+
+def test_it_says_that_the_server_is_gone_and_comes_back_by_itself(watcher, server):
+    one = watcher().expects(*CUT)
+    is_live(one)
+    wait_for_id(one, 12)
+    server.kill()
+    is_lost(one)
+    expect(one.find("#banner-time")).to_have_text(re.compile(r"\d+초 뒤에"))
+    expect(one.page).to_have_title(re.compile("끊김"))
+    server.start()
+    expect(one.find("#state")).to_have_class(re.compile("is-connected"), timeout=40_000)
+    expect(one.find("#banner")).to_be_hidden()
+    expect(one.find("#told")).to_contain_text("서버가 새로 시작되어")
+    expect(one.page).not_to_have_title(re.compile("끊김"))
+
+
+def test_after_a_restart_the_charts_show_a_break(watcher, server):
+    one = watcher(locale="en-US").expects(*CUT)
+    is_live(one)
+    wait_for_id(one, 15)
+    assert one.find("#machine .chart-mark").get_attribute("d") == ""
+    server.kill()
+    is_lost(one)
+    server.start()
+    one.find("#try-now").click()
+    expect(one.find("#state")).to_have_class("state is-connected has-gap")
+    expect(one.find("#state")).to_have_text("Gap seen")
+    expect(one.find("#told")).to_contain_text("the server has started anew")
+    wait_for_id(one, 3)
+    one.page.wait_for_timeout(3_000)
+    assert last_id(one) < 15
+    assert pieces(one) == 2
+    expect(one.find("#machine .chart-missing")).to_have_attribute("d", re.compile("^M"))
+    expect(one.find("#machine .chart-mark")).to_have_attribute("d", re.compile("^M"))
+    one.find("#told button").click()
+    expect(one.find("#state")).to_have_class("state is-connected")
+    expect(one.find("#told")).to_be_hidden()
+
+
+def test_a_resumed_stream_has_no_hole(watcher, server, proxy):
+    beside = Listener(server.url)
+    one = watcher(url=proxy.url, locale="en-US").expects(*CUT)
+    seen = events_of(one)
+    one.page.reload()
+    is_live(one)
+    for _ in range(2):
+        wait_for_id(one, last_id(one) + 4)
+        proxy.is_open = False
+        proxy.cut()
+        is_lost(one)
+        before = last_id(one)
+        one.page.wait_for_timeout(4_500)
+        proxy.is_open = True
+        expect(one.find("#state")).to_have_class("state is-connected", timeout=40_000)
+        wait_for_id(one, before + 6)
+        expect(one.find("#told")).to_contain_text("nothing was missed")
+    reached = last_id(one)
+    ids = [int(number) for _, number in seen if number]
+    assert ids == sorted(set(ids)), "an event came twice, or not in order"
+    until = time.monotonic() + 10
+    while max(beside.ids) < reached:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert [each for each in ids if each <= reached] == [each for each in beside.ids if ids[0] <= each <= reached]
+    assert "gap" not in [name for name, _ in seen]
+    # What was caught up is in its place: the line is whole.
+    assert pieces(one) == 1
+    assert one.find("#machine .chart-missing").get_attribute("d") == ""
+
+
+def test_events_that_are_gone_are_named(watcher, server, proxy):
+    one = watcher(url=proxy.url, locale="en-US").expects(*CUT)
+    is_live(one)
+    wait_for_id(one, 5)
+    proxy.is_open = False
+    proxy.cut()
+    is_lost(one)
+    post_business(server, [{"revenue": n, "orders": n} for n in range(260)])
+    proxy.is_open = True
+    expect(one.find("#told")).to_contain_text(re.compile(r"events \d+–\d+ are gone \(\d+\)"), timeout=40_000)
+    expect(one.find("#revenue .figure-value")).to_have_text("259")
+
+
+def test_a_path_that_died_silently_is_noticed(watcher, proxy):
+    one = watcher(url=proxy.url).expects(*CUT)
+    is_live(one)
+    proxy.answers = False
+    is_lost(one)
+    expect(one.find("#banner-text")).to_have_text("값이 오지 않아 연결을 새로 엽니다.")
+    proxy.answers = True
+    one.find("#try-now").click()
+    one.is_connected()
+
+
+def test_a_refusal_is_told_and_tried_again(watcher):
+    one = watcher(locale="en-US").expects(*CUT)
+    is_live(one)
+    one.page.route("**/sse/**", lambda route: route.fulfill(status=503, body="busy"))
+    one.page.reload()
+    expect(one.find("#banner-text")).to_have_text("The server did not take the connection (503).")
+    one.page.unroute("**/sse/**")
+    one.find("#try-now").click()
+    is_live(one)
+
+
+# Choices
+
+
+def test_a_channel_shows_its_own_figures_and_is_kept_in_the_address(watcher):
+    one = watcher(locale="en-US")
+    is_live(one)
+    with one.page.expect_request("**/sse/system**"):
+        one.find("#channel").select_option("system")
+    expect(one.find("#system")).to_be_visible()
+    expect(one.find("#api")).to_be_hidden()
+    expect(one.find("#business")).to_be_hidden()
+    is_live(one)
+    before = last_id(one)
+    wait_for_id(one, before + 2)
+    one.page.reload()
+    expect(one.find("#channel")).to_have_value("system")
+    expect(one.find("#api")).to_be_hidden()
+    for channel, shown in (("api", "#api"), ("business", "#business")):
+        one.find("#channel").select_option(channel)
+        expect(one.find(shown)).to_be_visible()
+        expect(one.find("#system")).to_be_hidden()
+        expect(one.find(f"{shown} .figure-value").first).to_have_text(re.compile(r"\d"))
+        one.is_connected()
+    one.find("#channel").select_option("all")
+    expect(one.find("main > section:visible")).to_have_count(3)
+    expect(one.find("#told")).to_be_empty()
+
+
+def test_no_event_is_drawn_twice_when_the_channel_changes_to_and_fro(watcher):
+    one = watcher(locale="en-US")
+    seen = events_of(one)
+    one.page.reload()
+    is_live(one)
+    for channel in ("system", "dashboard", "system", "all"):
+        wait_for_id(one, last_id(one) + 6)
+        one.find("#channel").select_option(channel)
+        one.is_connected()
+    wait_for_id(one, last_id(one) + 2)
+    assert pieces(one) == 1
+    samples = {number for name, number in seen if name == "system_metrics"}
+    drawn = one.find("#machine .chart .chart-line").first.get_attribute("d")
+    across = [float(x) for x in re.findall(r"[ML]([\d.]+)", drawn)]
+    assert across == sorted(across)
+    # One may be on its way to the screen.
+    assert abs(len(across) - len(samples)) <= 1
+
+
+def test_the_time_shown_is_chosen_with_the_keyboard(watcher):
+    one = watcher(locale="en-US")
+    is_live(one)
+    one.find("#windows input[value='5']").focus()
+    one.page.keyboard.press("ArrowRight")
+    expect(one.find("#windows input[value='15']")).to_be_checked()
+    assert "minutes=15" in one.page.url
+    one.page.reload()
+    expect(one.find("#windows input[value='15']")).to_be_checked()
+
+
+def test_values_are_read_with_the_arrow_keys_and_with_the_pointer(watcher):
+    one = watcher(locale="en-US", query="?minutes=1")
+    is_live(one)
+    wait_for_id(one, last_id(one) + 5)
+    plot = one.find("#machine .plot")
+    plot.focus()
+    latest = plot.get_attribute("aria-valuetext")
+    assert re.search(r"\d\d:\d\d:\d\d, CPU [\d.]+%, Memory [\d.]+%, Disk [\d.]+%", latest)
+    one.page.keyboard.press("ArrowLeft")
+    expect(plot).not_to_have_attribute("aria-valuetext", latest)
+    pinned = plot.get_attribute("aria-valuetext")
+    expect(one.find("#machine .chart-readout")).to_be_visible()
+    wait_for_id(one, last_id(one) + 2)
+    # While someone reads, new values do not talk over it.
+    expect(plot).to_have_attribute("aria-valuetext", pinned)
+    one.page.keyboard.press("Escape")
+    expect(one.find("#machine .chart-readout")).to_be_hidden()
+    box = plot.bounding_box()
+    one.page.mouse.move(box["x"] + box["width"] - 16, box["y"] + 40)
+    expect(one.find("#machine .chart-readout")).to_contain_text("Memory")
+    one.page.mouse.move(2, 2)
+    expect(one.find("#machine .chart-readout")).to_be_hidden()
+
+
+# Language, colours, room
+
+
+def test_korean_and_english(watcher):
+    korean, english = watcher(), watcher(locale="en-GB")
+    expect(korean.find("h1")).to_have_text("현황판")
+    expect(korean.find("#state")).to_have_text("연결됨")
+    expect(korean.page).to_have_title("사랑방 현황판")
+    expect(korean.find("#gauge-memory")).to_have_accessible_name("메모리")
+    expect(english.find("h1")).to_have_text("Dashboard")
+    expect(english.find("#state")).to_have_text("Connected")
+    expect(english.page.locator("html")).to_have_attribute("lang", "en")
+    expect(english.find("#response .figure-value")).to_have_text(re.compile(r"^[\d.]+ ?ms$"))
+    assert english.find("main").evaluate("(e) => /[가-힣]/.test(e.innerText)") is False
+
+
+def test_light_and_dark_differ_and_both_show_the_lines(watcher):
+    papers = {}
+    for scheme in ("light", "dark"):
+        one = watcher(color_scheme=scheme)
+        is_live(one)
+        papers[scheme] = one.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        strokes = one.find("#machine .chart .chart-line").evaluate_all("(all) => all.map((e) => getComputedStyle(e).stroke + getComputedStyle(e).strokeDasharray)")
+        assert len(set(strokes)) == 3
+    assert papers["light"] != papers["dark"]
+
+
+@pytest.mark.parametrize("width", [320, 390, 820])
+@pytest.mark.parametrize("locale", ["ko-KR", "en-US"])
+def test_nothing_scrolls_sideways(watcher, width, locale):
+    one = watcher(locale=locale, viewport={"width": width, "height": 844}, has_touch=True)
+    is_live(one)
+    one.find("#numbers summary").click()
+    expect(one.find("#rows tr")).to_have_count(9)
+    assert one.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_numbers_that_change_move_nothing(watcher, server):
+    one = watcher(locale="en-US", viewport=DESKTOP)
+    is_live(one)
+    expect(one.find("#revenue .figure-value")).to_have_text(re.compile(r"\d"))
+    one.page.wait_for_timeout(500)
+    one.page.evaluate("new PerformanceObserver((list) => { window.shift = (window.shift ?? 0) + list.getEntries().reduce((sum, entry) => sum + entry.value, 0); }).observe({ type: 'layout-shift' })")
+    post_business(server, [{"revenue": value, "orders": value // 1000} for value in (1, 99_999, 12_345_678, 999_999_999)])
+    expect(one.find("#revenue .figure-value")).to_have_text("999,999,999")
+    wait_for_id(one, last_id(one) + 3)
+    assert one.page.evaluate("window.shift ?? 0") < 0.01
+    assert one.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_it_does_not_grow_with_the_events(watcher, server):
+    one = watcher()
+    is_live(one)
+    post_business(server, [{"revenue": 5, "orders": 1}])
+    one.page.wait_for_timeout(1_500)
+    count = "document.querySelectorAll('*').length"
+    before = one.page.evaluate(count)
+    post_business(server, [{"revenue": n, "orders": n % 7} for n in range(1, 801)])
+    expect(one.find("#revenue .figure-value")).to_have_text("800")
+    assert one.page.evaluate(count) <= before + 2
+    # The ring keeps a bounded number of samples, and so does the line that is drawn of them.
+    assert one.find("#revenue .chart .chart-line").get_attribute("d").count("L") < 250
+
+
+# Signing in
+
+
+def test_who_has_not_signed_in_is_shown_the_way_and_who_has_sees_it(tmp_path, visitor):
+    users = tmp_path / "users"
+    subprocess.run([BIN, "user", "add", "주인", "--users", str(users)], input="correct horse battery staple\n", text=True, check=True, capture_output=True)
+    server = Server("--users", str(users))
+    try:
+        one = visitor(url=server.url + "/dashboard", locale="en-US").expects(*REFUSED)
+        one.page.goto(one.url)
+        expect(one.find("#sign-in")).to_be_visible()
+        expect(one.find("#state")).to_have_text("Sign-in needed")
+        expect(one.find("#system")).to_be_hidden()
+        assert serious(one) == []
+        expect(one.find("#sign-in a")).to_have_attribute("href", "/")
+        one.page.evaluate("import('/static/session.js').then(({ Session }) => Session.signIn('주인', 'correct horse battery staple')).then(() => {})")
+        one.page.reload()
+        is_live(one)
+        expect(one.find("#sign-in")).to_be_hidden()
+    finally:
+        server.kill()
+
+
+# For everybody
+
+
+def serious(one):
+    found = Axe().run(one.page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [(each["id"], [node["html"] for node in each["nodes"]]) for each in found if each["impact"] in ("serious", "critical")]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_nothing_serious(watcher, server, scheme, viewport):
+    one = watcher(viewport=viewport, color_scheme=scheme, reduced_motion="reduce").expects(*CUT)
+    is_live(one)
+    wait_for_id(one, 15)
+    one.find("#numbers summary").click()
+    assert serious(one) == []
+    server.kill()
+    is_lost(one)
+    assert serious(one) == []
+    server.start()
+    one.find("#try-now").click()
+    expect(one.find("#told")).not_to_be_empty()
+    assert serious(one) == []
