@@ -1,5 +1,7 @@
 //! A server without I/O on virtual time, with clients that are buffers: whole conversations in microseconds.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,6 +11,7 @@ use sarang::config::Config;
 use sarang::conn::{Sent, Transmit};
 use sarang::domain::accounts::{Accounts, DEMO_ACCOUNTS};
 use sarang::domain::auth::Credentials;
+use sarang::domain::metrics::Machine;
 use sarang::domain::{ConnectionId, Now};
 use sarang::server::Server;
 use sarang::wire::jwt::Key;
@@ -71,6 +74,8 @@ pub struct World {
     pub server: Server,
     pub wires: Wires,
     pub now: Now,
+    /// How often the machine was sampled.
+    pub samples: usize,
 }
 
 impl World {
@@ -83,6 +88,7 @@ impl World {
             server: Server::new(config, credentials(), &[7; 32]),
             wires: Wires::default(),
             now,
+            samples: 0,
         }
     }
 
@@ -177,6 +183,9 @@ impl World {
             self.now.unix += next - self.now.monotonic;
             self.now.monotonic = next;
             self.server.handle_timeout(self.now);
+            let machine = self.server.wants_machine(self.now).then(Machine::default);
+            self.samples += usize::from(machine.is_some());
+            self.server.sampled(machine, self.now);
             self.turn();
             if next == end {
                 return;

@@ -1,0 +1,210 @@
+"""Event streams and metrics through other people's libraries."""
+
+import itertools
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from listeners import LISTENERS, PATIENCE, over_http_client, over_httpx
+
+KINDS = ["system_metrics", "api_metrics", "business_metrics"]
+# The ring keeps 200 events; whoever lags by less never sees a gap.
+AHEAD_MAX = 100
+
+
+@pytest.fixture(params=LISTENERS, ids=lambda listener: listener.__name__)
+def listen(request):
+    return request.param
+
+
+def post(server, **figures):
+    """Posts figures of a back end and returns the id of their event."""
+    response = server.rest.post("/events/business", json=figures)
+    assert response.status_code == 200, response.text
+    return response.json()["id"]
+
+
+def take(events, count):
+    return list(itertools.islice(events, count))
+
+
+def test_a_page_is_never_empty(server, listen):
+    with listen(f"{server.url}/sse/dashboard") as events:
+        first = take(events, 3)
+    assert [(one.name, one.id) for one in first] == list(zip(KINDS, "123"))
+    system, api, business = (one.data for one in first)
+    assert all(0 <= system[name] <= 100 for name in ["cpu", "memory", "disk"])
+    assert {"requests", "avg_response_ms", "error_rate"} <= api.keys()
+    assert {"active_users", "revenue", "orders"} <= business.keys()
+
+
+def test_an_event_arrives_without_another_one_behind_it(server, listen):
+    with listen(f"{server.url}/sse/business") as events:
+        next(events)
+        started = time.monotonic()
+        for number in range(5):
+            posted = post(server, number=number)
+            while (event := next(events)).id != str(posted):
+                assert "number" not in event.data or event.data["number"] < number
+        # A client that waits for more before it tells gets its events from the clock, one in 10 s.
+        assert time.monotonic() - started < 20
+
+
+def test_the_machine_is_told_of_every_second(server, listen):
+    with listen(f"{server.url}/sse/system") as events:
+        next(events)
+        started = time.monotonic()
+        ids = [int(one.id) for one in take(events, 5)]
+        elapsed = time.monotonic() - started
+    assert ids == sorted(set(ids))
+    assert 3 < elapsed < PATIENCE
+
+
+def test_a_stream_goes_on_where_it_was_cut(server, listen):
+    with listen(f"{server.url}/sse/all") as events:
+        seen = take(events, 3)[-1].id
+    posted = [post(server, number=number, 이름="값\n둘째 줄") for number in range(20)]
+    with listen(f"{server.url}/sse/business", last_event_id=seen) as events:
+        missed = [one for one in take(events, 20) if "number" in one.data]
+    assert [int(one.id) for one in missed][: len(posted)] == posted[: len(missed)]
+    assert len(missed) >= 18
+    assert {one.data["이름"] for one in missed} == {"값\n둘째 줄"}
+
+
+def test_a_gap_is_told_and_does_not_change_where_a_stream_goes_on(server, listen):
+    with listen(f"{server.url}/sse/all", last_event_id=4000) as events:
+        gap, first = take(events, 2)
+    assert gap.name == "gap"
+    assert gap.data["requested"] == 4000
+    assert gap.data["oldest"] <= gap.data["newest"]
+    assert first.id == "1"
+
+
+def test_the_id_may_be_in_the_query(server):
+    for listener in [over_httpx, over_http_client]:
+        with listener(f"{server.url}/sse/all") as events:
+            seen = int(take(events, 2)[-1].id)
+        with listener(f"{server.url}/sse/all?last_event_id={seen}") as events:
+            assert int(next(events).id) == seen + 1
+
+
+class Reader:
+    """Somebody whose stream is cut again and again, and who goes on elsewhere."""
+
+    def __init__(self, url, listen, channels, seed):
+        self.url, self.listen, self.channels = url, listen, channels
+        self.random = random.Random(seed)
+        self.events = []
+        self.cuts = 0
+
+    @property
+    def seen(self):
+        return int(self.events[-1].id) if self.events else None
+
+    def read_until(self, is_last, progress):
+        while not (self.events and is_last(self.events[-1])):
+            channel = self.random.choice(self.channels)
+            budget = self.random.choice([1, 2, 5, 20, 60])
+            with self.listen(f"{self.url}/sse/{channel}", last_event_id=self.seen) as events:
+                for event in itertools.islice(events, budget):
+                    assert event.name in KINDS, event
+                    self.events.append(event)
+                    progress.set()
+                    if is_last(event):
+                        break
+            self.cuts += 1
+
+
+def publish_while_read(server, readers, futures, progress):
+    """Posts as fast as the slowest reader reads, so that nobody ever has to see a gap."""
+    posted, end = [], time.monotonic() + 15
+    while time.monotonic() < end and not any(future.done() for future in futures):
+        slowest = min(reader.seen or 0 for reader in readers)
+        if posted and posted[-1] - slowest > AHEAD_MAX:
+            progress.wait(PATIENCE)
+            progress.clear()
+            continue
+        posted.append(post(server, number=len(posted)))
+    posted.append(post(server, last=True))
+    return posted
+
+
+def test_streams_that_are_cut_at_random_have_no_hole_and_nothing_twice(server):
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    ways = itertools.product(LISTENERS, [["all"], ["all", "dashboard", "business"]])
+    readers = [Reader(server.url, *way, seed=f"{seed} {number}") for number, way in enumerate(ways)]
+    progress = threading.Event()
+    # What everybody begins with is the same for all.
+    with over_httpx(f"{server.url}/sse/all") as events:
+        begin = take(events, 3)
+        for reader in readers:
+            reader.events.extend(begin)
+        with ThreadPoolExecutor(len(readers)) as pool:
+            futures = [pool.submit(reader.read_until, lambda one: "last" in one.data, progress) for reader in readers]
+            posted = publish_while_read(server, readers, futures, progress)
+            for future in futures:
+                future.result(PATIENCE)
+    for reader in readers:
+        ids = [int(one.id) for one in reader.events]
+        assert ids == sorted(set(ids)), f"twice or out of order: {reader.listen.__name__} {reader.channels}"
+        if reader.channels == ["all"]:
+            assert ids == list(range(1, posted[-1] + 1)), reader.listen.__name__
+        lost = set(posted) - set(ids)
+        assert not lost, f"{reader.listen.__name__} {reader.channels} after {reader.cuts} cuts"
+    assert min(reader.cuts for reader in readers) > 5
+
+
+def families(server):
+    page = server.rest.get("/metrics")
+    assert page.status_code == 200
+    return {family.name: family for family in text_string_to_metric_families(page.text)}
+
+
+def value(family, **labels):
+    (sample,) = [one for one in family.samples if labels.items() <= one.labels.items()]
+    return sample.value
+
+
+def test_metrics_are_read_by_the_clients_of_prometheus(server):
+    with over_httpx(f"{server.url}/sse/api") as events:
+        next(events)
+        server.rest.get("/rooms/none")
+        found = families(server)
+    assert all(name.startswith("sarang_") for name in found)
+    assert all(family.documentation and family.type != "unknown" for family in found.values())
+    assert value(found["sarang_connections"], kind="event_stream") == 1
+    assert value(found["sarang_subscribers"], channel="api") == 1
+    assert value(found["sarang_responses"], status="404") == 1
+    assert value(found["sarang_events"]) == 3
+    assert value(found["sarang_resident_memory_bytes"]) > 2**20
+
+
+def test_the_durations_of_turns_are_a_histogram(server):
+    family = families(server)["sarang_turn_duration_seconds"]
+    assert family.type == "histogram"
+    buckets = [(float(one.labels["le"]), one.value) for one in family.samples if one.name.endswith("_bucket")]
+    assert buckets == sorted(buckets)
+    assert buckets[-1][0] == float("inf")
+    counts = {one.name.rpartition("_")[2]: one.value for one in family.samples if not one.labels}
+    assert counts["count"] == buckets[-1][1] > 0
+    assert counts["sum"] > 0
+
+
+def test_counters_only_grow(server):
+    before = families(server)
+    for _ in range(3):
+        server.rest.get("/rooms")
+        post(server, orders=1)
+    after = families(server)
+    for name, family in before.items():
+        if family.type != "counter":
+            continue
+        grown = {tuple(one.labels.items()): one.value for one in after[name].samples}
+        for sample in family.samples:
+            assert grown[tuple(sample.labels.items())] >= sample.value, name
+    assert value(after["sarang_events"]) - value(before["sarang_events"]) == 3
