@@ -116,6 +116,15 @@ pub fn hash_password(password: &[u8], salt: &[u8; 16]) -> Result<String, String>
     Ok(hash.to_string())
 }
 
+/// The lines of a file that say something, with their numbers: not blank, and not a comment that begins with `#`.
+pub fn entries(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let numbered = text
+        .lines()
+        .enumerate()
+        .map(|(index, line)| (index + 1, line.trim()));
+    numbered.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+}
+
 /// Everybody who has a password here.
 #[derive(Debug)]
 pub struct Accounts {
@@ -130,14 +139,7 @@ impl Accounts {
     /// The first line that is wrong, with its number and without its content.
     pub fn parse(text: &str, random: [u8; 32]) -> Result<Self, String> {
         let mut verifiers = BTreeMap::new();
-        for (number, line) in text
-            .lines()
-            .enumerate()
-            .map(|(index, line)| (index + 1, line.trim()))
-        {
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
+        for (number, line) in entries(text) {
             let (name, phc) = line
                 .split_once(':')
                 .ok_or(format!("line {number} is not NAME:HASH"))?;

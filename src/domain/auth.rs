@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
-use super::accounts::{Accounts, Verifier};
+use super::accounts::{Accounts, Verifier, entries};
 use super::random::Random;
 use super::sessions::Sessions;
 use super::throttle::Throttle;
@@ -34,14 +34,7 @@ pub struct Credentials {
 /// The first line that is wrong, with its number and without its content.
 pub fn parse_secrets(text: &str) -> Result<Vec<Key>, String> {
     let mut keys: Vec<Key> = Vec::new();
-    for (number, line) in text
-        .lines()
-        .enumerate()
-        .map(|(index, line)| (index + 1, line.trim()))
-    {
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
+    for (number, line) in entries(text) {
         let (id, secret) = line
             .split_once(':')
             .ok_or(format!("line {number} is not KID:SECRET"))?;

@@ -156,8 +156,10 @@ impl Server {
         framing: Framing,
         now: Now,
     ) {
+        // A stream that is told of by HEAD says that the connection closes, so it does.
+        let keep_alive = framing.keep_alive && !response.is_stream;
         self.respond(id, response, framing);
-        if !framing.keep_alive {
+        if !keep_alive {
             self.linger(id, now);
         }
     }

@@ -36,7 +36,8 @@ def over_httpx(url, last_event_id=None):
         httpx.Client(timeout=PATIENCE, trust_env=False) as client,
         httpx_sse.connect_sse(client, "GET", url, headers=fields(last_event_id)) as source,
     ):
-        yield (Event(one.event, json.loads(one.data), one.id) for one in source.iter_sse())
+        # This library takes a `retry` that only a comment follows for an event without data.
+        yield (Event(one.event, json.loads(one.data), one.id) for one in source.iter_sse() if one.data)
 
 
 @contextlib.contextmanager

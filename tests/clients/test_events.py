@@ -35,7 +35,7 @@ def take(events, count):
 def test_a_page_is_never_empty(server, listen):
     with listen(f"{server.url}/sse/dashboard") as events:
         first = take(events, 3)
-    assert [(one.name, one.id) for one in first] == list(zip(KINDS, "123"))
+    assert [(one.name, one.id) for one in first] == list(zip(KINDS, "123", strict=True))
     system, api, business = (one.data for one in first)
     assert all(0 <= system[name] <= 100 for name in ["cpu", "memory", "disk"])
     assert {"requests", "avg_response_ms", "error_rate"} <= api.keys()
