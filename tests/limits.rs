@@ -144,6 +144,20 @@ fn no_more_connections_are_served_than_allowed() {
 }
 
 #[test]
+fn a_connection_over_the_limit_is_told_so_in_a_whole_response() {
+    let server = Server::start(&["--connections", "1"]);
+    let mut first = server.connect();
+    assert_eq!(first.get("/rooms").status, 200);
+    // Nothing is asked: the answer must not depend on it, and what was sent could reset the connection.
+    let mut second = server.connect();
+    let refused = second.response();
+    refused.assert_error(503, "unavailable");
+    refused.required("retry-after");
+    assert!(refused.lists("connection", "close"));
+    second.expect_end();
+}
+
+#[test]
 fn loopback_is_exempt_from_the_limit_per_address() {
     let server = Server::start(&["--connections-per-address", "1"]);
     let _hong = server.guest("홍길동");

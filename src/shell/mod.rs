@@ -311,7 +311,7 @@ impl Shell {
             };
             let Some(id) = self.server.accept(peer.ip(), now) else {
                 // As much as the socket takes at once; the peer may be gone.
-                _ = stream.write(BUSY);
+                _ = stream.write(&self.server.refusal_of_a_connection(now));
                 continue;
             };
             let interest = Interest::READABLE | Interest::WRITABLE;
@@ -380,12 +380,6 @@ impl Shell {
             .is_some_and(|until| until <= now.monotonic || self.server.connection_count() == 0)
     }
 }
-
-/// The answer to a connection over a limit.
-const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json; charset=utf-8\r\n\
-    Content-Length: 86\r\nRetry-After: 5\r\nConnection: close\r\n\r\n\
-    {\"error\":{\"code\":\"unavailable\",\"message\":\"\xEC\xA0\x91\xEC\x86\x8D\xEC\x9D\xB4 \xEB\x84\x88\xEB\xAC\xB4 \
-    \xEB\xA7\x8E\xEC\x8A\xB5\xEB\x8B\x88\xEB\x8B\xA4\"}}";
 
 /// As many descriptors as the system lets us have; fewer is no reason not to start.
 fn raise_descriptor_limit() {
