@@ -1,6 +1,5 @@
 //! Who somebody is: passwords for tokens, tokens for tickets, tickets for sessions.
 
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -251,18 +250,5 @@ impl Auth {
     /// Random bytes for whoever needs some.
     pub fn random(&mut self) -> &mut Random {
         &mut self.random
-    }
-
-    /// Admits an attempt to sign in.
-    ///
-    /// # Errors
-    /// How long to wait.
-    pub fn begin_login(
-        &mut self,
-        account: &Rc<str>,
-        address: IpAddr,
-        now: Now,
-    ) -> Result<(), Duration> {
-        self.throttle.begin(account, address, now.monotonic)
     }
 }

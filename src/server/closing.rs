@@ -1,7 +1,7 @@
 //! How connections end: by a close frame, by a deadline, by draining.
 
 use super::Server;
-use super::deadlines::ticks;
+use super::deadlines::silence_left;
 use crate::config::{CLOSE_TIMEOUT, LINGER_TIMEOUT, PING_AFTER, PONG_TIMEOUT};
 use crate::conn::Phase;
 use crate::conn::http::Awaited;
@@ -126,6 +126,7 @@ impl Server {
     /// A connection's deadline has come.
     pub(super) fn deadline(&mut self, id: ConnectionId, now: Now) {
         let connection = &mut self.connections[id.index()];
+        let silence_left = silence_left(connection, PING_AFTER, now.monotonic);
         match &mut connection.phase {
             Phase::Http(http) if http.awaits() == Awaited::Request => self.closed(id, now),
             Phase::Http(http) if http.awaits() == Awaited::Job => {
@@ -133,9 +134,7 @@ impl Server {
             }
             Phase::Http(_) => self.refuse(id, Refusal::REQUEST_TIMEOUT, now),
             Phase::WebSocket(websocket) => {
-                let silent = ticks(now.monotonic).saturating_sub(connection.heard);
-                if silent < ticks(PING_AFTER) {
-                    let wait = PING_AFTER - PING_AFTER * silent / ticks(PING_AFTER);
+                if let Some(wait) = silence_left {
                     websocket.awaits_pong = false;
                     self.deadlines.set(id, connection, now.monotonic + wait);
                 } else if websocket.awaits_pong {

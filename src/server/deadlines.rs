@@ -19,6 +19,12 @@ pub fn ticks(time: Duration) -> u32 {
     u32::try_from(ticks).unwrap_or(NEVER - 1)
 }
 
+/// How long a peer may still be silent, of so much since it was last heard; `None` when that is over.
+pub fn silence_left(connection: &Connection, limit: Duration, now: Duration) -> Option<Duration> {
+    let silent = ticks(now).saturating_sub(connection.heard);
+    (silent < ticks(limit)).then(|| limit - limit * silent / ticks(limit))
+}
+
 /// Who is to be looked at, by tick. A connection has one entry that counts: the one at its `queued`.
 #[derive(Debug, Default)]
 pub struct Deadlines {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Server;
-use super::deadlines::{NEVER, ticks};
+use super::deadlines::{NEVER, silence_left, ticks};
 use super::routes::{Answer, Context, check_json, check_origin, json_response};
 use crate::config::{
     EVENT_OUTBOX_BYTES, EVENT_RETRY_MILLISECONDS, EVENT_STALL_TIMEOUT, POSTED_BYTES_MAX,
@@ -303,12 +303,9 @@ impl Server {
     /// A watched subscriber's time is over.
     pub(super) fn judge_subscriber(&mut self, id: ConnectionId, now: Now) {
         let connection = &mut self.connections[id.index()];
-        let silent = ticks(now.monotonic).saturating_sub(connection.heard);
         if !connection.is_blocked() {
             connection.due = NEVER;
-        } else if silent < ticks(EVENT_STALL_TIMEOUT) {
-            let left =
-                EVENT_STALL_TIMEOUT - EVENT_STALL_TIMEOUT * silent / ticks(EVENT_STALL_TIMEOUT);
+        } else if let Some(left) = silence_left(connection, EVENT_STALL_TIMEOUT, now.monotonic) {
             self.deadlines.set(id, connection, now.monotonic + left);
         } else {
             self.counters.streams_stalled += 1;

@@ -183,13 +183,7 @@ impl Server {
 
     /// What a connection over a limit is sent before it is dropped.
     pub fn refusal_of_a_connection(&self, now: Now) -> Vec<u8> {
-        let framing = Framing {
-            is_head: false,
-            keep_alive: false,
-            is_http11: true,
-            unix: now.unix,
-            since: now.monotonic,
-        };
+        let framing = Framing::of_refusal(now.unix, now.monotonic);
         let response = Refusal::UNAVAILABLE.response(false);
         let mut bytes = Vec::new();
         response.encode_head(framing, &mut bytes);
@@ -199,13 +193,7 @@ impl Server {
 
     /// Refuses a request after which nothing can be read, and closes.
     pub(super) fn refuse(&mut self, id: ConnectionId, refusal: Refusal, now: Now) {
-        let framing = Framing {
-            is_head: false,
-            keep_alive: false,
-            is_http11: true,
-            unix: now.unix,
-            since: now.monotonic,
-        };
+        let framing = Framing::of_refusal(now.unix, now.monotonic);
         self.respond(id, refusal.response(false), framing);
         self.linger(id, now);
     }

@@ -211,7 +211,11 @@ impl Server {
             is_english,
             cors,
         };
-        let refusal = match self.auth.begin_login(&login.account, address, now) {
+        let refusal = match self
+            .auth
+            .throttle
+            .begin(&login.account, address, now.monotonic)
+        {
             Err(wait) => Some((
                 "throttled",
                 Refusal::too_many_requests(wait.max(Duration::from_secs(1))),

@@ -33,6 +33,19 @@ pub struct Framing {
     pub since: Duration,
 }
 
+impl Framing {
+    /// Of a response to what was no request: nothing is known of the peer, and the connection closes.
+    pub fn of_refusal(unix: Duration, since: Duration) -> Self {
+        Self {
+            is_head: false,
+            keep_alive: false,
+            is_http11: true,
+            unix,
+            since,
+        }
+    }
+}
+
 impl Response {
     /// A response without content.
     pub fn empty(status: u16) -> Self {
