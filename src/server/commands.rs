@@ -19,6 +19,7 @@ impl Server {
         let limits = websocket.limits();
         let input = websocket.receiver.begin(limits, bytes);
         self.take_messages(id, input, now);
+        self.connections[id.index()].account_received(&self.ledger);
     }
 
     /// Goes on with what had to wait for the answers to earlier messages.
@@ -29,6 +30,7 @@ impl Server {
         let rest = websocket.receiver.take_rest();
         let input = websocket.receiver.resume(&rest);
         self.take_messages(id, input, now);
+        self.connections[id.index()].account_received(&self.ledger);
     }
 
     fn take_messages(&mut self, id: ConnectionId, mut input: Input<'_>, now: Now) {

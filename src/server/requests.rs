@@ -33,6 +33,11 @@ enum Peer {
 impl Server {
     /// Serves the requests that have come, as far as there is room for their responses.
     pub(super) fn serve_requests(&mut self, id: ConnectionId, now: Now) {
+        self.take_requests(id, now);
+        self.connections[id.index()].account_received(&self.ledger);
+    }
+
+    fn take_requests(&mut self, id: ConnectionId, now: Now) {
         loop {
             let connection = &mut self.connections[id.index()];
             if connection.queued_bytes() > OUTBOX_HIGH_WATER_BYTES {

@@ -25,6 +25,8 @@ pub struct Walker {
     frame: Option<Frame>,
     /// Between the fragments of a message (RFC 6455 section 5.4): whether it is text.
     message_is_text: Option<bool>,
+    /// Payload of the message's fragments that are whole, in bytes.
+    fragments_bytes: u64,
     /// The beginning of a character whose rest has not come.
     carry: [u8; CARRY_BYTES_MAX],
     carry_len: usize,
@@ -58,6 +60,13 @@ impl Walker {
     /// Whether a text message can no longer become valid UTF-8 (RFC 6455 section 8.1).
     pub fn is_bad_text(&self) -> bool {
         self.is_bad_text
+    }
+
+    /// The message under way as far as it is announced, in bytes: its fragments, and the frame whose payload comes.
+    pub fn message_bytes(&self) -> u64 {
+        let frame = self.frame.as_ref();
+        let bytes = frame.map_or(0, |frame| frame.consumed.saturating_add(frame.remaining));
+        self.fragments_bytes.saturating_add(bytes)
     }
 
     /// Walks over the next bytes of the stream.
@@ -155,6 +164,9 @@ impl Walker {
             self.message_is_text = (!frame.is_final).then_some(frame.is_text);
             if frame.is_final {
                 self.carry_len = 0;
+                self.fragments_bytes = 0;
+            } else {
+                self.fragments_bytes = self.fragments_bytes.saturating_add(frame.consumed);
             }
         }
         self.saw_close |= frame.opcode == OPCODE_CLOSE;
@@ -280,6 +292,20 @@ mod tests {
             assert!(!walker.is_bad_text());
         }
         assert!(walker.is_at_rest());
+    }
+
+    #[test]
+    fn a_message_under_way_is_as_large_as_it_was_announced() {
+        let mut walker = Walker::default();
+        walker.advance(&frame(0x01, &[b'a'; 300]));
+        assert_eq!(walker.message_bytes(), 300);
+        walker.advance(&frame(0x89, b"ping"));
+        assert_eq!(walker.message_bytes(), 300);
+        let last = frame(0x80, &[b'b'; 200]);
+        walker.advance(&last[..20]);
+        assert_eq!(walker.message_bytes(), 500);
+        walker.advance(&last[20..]);
+        assert_eq!(walker.message_bytes(), 0);
     }
 
     #[test]

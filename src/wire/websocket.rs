@@ -12,6 +12,7 @@ use tungstenite::error::{CapacityError, Error};
 use tungstenite::protocol::{Message, Role, WebSocketConfig, WebSocketContext};
 
 use super::walker::Walker;
+use crate::ledger::{Held, Ledger};
 
 /// What a server appends to the client's key (RFC 6455 section 1.3).
 const ACCEPT_GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -148,6 +149,8 @@ struct Awake {
     walker: Walker,
     /// Bytes that were walked over and not read.
     rest: Vec<u8>,
+    limits: ReceiverLimits,
+    held: Held,
 }
 
 impl Awake {
@@ -161,7 +164,15 @@ impl Awake {
             context: WebSocketContext::new(Role::Server, Some(config)),
             walker: Walker::default(),
             rest: Vec::new(),
+            limits,
+            held: Held::default(),
         }
+    }
+
+    /// The message under way as far as it may become one, and what waits behind it, in bytes.
+    fn buffered_bytes(&self) -> usize {
+        let message = usize::try_from(self.walker.message_bytes()).unwrap_or(usize::MAX);
+        message.min(self.limits.message_bytes) + self.rest.len()
     }
 }
 
@@ -274,6 +285,21 @@ impl Receiver {
             .take()
             .map(|awake| awake.walker)
             .unwrap_or_default()
+    }
+
+    /// Bytes that came and wait for the end of their message, or to be read.
+    pub fn buffered_bytes(&self) -> usize {
+        self.awake
+            .as_ref()
+            .map_or(0, |awake| awake.buffered_bytes())
+    }
+
+    /// Enters the memory it takes in the ledger.
+    pub fn account(&self, ledger: &Ledger) {
+        if let Some(awake) = &self.awake {
+            let idle = size_of::<Awake>() + awake.limits.read_bytes;
+            awake.held.set(ledger, idle + awake.buffered_bytes());
+        }
     }
 
     /// Whether it holds nothing.
