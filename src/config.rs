@@ -115,6 +115,8 @@ pub const HEAD_FIELDS_MAX: usize = 64;
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The body of a `POST /http-echo`, in bytes; above it 413.
 pub const ECHO_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// A buffer kept for the next request of a connection, in bytes; a larger one is freed.
+pub const IDLE_BUFFER_BYTES_MAX: usize = 4 * 1024;
 /// From a connection's or request's first byte to the end of its head; then 408.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the head of a request to the end of its body; then 408.
@@ -166,10 +168,49 @@ pub const RESIDENT_EVERY: Duration = Duration::from_secs(1);
 pub const EVENTS_PER_TURN: usize = 1024;
 /// Connections accepted in one turn.
 pub const ACCEPTS_PER_TURN: usize = 256;
-/// When no connection can be accepted (no descriptors), how long until the next try.
+/// When no connection can be accepted, not even to refuse it (no memory), how long until the next try.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(200);
 /// From SIGTERM to the end, whatever the peers do.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How often an event is told in the journal within [`JOURNAL_WINDOW`]; then it is only counted.
+pub const JOURNAL_TOLD_MAX: u32 = 5;
+/// After this long the count is told, and the event again.
+pub const JOURNAL_WINDOW: Duration = Duration::from_secs(10);
+/// Lines that wait to be written to stderr; above it they are only counted.
+pub const JOURNAL_LINES_MAX: usize = 256;
+/// A line of the journal, in bytes, save its last value's end: a pipe takes it whole or not at all (pipe(7)).
+pub const JOURNAL_LINE_BYTES_MAX: usize = 2 * 1024;
+/// A value in a line of the journal, in characters; what is more is cut off.
+pub const JOURNAL_VALUE_CHARS_MAX: usize = 128;
+
+/// How much an event in the journal matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Something does not work as it should.
+    Error,
+    /// A limit was reached, or something was refused that an administrator wanted.
+    Warn,
+    /// What happens now and then in a healthy server.
+    Info,
+    /// What happens to each connection.
+    Debug,
+}
+
+impl Level {
+    /// The names, as `--log` takes them.
+    pub const NAMES: [(&'static str, Self); 4] = [
+        ("error", Self::Error),
+        ("warn", Self::Warn),
+        ("info", Self::Info),
+        ("debug", Self::Debug),
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize].0
+    }
+}
 
 /// What the domain has to know about limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,6 +256,10 @@ pub struct Config {
     pub connections_per_address: usize,
     /// Bytes queued for one peer; above it 4008.
     pub outbox_bytes: usize,
+    /// Bytes queued for and half received from all peers together; above it those with the most go first.
+    pub buffer_bytes: usize,
+    /// What is worth a line on stderr.
+    pub log: Option<Level>,
     /// The domain's share.
     pub rooms: RoomLimits,
 }
@@ -247,6 +292,8 @@ impl Default for Config {
             connections: 65_536,
             connections_per_address: 256,
             outbox_bytes: 1024 * 1024,
+            buffer_bytes: 64 * 1024 * 1024,
+            log: Some(Level::Warn),
             rooms: RoomLimits {
                 auto_rooms: true,
                 rooms: 1_000,

@@ -2,7 +2,7 @@
 
 use super::Server;
 use super::deadlines::silence_left;
-use crate::config::{CLOSE_TIMEOUT, LINGER_TIMEOUT, PING_AFTER, PONG_TIMEOUT};
+use crate::config::{CLOSE_TIMEOUT, LINGER_TIMEOUT, Level, PING_AFTER, PONG_TIMEOUT};
 use crate::conn::Phase;
 use crate::conn::http::Awaited;
 use crate::conn::refusal::Refusal;
@@ -13,6 +13,9 @@ impl Server {
     /// Stops accepting and says goodbye to everybody: close code 1001, after what is queued for them.
     pub fn drain(&mut self, now: Now) {
         self.is_draining = true;
+        let count = self.connections.len();
+        self.journal
+            .note(Level::Info, "draining", &[("connections", &count)], now);
         let ids: Vec<ConnectionId> = self
             .connections
             .iter()
@@ -60,6 +63,7 @@ impl Server {
 
     fn say_goodbye(&mut self, id: ConnectionId, code: CloseCode, now: Now) {
         *self.counters.closes.entry(code.0).or_default() += 1;
+        self.note_close(id, code, now);
         self.leave(id, now);
         let connection = &mut self.connections[id.index()];
         if code == CloseCode::SLOW_CONSUMER {

@@ -28,6 +28,10 @@ pub struct Counters {
     pub outbox_high_water_bytes: usize,
     /// Times a lagging subscriber's queue was cut down to the latest values.
     pub streams_relieved: u64,
+    /// Connections refused because there were too many, or no descriptor for them.
+    pub refused_connections: u64,
+    /// Times the buffers of a connection were given up because all together were over their limit.
+    pub shed: u64,
     /// Subscribers dropped because they took nothing.
     pub streams_stalled: u64,
     /// What the shell has seen.
@@ -122,6 +126,9 @@ impl Server {
         self.show_connections(&mut page);
         self.show_traffic(&mut page);
         show_outcomes(&mut page, &self.counters);
+        let help = "Bytes queued for and half received from all connections.";
+        page.single("buffer_bytes", "gauge", help, self.buffered_bytes());
+        show_pressure(&mut page, &self.counters);
         show_turns(&mut page, &self.counters);
         page.0
     }
@@ -199,6 +206,46 @@ impl Server {
     }
 }
 
+fn show_pressure(page: &mut Page, counters: &Counters) {
+    let help = "Connections refused: too many, or no descriptor left.";
+    page.single(
+        "connections_refused_total",
+        "counter",
+        help,
+        counters.refused_connections,
+    );
+    let help =
+        "Connections whose buffers were given up because all together were over their limit.";
+    page.single("buffers_shed_total", "counter", help, counters.shed);
+    let help = "Most bytes that ever waited for one peer.";
+    page.single(
+        "outbox_high_water_bytes",
+        "gauge",
+        help,
+        counters.outbox_high_water_bytes,
+    );
+    let help = "Times a lagging subscriber was cut down to the latest values.";
+    page.single(
+        "event_streams_relieved_total",
+        "counter",
+        help,
+        counters.streams_relieved,
+    );
+    let help = "Subscribers dropped because they took nothing for a minute.";
+    page.single(
+        "event_streams_stalled_total",
+        "counter",
+        help,
+        counters.streams_stalled,
+    );
+    page.single(
+        "resident_memory_bytes",
+        "gauge",
+        "Memory of the process.",
+        counters.shell.resident_bytes,
+    );
+}
+
 fn show_outcomes(page: &mut Page, counters: &Counters) {
     let family = ("responses_total", "counter", "HTTP responses by status.");
     page.labelled(
@@ -227,33 +274,6 @@ fn show_outcomes(page: &mut Page, counters: &Counters) {
             .logins
             .iter()
             .map(|(outcome, count)| (*outcome, *count)),
-    );
-    let help = "Most bytes that ever waited for one peer.";
-    page.single(
-        "outbox_high_water_bytes",
-        "gauge",
-        help,
-        counters.outbox_high_water_bytes,
-    );
-    let help = "Times a lagging subscriber was cut down to the latest values.";
-    page.single(
-        "event_streams_relieved_total",
-        "counter",
-        help,
-        counters.streams_relieved,
-    );
-    let help = "Subscribers dropped because they took nothing for a minute.";
-    page.single(
-        "event_streams_stalled_total",
-        "counter",
-        help,
-        counters.streams_stalled,
-    );
-    page.single(
-        "resident_memory_bytes",
-        "gauge",
-        "Memory of the process.",
-        counters.shell.resident_bytes,
     );
 }
 

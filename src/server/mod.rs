@@ -8,12 +8,14 @@
 mod addresses;
 pub mod assets;
 pub mod backend;
+mod ceiling;
 pub mod closing;
 pub mod commands;
 mod counters;
 pub mod deadlines;
 mod events;
 pub mod fan_out;
+mod notes;
 pub mod requests;
 pub mod routes;
 pub mod settle;
@@ -26,8 +28,8 @@ use std::time::Duration;
 use slab::Slab;
 
 use crate::config::{
-    Config, EVENT_OUTBOX_BYTES, HEAD_TIMEOUT, OUTBOX_HIGH_WATER_BYTES, REPLIES_PER_TURN_BYTES,
-    SENDS_PER_TURN, TABLE_KEPT,
+    Config, EVENT_OUTBOX_BYTES, HEAD_TIMEOUT, Level, OUTBOX_HIGH_WATER_BYTES,
+    REPLIES_PER_TURN_BYTES, SENDS_PER_TURN, TABLE_KEPT,
 };
 use crate::conn::http::Http;
 use crate::conn::outbox::Flushed;
@@ -36,6 +38,8 @@ use crate::domain::auth::{Auth, Credentials};
 use crate::domain::metrics::Metrics;
 use crate::domain::rooms::{Effects, RoomManager};
 use crate::domain::{ConnectionId, Now};
+use crate::journal::Journal;
+use crate::ledger::Ledger;
 use crate::wire::websocket::CloseCode;
 use addresses::Addresses;
 use backend::Memory;
@@ -67,6 +71,10 @@ pub struct Server {
     events: FanOut,
     metrics: Metrics,
     counters: Counters,
+    /// What is worth a line on stderr.
+    pub journal: Journal,
+    /// Memory held for peers.
+    ledger: Ledger,
     deadlines: Deadlines,
     effects: Effects,
     /// Connections with something new in their outbox.
@@ -106,6 +114,8 @@ impl Server {
             events: FanOut::default(),
             metrics: Metrics::new(),
             counters: Counters::default(),
+            journal: Journal::new(config.log),
+            ledger: Ledger::default(),
             deadlines: Deadlines::default(),
             effects: Effects::new(),
             listed: Vec::new(),
@@ -124,7 +134,11 @@ impl Server {
 
     /// A new connection from an address; `None` at a limit or when draining: answer 503 and drop it.
     pub fn accept(&mut self, address: IpAddr, now: Now) -> Option<ConnectionId> {
-        if self.is_draining || self.connections.len() >= self.config.connections {
+        if self.is_draining {
+            return None;
+        }
+        if self.connections.len() >= self.config.connections {
+            self.note_refused("connections", address, now);
             return None;
         }
         let id = ConnectionId(self.connections.vacant_key() as u32);
@@ -132,6 +146,7 @@ impl Server {
             .addresses
             .add(id, address, self.config.connections_per_address)
         {
+            self.note_refused("connections_per_address", address, now);
             return None;
         }
         let mut connection = Connection::new(Http::new(self.config.echo));
@@ -139,6 +154,7 @@ impl Server {
         self.deadlines
             .set(id, &mut connection, now.monotonic + HEAD_TIMEOUT);
         self.connections.insert(connection);
+        self.note(Level::Debug, "connected", id, &[], now);
         Some(id)
     }
 
@@ -185,6 +201,7 @@ impl Server {
         if matches!(connection.phase, Phase::Closed) {
             return;
         }
+        self.note(Level::Debug, "disconnected", id, &[], now);
         self.leave(id, now);
         let connection = &mut self.connections[id.index()];
         connection.phase = Phase::Closed;
@@ -291,6 +308,7 @@ impl Server {
             self.rooms.next_timeout(),
             self.auth.sessions.next_timeout(),
             self.metrics.next_timeout(),
+            self.journal.next_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -299,6 +317,7 @@ impl Server {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.journal.handle_timeout(now);
         self.rooms.handle_timeout(now, &mut self.effects);
         self.settle(now);
         self.end_sessions(now);
@@ -323,6 +342,7 @@ impl Server {
             connections: &mut self.connections,
             transmit,
             troubled: &mut self.troubled,
+            ledger: &self.ledger,
         });
         self.events.run(&mut Sending {
             sends: SENDS_PER_TURN,
@@ -330,6 +350,7 @@ impl Server {
             connections: &mut self.connections,
             transmit,
             troubled: &mut self.lagging,
+            ledger: &self.ledger,
         });
         self.note_high_water();
         while let Some(id) = self.troubled.gone.pop() {
@@ -337,6 +358,7 @@ impl Server {
         }
         self.close_slow_consumers(now);
         self.relieve_subscribers(now);
+        self.keep_ceiling(now);
         while let Some(id) = self.resumed.pop() {
             if self.connections.contains(id.index()) {
                 self.serve_requests(id, now);
@@ -355,7 +377,7 @@ impl Server {
         self.fan_out.is_active() || self.events.is_active() || !self.readable.is_empty()
     }
 
-    /// Notes the most that ever waited for one peer.
+    /// Notes what waits for whom, and the most that ever waited for one peer.
     fn note_high_water(&mut self) {
         let waiting = self
             .troubled
@@ -364,6 +386,7 @@ impl Server {
             .chain(self.listed.iter().copied());
         let bytes = waiting
             .filter_map(|id| self.connections.get(id.index()))
+            .inspect(|connection| connection.account_queued(&self.ledger))
             .map(Connection::queued_bytes)
             .max();
         let most = &mut self.counters.outbox_high_water_bytes;
@@ -378,7 +401,10 @@ impl Server {
         let flushed = connection.flush(id, transmit);
         match flushed {
             Flushed::Gone => return self.closed(id, now),
-            Flushed::Blocked => self.watch(id, now),
+            Flushed::Blocked => {
+                connection.account_queued(&self.ledger);
+                self.watch(id, now);
+            }
             Flushed::Empty => {}
         }
         let Some(connection) = self.connections.get_mut(id.index()) else {
