@@ -46,8 +46,8 @@ impl Server {
         if walker.saw_close() {
             return self.linger(id, now);
         }
+        self.set_phase(id, Phase::Closing(Box::new(walker)));
         let connection = &mut self.connections[id.index()];
-        connection.phase = Phase::Closing(Box::new(walker));
         self.deadlines
             .set(id, connection, now.monotonic + CLOSE_TIMEOUT);
     }
@@ -103,8 +103,8 @@ impl Server {
 
     /// What is queued goes out, then our direction ends.
     pub(super) fn linger(&mut self, id: ConnectionId, now: Now) {
+        self.set_phase(id, Phase::Lingering);
         let connection = &mut self.connections[id.index()];
-        connection.phase = Phase::Lingering;
         self.deadlines
             .set(id, connection, now.monotonic + LINGER_TIMEOUT);
         self.list(id);

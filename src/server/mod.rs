@@ -138,6 +138,7 @@ impl Server {
         connection.heard = ticks(now.monotonic);
         self.deadlines
             .set(id, &mut connection, now.monotonic + HEAD_TIMEOUT);
+        self.counters.add_connection(&connection.phase);
         self.connections.insert(connection);
         Some(id)
     }
@@ -186,9 +187,8 @@ impl Server {
             return;
         }
         self.leave(id, now);
-        let connection = &mut self.connections[id.index()];
-        connection.phase = Phase::Closed;
-        connection.drop_outbox();
+        self.set_phase(id, Phase::Closed);
+        self.connections[id.index()].drop_outbox();
         self.freed.push(id);
     }
 
@@ -259,7 +259,8 @@ impl Server {
     /// names it can mean another.
     pub fn poll_freed(&mut self) -> Option<ConnectionId> {
         let id = self.freed.pop()?;
-        self.connections.remove(id.index());
+        let connection = self.connections.remove(id.index());
+        self.counters.remove_connection(&connection.phase);
         self.addresses.remove(id);
         if self.connections.is_empty() && self.connections.capacity() > TABLE_KEPT {
             self.connections = Slab::new();

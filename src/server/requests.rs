@@ -213,10 +213,12 @@ impl Server {
         };
         let rest = http.take_rest();
         let is_echo = endpoint == Endpoint::Echo;
-        connection.phase = Phase::WebSocket(WebSocket {
+        let websocket = WebSocket {
             is_echo,
             ..WebSocket::default()
-        });
+        };
+        self.set_phase(id, Phase::WebSocket(websocket));
+        let connection = &mut self.connections[id.index()];
         self.deadlines
             .set(id, connection, now.monotonic + PING_AFTER);
         if !is_allowed_origin(&self.config, request) {
