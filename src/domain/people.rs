@@ -26,6 +26,7 @@ pub struct People {
 #[derive(Debug)]
 struct User {
     name: Rc<str>,
+    /// In their order, so that one is found without a look at the others.
     connections: SmallVec<[ConnectionId; 4]>,
 }
 
@@ -117,7 +118,10 @@ impl People {
                 user
             }
         };
-        users[user.index()].connections.push(connection);
+        let connections = &mut users[user.index()].connections;
+        if let Err(place) = connections.binary_search(&connection) {
+            connections.insert(place, connection);
+        }
         if sessions.len() <= connection.index() {
             sessions.resize_with(connection.index() + 1, Session::default);
         }
@@ -140,7 +144,9 @@ impl People {
             return;
         };
         let connections = &mut self.users[user.index()].connections;
-        connections.retain(|other| *other != connection);
+        if let Ok(place) = connections.binary_search(&connection) {
+            connections.remove(place);
+        }
         if connections.is_empty() {
             let name = self.users.remove(user.index()).name;
             if let Ok(entry) = self
@@ -170,7 +176,7 @@ impl People {
             .copied()
     }
 
-    /// Every open connection of a user.
+    /// Every open connection of a user, in the order of connections.
     pub fn connections(&self, user: UserId) -> &[ConnectionId] {
         &self.users[user.index()].connections
     }
@@ -214,6 +220,17 @@ mod tests {
         people.enter(B, "김철수");
         assert_eq!(people.count(), 1);
         let user = people.find("김철수").expect("is here");
+        assert_eq!(people.connections(user), [A, B]);
+        for id in [9, 5, 7, 3, 11] {
+            people.enter(ConnectionId(id), "김철수");
+        }
+        assert_eq!(
+            people.connections(user),
+            [0, 1, 3, 5, 7, 9, 11].map(ConnectionId)
+        );
+        for id in [7, 3, 11, 9, 5] {
+            people.exit(ConnectionId(id));
+        }
         assert_eq!(people.connections(user), [A, B]);
         people.exit(A);
         assert_eq!(people.find("김철수"), Some(user));
