@@ -29,6 +29,7 @@ pub struct RoomManager {
     uses: u64,
     /// Rooms that may make way for others, empty and not created on purpose, by their last use.
     makeshift: BTreeSet<(u64, RoomId)>,
+    pub(super) is_presence_told: bool,
     /// Rooms whose number of users is to be told, by time.
     pub(super) counts_due: BTreeSet<(Duration, RoomId)>,
 }
@@ -46,6 +47,7 @@ impl RoomManager {
             history_bytes: 0,
             uses: 0,
             makeshift: BTreeSet::new(),
+            is_presence_told: true,
             counts_due: BTreeSet::new(),
         }
     }

@@ -13,6 +13,7 @@ impl Server {
     /// Stops accepting and says goodbye to everybody: close code 1001, after what is queued for them.
     pub fn drain(&mut self, now: Now) {
         self.is_draining = true;
+        self.rooms.stop_telling_presence();
         let ids: Vec<ConnectionId> = self
             .connections
             .iter()
