@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "the bench and the test each use a part of it")]
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs;
 use std::io::IoSlice;
@@ -24,6 +25,8 @@ pub struct Counted {
     pub bytes: u64,
     /// To whom, in order, if somebody wants to know.
     pub receivers: Option<Vec<ConnectionId>>,
+    /// Where what was sent lay in memory, if somebody wants to know.
+    pub buffers: Option<BTreeSet<*const u8>>,
 }
 
 impl Transmit for Counted {
@@ -32,6 +35,9 @@ impl Transmit for Counted {
         self.bytes += bytes.len() as u64;
         if let Some(receivers) = &mut self.receivers {
             receivers.push(to);
+        }
+        if let Some(buffers) = &mut self.buffers {
+            buffers.insert(bytes.as_ptr());
         }
         Sent::Bytes(bytes.len())
     }
