@@ -240,9 +240,7 @@ impl Auth {
             .collect();
         let unix_secs = now.unix.as_secs();
         let until = unix_secs + self.token_ttl_secs.max(REFRESH_SECS_MAX);
-        for name in &gone {
-            self.revocations.revoke_name(name.clone(), until, unix_secs);
-        }
+        self.revocations.revoke_names(&gone, until, unix_secs);
         self.credentials = credentials;
         gone
     }

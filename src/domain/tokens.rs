@@ -31,6 +31,13 @@ pub struct Identity {
     pub is_ours: bool,
 }
 
+impl Identity {
+    /// What names a token of this subject, which has no line end in it.
+    pub fn token_of(username: &str, token: &str) -> Rc<str> {
+        format!("{username}\n{token}").into()
+    }
+}
+
 /// The identity in the claims of a verified token; `signature` names it when it has no `jti`.
 ///
 /// # Errors
@@ -64,11 +71,7 @@ pub fn identify(
     let is_ours = claims.get("iss").and_then(Value::as_str) == Some(ISSUER);
     Ok(Identity {
         username: username.into(),
-        token: format!(
-            "{username}
-{token}"
-        )
-        .into(),
+        token: Identity::token_of(username, token),
         issued_at,
         expires_at,
         authenticated_at: date(claims, "auth_time")?.unwrap_or(0),
@@ -110,11 +113,13 @@ impl Revocations {
         true
     }
 
-    /// Revokes every token of a name issued until now; the last of them expires at `until`. There are never more of
-    /// these than accounts were removed.
-    pub fn revoke_name(&mut self, name: Rc<str>, until: u64, unix_secs: u64) {
+    /// Revokes every token of these names issued until now; the last of them expires at `until`. There are never more
+    /// of these than accounts were removed.
+    pub fn revoke_names(&mut self, names: &[Rc<str>], until: u64, unix_secs: u64) {
         self.names.retain(|_, (_, until)| *until > unix_secs);
-        self.names.insert(name, (unix_secs, until));
+        let names = names.iter().cloned();
+        self.names
+            .extend(names.map(|name| (name, (unix_secs, until))));
     }
 
     /// Whether a token is revoked.
@@ -212,8 +217,11 @@ mod tests {
         let mut revocations = Revocations::default();
         let issued =
             |at| identified(json!({"sub": "a", "exp": NOW + 10, "iat": at})).expect("is valid");
-        revocations.revoke_name("a".into(), NOW + 100, NOW);
+        revocations.revoke_names(&["a".into(), "b".into()], NOW + 100, NOW);
         assert!(revocations.covers(&issued(NOW)));
         assert!(!revocations.covers(&issued(NOW + 1)));
+        // What has no effect any more is forgotten.
+        revocations.revoke_names(&["c".into()], NOW + 200, NOW + 100);
+        assert_eq!(revocations.names.keys().collect::<Vec<_>>(), [&"c".into()]);
     }
 }

@@ -13,6 +13,7 @@ impl Server {
     /// Stops accepting and says goodbye to everybody: close code 1001, after what is queued for them.
     pub fn drain(&mut self, now: Now) {
         self.is_draining = true;
+        self.rooms.stop_telling_presence();
         let count = self.connections.len();
         self.journal
             .note(Level::Info, "draining", &[("connections", &count)], now);
@@ -49,8 +50,8 @@ impl Server {
         if walker.saw_close() {
             return self.linger(id, now);
         }
+        self.set_phase(id, Phase::Closing(Box::new(walker)));
         let connection = &mut self.connections[id.index()];
-        connection.phase = Phase::Closing(Box::new(walker));
         self.deadlines
             .set(id, connection, now.monotonic + CLOSE_TIMEOUT);
     }
@@ -107,8 +108,8 @@ impl Server {
 
     /// What is queued goes out, then our direction ends.
     pub(super) fn linger(&mut self, id: ConnectionId, now: Now) {
+        self.set_phase(id, Phase::Lingering);
         let connection = &mut self.connections[id.index()];
-        connection.phase = Phase::Lingering;
         self.deadlines
             .set(id, connection, now.monotonic + LINGER_TIMEOUT);
         self.list(id);

@@ -137,8 +137,8 @@ impl Server {
         for sample in &backlog.samples {
             blocks.push(|out| encode_event(sample.kind.name(), &sample.data, sample.id, out));
         }
+        self.set_phase(id, Phase::EventStream(stream));
         let connection = &mut self.connections[id.index()];
-        connection.phase = Phase::EventStream(stream);
         connection.due = NEVER;
         connection.outbox().push_events(&blocks.out);
         self.events.subscribe(id, stream);

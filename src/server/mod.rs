@@ -153,6 +153,7 @@ impl Server {
         connection.heard = ticks(now.monotonic);
         self.deadlines
             .set(id, &mut connection, now.monotonic + HEAD_TIMEOUT);
+        self.counters.add_connection(&connection.phase);
         self.connections.insert(connection);
         self.note(Level::Debug, "connected", id, &[], now);
         Some(id)
@@ -203,9 +204,8 @@ impl Server {
         }
         self.note(Level::Debug, "disconnected", id, &[], now);
         self.leave(id, now);
-        let connection = &mut self.connections[id.index()];
-        connection.phase = Phase::Closed;
-        connection.drop_outbox();
+        self.set_phase(id, Phase::Closed);
+        self.connections[id.index()].drop_outbox();
         self.freed.push(id);
     }
 
@@ -276,7 +276,8 @@ impl Server {
     /// names it can mean another.
     pub fn poll_freed(&mut self) -> Option<ConnectionId> {
         let id = self.freed.pop()?;
-        self.connections.remove(id.index());
+        let connection = self.connections.remove(id.index());
+        self.counters.remove_connection(&connection.phase);
         self.addresses.remove(id);
         if self.connections.is_empty() && self.connections.capacity() > TABLE_KEPT {
             self.connections = Slab::new();

@@ -218,10 +218,12 @@ impl Server {
         };
         let rest = http.take_rest();
         let is_echo = endpoint == Endpoint::Echo;
-        connection.phase = Phase::WebSocket(WebSocket {
+        let websocket = WebSocket {
             is_echo,
             ..WebSocket::default()
-        });
+        };
+        self.set_phase(id, Phase::WebSocket(websocket));
+        let connection = &mut self.connections[id.index()];
         self.deadlines
             .set(id, connection, now.monotonic + PING_AFTER);
         if !is_allowed_origin(&self.config, request) {
@@ -264,27 +266,28 @@ impl Server {
         }
     }
 
-    pub(super) fn connections_of(&self, name: &str) -> Vec<ConnectionId> {
-        let people = self.rooms.people();
-        people
-            .find(name)
-            .map(|user| people.connections(user).to_vec())
-            .unwrap_or_default()
-    }
-
-    /// Whether somebody of this name is here who has signed in.
+    /// Whether somebody of this name is here who has signed in. Guests give way to members, and are refused beside
+    /// them, so the first connection of a name tells for all: however many a user has, one more costs no look at them.
     fn has_member(&self, name: &str) -> bool {
-        self.connections_of(name)
-            .into_iter()
-            .any(|id| self.auth.sessions.of(id).is_some())
+        let people = self.rooms.people();
+        let first = people
+            .find(name)
+            .and_then(|user| people.connections(user).first());
+        first.is_some_and(|id| self.auth.sessions.of(*id).is_some())
     }
 
     /// Closes the guests of this name.
     pub(super) fn close_guests(&mut self, name: &str, now: Now) {
-        for id in self.connections_of(name) {
-            if self.auth.sessions.of(id).is_none() {
-                self.close_websocket(id, CloseCode::INVALID_TICKET, now);
-            }
+        if self.has_member(name) {
+            return;
+        }
+        let people = self.rooms.people();
+        let guests = people
+            .find(name)
+            .map(|user| people.connections(user).to_vec());
+        for id in guests.unwrap_or_default() {
+            debug_assert!(self.auth.sessions.of(id).is_none());
+            self.close_websocket(id, CloseCode::INVALID_TICKET, now);
         }
     }
 
