@@ -202,14 +202,16 @@ impl Write for Input<'_> {
 impl Receiver {
     /// Takes the next bytes of the stream.
     pub fn begin<'a>(&mut self, limits: ReceiverLimits, bytes: &'a [u8]) -> Input<'a> {
+        let mut readable = 0;
         if !bytes.is_empty() {
-            self.awake
+            readable = self
+                .awake
                 .get_or_insert_with(|| Box::new(Awake::new(limits)))
                 .walker
                 .advance(bytes);
         }
         Input {
-            bytes,
+            bytes: &bytes[..readable],
             replies: Vec::new(),
         }
     }
@@ -253,6 +255,9 @@ impl Receiver {
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                 if awake.walker.is_bad_text() {
                     return Err(CloseCode::INVALID_TEXT);
+                }
+                if awake.walker.is_bad_header() {
+                    return Err(CloseCode::PROTOCOL_ERROR);
                 }
                 if awake.walker.is_at_rest() {
                     self.awake = None;
@@ -388,6 +393,10 @@ mod tests {
             (masked(0x80, b""), CloseCode::PROTOCOL_ERROR),
             (masked(0x09, b""), CloseCode::PROTOCOL_ERROR),
             (vec![TEXT, 1, b'x'], CloseCode::PROTOCOL_ERROR),
+            (
+                vec![TEXT, 0xfe, 0, 1, 0, 0, 0, 0, b'x'],
+                CloseCode::PROTOCOL_ERROR,
+            ),
             (masked(TEXT, b"\xff"), CloseCode::INVALID_TEXT),
             (
                 vec![TEXT, 0xfe, 0x10, 0, 0, 0, 0, 0],
