@@ -36,6 +36,8 @@ pub struct Walker {
     carry: [u8; CARRY_BYTES_MAX],
     carry_len: usize,
     saw_close: bool,
+    /// The first bytes of the close frame's payload.
+    close_code: [u8; 2],
     is_bad_header: bool,
     is_bad_text: bool,
 }
@@ -61,6 +63,11 @@ impl Walker {
     /// Whether a whole close frame has come.
     pub fn saw_close(&self) -> bool {
         self.saw_close
+    }
+
+    /// The code of the close frame that has come; 0 without one.
+    pub fn close_code(&self) -> u16 {
+        u16::from_be_bytes(self.close_code)
     }
 
     /// Whether a header came that no client may send (RFC 6455 section 5). Nothing is walked over from there on.
@@ -179,6 +186,9 @@ impl Walker {
         if frame.is_text && !is_checked_there && !self.is_bad_text {
             self.check_text(payload, &frame);
         }
+        if frame.opcode == OPCODE_CLOSE && !self.saw_close {
+            self.note_close_code(payload, &frame);
+        }
         frame.consumed += take as u64;
         frame.remaining -= take as u64;
         if frame.remaining == 0 {
@@ -197,6 +207,18 @@ impl Walker {
             }
         }
         self.saw_close |= frame.opcode == OPCODE_CLOSE;
+    }
+
+    fn note_close_code(&mut self, payload: &[u8], frame: &Frame) {
+        let offset = frame.consumed as usize;
+        for (to, (from, at)) in self
+            .close_code
+            .iter_mut()
+            .skip(offset)
+            .zip(payload.iter().zip(offset..))
+        {
+            *to = from ^ frame.mask[at % 4];
+        }
     }
 
     fn check_text(&mut self, payload: &[u8], frame: &Frame) {
@@ -395,5 +417,25 @@ mod tests {
         assert!(!walker.saw_close());
         walker.advance(&bytes[bytes.len() - 1..]);
         assert!(walker.saw_close());
+    }
+
+    #[test]
+    fn the_code_of_the_first_close_frame_is_known_however_it_is_split() {
+        let bytes = [
+            frame(0x89, b"ping"),
+            frame(0x88, b"\x03\xf6reason"),
+            frame(0x88, &1000u16.to_be_bytes()),
+        ]
+        .concat();
+        for size in [1, 2, 3, 7, bytes.len()] {
+            let mut walker = Walker::default();
+            for piece in bytes.chunks(size) {
+                walker.advance(piece);
+            }
+            assert_eq!(walker.close_code(), 1014, "pieces of {size}");
+        }
+        let mut walker = Walker::default();
+        walker.advance(&frame(0x88, b""));
+        assert_eq!(walker.close_code(), 0);
     }
 }

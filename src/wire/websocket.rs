@@ -42,6 +42,8 @@ impl CloseCode {
     pub const INVALID_TEXT: Self = Self(1007, "");
     /// A message over the limit.
     pub const MESSAGE_TOO_BIG: Self = Self(1009, "");
+    /// The server upstream of a gateway failed. IANA registered it after RFC 6455, and tungstenite does not know it.
+    const BAD_GATEWAY: Self = Self(1014, "");
     /// No identity: no ticket, an unknown, used or expired one, or a name no guest can have.
     pub const INVALID_TICKET: Self = Self(4001, "유효하지 않은 티켓");
     /// The token behind the session has expired.
@@ -264,7 +266,14 @@ impl Receiver {
                 }
                 Ok(None)
             }
-            Err(Error::ConnectionClosed) => Ok(Some(Incoming::Closed)),
+            Err(Error::ConnectionClosed) => {
+                if awake.walker.close_code() == CloseCode::BAD_GATEWAY.0 {
+                    // Pongs have left with earlier calls: only tungstenite's close frame is here.
+                    input.replies.clear();
+                    encode_close(CloseCode::BAD_GATEWAY, &mut input.replies);
+                }
+                Ok(Some(Incoming::Closed))
+            }
             Err(Error::Utf8(_)) => Err(CloseCode::INVALID_TEXT),
             Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => {
                 Err(CloseCode::MESSAGE_TOO_BIG)
@@ -383,6 +392,16 @@ mod tests {
         let expected = vec!["control".into(), "control".into(), "closed".into()];
         assert_eq!(read_all(&mut receiver, &bytes, &mut replies), Ok(expected));
         assert_eq!(replies, [0x8a, 0, 0x88, 2, 0x03, 0xe8]);
+    }
+
+    #[test]
+    fn a_code_registered_after_the_rfc_is_answered_too() {
+        let mut receiver = Receiver::default();
+        let mut replies = Vec::new();
+        let bytes = [masked(PING, b"p"), masked(CLOSE, &1014u16.to_be_bytes())].concat();
+        let expected = vec!["control".into(), "control".into(), "closed".into()];
+        assert_eq!(read_all(&mut receiver, &bytes, &mut replies), Ok(expected));
+        assert_eq!(replies, [0x8a, 1, b'p', 0x88, 2, 0x03, 0xf6]);
     }
 
     #[test]

@@ -16,8 +16,8 @@ fn section_5_5_1_a_close_is_answered_with_its_code() {
     let mut rows: Vec<Row> = Vec::new();
     // RFC 6455 section 7.4.1, what IANA has registered since, and both ends of the ranges of section 7.4.2.
     for code in [
-        1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 3000, 3001, 3999, 4000,
-        4001, 4999,
+        1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3001, 3999,
+        4000, 4001, 4999,
     ] {
         for reason in ["", "bye", "안녕히 계세요"] {
             let rule = format!("7.4 the code {code} with the reason {reason:?}");
