@@ -173,7 +173,7 @@ impl Server {
             Phase::WebSocket(_) => self.receive_messages(id, bytes, now),
             Phase::Closing(walker) => {
                 walker.advance(bytes);
-                if walker.saw_close() {
+                if walker.saw_close() || walker.is_bad_header() {
                     self.linger(id, now);
                 }
             }

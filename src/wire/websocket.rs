@@ -43,6 +43,8 @@ impl CloseCode {
     pub const INVALID_TEXT: Self = Self(1007, "");
     /// A message over the limit.
     pub const MESSAGE_TOO_BIG: Self = Self(1009, "");
+    /// The server upstream of a gateway failed. IANA registered it after RFC 6455, and tungstenite does not know it.
+    const BAD_GATEWAY: Self = Self(1014, "");
     /// No identity: no ticket, an unknown, used or expired one, or a name no guest can have.
     pub const INVALID_TICKET: Self = Self(4001, "유효하지 않은 티켓");
     /// The token behind the session has expired.
@@ -213,14 +215,16 @@ impl Write for Input<'_> {
 impl Receiver {
     /// Takes the next bytes of the stream.
     pub fn begin<'a>(&mut self, limits: ReceiverLimits, bytes: &'a [u8]) -> Input<'a> {
+        let mut readable = 0;
         if !bytes.is_empty() {
-            self.awake
+            readable = self
+                .awake
                 .get_or_insert_with(|| Box::new(Awake::new(limits)))
                 .walker
                 .advance(bytes);
         }
         Input {
-            bytes,
+            bytes: &bytes[..readable],
             replies: Vec::new(),
         }
     }
@@ -265,12 +269,22 @@ impl Receiver {
                 if awake.walker.is_bad_text() {
                     return Err(CloseCode::INVALID_TEXT);
                 }
+                if awake.walker.is_bad_header() {
+                    return Err(CloseCode::PROTOCOL_ERROR);
+                }
                 if awake.walker.is_at_rest() {
                     self.awake = None;
                 }
                 Ok(None)
             }
-            Err(Error::ConnectionClosed) => Ok(Some(Incoming::Closed)),
+            Err(Error::ConnectionClosed) => {
+                if awake.walker.close_code() == CloseCode::BAD_GATEWAY.0 {
+                    // Pongs have left with earlier calls: only tungstenite's close frame is here.
+                    input.replies.clear();
+                    encode_close(CloseCode::BAD_GATEWAY, &mut input.replies);
+                }
+                Ok(Some(Incoming::Closed))
+            }
             Err(Error::Utf8(_)) => Err(CloseCode::INVALID_TEXT),
             Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => {
                 Err(CloseCode::MESSAGE_TOO_BIG)
@@ -407,6 +421,16 @@ mod tests {
     }
 
     #[test]
+    fn a_code_registered_after_the_rfc_is_answered_too() {
+        let mut receiver = Receiver::default();
+        let mut replies = Vec::new();
+        let bytes = [masked(PING, b"p"), masked(CLOSE, &1014u16.to_be_bytes())].concat();
+        let expected = vec!["control".into(), "control".into(), "closed".into()];
+        assert_eq!(read_all(&mut receiver, &bytes, &mut replies), Ok(expected));
+        assert_eq!(replies, [0x8a, 1, b'p', 0x88, 2, 0x03, 0xf6]);
+    }
+
+    #[test]
     fn failures_have_the_close_code_of_rfc_6455_section_7_4_1() {
         for (bytes, code) in [
             (masked(0x83, b""), CloseCode::PROTOCOL_ERROR),
@@ -414,6 +438,10 @@ mod tests {
             (masked(0x80, b""), CloseCode::PROTOCOL_ERROR),
             (masked(0x09, b""), CloseCode::PROTOCOL_ERROR),
             (vec![TEXT, 1, b'x'], CloseCode::PROTOCOL_ERROR),
+            (
+                vec![TEXT, 0xfe, 0, 1, 0, 0, 0, 0, b'x'],
+                CloseCode::PROTOCOL_ERROR,
+            ),
             (masked(TEXT, b"\xff"), CloseCode::INVALID_TEXT),
             (
                 vec![TEXT, 0xfe, 0x10, 0, 0, 0, 0, 0],
