@@ -2,6 +2,8 @@
 //! up, says once what is wrong, and healthy clients lose nothing.
 #![forbid(unsafe_code)]
 
+#[path = "faults/files.rs"]
+mod files;
 #[path = "faults/pair.rs"]
 mod pair;
 #[path = "faults/peers.rs"]
