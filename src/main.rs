@@ -23,7 +23,7 @@ fn main() -> ExitCode {
             };
         }
         Err(sentence) => {
-            eprintln!("sarang: {sentence}");
+            complain(&sentence);
             return ExitCode::from(USAGE);
         }
     };
@@ -34,8 +34,13 @@ fn main() -> ExitCode {
 }
 
 fn fail(sentence: &str) -> ExitCode {
-    eprintln!("sarang: {sentence}");
+    complain(sentence);
     ExitCode::FAILURE
+}
+
+/// Says what is wrong on a stderr that may be full or gone: the exit code says it too.
+fn complain(sentence: &str) {
+    _ = writeln!(std::io::stderr(), "sarang: {sentence}");
 }
 
 /// Prints to a reader that may be gone already (`sarang --help | head -1`).
