@@ -303,7 +303,7 @@ fn a_message_sent_again_after_a_jump_is_not_said_twice() {
 fn who_has_to_wait_for_another_try_waits_as_long_whatever_the_clock_says() {
     for clock in CLOCKS {
         let mut world = World::new(Config::default());
-        let mut attempt = |world: &mut World| {
+        let attempt = |world: &mut World| {
             let id = world.connect();
             let form = r#"{"username":"admin","password":"wrong"}"#;
             let head = format!(
