@@ -120,6 +120,13 @@ impl Connection {
             .is_some_and(|outbox| outbox.is_blocked())
     }
 
+    /// Whether an HTTP response waits for the peer to take it.
+    pub fn owes_response(&self) -> bool {
+        self.outbox
+            .as_ref()
+            .is_some_and(|outbox| outbox.holds_response())
+    }
+
     /// Forgets whatever waits.
     pub fn drop_outbox(&mut self) {
         self.outbox = None;
