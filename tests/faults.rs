@@ -10,14 +10,18 @@ mod pair;
 mod peers;
 #[path = "faults/stages.rs"]
 mod stages;
+#[path = "support/subscriber.rs"]
+mod subscriber;
 mod support;
 
 use std::time::{Duration, Instant};
 
 use pair::{NAMES, Pair, ROOM};
 use peers::Peer;
+use rustix::process::Signal;
 use serde_json::json;
 use stages::{LONG_ROOM, Stage};
+use subscriber::{Subscriber, ids};
 use support::{Http, PATIENCE, Server, assert_no_failures};
 
 /// Waits for what nothing tells.
@@ -244,6 +248,68 @@ fn a_stopped_reader_in_a_flooded_room_is_closed_and_its_room_mates_lose_nothing(
     let told = reader.read_to_the_end();
     assert!(["4008", "end"].contains(&&*told), "{told}");
     scene.assert_clean("the stopped reader");
+}
+
+#[test]
+fn subscribers_that_stop_and_die_in_a_flood_of_events_take_none_from_the_others() {
+    let mut scene = Scene::new(&[]);
+    let mut stopped: Vec<Peer> = (0..4)
+        .map(|_| Peer::at(&scene.server, Stage::Event))
+        .collect();
+    for peer in &stopped {
+        peer.stop();
+    }
+    let mut healthy = Subscriber::new(&scene.server, "all");
+    let mut last = None;
+    let mut publisher = scene.server.connect();
+    let figures = json!({"revenue": 1, "note": "가".repeat(1200)}).to_string();
+    // 6 MB: more than the buffers of the system and the outbox hold.
+    for n in 0..1600 {
+        let published = publisher.post("/events/business", &figures);
+        assert_eq!(published.status, 200, "{}", published.text());
+        let id = published.json()["id"].as_u64().expect("an id");
+        let ids = ids(&healthy.until(id));
+        let since = last.unwrap_or(ids[0] - 1);
+        assert!(ids.iter().copied().eq(since + 1..=id), "{since}, {ids:?}");
+        last = Some(id);
+        if n % 400 == 399 {
+            scene.pair.talk(1);
+        }
+    }
+    let resumed = stopped.split_off(2);
+    for peer in stopped {
+        peer.kill();
+    }
+    for mut peer in resumed {
+        peer.resume();
+        assert_eq!(peer.go_on(), Stage::Event.expected());
+        peer.kill();
+    }
+    drop((healthy, publisher));
+    scene.assert_clean("the subscribers");
+}
+
+#[test]
+fn a_server_stopped_for_a_moment_loses_nothing_of_what_was_said_meanwhile() {
+    let mut scene = Scene::new(&[]);
+    let (server, name) = (&scene.server, "stopped-with-it");
+    let mut guest = server.member(name, ROOM);
+    scene.pair.await_presence(name, true);
+    server.signal(Signal::STOP);
+    for n in 0..100 {
+        guest.send(json!({"type": "chat", "room": ROOM, "content": n.to_string()}));
+    }
+    // Come and gone before anybody could look.
+    server.connect_stream();
+    server.signal(Signal::CONT);
+    for n in 0..100 {
+        guest.until_match(|news| news["username"] == name && news["content"] == n.to_string());
+    }
+    while scene.pair.heard(name) < 100 {
+        scene.pair.talk(1);
+    }
+    guest.close();
+    scene.assert_clean("the guest");
 }
 
 #[test]
