@@ -124,6 +124,9 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two requests of a connection; then it is closed.
 pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// A peer that takes nothing of an answer for this long is dropped; one that takes a little now and then gets it whole.
+pub const ANSWER_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// A WebSocket message (and each frame of it), in bytes; above it close code 1009.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// A message on `/ws-echo`, in bytes.

@@ -147,6 +147,13 @@ impl Connection {
         }
     }
 
+    /// Whether an HTTP response waits for the peer to take it.
+    pub fn owes_response(&self) -> bool {
+        self.outbox
+            .as_ref()
+            .is_some_and(|outbox| outbox.holds_response())
+    }
+
     /// Forgets whatever waits.
     pub fn drop_outbox(&mut self) {
         self.outbox = None;

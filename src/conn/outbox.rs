@@ -142,6 +142,12 @@ impl Outbox {
         self.bytes > bytes_max.saturating_add(self.excused_bytes)
     }
 
+    /// Whether an HTTP response is under way.
+    pub fn holds_response(&self) -> bool {
+        let front = self.chunks.front();
+        front.is_some_and(|chunk| chunk.content == Content::Http)
+    }
+
     /// Does not count this many of the bytes that wait.
     pub fn excuse(&mut self, bytes: usize) {
         self.excused_bytes += bytes;

@@ -1,11 +1,15 @@
 //! How connections end: by a close frame, by a deadline, by draining.
 
+use std::time::Duration;
+
 use super::Server;
 use super::deadlines::silence_left;
-use crate::config::{CLOSE_TIMEOUT, LINGER_TIMEOUT, Level, PING_AFTER, PONG_TIMEOUT};
-use crate::conn::Phase;
+use crate::config::{
+    ANSWER_STALL_TIMEOUT, CLOSE_TIMEOUT, LINGER_TIMEOUT, Level, PING_AFTER, PONG_TIMEOUT,
+};
 use crate::conn::http::Awaited;
 use crate::conn::refusal::Refusal;
+use crate::conn::{Connection, Phase};
 use crate::domain::{ConnectionId, Now};
 use crate::wire::websocket::{CloseCode, encode_close, encode_ping};
 
@@ -131,6 +135,9 @@ impl Server {
     /// A connection's deadline has come.
     pub(super) fn deadline(&mut self, id: ConnectionId, now: Now) {
         let connection = &mut self.connections[id.index()];
+        if let Some(wait) = time_to_take_response(connection, now) {
+            return self.deadlines.set(id, connection, now.monotonic + wait);
+        }
         let silence_left = silence_left(connection, PING_AFTER, now.monotonic);
         match &mut connection.phase {
             Phase::Http(http) if http.awaits() == Awaited::Request => self.closed(id, now),
@@ -160,4 +167,17 @@ impl Server {
             Phase::Closed => {}
         }
     }
+}
+
+/// How long a peer may still take nothing of the response it is being sent, when that is what it is waited for.
+fn time_to_take_response(connection: &Connection, now: Now) -> Option<Duration> {
+    let is_reading = match &connection.phase {
+        Phase::Lingering => true,
+        // With more requests in hand than there is room for responses, nothing is awaited of it.
+        Phase::Http(http) => http.awaits() == Awaited::Request || connection.is_paused,
+        _ => false,
+    };
+    (is_reading && connection.owes_response())
+        .then(|| silence_left(connection, ANSWER_STALL_TIMEOUT, now.monotonic))
+        .flatten()
 }

@@ -28,7 +28,7 @@ use std::time::Duration;
 use slab::Slab;
 
 use crate::config::{
-    Config, EVENT_OUTBOX_BYTES, HEAD_TIMEOUT, Level, OUTBOX_HIGH_WATER_BYTES,
+    Config, EVENT_OUTBOX_BYTES, HEAD_TIMEOUT, LINGER_TIMEOUT, Level, OUTBOX_HIGH_WATER_BYTES,
     REPLIES_PER_TURN_BYTES, SENDS_PER_TURN, TABLE_KEPT,
 };
 use crate::conn::http::Http;
@@ -164,7 +164,10 @@ impl Server {
         let Some(connection) = self.connections.get_mut(id.index()) else {
             return;
         };
-        connection.heard = ticks(now.monotonic);
+        // Whose bytes are discarded is alive as long as it takes what it is owed.
+        if !matches!(connection.phase, Phase::Lingering) {
+            connection.heard = ticks(now.monotonic);
+        }
         match &mut connection.phase {
             Phase::Http(http) => {
                 http.push(bytes);
@@ -433,7 +436,11 @@ impl Server {
         let connection = &mut self.connections[id.index()];
         match (&connection.phase, connection.is_half_closed) {
             (Phase::Http(_) | Phase::Lingering, true) => self.closed(id, now),
-            (Phase::Lingering, false) => transmit.shutdown(id),
+            (Phase::Lingering, false) => {
+                transmit.shutdown(id);
+                self.deadlines
+                    .set(id, connection, now.monotonic + LINGER_TIMEOUT);
+            }
             _ => {}
         }
     }

@@ -278,7 +278,7 @@ impl Shell {
 
     /// Reads accounts and secrets again; those in force stay so when there is something wrong with the new.
     fn reload(&mut self, now: Now) {
-        match accounts::load(&self.config, &self.secret) {
+        match accounts::reload(&self.config, &self.secret) {
             Ok(credentials) => {
                 self.server.reload(credentials, now);
                 self.server.journal.note(Level::Info, "reloaded", &[], now);

@@ -154,6 +154,10 @@ impl Server {
         kill_process(Pid::from_child(&self.child), signal).expect("the server is there");
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The memory of the process that is in RAM.
     pub fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
