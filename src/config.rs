@@ -131,6 +131,9 @@ pub const ANSWER_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// A message on `/ws-echo`, in bytes.
 pub const ECHO_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What echoes may hold together, in bytes, beside [`Config::buffer_bytes`]: several messages of the largest size, each
+/// received, copied and queued.
+pub const ECHO_BUFFER_BYTES: usize = 512 * 1024 * 1024;
 /// tungstenite's read buffer, in bytes; allocated only while a message is under way.
 pub const WEBSOCKET_READ_BYTES: usize = 512;
 /// The same on `/ws-echo`, where messages are large.

@@ -48,7 +48,20 @@ impl Journal {
         self.level.is_some_and(|most| level <= most)
     }
 
-    /// Notes an event. Within [`JOURNAL_WINDOW`] it is told [`JOURNAL_TOLD_MAX`] times, then only counted.
+    /// Tells what an administrator did, each time: nobody else can have it happen.
+    pub fn tell(
+        &mut self,
+        level: Level,
+        event: &'static str,
+        fields: &[(&str, &dyn Display)],
+        now: Now,
+    ) {
+        if self.takes(level) && self.lines.len() < JOURNAL_LINES_MAX {
+            self.lines.push_back(line(level, event, fields, now));
+        }
+    }
+
+    /// Notes an event that peers may bring about. Within [`JOURNAL_WINDOW`] it is told [`JOURNAL_TOLD_MAX`] times, then only counted.
     pub fn note(
         &mut self,
         level: Level,
@@ -207,6 +220,17 @@ mod tests {
         assert_eq!(journal.next_timeout(), None);
         journal.note(Level::Warn, "shed", &[], at(due.as_secs()));
         assert_eq!(lines(&mut journal).len(), 1);
+    }
+
+    #[test]
+    fn what_an_administrator_does_is_told_each_time() {
+        let mut journal = Journal::new(Some(Level::Warn));
+        for _ in 0..2 * JOURNAL_TOLD_MAX {
+            journal.tell(Level::Warn, "reload_failed", &[], at(1));
+        }
+        assert_eq!(lines(&mut journal).len(), 2 * JOURNAL_TOLD_MAX as usize);
+        journal.tell(Level::Info, "reloaded", &[], at(1));
+        assert!(lines(&mut journal).is_empty());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! and for whom nearly nothing is held, is never among them.
 
 use super::Server;
-use crate::config::Level;
+use crate::config::{ECHO_BUFFER_BYTES, Level};
 use crate::conn::Phase;
 use crate::conn::refusal::Refusal;
 use crate::domain::{ConnectionId, Now};
@@ -20,7 +20,12 @@ impl Server {
     /// Above [`Config::buffer_bytes`](crate::config::Config::buffer_bytes), ends the connections for which the most is
     /// held, until there is some room again, so that the search is rare.
     pub(super) fn keep_ceiling(&mut self, now: Now) {
-        let max = self.config.buffer_bytes;
+        let echo = if self.config.echo {
+            ECHO_BUFFER_BYTES
+        } else {
+            0
+        };
+        let max = self.config.buffer_bytes.saturating_add(echo);
         if self.ledger.total() <= max {
             return;
         }

@@ -20,7 +20,7 @@ impl Server {
         self.rooms.stop_telling_presence();
         let count = self.connections.len();
         self.journal
-            .note(Level::Info, "draining", &[("connections", &count)], now);
+            .tell(Level::Info, "draining", &[("connections", &count)], now);
         let ids: Vec<ConnectionId> = self
             .connections
             .iter()

@@ -136,7 +136,8 @@ impl Shell {
         let mut has_more = false;
         let now = self.now();
         let journal = &mut self.server.journal;
-        journal.note(Level::Info, "started", &[("address", &self.address)], now);
+        journal.tell(Level::Info, "started", &[("address", &self.address)], now);
+        self.write_log();
         loop {
             self.wait(&mut events, has_more)?;
             let now = self.now();
@@ -152,6 +153,8 @@ impl Shell {
                 .then(|| self.machine.sample());
             self.server.sampled(machine, now);
             self.submit_jobs(now);
+            // Before the responses leave: who has one can rely on what it tells standing there.
+            self.write_log();
             // Read anew, so that responses are timed to the moment they leave.
             let now = self.now();
             has_more = self.server.flush(&mut self.sockets, now);
@@ -167,10 +170,8 @@ impl Shell {
             if self.server.connection_count() == 0 {
                 self.sockets.forget();
             }
-            has_more |= self
-                .listener
-                .as_ref()
-                .is_some_and(|listener| listener.is_ready);
+            let is_accepting = |listener: &Listener| listener.is_ready;
+            has_more |= self.listener.as_ref().is_some_and(is_accepting);
             has_more |= !self.ready.is_empty();
             let facts = ShellFacts {
                 received_bytes: self.sockets.received_bytes,
@@ -182,7 +183,7 @@ impl Shell {
             if is_over {
                 let left = self.server.connection_count();
                 let journal = &mut self.server.journal;
-                journal.note(Level::Info, "stopped", &[("connections", &left)], now);
+                journal.tell(Level::Info, "stopped", &[("connections", &left)], now);
             }
             self.write_log();
             if is_over {
@@ -281,9 +282,9 @@ impl Shell {
         match accounts::reload(&self.config, &self.secret) {
             Ok(credentials) => {
                 self.server.reload(credentials, now);
-                self.server.journal.note(Level::Info, "reloaded", &[], now);
+                self.server.journal.tell(Level::Info, "reloaded", &[], now);
             }
-            Err(sentence) => self.server.journal.note(
+            Err(sentence) => self.server.journal.tell(
                 Level::Warn,
                 "reload_failed",
                 &[("reason", &sentence), ("in_force", &"what was before")],
