@@ -191,8 +191,8 @@ impl Client {
             match said {
                 Said::Response { status, body } => known.learn(status, &body),
                 Said::Message(message) => self.hear(&message, known),
-                Said::Close(_) => self.rooms.clear(),
-                Said::Upgraded | Said::Other | Said::Event(_) => {}
+                Said::Close => self.rooms.clear(),
+                Said::Upgraded | Said::Other => {}
             }
         }
     }

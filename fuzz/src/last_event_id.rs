@@ -1,8 +1,6 @@
 //! Resuming an event stream: what follows any `Last-Event-ID`, against a list of all events, and where encoded events
 //! begin and end.
 
-use std::borrow::Cow;
-
 use sarang::config::EVENTS_KEPT;
 use sarang::domain::event_log::{Channel, EventLog, Kind, Sample};
 use sarang::wire::event_stream::{encode_chunk, encode_event, first_id, rest_of_event};
@@ -41,7 +39,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-fn check_backlog(log: &EventLog, all: &[Sample], channel: Channel, field: &Cow<'_, str>) {
+fn check_backlog(log: &EventLog, all: &[Sample], channel: Channel, field: &str) {
     let kept = &all[all.len().saturating_sub(EVENTS_KEPT)..];
     let newest = log.newest();
     // The event after the one that was seen must be there, or be the next.

@@ -18,10 +18,8 @@ pub enum Said {
     Message(Value),
     /// An echo, a ping or a pong.
     Other,
-    /// A close frame with its code, if it has one.
-    Close(Option<u16>),
-    /// An event with an id.
-    Event(u64),
+    /// A close frame.
+    Close,
 }
 
 /// What comes next.
@@ -45,7 +43,6 @@ pub struct Peer {
     speaks: Speaks,
     /// Of an event stream: text whose line has not ended.
     text: Vec<u8>,
-    event_id: Option<u64>,
     last_event_id: u64,
 }
 
@@ -70,10 +67,10 @@ impl Peer {
                 Speaks::Frames => self.read_frame(&mut said),
                 Speaks::Events => {
                     let events = std::mem::take(&mut self.bytes);
-                    self.read_events(&events, &mut said);
+                    self.read_events(&events);
                     return said;
                 }
-                Speaks::Chunks => self.read_chunk(&mut said),
+                Speaks::Chunks => self.read_chunk(),
                 Speaks::Nothing => panic!("more after the end: {:?}", self.bytes),
             };
             match length {
@@ -174,7 +171,7 @@ impl Peer {
                 let reason = payload.get(2..).unwrap_or_default();
                 std::str::from_utf8(reason).expect("a reason is text");
                 assert!(code.is_none_or(|code| code >= 1000));
-                said.push(Said::Close(code));
+                said.push(Said::Close);
                 self.speaks = Speaks::Nothing;
             }
             0x89 | 0x8a => said.push(Said::Other),
@@ -184,7 +181,7 @@ impl Peer {
         Some(header + length)
     }
 
-    fn read_chunk(&mut self, said: &mut Vec<Said>) -> Option<usize> {
+    fn read_chunk(&mut self) -> Option<usize> {
         let line = self.bytes.windows(2).position(|two| two == b"\r\n")?;
         let digits = std::str::from_utf8(&self.bytes[..line]).expect("is text");
         let length = usize::from_str_radix(digits, 16).expect("is a length");
@@ -193,14 +190,14 @@ impl Peer {
         assert!(chunk.ends_with(b"\r\n"));
         let events = chunk[..length].to_vec();
         assert!(events.is_empty() || events.ends_with(b"\n"));
-        self.read_events(&events, said);
+        self.read_events(&events);
         if length == 0 {
             self.speaks = Speaks::Nothing;
         }
         Some(end + 2)
     }
 
-    fn read_events(&mut self, bytes: &[u8], said: &mut Vec<Said>) {
+    fn read_events(&mut self, bytes: &[u8]) {
         self.text.extend_from_slice(bytes);
         while let Some(end) = self.text.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.text.drain(..=end).collect();
@@ -208,7 +205,6 @@ impl Peer {
             match line.split_once(": ") {
                 None => {
                     assert_eq!(line, "");
-                    said.extend(self.event_id.take().map(Said::Event));
                 }
                 Some(("" | "event", text)) => assert!(!text.is_empty()),
                 Some(("retry", number)) => assert!(number.parse::<u64>().is_ok()),
@@ -219,7 +215,6 @@ impl Peer {
                     let id = id.parse().expect("is a number");
                     assert!(id > self.last_event_id, "ids only grow");
                     self.last_event_id = id;
-                    self.event_id = Some(id);
                 }
                 Some((other, _)) => panic!("a field {other}"),
             }
