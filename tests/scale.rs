@@ -40,9 +40,10 @@ type Sent = (Vec<ConnectionId>, u64);
 
 fn sent(world: &mut crowd::World, work: impl FnOnce(&mut crowd::World)) -> Sent {
     let before = world.wire.bytes;
-    world.wire.receivers = Some(Vec::new());
+    world.wire.noted = Some(Vec::new());
     work(world);
-    let receivers = world.wire.receivers.take().unwrap_or_default();
+    let noted = world.wire.noted.as_deref().unwrap_or_default();
+    let receivers = noted.iter().map(|(to, _)| *to).collect();
     (receivers, world.wire.bytes - before)
 }
 
@@ -157,7 +158,6 @@ fn a_whisper_to_many_connections_of_one_user_is_one_buffer_for_all() {
     let mut world = crowd::World::new(config(usize::MAX));
     let speaker = world.guest("kim");
     let tabs: Vec<_> = (0..50).map(|_| world.guest("lee")).collect();
-    world.wire.buffers = Some(BTreeSet::new());
     let (receivers, _) = sent(&mut world, |world| {
         world.say(
             speaker,
@@ -166,7 +166,8 @@ fn a_whisper_to_many_connections_of_one_user_is_one_buffer_for_all() {
     });
     let expected: Vec<_> = tabs.into_iter().chain([speaker]).collect();
     assert_eq!(receivers, expected);
-    let buffers = world.wire.buffers.take().expect("were noted");
+    let noted = world.wire.noted.take().expect("was noted");
+    let buffers: BTreeSet<_> = noted.iter().map(|(_, buffer)| *buffer).collect();
     assert_eq!(buffers.len(), 1, "{buffers:?}");
 }
 

@@ -78,7 +78,7 @@ impl Bench {
             one(&mut self.world, n);
             slowest = nanoseconds(since).max(slowest);
             self.world.pass(pause);
-            if n % 100 == 0 {
+            if n.is_multiple_of(100) {
                 self.world.server.handle_timeout(self.world.now);
                 self.world.turn();
             }
@@ -260,6 +260,21 @@ fn come_and_go(bench: &mut Bench, probe: &Probes, spare_rooms: usize) {
             world.disconnect(id);
         },
     );
+    let tabs: Vec<_> = (0..bench.size / 100)
+        .map(|_| bench.world.guest("tabs"))
+        .collect();
+    bench.time(
+        "one more connection of a user who has a hundredth of all",
+        1_000,
+        1,
+        |world| {
+            let id = world.guest("tabs");
+            world.disconnect(id);
+        },
+    );
+    for id in tabs {
+        bench.world.disconnect(id);
+    }
 }
 
 fn ask(bench: &mut Bench, probe: &Probes) {
@@ -316,7 +331,7 @@ fn tick(bench: &mut Bench) {
         world.turn();
     };
     // The first second of the next ten.
-    while bench.world.now.monotonic.as_secs() % 10 != 0 {
+    while !bench.world.now.monotonic.as_secs().is_multiple_of(10) {
         one(&mut bench.world);
     }
     let streams = 2 * (bench.size / 4);

@@ -3,7 +3,6 @@
 
 #![allow(dead_code, reason = "the bench and the test each use a part of it")]
 
-use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs;
 use std::io::IoSlice;
@@ -23,21 +22,16 @@ use sarang::wire::jwt::Key;
 pub struct Counted {
     pub sends: u64,
     pub bytes: u64,
-    /// To whom, in order, if somebody wants to know.
-    pub receivers: Option<Vec<ConnectionId>>,
-    /// Where what was sent lay in memory, if somebody wants to know.
-    pub buffers: Option<BTreeSet<*const u8>>,
+    /// To whom, in order, and where what was sent lay in memory, if somebody wants to know.
+    pub noted: Option<Vec<(ConnectionId, *const u8)>>,
 }
 
 impl Transmit for Counted {
     fn send(&mut self, to: ConnectionId, bytes: &[u8]) -> Sent {
         self.sends += 1;
         self.bytes += bytes.len() as u64;
-        if let Some(receivers) = &mut self.receivers {
-            receivers.push(to);
-        }
-        if let Some(buffers) = &mut self.buffers {
-            buffers.insert(bytes.as_ptr());
+        if let Some(noted) = &mut self.noted {
+            noted.push((to, bytes.as_ptr()));
         }
         Sent::Bytes(bytes.len())
     }

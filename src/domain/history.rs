@@ -23,9 +23,13 @@ impl Position {
     /// Reads `EPOCH:SEQ`; `None` for anything that [`Position`]'s `Display` would not have written.
     pub fn parse(text: &str) -> Option<Self> {
         let (epoch, seq) = text.split_once(':')?;
-        let hexadecimal = epoch.len() == 16 && epoch.bytes().all(|b| b.is_ascii_hexdigit());
+        let hexadecimal = epoch.len() == 16
+            && epoch
+                .bytes()
+                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         let decimal = !seq.is_empty() && seq.bytes().all(|b| b.is_ascii_digit());
-        if !hexadecimal || !decimal {
+        let has_leading_zero = seq.len() > 1 && seq.starts_with('0');
+        if !hexadecimal || !decimal || has_leading_zero {
             return None;
         }
         Some(Self {
@@ -216,6 +220,8 @@ mod tests {
             "x:1",
             "00000000000000ab:99999999999999999999",
             "00000000000000ab:1:2",
+            "00000000000000AB:12",
+            "00000000000000ab:012",
         ] {
             assert_eq!(Position::parse(bad), None, "{bad}");
         }

@@ -131,6 +131,8 @@ pub struct Fields {
 /// # Errors
 /// [`HeadError`], as early as it is certain.
 pub fn parse_head(bytes: &[u8]) -> Result<Option<(Request, usize)>, HeadError> {
+    // What stands beyond the limit is not looked at, so that it does not matter how much has come.
+    let bytes = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
     // An empty line before the request line is ignored (RFC 9112 section 2.2).
     let skipped = bytes.chunks(2).take_while(|pair| pair == b"\r\n").count() * 2;
     let Some(length) = find_end(&bytes[skipped..])? else {
@@ -140,9 +142,6 @@ pub fn parse_head(bytes: &[u8]) -> Result<Option<(Request, usize)>, HeadError> {
         };
     };
     let head = &bytes[skipped..skipped + length];
-    if skipped + length > HEAD_BYTES_MAX {
-        return Err(too_large(head));
-    }
     check_version(head)?;
     let mut fields = [httparse::EMPTY_HEADER; HEAD_FIELDS_MAX];
     let mut parsed = httparse::Request::new(&mut fields);
@@ -437,6 +436,18 @@ mod tests {
             .expect("is whole");
         assert_eq!(request.parameter("username"), Ok(Some("홍 +".into())));
         assert_eq!(request.parameter("user"), Ok(None));
+    }
+
+    #[test]
+    fn a_head_over_the_limit_is_refused_alike_whatever_follows() {
+        let long = format!("GET / HTTP/1.1\r\na: {}", "x".repeat(HEAD_BYTES_MAX));
+        for rest in ["", "\n", "\r\n\r\n"] {
+            assert_eq!(
+                parse_head((long.clone() + rest).as_bytes()),
+                Err(HeadError::FieldsTooLarge),
+                "{rest:?}"
+            );
+        }
     }
 
     #[test]

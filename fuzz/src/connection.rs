@@ -1,0 +1,109 @@
+//! A whole connection: any bytes in any pieces, with time, a slow reader, sign-ins and a shutdown in between.
+//!
+//! The input's first byte is the number of steps, which follow, a byte each: what to do in its upper three bits, how
+//! much in the lower five. The rest is what the client sends.
+
+use std::time::Duration;
+
+use sarang::config::Config;
+use sarang::domain::ConnectionId;
+
+use super::peer::Peer;
+use super::world::{World, configured, credentials};
+
+/// Steps at most.
+const STEPS_MAX: usize = 63;
+
+/// Fuzzes a [`sarang::server::Server`] with one connection.
+pub fn run(data: &[u8]) {
+    let Some((&first, rest)) = data.split_first() else {
+        return;
+    };
+    let (steps, stream) = rest.split_at((usize::from(first) & STEPS_MAX).min(rest.len()));
+    let mut world = World::new(Config {
+        users: configured().filter(|_| first & 0x40 != 0),
+        guests: true,
+        echo: true,
+        messages_per_second: 3,
+        outbox_bytes: 600,
+        token_ttl_secs: 30,
+        ..Config::default()
+    });
+    let id = world.connect(1).expect("is the first");
+    let mut client = Client { id, stream };
+    for step in steps {
+        client.step(&mut world, step >> 5, usize::from(step & 31));
+    }
+    client.finish(&mut world);
+    let contains = |wanted: &[u8]| stream.windows(wanted.len()).any(|window| window == wanted);
+    let mut peer = Peer::new(contains(b"HEAD"), contains(b"echo"));
+    let (_, wire) = world.dropped.pop().expect("was dropped");
+    peer.read(&wire.sent);
+    assert!(
+        !wire.is_shut || peer.is_complete(),
+        "the end comes at an end"
+    );
+    world.assert_empty();
+}
+
+/// The client, with what it has still to send.
+struct Client<'a> {
+    id: ConnectionId,
+    stream: &'a [u8],
+}
+
+impl Client<'_> {
+    fn step(&mut self, world: &mut World, kind: u8, amount: usize) {
+        match kind {
+            0 => self.send(world, 1 + amount),
+            1 => self.send(world, 64 * (1 + amount)),
+            2 => world.pass(Duration::from_millis(100 * amount as u64)),
+            3 => world.pass(Duration::from_secs(2 * amount as u64)),
+            4 => world.take(self.id, Some(16 * amount)),
+            5 => world.turn(),
+            6 => world.finish_check(0, amount == 1),
+            _ => match amount {
+                0 => world.send(self.id, b"", true),
+                1 => world.reset(self.id),
+                2 => world.server.drain(world.now),
+                3 => world.now.unix = Duration::ZERO,
+                4 => {
+                    world.now.unix = world
+                        .now
+                        .unix
+                        .saturating_add(Duration::from_secs(10 * 365 * 86_400))
+                }
+                5 => world.server.reload(credentials(false), world.now),
+                6 => world.server.reload(credentials(true), world.now),
+                // The last second a system clock can show.
+                7 => world.now.unix = Duration::from_secs(i64::MAX as u64),
+                _ => world.take(self.id, None),
+            },
+        }
+    }
+
+    fn send(&mut self, world: &mut World, count: usize) {
+        let (piece, rest) = self.stream.split_at(count.min(self.stream.len()));
+        self.stream = rest;
+        world.send(self.id, piece, false);
+    }
+
+    /// Sends the rest, takes everything, and waits: only an event stream outlives that. Then it leaves.
+    fn finish(&mut self, world: &mut World) {
+        self.send(world, usize::MAX);
+        world.take(self.id, None);
+        world.turn();
+        while !world.checks.is_empty() {
+            world.finish_check(0, true);
+            world.turn();
+        }
+        world.pass(Duration::from_secs(200));
+        assert_eq!(
+            world.server.connection_count(),
+            world.server.subscriber_count()
+        );
+        world.send(self.id, b"", true);
+        world.pass(Duration::from_secs(5));
+        assert_eq!(world.server.connection_count(), 0);
+    }
+}

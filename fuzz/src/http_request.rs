@@ -1,0 +1,111 @@
+//! A stream of HTTP requests: the same in any pieces as in one, and with no second reading.
+
+use sarang::config::{BODY_BYTES_MAX, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, TARGET_BYTES_MAX};
+use sarang::conn::http::{Http, Step};
+use sarang::wire::http::{Method, Request, Upgrade, parse_head};
+
+use super::pieces::{pieces, split};
+
+/// What a stream of requests comes to.
+#[derive(Debug, Default, PartialEq)]
+struct Outcome {
+    requests: Vec<Request>,
+    /// Status and text of the refusal that ended it.
+    refused: Option<String>,
+    /// What is left of the stream, as long as there is no refusal.
+    rest: Vec<u8>,
+}
+
+/// Fuzzes [`Http`] and [`parse_head`].
+pub fn run(data: &[u8]) {
+    let (stream, lengths) = split(data);
+    check_head(stream);
+    let whole = serve([stream].into_iter());
+    assert_eq!(serve(pieces(stream, lengths)), whole);
+    for request in &whole.requests {
+        check(request);
+    }
+}
+
+fn serve<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
+    let mut http = Http::new(false);
+    let mut outcome = Outcome::default();
+    for piece in pieces {
+        http.push(piece);
+        loop {
+            match http.step() {
+                Step::Wait => break,
+                Step::Continue => {}
+                Step::Serve(request) => outcome.requests.push(*request),
+                Step::Refuse(refusal) => {
+                    outcome.refused = Some(format!("{refusal:?}"));
+                    return outcome;
+                }
+            }
+        }
+    }
+    outcome.rest = http.take_rest();
+    outcome
+}
+
+/// A request that is served is within the limits and says one thing only.
+fn check(request: &Request) {
+    let length = request.content_length.unwrap_or(0);
+    assert!(length <= BODY_BYTES_MAX as u64);
+    assert_eq!(request.body.len() as u64, length);
+    assert!(!request.is_http11 || !request.host.is_empty());
+    assert!(request.query.len() <= TARGET_BYTES_MAX);
+    if let Upgrade::WebSocket { key } = &request.upgrade {
+        assert!(request.is_http11 && request.method == Method::Get && length == 0);
+        assert_eq!(key.len(), 24);
+    }
+    for pair in request.query.split('&') {
+        let name = pair.split('=').next().unwrap_or_default();
+        let found = request.parameter(name);
+        assert!(!matches!(found, Ok(None)), "{name:?} is there");
+    }
+    _ = request.prefers_english();
+}
+
+/// What was taken as a head, read again line by line and without a parser.
+fn check_head(stream: &[u8]) {
+    let Ok(Some((request, length))) = parse_head(stream) else {
+        return;
+    };
+    let head = &stream[..length];
+    assert!(length <= HEAD_BYTES_MAX);
+    for pair in head.windows(2) {
+        assert_eq!(
+            pair[0] == b'\r',
+            pair[1] == b'\n',
+            "CR and LF only together"
+        );
+    }
+    let lines: Vec<&[u8]> = head.split(|byte| *byte == b'\n').collect();
+    let values = |name: &str| -> Vec<&[u8]> {
+        let fields = lines.iter().filter_map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let is_named = line[..colon].eq_ignore_ascii_case(name.as_bytes());
+            is_named.then(|| line[colon + 1..].trim_ascii())
+        });
+        fields.collect()
+    };
+    let fields = lines.iter().filter(|line| line.contains(&b':')).count();
+    assert!(fields <= HEAD_FIELDS_MAX + 1, "the target may have a colon");
+    let hosts = values("host");
+    assert!(hosts.len() <= 1 && (hosts.len() == 1 || !request.is_http11));
+    assert_eq!(
+        hosts.first().copied().unwrap_or_default(),
+        request.host.as_bytes()
+    );
+    assert_eq!(values("transfer-encoding"), [] as [&[u8]; 0]);
+    let lengths = values("content-length");
+    assert!(lengths.len() <= 1);
+    assert_eq!(lengths.is_empty(), request.content_length.is_none());
+    if let Some(digits) = lengths.first() {
+        assert!(!digits.is_empty() && digits.iter().all(u8::is_ascii_digit));
+        let value = std::str::from_utf8(digits).expect("digits are text");
+        assert_eq!(value.parse().ok(), request.content_length);
+    }
+    assert!(request.path.len() <= length);
+}

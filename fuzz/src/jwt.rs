@@ -1,0 +1,110 @@
+//! Tokens: as they come, truly signed with any header and claims, and tampered with.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sarang::domain::people::is_valid_account_name;
+use sarang::domain::tokens::identify;
+use sarang::wire::jwt::{Key, TOKEN_BYTES_MAX, verify};
+use serde_json::{Map, Value};
+use sha2::Sha256;
+
+const SECRETS: [&[u8]; 2] = [&[b'1'; 32], &[b'2'; 40]];
+const NOW: u64 = 1_705_314_600;
+
+fn keys() -> Vec<Key> {
+    let key = |id, secret| Key::new(id, secret).expect("is long enough");
+    vec![key(None, SECRETS[0]), key(Some("a"), SECRETS[1])]
+}
+
+/// Fuzzes [`verify`], [`Key::sign`] and [`identify`]. The first byte chooses what the rest is.
+pub fn run(data: &[u8]) {
+    let Some((choice, rest)) = data.split_first() else {
+        return;
+    };
+    let Ok(text) = std::str::from_utf8(rest) else {
+        return;
+    };
+    match choice % 3 {
+        0 => judge(text),
+        1 => {
+            let (header, claims) = text.split_once('\n').unwrap_or((text, "{}"));
+            let input = format!("{}.{}", encode(header), encode(claims));
+            let tag = tag(&input, SECRETS[usize::from(choice / 3) % 2]);
+            judge(&format!("{input}.{}", encode(tag)));
+        }
+        _ => sign(text, usize::from(*choice)),
+    }
+}
+
+fn encode(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn tag(input: &str, secret: &[u8]) -> Vec<u8> {
+    let mac = Hmac::<Sha256>::new_from_slice(secret).expect("any length will do");
+    mac.chain_update(input).finalize().into_bytes().to_vec()
+}
+
+/// Whatever verifies has been signed with HMAC-SHA-256 and one of our secrets, and says so.
+fn judge(token: &str) {
+    let Ok(claims) = verify(token, &keys()) else {
+        return;
+    };
+    assert!(token.len() <= TOKEN_BYTES_MAX);
+    let parts: Vec<&str> = token.split('.').collect();
+    assert_eq!(parts.len(), 3);
+    let (input, signature) = token.rsplit_once('.').expect("has three parts");
+    let header = read(parts[0]);
+    assert_eq!(header["alg"], "HS256");
+    assert!(!header.contains_key("crit"));
+    let fitting = SECRETS.map(|secret| encode(tag(input, secret)) == signature);
+    match header.get("kid") {
+        None => assert!(fitting.contains(&true)),
+        Some(id) => assert!(fitting[1] && id == "a"),
+    }
+    assert_eq!(claims, read(parts[1]));
+    if let Ok(identity) = identify(&claims, signature, NOW) {
+        assert!(is_valid_account_name(&identity.username));
+        assert_eq!(claims["sub"], *identity.username);
+        assert!(identity.expires_at > NOW);
+        assert_eq!(claims["exp"], identity.expires_at);
+        assert_eq!(
+            identity.is_ours,
+            claims.get("iss").is_some_and(|iss| iss == "sarang")
+        );
+    }
+}
+
+fn read(part: &str) -> Map<String, Value> {
+    let bytes = URL_SAFE_NO_PAD.decode(part).expect("is base64url");
+    serde_json::from_slice(&bytes).expect("is an object")
+}
+
+/// What we sign verifies with our keys and with none else, and in no other spelling.
+fn sign(text: &str, at: usize) {
+    let Ok(Value::Object(claims)) = serde_json::from_str(text) else {
+        return;
+    };
+    let keys = keys();
+    let key = &keys[at % 2];
+    let claims = Value::Object(claims);
+    let token = key.sign(&claims);
+    if token.len() > TOKEN_BYTES_MAX {
+        assert!(verify(&token, &keys).is_err());
+        return;
+    }
+    // Not the claims themselves: a fraction may come back as its neighbour.
+    let written: Value = serde_json::from_str(&claims.to_string()).expect("was written by serde");
+    assert_eq!(verify(&token, &keys).map(Value::Object), Ok(written));
+    let other = Key::new(key.id.as_deref(), &[b'3'; 32]).expect("is long enough");
+    assert!(verify(&token, &[other]).is_err());
+    let mut tampered = token.clone().into_bytes();
+    let at = at % tampered.len();
+    tampered[at] = match tampered[at] {
+        b'A' => b'B',
+        _ => b'A',
+    };
+    let tampered = String::from_utf8(tampered).expect("is ASCII");
+    assert!(verify(&tampered, &keys).is_err(), "{tampered}");
+}

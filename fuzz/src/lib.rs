@@ -1,0 +1,33 @@
+//! What each fuzz target does with its input, without libFuzzer, so that `tests/fuzz_corpora.rs` does the same on stable.
+//!
+//! A body panics when something does not hold that must hold for every input.
+#![forbid(unsafe_code)]
+
+pub mod chat_command;
+pub mod clients;
+pub mod connection;
+pub mod http_request;
+pub mod jwt;
+pub mod last_event_id;
+pub mod peer;
+pub mod pieces;
+pub mod requests;
+pub mod server_operations;
+pub mod users_file;
+pub mod websocket_stream;
+pub mod world;
+
+/// A target's body.
+pub type Body = fn(&[u8]);
+
+/// Every target by name.
+pub const TARGETS: [(&str, Body); 8] = [
+    ("http_request", http_request::run),
+    ("websocket_stream", websocket_stream::run),
+    ("jwt", jwt::run),
+    ("chat_command", chat_command::run),
+    ("last_event_id", last_event_id::run),
+    ("users_file", users_file::run),
+    ("connection", connection::run),
+    ("server_operations", server_operations::run),
+];

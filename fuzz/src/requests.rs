@@ -1,0 +1,163 @@
+//! What the clients of `server_operations` ask over HTTP.
+
+use arbitrary::Arbitrary;
+
+/// Rooms, one more than there may be.
+pub const ROOMS: [&str; 4] = ["t", "사랑방", "a/b", "☃"];
+/// Names of guests; the last has an account.
+pub const NAMES: [&str; 5] = ["가", "나", "c", "d", "admin"];
+
+/// Picks one out of a few.
+pub fn pick<T: Copy>(from: &[T], index: u8) -> T {
+    from[usize::from(index) % from.len()]
+}
+
+/// A request; tokens and tickets are those that were issued last.
+#[derive(Debug, Arbitrary)]
+#[allow(missing_docs, reason = "the names are the routes'")]
+pub enum Request {
+    Guest {
+        name: u8,
+    },
+    Member {
+        ticket: u8,
+    },
+    CreateRoom {
+        room: u8,
+        max_users: u8,
+        token: u8,
+    },
+    Rooms {
+        token: u8,
+    },
+    Room {
+        room: u8,
+        token: u8,
+    },
+    History {
+        room: u8,
+        seq: Option<u8>,
+        token: u8,
+    },
+    Login {
+        is_known: bool,
+    },
+    Refresh {
+        token: u8,
+    },
+    Logout {
+        token: u8,
+    },
+    Ticket {
+        token: u8,
+    },
+    Events {
+        channel: u8,
+        last: Option<u8>,
+        ticket: Option<u8>,
+        token: u8,
+        is_old: bool,
+    },
+    Figures {
+        orders: u8,
+        token: u8,
+    },
+    Metrics {
+        token: u8,
+    },
+    /// The beginning of one.
+    Half,
+}
+
+impl Request {
+    /// Its bytes.
+    pub fn encode(&self, tokens: &[String], tickets: &[String], epoch: &str) -> String {
+        let (line, body, token, is_old) = self.parts(tickets, epoch);
+        if matches!(self, Self::Half) {
+            return line;
+        }
+        let version = if is_old { "1.0" } else { "1.1" };
+        let mut text = format!("{line} HTTP/{version}\r\nHost: x\r\n");
+        if let Some(token) = token.filter(|_| !tokens.is_empty()) {
+            let token = &tokens[usize::from(token) % tokens.len()];
+            text += &format!("Authorization: Bearer {token}\r\n");
+        }
+        if matches!(self, Self::Guest { .. } | Self::Member { .. }) {
+            text += "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        }
+        if let Some(body) = &body {
+            let length = body.len();
+            text += &format!("Content-Type: application/json\r\nContent-Length: {length}\r\n");
+        }
+        text + "\r\n" + &body.unwrap_or_default()
+    }
+
+    /// Method and target, body, token, and whether it is HTTP/1.0.
+    fn parts(&self, tickets: &[String], epoch: &str) -> (String, Option<String>, Option<u8>, bool) {
+        let ticket = |index: u8| match tickets.is_empty() {
+            true => "none",
+            false => &tickets[usize::from(index) % tickets.len()],
+        };
+        let room = |room: u8| pick(&ROOMS, room).replace('/', "%2F");
+        let get = |target: String, token: u8| (format!("GET {target}"), None, Some(token), false);
+        let post = |target: &str, body: Option<String>, token: u8| {
+            (format!("POST {target}"), body, Some(token), false)
+        };
+        match *self {
+            Self::Guest { name } => get(format!("/ws?username={}", pick(&NAMES, name)), 0),
+            Self::Member { ticket: index } => get(format!("/ws?ticket={}", ticket(index)), 0),
+            Self::CreateRoom {
+                room,
+                max_users,
+                token,
+            } => {
+                let name = pick(&ROOMS, room);
+                let body = format!(r#"{{"name":"{name}","max_users":{}}}"#, max_users % 4);
+                post("/rooms", Some(body), token)
+            }
+            Self::Rooms { token } => get("/rooms".into(), token),
+            Self::Room { room: index, token } => get(format!("/rooms/{}", room(index)), token),
+            Self::History {
+                room: index,
+                seq,
+                token,
+            } => {
+                let since = seq.map_or(String::new(), |seq| format!("?since={epoch}:{seq}"));
+                get(format!("/rooms/{}/history{since}", room(index)), token)
+            }
+            Self::Login { is_known } => {
+                let name = if is_known { "admin" } else { "nobody" };
+                let body = format!(r#"{{"username":"{name}","password":"x"}}"#);
+                (("POST /auth/login").into(), Some(body), None, false)
+            }
+            Self::Refresh { token } => post("/auth/refresh", None, token),
+            Self::Logout { token } => post("/auth/logout", None, token),
+            Self::Ticket { token } => post("/auth/ws-ticket", None, token),
+            Self::Events {
+                channel,
+                last,
+                ticket: index,
+                token,
+                is_old,
+            } => {
+                let channel = pick(&["dashboard", "all", "system", "api", "business"], channel);
+                let mut target = format!("GET /sse/{channel}?");
+                if let Some(last) = last {
+                    target += &format!("last_event_id={last}&");
+                }
+                if let Some(index) = index {
+                    target += &format!("ticket={}", ticket(index));
+                }
+                (target, None, Some(token), is_old)
+            }
+            Self::Figures { orders, token } => post(
+                "/events/business",
+                Some(format!(r#"{{"orders":{orders}}}"#)),
+                token,
+            ),
+            Self::Metrics { token } => get("/metrics".into(), token),
+            Self::Half => ("GET /ro".into(), None, None, false),
+        }
+    }
+}

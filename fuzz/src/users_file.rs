@@ -1,0 +1,103 @@
+//! The users file and the secrets file.
+
+use std::collections::BTreeSet;
+
+use argon2::Block;
+use sarang::config::{ACCOUNTS_MAX, ARGON2_MEMORY_KIB_MAX, SECRETS_MAX};
+use sarang::domain::accounts::{Accounts, entries};
+use sarang::domain::auth::parse_secrets;
+use sarang::domain::people::is_valid_account_name;
+use sarang::wire::jwt::{Key, SECRET_BYTES_MIN, verify};
+use serde_json::json;
+
+/// Passwords are checked where it costs no more than this.
+const CHEAP_BLOCKS: usize = 32;
+
+/// Fuzzes [`Accounts::parse`] and [`parse_secrets`].
+pub fn run(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    match Accounts::parse(text, [1; 32]) {
+        Ok(accounts) => check_accounts(text, &accounts),
+        Err(sentence) => check_sentence(&sentence),
+    }
+    match parse_secrets(text) {
+        Ok(keys) => check_secrets(text, &keys),
+        Err(sentence) => check_sentence(&sentence),
+    }
+}
+
+/// Nothing of a file is in the sentence about it.
+fn check_sentence(sentence: &str) {
+    assert!(sentence.len() < 100 && sentence.is_ascii(), "{sentence}");
+}
+
+/// The lines that say something, in two at their first colon.
+fn pairs(text: &str) -> Vec<(&str, &str)> {
+    entries(text)
+        .map(|(_, line)| line.split_once(':').expect("has a colon"))
+        .collect()
+}
+
+fn check_accounts(text: &str, accounts: &Accounts) {
+    let pairs = pairs(text);
+    let names: BTreeSet<&str> = pairs.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names.len(), pairs.len(), "each name stands once");
+    assert!(names.len() <= ACCOUNTS_MAX);
+    assert!(
+        accounts
+            .names()
+            .map(|name| &**name)
+            .eq(names.iter().copied())
+    );
+    for name in &names {
+        assert!(is_valid_account_name(name) && accounts.has(name));
+    }
+    // Only names and hashes count, not how the file is laid out.
+    let written: String = pairs
+        .iter()
+        .map(|(name, phc)| format!("{name}:{phc}\n"))
+        .collect();
+    let again = Accounts::parse(&written, [2; 32]).expect("did parse");
+    assert_eq!(
+        accounts.gone_in(&again).count() + again.gone_in(accounts).count(),
+        0
+    );
+    for name in names.iter().copied().chain(["nobody"]) {
+        let verifier = accounts.verifier(name);
+        assert!(verifier.blocks() <= ARGON2_MEMORY_KIB_MAX as usize);
+        assert!(
+            !verifier.accepts(b"x", &mut []),
+            "nothing fits without memory"
+        );
+        if verifier.blocks() <= CHEAP_BLOCKS {
+            let mut memory = vec![Block::default(); verifier.blocks()];
+            let is_accepted = verifier.accepts(b"password", &mut memory);
+            assert!(!is_accepted || accounts.has(name), "nobody has no password");
+            assert_eq!(is_accepted, verifier.accepts(b"password", &mut memory));
+        }
+    }
+}
+
+fn check_secrets(text: &str, keys: &[Key]) {
+    let pairs = pairs(text);
+    assert!((1..=SECRETS_MAX).contains(&keys.len()));
+    assert!(
+        keys.iter()
+            .map(|key| key.id.as_deref())
+            .eq(pairs.iter().map(|(id, _)| Some(*id)))
+    );
+    let ids: BTreeSet<&str> = pairs.iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids.len(), keys.len(), "each kid stands once");
+    assert!(
+        pairs
+            .iter()
+            .all(|(_, secret)| secret.len() >= SECRET_BYTES_MIN)
+    );
+    for (key, (id, secret)) in keys.iter().zip(&pairs) {
+        let token = key.sign(&json!({"sub": "a"}));
+        let same = Key::new(Some(id), secret.as_bytes()).expect("is long enough");
+        assert!(token.len() > 8 * 1024 || verify(&token, &[same]).is_ok());
+    }
+}
