@@ -158,6 +158,10 @@ pub const SENDS_PER_TURN: usize = 512;
 /// Bytes queued for single peers in one turn, after which the next peer is read in the next turn: a rush of joins is
 /// answered as it comes, not gathered in memory.
 pub const REPLIES_PER_TURN_BYTES: usize = 128 * 1024;
+/// A peer whose system acknowledges nothing of what was sent to it for this long, or leaves no room for more, is gone
+/// (TCP_USER_TIMEOUT, RFC 5482): it notices event streams to peers that vanished. A little above [`EVENT_STALL_TIMEOUT`],
+/// so that a subscriber who only stalls has its whole minute.
+pub const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(65);
 /// A buffer kept for the next fan-out, in bytes; a larger one is freed.
 pub const SPARE_BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// Slices given to one vectored write.

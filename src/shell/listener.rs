@@ -8,9 +8,10 @@ use std::time::Duration;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::net::sockopt;
 use zeroize::Zeroize as _;
 
-use crate::config::ACCEPT_RETRY;
+use crate::config::{ACCEPT_RETRY, ACKNOWLEDGE_TIMEOUT};
 
 /// Who came, or why nobody did.
 pub enum Arrival {
@@ -42,8 +43,10 @@ impl Listener {
     /// The address is taken, or is not ours.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = TcpListener::bind(address)?;
-        // Accepted sockets inherit it: small frames leave at once, at no call per connection.
-        rustix::net::sockopt::set_tcp_nodelay(&socket, true)?;
+        // Accepted sockets inherit these, at no call per connection. Small frames leave at once; and a peer that vanished
+        // without a word is noticed by what it does not acknowledge, also where nothing is awaited from it.
+        sockopt::set_tcp_nodelay(&socket, true)?;
+        sockopt::set_tcp_user_timeout(&socket, ACKNOWLEDGE_TIMEOUT.as_millis() as u32)?;
         Ok(Self {
             spare: spare(&socket),
             socket,
