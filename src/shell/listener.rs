@@ -23,6 +23,8 @@ pub enum Arrival {
     Nobody,
     /// There are no more for now.
     Empty,
+    /// The system cannot let anybody in; accepting rests for a while.
+    Failed(io::Error),
 }
 
 /// The listening socket.
@@ -120,7 +122,7 @@ impl Listener {
             }
         }
         self.again_at = Some(now + ACCEPT_RETRY);
-        Arrival::Empty
+        Arrival::Failed(error)
     }
 
     /// Takes back the descriptor that was given up for a peer who is refused by now.

@@ -13,6 +13,7 @@ mod sockets;
 mod workers;
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -263,7 +264,8 @@ impl Shell {
             .1
             .is_none_or(|read| read + RESIDENT_EVERY <= now.monotonic)
         {
-            self.resident = (resident_bytes().unwrap_or_default(), Some(now.monotonic));
+            let bytes = resident_bytes().unwrap_or(self.resident.0);
+            self.resident = (bytes, Some(now.monotonic));
         }
     }
 
@@ -343,6 +345,11 @@ impl Shell {
                 }
                 Arrival::Nobody => continue,
                 Arrival::Empty => return,
+                Arrival::Failed(error) => {
+                    let journal = &mut self.server.journal;
+                    let reason: &dyn Display = &error;
+                    return journal.note(Level::Error, "accept_failed", &[("reason", reason)], now);
+                }
             };
             let Some(id) = self.server.accept(peer.ip(), now) else {
                 let refusal = self.server.refusal_of_a_connection(now);
