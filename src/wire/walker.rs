@@ -407,6 +407,37 @@ mod tests {
         assert!(!walker.is_bad_text());
     }
 
+    /// Whether these frames, each walked over whole, are bad text.
+    fn is_bad(frames: &[Vec<u8>]) -> bool {
+        let mut walker = Walker::default();
+        for frame in frames {
+            walker.advance(frame);
+        }
+        walker.is_bad_text()
+    }
+
+    #[test]
+    fn fragments_of_text_are_checked_and_those_of_binary_are_not() {
+        let bad = frame(0x00, b"\xff");
+        assert!(is_bad(&[frame(0x01, b"\xff")]));
+        assert!(is_bad(&[frame(0x01, b"a"), bad.clone()]));
+        assert!(is_bad(&[frame(0x01, b"a"), frame(0x80, b"\xff")]));
+        assert!(!is_bad(&[frame(0x02, b"\xff"), bad.clone()]));
+        assert!(!is_bad(&[frame(0x01, b"a"), frame(0x89, b"\xff")]));
+        let text_then_binary = [
+            frame(0x01, b"a"),
+            frame(0x80, b"b"),
+            frame(0x02, b"\xff"),
+            bad,
+        ];
+        assert!(!is_bad(&text_then_binary));
+    }
+
+    #[test]
+    fn text_in_one_whole_frame_is_left_to_the_reader_of_messages() {
+        assert!(!is_bad(&[frame(0x81, b"\xff")]));
+    }
+
     #[test]
     fn a_character_may_be_split_between_fragments_and_pieces() {
         let text = "가나다🎈".as_bytes();

@@ -368,6 +368,70 @@ mod tests {
         assert!(is_valid_key("dGhlIHNhbXBsZSBub25jZQ=="));
         assert!(!is_valid_key("dGhlIHNhbXBsZSBub25jZQ"));
         assert!(!is_valid_key("dGhlIHNhbXBsZSBub25jZSEhISE="));
+        assert!(!is_valid_key("dGhlIHNhbXBsZSBub25jZSEh"));
+    }
+
+    #[test]
+    fn a_frame_of_ours_has_the_shortest_header_and_tells_its_length() {
+        for (length, header) in [
+            (0, &[TEXT, 0][..]),
+            (125, &[TEXT, 125]),
+            (126, &[TEXT, 126, 0, 126]),
+            (65_535, &[TEXT, 126, 0xff, 0xff]),
+            (65_536, &[TEXT, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+        ] {
+            let mut out = Vec::new();
+            encode(TEXT, &vec![b'x'; length], &mut out);
+            assert_eq!(&out[..header.len()], header);
+            let whole = out.len();
+            assert_eq!(whole, header.len() + length);
+            assert_eq!(frame_len(&out[..whole - length / 2]), whole - length / 2);
+            out.extend_from_slice(b"next");
+            assert_eq!(frame_len(&out), whole);
+        }
+        assert_eq!(frame_len(&[TEXT]), 1);
+        let mut out = Vec::new();
+        encode_ping(&mut out);
+        encode_close(CloseCode(4001, "x"), &mut out);
+        assert_eq!(out, [PING, 0, CLOSE, 3, 0x0f, 0xa1, b'x']);
+    }
+
+    #[test]
+    fn what_was_kept_of_an_input_is_read_later() {
+        let mut receiver = Receiver::default();
+        let bytes = [masked(TEXT, b"one"), masked(TEXT, b"two")].concat();
+        let mut input = receiver.begin(
+            ReceiverLimits {
+                read_bytes: 9,
+                ..LIMITS
+            },
+            &bytes,
+        );
+        assert!(matches!(
+            receiver.next(&mut input),
+            Ok(Some(Incoming::Message(_)))
+        ));
+        receiver.keep_rest(&input);
+        let rest = receiver.take_rest();
+        assert!(!rest.is_empty() && receiver.take_rest().is_empty());
+        let mut input = receiver.resume(&rest);
+        let next = receiver.next(&mut input);
+        assert!(
+            matches!(&next, Ok(Some(Incoming::Message(two))) if two.to_string() == "two"),
+            "{next:?}"
+        );
+    }
+
+    #[test]
+    fn the_walker_knows_where_a_message_under_way_stands() {
+        let mut receiver = Receiver::default();
+        let bytes = masked(TEXT, b"one");
+        assert_eq!(
+            read_all(&mut receiver, &bytes[..5], &mut Vec::new()),
+            Ok(vec![])
+        );
+        assert!(!receiver.take_walker().is_at_rest());
+        assert!(receiver.take_walker().is_at_rest());
     }
 
     #[test]
@@ -454,17 +518,5 @@ mod tests {
                 "{bytes:x?}"
             );
         }
-    }
-
-    #[test]
-    fn a_frame_of_ours_tells_its_length() {
-        for length in [0, 125, 126, 65_535, 65_536] {
-            let mut out = Vec::new();
-            encode(TEXT, &vec![b'x'; length], &mut out);
-            let whole = out.len();
-            out.extend_from_slice(b"next");
-            assert_eq!(frame_len(&out), whole);
-        }
-        assert_eq!(frame_len(&[TEXT]), 1);
     }
 }
