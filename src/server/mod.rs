@@ -335,7 +335,7 @@ impl Server {
         while let Some(id) = self.troubled.gone.pop() {
             self.closed(id, now);
         }
-        self.close_slow_consumers(now);
+        self.close_slow_consumers(transmit, now);
         self.relieve_subscribers(now);
         while let Some(id) = self.resumed.pop() {
             if self.connections.contains(id.index()) {
