@@ -273,6 +273,12 @@ impl Server {
         self.connections.len()
     }
 
+    /// Bytes that wait for a peer.
+    pub fn queued_bytes(&self, id: ConnectionId) -> usize {
+        let connection = self.connections.get(id.index());
+        connection.map_or(0, Connection::queued_bytes)
+    }
+
     /// What the shell has seen, and how long the last turn took.
     pub fn observe(&mut self, facts: ShellFacts, turn: Duration) {
         self.counters.shell = facts;
