@@ -268,6 +268,10 @@ impl Outbox {
                     chunk.end = chunk.start + rest;
                 }
             }
+            // What is queued next is appended where the chunk ends.
+            if let Data::Own(bytes) = &mut chunk.data {
+                bytes.truncate(chunk.end);
+            }
             chunk.start < chunk.end
         });
         self.bytes = self
@@ -388,6 +392,32 @@ mod tests {
             }
             assert_eq!(pipe.taken, expected);
             assert_eq!(outbox.bytes(), 0);
+        }
+    }
+
+    #[test]
+    fn what_is_queued_after_a_discard_follows_what_was_under_way() {
+        let own = frames(&["first", "second", "third"]);
+        let second = frames(&["first"]).len();
+        let third = second + frames(&["second"]).len();
+        for room in 0..own.len() {
+            let mut outbox = Outbox::default();
+            outbox.push_frames(&own);
+            let mut pipe = Pipe {
+                taken: Vec::new(),
+                room,
+            };
+            outbox.flush(ConnectionId(0), &mut pipe);
+            outbox.discard_unsent();
+            outbox.push_frames(&frames(&["last"]));
+            pipe.room = usize::MAX;
+            assert_eq!(outbox.flush(ConnectionId(0), &mut pipe), Flushed::Empty);
+            let kept = [0, second, third, own.len()]
+                .into_iter()
+                .find(|end| *end >= room)
+                .expect("room is inside");
+            let expected = [&own[..kept], &frames(&["last"])].concat();
+            assert_eq!(pipe.taken, expected, "after {room} bytes");
         }
     }
 

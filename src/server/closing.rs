@@ -9,7 +9,7 @@ use crate::config::{
 };
 use crate::conn::http::Awaited;
 use crate::conn::refusal::Refusal;
-use crate::conn::{Connection, Phase};
+use crate::conn::{Connection, Phase, Transmit};
 use crate::domain::{ConnectionId, Now};
 use crate::wire::websocket::{CloseCode, encode_close, encode_ping};
 
@@ -120,13 +120,17 @@ impl Server {
     }
 
     /// Closes those for whom too much waits; everyone else is unhurt.
-    pub(super) fn close_slow_consumers(&mut self, now: Now) {
+    pub(super) fn close_slow_consumers(&mut self, transmit: &mut impl Transmit, now: Now) {
         while let Some(id) = self.troubled.slow.pop() {
-            if self
-                .connections
-                .get(id.index())
-                .is_some_and(|connection| matches!(connection.phase, Phase::WebSocket(_)))
-            {
+            let Some(connection) = self.connections.get_mut(id.index()) else {
+                continue;
+            };
+            if !matches!(connection.phase, Phase::WebSocket(_)) {
+                continue;
+            }
+            // What was queued in this turn has not been offered to the socket yet: nobody is slow who takes it.
+            connection.flush(id, transmit);
+            if connection.is_over(self.config.outbox_bytes) {
                 self.close_websocket(id, CloseCode::SLOW_CONSUMER, now);
             }
         }

@@ -294,6 +294,12 @@ impl Server {
         self.connections.len()
     }
 
+    /// Bytes that wait for a peer.
+    pub fn queued_bytes(&self, id: ConnectionId) -> usize {
+        let connection = self.connections.get(id.index());
+        connection.map_or(0, Connection::queued_bytes)
+    }
+
     /// What the shell has seen, and how long the last turn took.
     pub fn observe(&mut self, facts: ShellFacts, turn: Duration) {
         self.counters.shell = facts;
@@ -360,7 +366,7 @@ impl Server {
         while let Some(id) = self.troubled.gone.pop() {
             self.closed(id, now);
         }
-        self.close_slow_consumers(now);
+        self.close_slow_consumers(transmit, now);
         self.relieve_subscribers(now);
         self.keep_ceiling(now);
         while let Some(id) = self.resumed.pop() {
