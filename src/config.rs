@@ -150,8 +150,9 @@ pub const OUTBOX_HIGH_WATER_BYTES: usize = 64 * 1024;
 pub const ROOM_PENDING_HIGH_WATER_BYTES: usize = 256 * 1024;
 /// Sends of a fan-out in one turn; then the sockets are looked at again.
 pub const SENDS_PER_TURN: usize = 512;
-/// Bytes queued for single peers in one turn, after which the next peer is read in the next turn: a rush of joins is
-/// answered as it comes, not gathered in memory.
+/// Bytes that answer single peers in one turn, after which the next peer is read, and the next waiting request answered,
+/// in the next turn: a rush of joins is answered as it comes, not gathered in memory, and nobody waits for what others
+/// have asked for.
 pub const REPLIES_PER_TURN_BYTES: usize = 128 * 1024;
 /// A buffer kept for the next fan-out, in bytes; a larger one is freed.
 pub const SPARE_BUFFER_BYTES_MAX: usize = 256 * 1024;

@@ -155,12 +155,11 @@ impl Pair {
             self.hear(&mut times)?;
         }
         times.sorted.sort_unstable();
-        times.lost = std::mem::take(&mut self.under_way).len();
-        times.ends = self
-            .talkers
-            .iter()
-            .filter_map(|talker| talker.end.clone())
-            .collect();
+        times.lost += std::mem::take(&mut self.under_way).len();
+        let ends = self.talkers.iter().filter_map(|talker| talker.end.clone());
+        times.ends.extend(ends);
+        times.ends.sort();
+        times.ends.dedup();
         Ok(times)
     }
 
@@ -193,7 +192,13 @@ impl Pair {
                         &message["content"]
                     }
                     Some("ack") => &message["id"],
-                    Some("error") => return Err(format!("refused: {message}").into()),
+                    Some("error") => {
+                        let id = message["id"].as_str().unwrap_or_default();
+                        self.under_way.remove(&id.parse()?);
+                        times.lost += 1;
+                        times.ends.push(message["code"].to_string());
+                        continue;
+                    }
                     _ => continue,
                 };
                 let number: u64 = number.as_str().unwrap_or_default().parse()?;
