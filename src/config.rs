@@ -162,6 +162,9 @@ pub const SLICES_PER_WRITE: usize = 64;
 /// The read buffer of the loop, in bytes: what is read from one connection in one turn. Large enough that the allocator
 /// maps it, so that only what was ever filled is resident.
 pub const READ_BYTES: usize = 128 * 1024;
+/// What the system keeps of what a peer has not taken, in bytes; Linux allows itself twice as much. Left alone it takes up
+/// to 4 MiB for each peer that reads nothing, beside our outboxes and not counted as our memory.
+pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
 /// Places kept in the tables of connections when the last has gone; larger ones are freed.
 pub const TABLE_KEPT: usize = 1024;
 /// How old the figure of our own memory may be.

@@ -23,7 +23,7 @@ use zeroize::Zeroize as _;
 
 use crate::config::{
     ACCEPT_RETRY, ACCEPTS_PER_TURN, Config, DRAIN_TIMEOUT, EVENTS_PER_TURN, READ_BYTES,
-    RESIDENT_EVERY,
+    RESIDENT_EVERY, SEND_BUFFER_BYTES,
 };
 use crate::domain::auth::Credentials;
 use crate::domain::{ConnectionId, Now};
@@ -91,6 +91,7 @@ impl Shell {
         let mut listener = TcpListener::bind(config.listen)?;
         // Accepted sockets inherit it: small frames leave at once, at no call per connection.
         rustix::net::sockopt::set_tcp_nodelay(&listener, true)?;
+        rustix::net::sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER_BYTES)?;
         let address = listener.local_addr()?;
         let poll = Poll::new()?;
         poll.registry()
