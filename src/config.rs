@@ -162,6 +162,8 @@ pub const SLICES_PER_WRITE: usize = 64;
 /// The read buffer of the loop, in bytes: what is read from one connection in one turn. Large enough that the allocator
 /// maps it, so that only what was ever filled is resident.
 pub const READ_BYTES: usize = 128 * 1024;
+/// What is read of each at least, in bytes, when many have sent something.
+pub const READ_BYTES_MIN: usize = 8 * 1024;
 /// What the system keeps of what a peer has not taken, in bytes; Linux allows itself twice as much. Left alone it takes up
 /// to 4 MiB for each peer that reads nothing, beside our outboxes and not counted as our memory.
 pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
