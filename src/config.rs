@@ -155,8 +155,9 @@ pub const OUTBOX_HIGH_WATER_BYTES: usize = 64 * 1024;
 pub const ROOM_PENDING_HIGH_WATER_BYTES: usize = 256 * 1024;
 /// Sends of a fan-out in one turn; then the sockets are looked at again.
 pub const SENDS_PER_TURN: usize = 512;
-/// Bytes queued for single peers in one turn, after which the next peer is read in the next turn: a rush of joins is
-/// answered as it comes, not gathered in memory.
+/// Bytes that answer single peers in one turn, after which the next peer is read, and the next waiting request answered,
+/// in the next turn: a rush of joins is answered as it comes, not gathered in memory, and nobody waits for what others
+/// have asked for.
 pub const REPLIES_PER_TURN_BYTES: usize = 128 * 1024;
 /// A peer whose system acknowledges nothing of what was sent to it for this long, or leaves no room for more, is gone
 /// (TCP_USER_TIMEOUT, RFC 5482): it notices event streams to peers that vanished. A little above [`EVENT_STALL_TIMEOUT`],
@@ -170,6 +171,11 @@ pub const SLICES_PER_WRITE: usize = 64;
 /// The read buffer of the loop, in bytes: what is read from one connection in one turn. Large enough that the allocator
 /// maps it, so that only what was ever filled is resident.
 pub const READ_BYTES: usize = 128 * 1024;
+/// What is read of each at least, in bytes, when many have sent something.
+pub const READ_BYTES_MIN: usize = 8 * 1024;
+/// What the system keeps of what a peer has not taken, in bytes; Linux allows itself twice as much. Left alone it takes up
+/// to 4 MiB for each peer that reads nothing, beside our outboxes and not counted as our memory.
+pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
 /// Places kept in the tables of connections when the last has gone; larger ones are freed.
 pub const TABLE_KEPT: usize = 1024;
 /// How old the figure of our own memory may be.

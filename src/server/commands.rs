@@ -75,6 +75,7 @@ impl Server {
         self.fan_out
             .catch_up(id, connection, self.rooms.people().rooms(id));
         connection.outbox().push_frames(replies);
+        self.replied_bytes += replies.len();
         self.list(id);
     }
 
@@ -89,6 +90,7 @@ impl Server {
         self.connections[id.index()]
             .outbox()
             .push_frames(&self.frame);
+        self.replied_bytes += self.frame.len();
         self.list(id);
     }
 

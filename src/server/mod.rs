@@ -79,6 +79,8 @@ pub struct Server {
     effects: Effects,
     /// Connections with something new in their outbox.
     listed: Vec<ConnectionId>,
+    /// Those of the next turn, because this one has answered enough.
+    deferred: Vec<ConnectionId>,
     /// Connections that may be read again.
     readable: Vec<ConnectionId>,
     /// Connections that may be read when the fan-out has made progress.
@@ -119,6 +121,7 @@ impl Server {
             deadlines: Deadlines::default(),
             effects: Effects::new(),
             listed: Vec::new(),
+            deferred: Vec::new(),
             readable: Vec::new(),
             held: Vec::new(),
             freed: Vec::new(),
@@ -232,7 +235,8 @@ impl Server {
         let is_waiting = match &connection.phase {
             Phase::Http(http) if http.job.is_some() => true,
             Phase::Lingering => false,
-            _ => connection.queued_bytes() > OUTBOX_HIGH_WATER_BYTES,
+            // One that is paused has sent more than was answered.
+            _ => connection.is_paused || connection.queued_bytes() > OUTBOX_HIGH_WATER_BYTES,
         };
         if is_waiting {
             connection.is_paused = true;
@@ -245,7 +249,7 @@ impl Server {
         true
     }
 
-    /// Whether the rest is to be read in the next turn.
+    /// Whether the rest is to be read, and answered, in the next turn.
     pub fn is_turn_full(&self) -> bool {
         self.replied_bytes > REPLIES_PER_TURN_BYTES
     }
@@ -368,7 +372,6 @@ impl Server {
         }
         self.close_slow_consumers(transmit, now);
         self.relieve_subscribers(now);
-        self.keep_ceiling(now);
         while let Some(id) = self.resumed.pop() {
             if self.connections.contains(id.index()) {
                 self.serve_requests(id, now);
@@ -381,10 +384,16 @@ impl Server {
             self.flush_one(id, transmit, now);
         }
         self.listed.clear();
+        self.listed.append(&mut self.deferred);
+        self.replied_bytes = 0;
+        self.keep_ceiling(now);
         let sent = self.counters.take_sent(now.monotonic);
         self.metrics.count(sent);
         self.readable.append(&mut self.held);
-        self.fan_out.is_active() || self.events.is_active() || !self.readable.is_empty()
+        self.fan_out.is_active()
+            || self.events.is_active()
+            || !self.readable.is_empty()
+            || !self.listed.is_empty()
     }
 
     /// Notes what waits for whom, and the most that ever waited for one peer.
@@ -417,10 +426,16 @@ impl Server {
             }
             Flushed::Empty => {}
         }
+        let is_turn_full = self.is_turn_full();
         let Some(connection) = self.connections.get_mut(id.index()) else {
             return;
         };
         if connection.is_paused && connection.queued_bytes() <= OUTBOX_HIGH_WATER_BYTES {
+            if is_turn_full {
+                connection.is_listed = true;
+                self.deferred.push(id);
+                return;
+            }
             connection.is_paused = false;
             self.readable.push(id);
             // What came in the same read as that whose answers were in the way.

@@ -175,12 +175,12 @@ impl Server {
         self.frame.clear();
         response.encode_head(framing, &mut self.frame);
         outbox.push_http(&self.frame);
-        match response.body {
-            _ if framing.is_head => {}
-            Cow::Borrowed(bytes) => outbox.push_static(bytes),
-            Cow::Owned(bytes) => {
-                self.replied_bytes += bytes.len();
-                outbox.push_http(&bytes);
+        self.replied_bytes += self.frame.len();
+        if !framing.is_head {
+            self.replied_bytes += response.body.len();
+            match response.body {
+                Cow::Borrowed(bytes) => outbox.push_static(bytes),
+                Cow::Owned(bytes) => outbox.push_http(&bytes),
             }
         }
         self.list(id);

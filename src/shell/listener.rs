@@ -11,7 +11,7 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::sockopt;
 use zeroize::Zeroize as _;
 
-use crate::config::{ACCEPT_RETRY, ACKNOWLEDGE_TIMEOUT};
+use crate::config::{ACCEPT_RETRY, ACKNOWLEDGE_TIMEOUT, SEND_BUFFER_BYTES};
 
 /// Who came, or why nobody did.
 pub enum Arrival {
@@ -45,9 +45,11 @@ impl Listener {
     /// The address is taken, or is not ours.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = TcpListener::bind(address)?;
-        // Accepted sockets inherit these, at no call per connection. Small frames leave at once; and a peer that vanished
-        // without a word is noticed by what it does not acknowledge, also where nothing is awaited from it.
+        // Accepted sockets inherit these, at no call per connection. Small frames leave at once; the system keeps little of
+        // what is not taken; and a peer that vanished without a word is noticed by what it does not acknowledge, also
+        // where nothing is awaited from it.
         sockopt::set_tcp_nodelay(&socket, true)?;
+        sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER_BYTES)?;
         sockopt::set_tcp_user_timeout(&socket, ACKNOWLEDGE_TIMEOUT.as_millis() as u32)?;
         Ok(Self {
             spare: spare(&socket),

@@ -24,7 +24,8 @@ use signal_hook_mio::v1_0::Signals;
 use zeroize::Zeroize as _;
 
 use crate::config::{
-    ACCEPTS_PER_TURN, Config, DRAIN_TIMEOUT, EVENTS_PER_TURN, Level, READ_BYTES, RESIDENT_EVERY,
+    ACCEPTS_PER_TURN, Config, DRAIN_TIMEOUT, EVENTS_PER_TURN, Level, READ_BYTES, READ_BYTES_MIN,
+    RESIDENT_EVERY,
 };
 use crate::domain::auth::Credentials;
 use crate::domain::{ConnectionId, Now};
@@ -370,6 +371,8 @@ impl Shell {
 
     /// Reads once from every connection that may have something.
     fn read_ready(&mut self, now: Now) {
+        // The more there are the less of each, so that whoever sends little does not wait for those who send much.
+        let share = (READ_BYTES / self.ready.len().max(1)).max(READ_BYTES_MIN);
         for _ in 0..self.ready.len() {
             if self.server.is_turn_full() {
                 return;
@@ -384,7 +387,7 @@ impl Shell {
             let Some(stream) = self.sockets.stream(id) else {
                 continue;
             };
-            match stream.read(&mut self.buffer) {
+            match stream.read(&mut self.buffer[..share]) {
                 Ok(0) => self.server.end_of_stream(id, now),
                 Ok(count) => {
                     self.sockets.received_bytes += count as u64;
@@ -394,7 +397,7 @@ impl Shell {
                         self.buffer[..count].zeroize();
                     }
                     // A short read has emptied the socket (epoll(7)); what comes later is a new event.
-                    if count == self.buffer.len() || self.sockets.is_ending(id) {
+                    if count == share || self.sockets.is_ending(id) {
                         self.queue(id);
                     }
                 }
