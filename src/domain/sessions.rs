@@ -79,3 +79,60 @@ impl Sessions {
             .map(|(_, connection)| *connection)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: ConnectionId = ConnectionId(1);
+    const B: ConnectionId = ConnectionId(2);
+    const NOW: Now = Now {
+        monotonic: Duration::from_secs(10),
+        unix: Duration::from_secs(1_000),
+    };
+
+    fn identity(username: &str, token: &str, expires_at: u64) -> Identity {
+        Identity {
+            username: username.into(),
+            token: token.into(),
+            issued_at: 0,
+            expires_at,
+            authenticated_at: 0,
+            is_ours: true,
+        }
+    }
+
+    #[test]
+    fn a_session_is_found_by_its_connection_its_token_and_its_name() {
+        let mut sessions = Sessions::default();
+        sessions.open(B, identity("kim", "t", 1_060), NOW);
+        sessions.open(A, identity("kim", "u", 1_060), NOW);
+        let connection = ConnectionId(3);
+        sessions.open(connection, identity("lee", "t", 1_060), NOW);
+        assert_eq!(sessions.of(A), Some(&identity("kim", "u", 1_060)));
+        assert_eq!(sessions.of_name("kim"), [A, B]);
+        assert_eq!(sessions.of_token(&"t".into()), [B, connection]);
+        sessions.close(B);
+        assert_eq!(sessions.of(B), None);
+        assert_eq!(sessions.of_name("kim"), [A]);
+        assert_eq!(sessions.of_token(&"t".into()), [connection]);
+    }
+
+    #[test]
+    fn a_session_is_due_when_its_token_expires_or_the_newer_one() {
+        let mut sessions = Sessions::default();
+        assert_eq!(sessions.next_timeout(), None);
+        sessions.open(A, identity("kim", "t", 1_060), NOW);
+        sessions.open(B, identity("lee", "u", 1_030), NOW);
+        let at = |seconds| Duration::from_secs(seconds);
+        assert_eq!(sessions.next_timeout(), Some(at(40)));
+        assert_eq!(sessions.due(at(39)), None);
+        assert_eq!(sessions.due(at(40)), Some(B));
+        sessions.open(B, identity("lee", "v", 1_100), NOW);
+        assert_eq!(sessions.next_timeout(), Some(at(70)));
+        assert_eq!(sessions.due(at(80)), Some(A));
+        sessions.close(A);
+        assert_eq!(sessions.due(at(80)), None);
+        assert_eq!(sessions.due(at(110)), Some(B));
+    }
+}
