@@ -328,3 +328,15 @@ fn next_random(state: &mut u64) -> u64 {
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epochs_are_those_of_split_mix_64() {
+        let mut state = 0;
+        assert_eq!(next_random(&mut state), 0xe220_a839_7b1d_cdaf);
+        assert_eq!(next_random(&mut state), 0x6e78_9e6a_a1b9_65f4);
+    }
+}
