@@ -293,7 +293,11 @@ mod tests {
             let pair = Pair {
                 failures: 1,
                 in_flight: (n >= idle + waiting).into(),
-                wait_until: if n < idle { NOW } else { NOW + ACCOUNT_REFILL },
+                wait_until: if (idle..idle + waiting).contains(&n) {
+                    NOW + ACCOUNT_REFILL
+                } else {
+                    NOW
+                },
             };
             let key = (n.to_string().into(), HOME);
             throttle.pairs.insert(key, pair);
