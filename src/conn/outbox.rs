@@ -229,6 +229,7 @@ impl Outbox {
             .iter()
             .map(|chunk| chunk.end - chunk.start)
             .sum();
+        self.excused_bytes = self.excused_bytes.min(self.bytes);
     }
 
     /// Writes what waits, in order, with as few writes as can be.
