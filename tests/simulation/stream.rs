@@ -94,11 +94,12 @@ impl Span {
         }
         assert!(
             holes.is_empty() || self.was_blocked,
-            "missing on {channel}: {holes:?} of {self:?}"
+            "missing on {channel}: {holes:?}, before {:?}",
+            self.seen.first()
         );
         assert!(
             holes.is_empty() || missing >= RELIEVED_BYTES_MIN,
-            "{missing} bytes are missing on {channel}: {holes:?} of {self:?}"
+            "{missing} bytes are missing on {channel}: {holes:?}"
         );
     }
 }
@@ -372,10 +373,10 @@ impl Stream {
     }
 
     /// At the very end, when all events are known.
-    pub fn check(&self, model: &Model) {
-        self.spans
-            .iter()
-            .chain([&self.span])
-            .for_each(|span| span.check(self.channel, model));
+    pub fn check(&mut self, stage: &mut Stage) {
+        self.forget(stage);
+        for span in &self.spans {
+            span.check(self.channel, &stage.model);
+        }
     }
 }
