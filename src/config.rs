@@ -159,6 +159,13 @@ pub const SENDS_PER_TURN: usize = 512;
 /// in the next turn: a rush of joins is answered as it comes, not gathered in memory, and nobody waits for what others
 /// have asked for.
 pub const REPLIES_PER_TURN_BYTES: usize = 128 * 1024;
+/// Bytes written from outboxes in one turn, after which more than [`OUTBOX_HIGH_WATER_BYTES`] that wait for one peer are
+/// written in the next turn; less is written at once.
+pub const WRITES_PER_TURN_BYTES: usize = 1024 * 1024;
+/// A peer that is answered one read with more than this, in bytes, asks for much: it is read after those who ask for less.
+pub const DEMANDING_REPLY_BYTES: usize = 16 * 1024;
+/// The number of its next reads for which that holds.
+pub const DEMANDING_READS: u8 = 16;
 /// A peer whose system acknowledges nothing of what was sent to it for this long, or leaves no room for more, is gone
 /// (TCP_USER_TIMEOUT, RFC 5482): it notices event streams to peers that vanished. A little above [`EVENT_STALL_TIMEOUT`],
 /// so that a subscriber who only stalls has its whole minute.

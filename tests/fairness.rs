@@ -3,13 +3,16 @@
 
 mod virtual_world;
 
-use sarang::config::{Config, OUTBOX_HIGH_WATER_BYTES, REPLIES_PER_TURN_BYTES};
+use sarang::config::{
+    Config, OUTBOX_HIGH_WATER_BYTES, REPLIES_PER_TURN_BYTES, WRITES_PER_TURN_BYTES,
+};
 use sarang::domain::ConnectionId;
 use serde_json::json;
 use virtual_world::{World, frame};
 
-/// What a turn may send to those who ask for much: the budget, and what was being answered when it was reached.
-const TURN_BYTES_MAX: usize = REPLIES_PER_TURN_BYTES + 2 * OUTBOX_HIGH_WATER_BYTES;
+/// What a turn may send to those who ask for much: the budgets, and what was under way when they were reached.
+const TURN_BYTES_MAX: usize =
+    REPLIES_PER_TURN_BYTES + WRITES_PER_TURN_BYTES + 2 * OUTBOX_HIGH_WATER_BYTES;
 
 const GET: &str = "GET /static/chat.js HTTP/1.1\r\nHost: x\r\n\r\n";
 
@@ -146,4 +149,57 @@ fn pongs_and_pages_count_as_answers() {
         });
         assert_eq!(read.count(), 2, "{is_upgraded}");
     }
+}
+
+#[test]
+fn long_answers_are_written_over_many_turns_and_short_ones_at_once() {
+    let mut world = World::new(Config {
+        messages_per_second: 0,
+        ..Config::default()
+    });
+    let talker = world.member("talker", "long");
+    // Six bytes each in JSON: 1.2 MB of history.
+    let content = "\u{1}".repeat(4096);
+    for _ in 0..50 {
+        world.say(
+            talker,
+            json!({"type": "chat", "room": "long", "content": content}),
+        );
+        world.turn();
+        world.told(talker);
+    }
+    let readers: Vec<ConnectionId> = (0..20).map(|n| world.guest(&n.to_string())).collect();
+    for reader in &readers {
+        world.wire(*reader).room = 0;
+        world.say(*reader, json!({"type": "join", "room": "long"}));
+        world.turn();
+    }
+    world.told(talker);
+    let (a, b) = (world.member("a", "r"), world.member("b", "r"));
+    world.told(a);
+    for reader in &readers {
+        world.wire(*reader).room = usize::MAX;
+        world.server.writable(*reader, world.now);
+    }
+    let mut sent = 0;
+    for n in 0..5 {
+        let content = n.to_string();
+        world.say(
+            a,
+            json!({"type": "chat", "room": "r", "content": content, "id": content}),
+        );
+        assert!(world.half_turn(), "everything was written at once");
+        assert_eq!(world.told(b)[0]["content"], content);
+        assert_eq!(world.told(a).len(), 2, "a chat and its acknowledgement");
+        let bytes: usize = readers.iter().map(|reader| take(&mut world, *reader)).sum();
+        // One history may be under way when the budget is reached.
+        assert!(
+            bytes < TURN_BYTES_MAX + 51 * 6 * 4096,
+            "{bytes} in one turn"
+        );
+        sent += bytes;
+    }
+    world.turn();
+    let rest: usize = readers.iter().map(|reader| take(&mut world, *reader)).sum();
+    assert!(sent + rest > 20 * 50 * 6 * 4096);
 }

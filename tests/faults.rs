@@ -303,7 +303,8 @@ fn a_server_stopped_for_a_moment_loses_nothing_of_what_was_said_meanwhile() {
     server.connect_stream();
     server.signal(Signal::CONT);
     for n in 0..100 {
-        guest.until_match(|news| news["username"] == name && news["content"] == n.to_string());
+        let content = n.to_string();
+        guest.until_match(|news| news["username"] == name && news["content"] == content);
     }
     while scene.pair.heard(name) < 100 {
         scene.pair.talk(1);

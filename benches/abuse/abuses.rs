@@ -16,7 +16,7 @@ use crate::abuser::{
 use crate::frames::{PING, push_client_frame};
 use crate::pair;
 
-pub const ALL: [Abuse; 16] = [
+pub const ALL: [Abuse; 17] = [
     abuse(
         "slow-heads",
         "bytes of 2,000 heads, one a second",
@@ -58,6 +58,11 @@ pub const ALL: [Abuse; 16] = [
     ),
     abuse("pings", "pings on 50 WebSockets", pings),
     abuse("joins", "joins and leaves of the pair's room", joins),
+    abuse(
+        "histories",
+        "joins and leaves of a room with 1.2 MB of history",
+        histories,
+    ),
     abuse("rooms", "rooms made", rooms),
     abuse("lists", "lists of 1,000 rooms", lists),
     abuse("logins", "logins with a wrong password", logins),
@@ -309,11 +314,16 @@ fn pings(address: SocketAddr) {
 }
 
 fn joins(address: SocketAddr) {
+    come_and_go(address, pair::ROOM);
+}
+
+/// 50 who join and leave a room as often as they may.
+fn come_and_go(address: SocketAddr, room: &'static str) {
     repeat(50, move |number| {
-        let mut stream = guest(address, &format!("joins-{number}"))?;
-        let leave = text(&json!({"type": "leave", "room": pair::ROOM}));
+        let mut stream = guest(address, &format!("restless-{number}"))?;
+        let leave = text(&json!({"type": "leave", "room": room}));
         loop {
-            for message in [join(pair::ROOM), leave.clone()] {
+            for message in [join(room), leave.clone()] {
                 stream.write_all(&message)?;
                 count(1);
                 // Just below what one connection may say.
@@ -322,6 +332,20 @@ fn joins(address: SocketAddr) {
             }
         }
     });
+}
+
+fn histories(address: SocketAddr) {
+    const ROOM: &str = "long";
+    // Each of these takes six bytes on the wire.
+    let chat = json!({"type": "chat", "room": ROOM, "content": "\u{1}".repeat(4_096)});
+    let fill = || -> Result<()> {
+        let mut talker = member(address, "talker", ROOM)?;
+        talker.write_all(&text(&chat).repeat(50))?;
+        thread::sleep(Duration::from_millis(100));
+        discard(&mut talker)
+    };
+    let _ = fill();
+    come_and_go(address, ROOM);
 }
 
 fn rooms(address: SocketAddr) {

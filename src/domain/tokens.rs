@@ -281,10 +281,10 @@ mod tests {
     #[test]
     fn a_revoked_name_is_forgotten_when_its_last_token_has_expired() {
         let mut revocations = Revocations::default();
-        revocations.revoke_name("a".into(), NOW + 100, NOW);
-        revocations.revoke_name("b".into(), NOW + 200, NOW + 99);
+        revocations.revoke_names(&["a".into()], NOW + 100, at(0, 0));
+        revocations.revoke_names(&["b".into()], NOW + 200, at(99, 99));
         assert!(revocations.names.contains_key("a"));
-        revocations.revoke_name("c".into(), NOW + 200, NOW + 100);
+        revocations.revoke_names(&["c".into()], NOW + 200, at(100, 100));
         assert!(!revocations.names.contains_key("a"));
         assert_eq!(revocations.names.len(), 2);
     }

@@ -29,7 +29,7 @@ use slab::Slab;
 
 use crate::config::{
     Config, EVENT_OUTBOX_BYTES, HEAD_TIMEOUT, LINGER_TIMEOUT, Level, OUTBOX_HIGH_WATER_BYTES,
-    REPLIES_PER_TURN_BYTES, SENDS_PER_TURN, TABLE_KEPT,
+    REPLIES_PER_TURN_BYTES, SENDS_PER_TURN, TABLE_KEPT, WRITES_PER_TURN_BYTES,
 };
 use crate::conn::http::Http;
 use crate::conn::outbox::Flushed;
@@ -94,6 +94,8 @@ pub struct Server {
     frame: Vec<u8>,
     /// Bytes queued for single peers in this turn.
     replied_bytes: usize,
+    /// Bytes written from outboxes in this turn.
+    written_bytes: usize,
     is_draining: bool,
 }
 
@@ -130,6 +132,7 @@ impl Server {
             scratch: Vec::new(),
             frame: Vec::new(),
             replied_bytes: 0,
+            written_bytes: 0,
             is_draining: false,
             config,
         }
@@ -247,6 +250,11 @@ impl Server {
             return false;
         }
         true
+    }
+
+    /// Bytes that answered single peers in this turn.
+    pub fn replied_bytes(&self) -> usize {
+        self.replied_bytes
     }
 
     /// Whether the rest is to be read, and answered, in the next turn.
@@ -386,6 +394,7 @@ impl Server {
         self.listed.clear();
         self.listed.append(&mut self.deferred);
         self.replied_bytes = 0;
+        self.written_bytes = 0;
         self.keep_ceiling(now);
         let sent = self.counters.take_sent(now.monotonic);
         self.metrics.count(sent);
@@ -417,7 +426,13 @@ impl Server {
             return;
         };
         connection.is_listed = false;
+        let queued = connection.queued_bytes();
+        let is_long = queued > OUTBOX_HIGH_WATER_BYTES && !connection.is_blocked();
+        if is_long && self.written_bytes > WRITES_PER_TURN_BYTES {
+            return self.defer(id);
+        }
         let flushed = connection.flush(id, transmit);
+        self.written_bytes += queued - connection.queued_bytes();
         match flushed {
             Flushed::Gone => return self.closed(id, now),
             Flushed::Blocked => {
@@ -432,9 +447,7 @@ impl Server {
         };
         if connection.is_paused && connection.queued_bytes() <= OUTBOX_HIGH_WATER_BYTES {
             if is_turn_full {
-                connection.is_listed = true;
-                self.deferred.push(id);
-                return;
+                return self.defer(id);
             }
             connection.is_paused = false;
             self.readable.push(id);
@@ -464,6 +477,12 @@ impl Server {
             }
             _ => {}
         }
+    }
+
+    /// Has a connection's outbox flushed at the end of the next turn.
+    fn defer(&mut self, id: ConnectionId) {
+        self.connections[id.index()].is_listed = true;
+        self.deferred.push(id);
     }
 
     /// Has a connection's outbox flushed at the end of the turn.

@@ -81,6 +81,8 @@ struct Shell {
     sockets: Sockets,
     /// Connections that may have more to read than was read.
     ready: VecDeque<ConnectionId>,
+    /// Those of them who ask for much.
+    demanding: VecDeque<ConnectionId>,
     buffer: Vec<u8>,
     started: Instant,
     drain_until: Option<Duration>,
@@ -112,6 +114,7 @@ impl Shell {
             signals,
             sockets: Sockets::default(),
             ready: VecDeque::new(),
+            demanding: VecDeque::new(),
             buffer: vec![0; READ_BYTES],
             started: Instant::now(),
             drain_until: None,
@@ -174,7 +177,7 @@ impl Shell {
             }
             let is_accepting = |listener: &Listener| listener.is_ready;
             has_more |= self.listener.as_ref().is_some_and(is_accepting);
-            has_more |= !self.ready.is_empty();
+            has_more |= !self.ready.is_empty() || !self.demanding.is_empty();
             let facts = ShellFacts {
                 received_bytes: self.sockets.received_bytes,
                 sent_bytes: self.sockets.sent_bytes,
@@ -322,7 +325,10 @@ impl Shell {
     /// Has a connection read in this turn or the next.
     fn queue(&mut self, id: ConnectionId) {
         if self.sockets.mark_queued(id) {
-            self.ready.push_back(id);
+            match self.sockets.is_demanding(id) {
+                true => self.demanding.push_back(id),
+                false => self.ready.push_back(id),
+            }
         }
     }
 
@@ -369,42 +375,58 @@ impl Shell {
         }
     }
 
-    /// Reads once from every connection that may have something.
+    /// Reads once from every connection that may have something: first from those who ask for little.
     fn read_ready(&mut self, now: Now) {
         // The more there are the less of each, so that whoever sends little does not wait for those who send much.
-        let share = (READ_BYTES / self.ready.len().max(1)).max(READ_BYTES_MIN);
+        let count = self.ready.len() + self.demanding.len();
+        let share = (READ_BYTES / count.max(1)).max(READ_BYTES_MIN);
         for _ in 0..self.ready.len() {
             if self.server.is_turn_full() {
-                return;
+                break;
             }
-            let Some(id) = self.ready.pop_front() else {
-                return;
-            };
-            self.sockets.clear_queued(id);
-            if !self.server.may_read(id) {
-                continue;
+            if let Some(id) = self.ready.pop_front() {
+                self.read_once(id, share, now);
             }
-            let Some(stream) = self.sockets.stream(id) else {
-                continue;
-            };
-            match stream.read(&mut self.buffer[..share]) {
-                Ok(0) => self.server.end_of_stream(id, now),
-                Ok(count) => {
-                    self.sockets.received_bytes += count as u64;
-                    let may_hold_password = self.server.speaks_http(id);
-                    self.server.receive(id, &self.buffer[..count], now);
-                    if may_hold_password {
-                        self.buffer[..count].zeroize();
-                    }
-                    // A short read has emptied the socket (epoll(7)); what comes later is a new event.
-                    if count == share || self.sockets.is_ending(id) {
-                        self.queue(id);
-                    }
+        }
+        for turn in 0..self.demanding.len() {
+            // One at least, so that the others cannot keep them waiting for ever.
+            if turn > 0 && self.server.is_turn_full() {
+                break;
+            }
+            if let Some(id) = self.demanding.pop_front() {
+                self.read_once(id, share, now);
+            }
+        }
+    }
+
+    fn read_once(&mut self, id: ConnectionId, share: usize, now: Now) {
+        self.sockets.clear_queued(id);
+        if !self.server.may_read(id) {
+            return;
+        }
+        let Some(stream) = self.sockets.stream(id) else {
+            return;
+        };
+        match stream.read(&mut self.buffer[..share]) {
+            Ok(0) => self.server.end_of_stream(id, now),
+            Ok(count) => {
+                self.sockets.received_bytes += count as u64;
+                let may_hold_password = self.server.speaks_http(id);
+                let replied = self.server.replied_bytes();
+                self.server.receive(id, &self.buffer[..count], now);
+                let replied = self.server.replied_bytes() - replied;
+                self.sockets.note_reply(id, replied);
+                if may_hold_password {
+                    self.buffer[..count].zeroize();
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == ErrorKind::Interrupted => self.queue(id),
-                Err(_) => self.server.closed(id, now),
+                // A short read has emptied the socket (epoll(7)); what comes later is a new event.
+                if count == share || self.sockets.is_ending(id) {
+                    self.queue(id);
+                }
             }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.queue(id),
+            Err(_) => self.server.closed(id, now),
         }
     }
 

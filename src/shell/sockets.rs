@@ -5,7 +5,7 @@ use std::net::Shutdown;
 
 use mio::net::TcpStream;
 
-use crate::config::TABLE_KEPT;
+use crate::config::{DEMANDING_READS, DEMANDING_REPLY_BYTES, TABLE_KEPT};
 use crate::conn::{Sent, Transmit};
 use crate::domain::ConnectionId;
 
@@ -26,6 +26,8 @@ struct Socket {
     is_queued: bool,
     /// The end of the stream or an error has come: read until it shows.
     is_ending: bool,
+    /// For so many reads it is one of those who ask for much.
+    demanding_reads: u8,
 }
 
 impl Sockets {
@@ -38,6 +40,7 @@ impl Sockets {
             stream,
             is_queued: false,
             is_ending: false,
+            demanding_reads: 0,
         });
     }
 
@@ -83,6 +86,22 @@ impl Sockets {
     /// Whether the stream's end is near.
     pub fn is_ending(&mut self, id: ConnectionId) -> bool {
         self.socket(id).is_some_and(|socket| socket.is_ending)
+    }
+
+    /// Notes how much was asked for by what was just read.
+    pub fn note_reply(&mut self, id: ConnectionId, bytes: usize) {
+        if let Some(socket) = self.socket(id) {
+            socket.demanding_reads = match bytes > DEMANDING_REPLY_BYTES {
+                true => DEMANDING_READS,
+                false => socket.demanding_reads.saturating_sub(1),
+            };
+        }
+    }
+
+    /// Whether it is one of those who ask for much.
+    pub fn is_demanding(&mut self, id: ConnectionId) -> bool {
+        self.socket(id)
+            .is_some_and(|socket| socket.demanding_reads > 0)
     }
 
     fn count(&mut self, sent: Sent) -> Sent {
