@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arbitrary::Arbitrary;
 use sarang::config::{EVENT_OUTBOX_BYTES, HISTORY_ON_ENTRY, OUTBOX_HIGH_WATER_BYTES};
 use sarang::domain::ConnectionId;
+use sarang::domain::event_log::Kind;
 use serde_json::{Value, json};
 
 use super::peer::{Peer, Said};
@@ -48,6 +49,10 @@ struct Client {
     name: String,
     /// The rooms it is in.
     rooms: BTreeMap<String, Room>,
+    /// It has asked for no event stream but one of everything.
+    watches_all: bool,
+    /// The ids it was sent.
+    events: Vec<u64>,
 }
 
 /// A room as a client knows it.
@@ -89,6 +94,8 @@ impl Clients {
                 peer: Peer::default(),
                 name: String::new(),
                 rooms: BTreeMap::new(),
+                watches_all: true,
+                events: Vec::new(),
             });
         }
     }
@@ -102,6 +109,9 @@ impl Clients {
 
     /// A client sends a request.
     pub fn request(&mut self, client: u8, request: &Request, world: &mut World) {
+        if let (Request::Events { .. }, Some(client)) = (request, self.get(client)) {
+            client.watches_all &= request.is_of_everything();
+        }
         let epoch = self.known.epochs.values().next();
         let epoch = epoch.map_or("0000000000000000", String::as_str);
         let bytes = request.encode(&self.known.tokens, &self.known.tickets, epoch);
@@ -192,9 +202,22 @@ impl Client {
                 Said::Response { status, body } => known.learn(status, &body),
                 Said::Message(message) => self.hear(&message, known),
                 Said::Close => self.rooms.clear(),
+                Said::Event(id) => self.note_event(id),
                 Said::Upgraded | Said::Other => {}
             }
         }
+    }
+
+    /// A stream of everything begins with the latest event of each kind, or with all that is kept; from there on it has
+    /// no holes. (What lags is not relieved here: before so much waits for it, it is dropped.)
+    fn note_event(&mut self, id: u64) {
+        let is_live = self.events.len() >= Kind::ALL.len();
+        let last = self.events.last().copied().unwrap_or_default();
+        assert!(
+            !is_live || !self.watches_all || id == last + 1,
+            "{last}, then {id}"
+        );
+        self.events.push(id);
     }
 
     fn room(&mut self, message: &Value) -> &mut Room {
@@ -244,6 +267,12 @@ impl Client {
             }
             "whisper" => {
                 assert!(text("from") == self.name || text("to") == self.name);
+            }
+            "ack" if message["position"].is_string() => {
+                let (epoch, seq) = read_position(message);
+                let mut rooms = self.rooms.values();
+                let room = rooms.find(|room| room.epoch == epoch);
+                assert!(room.is_none_or(|room| seq <= room.seq), "it was told first");
             }
             "room_list" | "ack" | "error" => {}
             other => panic!("a message of type {other}"),
