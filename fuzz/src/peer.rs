@@ -98,11 +98,14 @@ impl Peer {
             .and_then(|rest| rest.split_once(' '))
             .and_then(|(status, reason)| (!reason.is_empty()).then(|| status.parse().ok())?)
             .expect("is a status line");
-        let field = |name: &str| {
-            let mut values = fields.split("\r\n").filter_map(|line| {
+        let values = |name: &'static str| {
+            fields.split("\r\n").filter_map(move |line| {
                 let (field, value) = line.split_once(": ")?;
                 field.eq_ignore_ascii_case(name).then_some(value)
-            });
+            })
+        };
+        let field = |name| {
+            let mut values = values(name);
             let value = values.next();
             assert!(values.next().is_none(), "{name} stands once");
             value
@@ -134,7 +137,7 @@ impl Peer {
         let body = if is_bare { &[] } else { rest.get(..length)? };
         let (status, body) = (status, body.to_vec());
         let end = end + body.len();
-        if field("connection") == Some("close") {
+        if values("connection").any(|value| value == "close") {
             self.speaks = Speaks::Nothing;
         }
         said.push(Said::Response { status, body });
