@@ -49,6 +49,8 @@ struct Client {
     name: String,
     /// The rooms it is in.
     rooms: BTreeMap<String, Room>,
+    /// What it said in rooms and was not told.
+    unheard: BTreeSet<String>,
     /// It has asked for no event stream but one of everything.
     watches_all: bool,
     /// The ids it was sent.
@@ -94,6 +96,7 @@ impl Clients {
                 peer: Peer::default(),
                 name: String::new(),
                 rooms: BTreeMap::new(),
+                unheard: BTreeSet::new(),
                 watches_all: true,
                 events: Vec::new(),
             });
@@ -121,6 +124,10 @@ impl Clients {
     /// A client says something.
     pub fn say(&mut self, client: u8, say: &Say, world: &mut World) {
         let bytes = self.known.encode(say);
+        let content = format!("m{}", self.known.count);
+        if let (Say::Chat { .. }, Some(client)) = (say, self.get(client)) {
+            client.unheard.insert(content);
+        }
         self.send(client, &bytes, world);
     }
 
@@ -183,7 +190,7 @@ impl Clients {
         }
         if world.is_settled {
             for client in all.iter().flatten() {
-                client.check(world);
+                client.check(world, known);
             }
         }
     }
@@ -201,7 +208,10 @@ impl Client {
             match said {
                 Said::Response { status, body } => known.learn(status, &body),
                 Said::Message(message) => self.hear(&message, known),
-                Said::Close => self.rooms.clear(),
+                Said::Close => {
+                    self.rooms.clear();
+                    self.unheard.clear();
+                }
                 Said::Event(id) => self.note_event(id),
                 Said::Upgraded | Said::Other => {}
             }
@@ -264,6 +274,7 @@ impl Client {
                 room.seq += 1;
                 assert_eq!(read_position(message), (room.epoch.clone(), room.seq));
                 known.note(message);
+                self.unheard.remove(&text("content"));
             }
             "whisper" => {
                 assert!(text("from") == self.name || text("to") == self.name);
@@ -280,7 +291,7 @@ impl Client {
     }
 
     /// Whoever takes everything knows everything.
-    fn check(&self, world: &mut World) {
+    fn check(&self, world: &mut World, known: &Known) {
         let takes_everything = world
             .wire(self.id)
             .is_some_and(|wire: &mut Wire| wire.room.is_none());

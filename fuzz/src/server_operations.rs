@@ -100,12 +100,12 @@ pub fn run(data: &[u8]) {
     let mut world = World::new(config(&start));
     let mut clients = Clients::default();
     for _ in 0..OPERATIONS_MAX {
-        let Ok(operation) = Operation::arbitrary(&mut input) else {
-            break;
-        };
         if input.is_empty() {
             break;
         }
+        let Ok(operation) = Operation::arbitrary(&mut input) else {
+            break;
+        };
         world.is_settled = false;
         carry_out(operation, &mut world, &mut clients);
         clients.check(&mut world);
