@@ -115,6 +115,8 @@ pub const HEAD_FIELDS_MAX: usize = 64;
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The body of a `POST /http-echo`, in bytes; above it 413.
 pub const ECHO_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// A buffer kept for the next request of a connection, in bytes; a larger one is freed.
+pub const IDLE_BUFFER_BYTES_MAX: usize = 4 * 1024;
 /// From a connection's or request's first byte to the end of its head; then 408.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the head of a request to the end of its body; then 408.
@@ -122,10 +124,16 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two requests of a connection; then it is closed.
 pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// A peer that takes nothing of an answer for this long is dropped; one that takes a little now and then gets it whole.
+pub const ANSWER_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// A WebSocket message (and each frame of it), in bytes; above it close code 1009.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// A message on `/ws-echo`, in bytes.
 pub const ECHO_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What echoes may hold together, in bytes, beside [`Config::buffer_bytes`]: several messages of the largest size, each
+/// received, copied and queued.
+pub const ECHO_BUFFER_BYTES: usize = 512 * 1024 * 1024;
 /// tungstenite's read buffer, in bytes; allocated only while a message is under way.
 pub const WEBSOCKET_READ_BYTES: usize = 512;
 /// The same on `/ws-echo`, where messages are large.
@@ -147,9 +155,14 @@ pub const OUTBOX_HIGH_WATER_BYTES: usize = 64 * 1024;
 pub const ROOM_PENDING_HIGH_WATER_BYTES: usize = 256 * 1024;
 /// Sends of a fan-out in one turn; then the sockets are looked at again.
 pub const SENDS_PER_TURN: usize = 512;
-/// Bytes queued for single peers in one turn, after which the next peer is read in the next turn: a rush of joins is
-/// answered as it comes, not gathered in memory.
+/// Bytes that answer single peers in one turn, after which the next peer is read, and the next waiting request answered,
+/// in the next turn: a rush of joins is answered as it comes, not gathered in memory, and nobody waits for what others
+/// have asked for.
 pub const REPLIES_PER_TURN_BYTES: usize = 128 * 1024;
+/// A peer whose system acknowledges nothing of what was sent to it for this long, or leaves no room for more, is gone
+/// (TCP_USER_TIMEOUT, RFC 5482): it notices event streams to peers that vanished. A little above [`EVENT_STALL_TIMEOUT`],
+/// so that a subscriber who only stalls has its whole minute.
+pub const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(65);
 /// A buffer kept for the next fan-out, in bytes; a larger one is freed.
 pub const SPARE_BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// Slices given to one vectored write.
@@ -158,6 +171,11 @@ pub const SLICES_PER_WRITE: usize = 64;
 /// The read buffer of the loop, in bytes: what is read from one connection in one turn. Large enough that the allocator
 /// maps it, so that only what was ever filled is resident.
 pub const READ_BYTES: usize = 128 * 1024;
+/// What is read of each at least, in bytes, when many have sent something.
+pub const READ_BYTES_MIN: usize = 8 * 1024;
+/// What the system keeps of what a peer has not taken, in bytes; Linux allows itself twice as much. Left alone it takes up
+/// to 4 MiB for each peer that reads nothing, beside our outboxes and not counted as our memory.
+pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
 /// Places kept in the tables of connections when the last has gone; larger ones are freed.
 pub const TABLE_KEPT: usize = 1024;
 /// How old the figure of our own memory may be.
@@ -166,10 +184,49 @@ pub const RESIDENT_EVERY: Duration = Duration::from_secs(1);
 pub const EVENTS_PER_TURN: usize = 1024;
 /// Connections accepted in one turn.
 pub const ACCEPTS_PER_TURN: usize = 256;
-/// When no connection can be accepted (no descriptors), how long until the next try.
+/// When no connection can be accepted, not even to refuse it (no memory), how long until the next try.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(200);
 /// From SIGTERM to the end, whatever the peers do.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How often an event is told in the journal within [`JOURNAL_WINDOW`]; then it is only counted.
+pub const JOURNAL_TOLD_MAX: u32 = 5;
+/// After this long the count is told, and the event again.
+pub const JOURNAL_WINDOW: Duration = Duration::from_secs(10);
+/// Lines that wait to be written to stderr; above it they are only counted.
+pub const JOURNAL_LINES_MAX: usize = 256;
+/// A line of the journal, in bytes, save its last value's end: a pipe takes it whole or not at all (pipe(7)).
+pub const JOURNAL_LINE_BYTES_MAX: usize = 2 * 1024;
+/// A value in a line of the journal, in characters; what is more is cut off.
+pub const JOURNAL_VALUE_CHARS_MAX: usize = 128;
+
+/// How much an event in the journal matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Something does not work as it should.
+    Error,
+    /// A limit was reached, or something was refused that an administrator wanted.
+    Warn,
+    /// What happens now and then in a healthy server.
+    Info,
+    /// What happens to each connection.
+    Debug,
+}
+
+impl Level {
+    /// The names, as `--log` takes them.
+    pub const NAMES: [(&'static str, Self); 4] = [
+        ("error", Self::Error),
+        ("warn", Self::Warn),
+        ("info", Self::Info),
+        ("debug", Self::Debug),
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize].0
+    }
+}
 
 /// What the domain has to know about limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,6 +272,10 @@ pub struct Config {
     pub connections_per_address: usize,
     /// Bytes queued for one peer; above it 4008.
     pub outbox_bytes: usize,
+    /// Bytes queued for and half received from all peers together; above it those with the most go first.
+    pub buffer_bytes: usize,
+    /// What is worth a line on stderr.
+    pub log: Option<Level>,
     /// The domain's share.
     pub rooms: RoomLimits,
 }
@@ -247,6 +308,8 @@ impl Default for Config {
             connections: 65_536,
             connections_per_address: 256,
             outbox_bytes: 1024 * 1024,
+            buffer_bytes: 64 * 1024 * 1024,
+            log: Some(Level::Warn),
             rooms: RoomLimits {
                 auto_rooms: true,
                 rooms: 1_000,

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
             };
         }
         Err(sentence) => {
-            eprintln!("sarang: {sentence}");
+            complain(&sentence);
             return ExitCode::from(USAGE);
         }
     };
@@ -34,8 +34,13 @@ fn main() -> ExitCode {
 }
 
 fn fail(sentence: &str) -> ExitCode {
-    eprintln!("sarang: {sentence}");
+    complain(sentence);
     ExitCode::FAILURE
+}
+
+/// Says what is wrong, if anybody can hear it: `eprintln!` would panic where stderr is full.
+fn complain(sentence: &str) {
+    _ = writeln!(std::io::stderr(), "sarang: {sentence}");
 }
 
 /// Prints to a reader that may be gone already (`sarang --help | head -1`).

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::config::{Config, ROOM_USERS_MAX, TTL_SECS_MAX};
+use crate::config::{Config, Level, ROOM_USERS_MAX, TTL_SECS_MAX};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -30,6 +30,7 @@ Options:
   --allow-origin ORIGIN         let browsers on pages of this origin come in; repeatable, * is every one
   --no-auto-rooms               a join does not create a missing room
   --echo                        add /ws-echo and POST /http-echo, for conformance suites
+  --log LEVEL                   what is told on stderr: off, error, warn, info or debug [warn]
   --help, -h                    print this
   --version, -V                 print the version
 
@@ -38,6 +39,7 @@ Limits (0 is none):
   --connections N               in all [65536]
   --connections-per-address N   of one address, loopback exempt [256]
   --outbox-bytes N              queued for one connection [1048576]
+  --buffer-bytes N              queued for and half received from all connections together [67108864]
   --content-chars N             of one message [4096]
   --room-users N                of a room nobody sized [100]
   --rooms N                     on the server [1000]
@@ -75,17 +77,19 @@ pub enum UserCommand {
 /// The options that take no value.
 const FLAGS: [&str; 4] = ["guests", "no-auto-rooms", "echo", "public-dashboard"];
 /// The options that take one.
-const VALUES: [&str; 14] = [
+const VALUES: [&str; 16] = [
     "users",
     "secret-file",
     "token-ttl",
     "ticket-ttl",
     "listen",
     "allow-origin",
+    "log",
     "messages-per-second",
     "connections",
     "connections-per-address",
     "outbox-bytes",
+    "buffer-bytes",
     "content-chars",
     "room-users",
     "rooms",
@@ -224,10 +228,12 @@ fn set_value(config: &mut Config, name: &str, value: &str) -> Result<(), String>
         "token-ttl" => config.token_ttl_secs = seconds(value)?,
         "ticket-ttl" => config.ticket_ttl = Duration::from_secs(seconds(value)?),
         "allow-origin" => config.allow_origins.push(origin(value)?),
+        "log" => config.log = level(value)?,
         "messages-per-second" => config.messages_per_second = number(value)?,
         "connections" => config.connections = limit(value)?,
         "connections-per-address" => config.connections_per_address = limit(value)?,
         "outbox-bytes" => config.outbox_bytes = limit(value)?,
+        "buffer-bytes" => config.buffer_bytes = limit(value)?,
         "content-chars" => rooms.content_chars = limit(value)?,
         "room-users" => rooms.room_users = limit(value)?.min(ROOM_USERS_MAX as usize) as u32,
         "rooms" => rooms.rooms = limit(value)?,
@@ -257,6 +263,18 @@ fn limit(value: &str) -> Result<usize, String> {
         0 => usize::MAX,
         limit => limit,
     })
+}
+
+/// A level of the journal, `None` for off.
+fn level(value: &str) -> Result<Option<Level>, String> {
+    let found = Level::NAMES.into_iter().find(|(name, _)| *name == value);
+    match found {
+        Some((_, level)) => Ok(Some(level)),
+        None if value == "off" => Ok(None),
+        None => Err(format!(
+            "\"{value}\" is none of off, error, warn, info, debug"
+        )),
+    }
 }
 
 /// An origin as a browser writes it: no path, no slash at the end.

@@ -225,6 +225,27 @@ fn a_slow_consumer_is_closed_with_4008_after_the_frame_under_way_and_the_others_
 }
 
 #[test]
+fn who_takes_what_came_in_one_turn_is_not_slow_however_much_it_was() {
+    let mut world = World::new(Config {
+        outbox_bytes: 10_000,
+        ..no_limits()
+    });
+    let (a, b) = (world.member("a", "r"), world.member("b", "r"));
+    world.told(a);
+    for n in 0..30 {
+        world.say(b, chat(&format!("{n:0>500}")));
+    }
+    // What is told to one comes after what the room was told, so all of it waits in a queue until the turn ends.
+    world.say(b, json!({"type": "whisper", "to": "a", "content": "psst"}));
+    world.turn();
+    for peer in [a, b] {
+        let told = world.told(peer);
+        assert_eq!(told.len(), 31, "{told:?}");
+        assert_eq!(told[30]["content"], "psst");
+    }
+}
+
+#[test]
 fn a_silent_peer_is_pinged_and_one_that_vanished_leaves_its_rooms_within_a_minute() {
     let mut world = World::new(Config::default());
     let (alive, gone) = (world.member("alive", "r"), world.member("gone", "r"));

@@ -336,6 +336,22 @@ fn a_client_that_has_nothing_more_to_send_still_gets_its_answers() {
 }
 
 #[test]
+fn a_client_that_has_nothing_more_to_send_still_gets_an_answer_that_takes_time() {
+    let server = Server::start(&[]);
+    let mut http = server.connect();
+    let body = r#"{"username":"admin","password":"secret"}"#;
+    http.send(format!(
+        "GET /livez HTTP/1.1\r\nHost: x\r\n\r\nPOST /auth/login HTTP/1.1\r\nHost: x\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    http.half_close();
+    assert_eq!(http.response().status, 200);
+    assert!(http.response().json()["access_token"].is_string());
+    http.expect_end();
+}
+
+#[test]
 fn an_end_in_the_middle_of_a_request_ends_the_connection() {
     let server = Server::start(&[]);
     for part in [

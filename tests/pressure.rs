@@ -47,6 +47,41 @@ fn answers_nobody_reads_do_not_pile_up() {
     assert_memory_is_bounded(&server);
 }
 
+/// Bytes that the server has written to all sockets.
+fn sent_bytes(server: &Server) -> u64 {
+    let page = server.get("/metrics");
+    let name = "sarang_bytes_total{direction=\"sent\"} ";
+    let mut counts = page
+        .text()
+        .lines()
+        .filter_map(|line| line.strip_prefix(name));
+    counts
+        .next()
+        .and_then(|count| count.parse().ok())
+        .expect("a count")
+}
+
+#[test]
+fn the_system_keeps_little_of_what_nobody_reads() {
+    const KEPT_BYTES_MAX: u64 = 1024 * 1024;
+    let server = Server::start(&[]);
+    let mut http = server.connect();
+    let host = server.host();
+    let page = server.get("/static/chat.js").body.len() as u64;
+    let before = sent_bytes(&server);
+    let get = format!("GET /static/chat.js HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    // 6 MB: more than a socket holds that may grow.
+    http.send(get.repeat(6 * KEPT_BYTES_MAX as usize / page as usize));
+    let mut sent = (before, 0);
+    // Its answers to us are a few KB each; that of a page in between is more.
+    while sent.1 < 10 {
+        let now = sent_bytes(&server);
+        sent = (now, if now - sent.0 < page { sent.1 + 1 } else { 0 });
+    }
+    let sent = sent.0 - before;
+    assert!(sent < KEPT_BYTES_MAX, "{sent} bytes wait in the system");
+}
+
 #[test]
 fn echoes_nobody_reads_do_not_pile_up() {
     let server = Server::start(&["--echo"]);

@@ -9,6 +9,7 @@ use mio::net::TcpStream;
 use serde::Deserialize;
 
 use crate::Result;
+use crate::frames::{CLOSE, Frame, PING, PONG, TEXT, push_client_frame, push_server_frame};
 use crate::transcript::{self, Transcript};
 
 /// The room everybody is in.
@@ -56,17 +57,6 @@ struct Message<'a> {
     #[serde(borrow)]
     message: Option<Cow<'a, str>>,
 }
-
-/// A whole frame at the start of some bytes.
-struct Frame<'a> {
-    opcode: u8,
-    bytes: &'a [u8],
-    payload: &'a [u8],
-}
-
-const TEXT: u8 = 1;
-const CLOSE: u8 = 8;
-const PING: u8 = 9;
 
 impl Client {
     /// Connects, and asks for a WebSocket where the dialect has such.
@@ -218,7 +208,7 @@ impl Client {
             TEXT => {}
             PING => {
                 let mut pong = Vec::new();
-                push_client_frame(&mut pong, 10, frame.payload);
+                push_client_frame(&mut pong, PONG, frame.payload);
                 return self.write(&pong);
             }
             CLOSE => return Err(self.error("the server sent a close frame")),
@@ -274,48 +264,5 @@ impl Client {
 
     fn error(&self, what: &str) -> Box<dyn std::error::Error> {
         format!("client {}: {what}", self.number).into()
-    }
-}
-
-impl<'a> Frame<'a> {
-    fn first(bytes: &'a [u8]) -> Option<Self> {
-        let (head, length) = match *bytes {
-            [_, 126, high, low, ..] => (4, usize::from(u16::from_be_bytes([high, low]))),
-            [_, 127, a, b, c, d, e, f, g, h, ..] => {
-                let length = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-                (10, usize::try_from(length).ok()?)
-            }
-            [_, length @ 0..126, ..] => (2, usize::from(length)),
-            _ => return None,
-        };
-        Some(Self {
-            opcode: bytes[0] & 0x0f,
-            bytes: bytes.get(..head + length)?,
-            payload: &bytes[head..head + length],
-        })
-    }
-}
-
-/// A frame with a masking key of zero, which leaves the payload as it is.
-fn push_client_frame(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
-    push_head(out, opcode, 0x80, payload.len());
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(payload);
-}
-
-fn push_server_frame(out: &mut Vec<u8>, payload: &[u8]) {
-    push_head(out, TEXT, 0, payload.len());
-    out.extend_from_slice(payload);
-}
-
-fn push_head(out: &mut Vec<u8>, opcode: u8, mask_bit: u8, length: usize) {
-    out.push(0x80 | opcode);
-    match u8::try_from(length) {
-        Ok(short @ 0..126) => out.push(mask_bit | short),
-        _ => {
-            let length = u16::try_from(length).expect("the generator's messages are short");
-            out.push(mask_bit | 126);
-            out.extend_from_slice(&length.to_be_bytes());
-        }
     }
 }

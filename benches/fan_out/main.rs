@@ -28,6 +28,7 @@
 mod bare;
 mod client;
 mod crowd;
+mod frames;
 mod options;
 mod report;
 mod server_process;

@@ -32,6 +32,9 @@ pub struct Memory {
     pub bytes: u64,
     /// The part that is not mapped from a file, so without the program itself.
     pub anonymous_bytes: u64,
+    /// The most that ever was.
+    #[allow(dead_code, reason = "not every benchmark shows it")]
+    pub peak_bytes: u64,
 }
 
 impl ServerProcess {
@@ -93,6 +96,7 @@ impl ServerProcess {
         Ok(Memory {
             bytes: bytes("VmRSS:")?,
             anonymous_bytes: bytes("RssAnon:")?,
+            peak_bytes: bytes("VmHWM:")?,
         })
     }
 
@@ -138,7 +142,7 @@ pub fn raise_open_files() -> Result<()> {
 /// Moves the generator to its own core.
 pub fn pin_generator() -> Result<()> {
     if !pin(Role::Generator)? {
-        eprintln!("fan_out: one core only; the figures will be noisy");
+        eprintln!("one core only; the figures will be noisy");
     }
     Ok(())
 }

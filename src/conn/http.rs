@@ -3,7 +3,8 @@
 use zeroize::Zeroizing;
 
 use super::refusal::Refusal;
-use crate::config::{BODY_BYTES_MAX, ECHO_BODY_BYTES_MAX, HEAD_BYTES_MAX};
+use crate::config::{BODY_BYTES_MAX, ECHO_BODY_BYTES_MAX, HEAD_BYTES_MAX, IDLE_BUFFER_BYTES_MAX};
+use crate::ledger::{Held, Ledger};
 use crate::wire::http::{Request, parse_head};
 
 /// What has come and is not served yet.
@@ -18,6 +19,7 @@ pub struct Http {
     pub deadline_for: Option<Awaited>,
     /// The job whose end the request being served waits for; nothing behind it is served before.
     pub job: Option<u64>,
+    held: Held,
 }
 
 /// What the connection has to do next.
@@ -68,6 +70,16 @@ impl Http {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Bytes that have come and are not served.
+    pub fn buffered_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Enters the memory they take in the ledger.
+    pub fn account(&self, ledger: &Ledger) {
+        self.held.set(ledger, self.buffer.capacity());
+    }
+
     /// What is awaited now.
     pub fn awaits(&self) -> Awaited {
         if self.job.is_some() {
@@ -110,6 +122,9 @@ impl Http {
             Err(error) => return Step::Refuse(error.into()),
         };
         self.buffer.drain(..length);
+        if self.buffer.is_empty() && self.buffer.capacity() > IDLE_BUFFER_BYTES_MAX {
+            self.buffer = Zeroizing::default();
+        }
         let max = if self.is_echo(&request) {
             ECHO_BODY_BYTES_MAX
         } else {

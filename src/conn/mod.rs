@@ -11,9 +11,10 @@ use std::rc::Rc;
 
 use crate::domain::ConnectionId;
 use crate::domain::event_log::Channel;
+use crate::ledger::Ledger;
 use crate::wire::walker::Walker;
 use http::Http;
-use outbox::{Content, Flushed, Outbox};
+use outbox::{Batch, Content, Flushed, Outbox};
 use websocket::WebSocket;
 
 /// What became of bytes that were to be sent.
@@ -120,6 +121,39 @@ impl Connection {
             .is_some_and(|outbox| outbox.is_blocked())
     }
 
+    /// Bytes that wait for the peer, or came from it and wait for their end.
+    pub fn buffered_bytes(&self) -> usize {
+        let received = match &self.phase {
+            Phase::Http(http) => http.buffered_bytes(),
+            Phase::WebSocket(websocket) => websocket.receiver.buffered_bytes(),
+            _ => 0,
+        };
+        self.queued_bytes() + received
+    }
+
+    /// Enters what waits for the peer in the ledger.
+    pub fn account_queued(&self, ledger: &Ledger) {
+        if let Some(outbox) = &self.outbox {
+            outbox.account(ledger);
+        }
+    }
+
+    /// Enters what came from the peer and waits for its end.
+    pub fn account_received(&self, ledger: &Ledger) {
+        match &self.phase {
+            Phase::Http(http) => http.account(ledger),
+            Phase::WebSocket(websocket) => websocket.receiver.account(ledger),
+            _ => {}
+        }
+    }
+
+    /// Whether an HTTP response waits for the peer to take it.
+    pub fn owes_response(&self) -> bool {
+        self.outbox
+            .as_ref()
+            .is_some_and(|outbox| outbox.holds_response())
+    }
+
     /// Forgets whatever waits.
     pub fn drop_outbox(&mut self) {
         self.outbox = None;
@@ -130,7 +164,7 @@ impl Connection {
     pub fn deliver(
         &mut self,
         to: ConnectionId,
-        batch: &Rc<Vec<u8>>,
+        batch: &Rc<Batch>,
         range: Range<usize>,
         transmit: &mut impl Transmit,
     ) -> bool {
@@ -142,7 +176,7 @@ impl Connection {
             outbox.push_shared(batch, range, content);
             return true;
         }
-        match transmit.send(to, &batch[range.clone()]) {
+        match transmit.send(to, &batch.bytes[range.clone()]) {
             Sent::Bytes(count) if count == range.len() => true,
             Sent::Bytes(count) => {
                 let outbox = self.outbox();

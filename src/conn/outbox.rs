@@ -11,14 +11,41 @@ use std::rc::Rc;
 use super::{Sent, Transmit};
 use crate::config::SLICES_PER_WRITE;
 use crate::domain::ConnectionId;
+use crate::ledger::{Held, Ledger};
 use crate::wire::event_stream::{first_id, rest_of_event};
 use crate::wire::websocket::frame_len;
+
+/// What many receive: one buffer, which stands in the ledger once when somebody still waits for it.
+#[derive(Debug)]
+pub struct Batch {
+    /// The encoded frames or events.
+    pub bytes: Vec<u8>,
+    held: Held,
+}
+
+impl Batch {
+    /// A batch that nobody waits for yet.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            held: Held::default(),
+        }
+    }
+
+    /// Enters it: somebody waits for it.
+    pub fn account(&self, ledger: &Ledger) {
+        self.held.set(ledger, self.bytes.capacity());
+    }
+}
 
 /// Bytes on their way to one peer.
 #[derive(Debug, Default)]
 pub struct Outbox {
     chunks: VecDeque<Chunk>,
     bytes: usize,
+    /// Of the memory it holds, what is no other's: its own chunks, as long as something of them waits.
+    own_bytes: usize,
+    held: Held,
     /// Bytes that answer the peer's own requests: they say nothing about how slowly it reads.
     excused_bytes: usize,
     /// The socket took less than it was given: it says when it takes more.
@@ -50,7 +77,7 @@ pub enum Content {
 #[derive(Debug)]
 enum Data {
     Own(Vec<u8>),
-    Shared(Rc<Vec<u8>>),
+    Shared(Rc<Batch>),
     Static(&'static [u8]),
 }
 
@@ -68,13 +95,21 @@ impl Chunk {
     fn all(&self) -> &[u8] {
         match &self.data {
             Data::Own(bytes) => bytes,
-            Data::Shared(bytes) => bytes,
+            Data::Shared(batch) => &batch.bytes,
             Data::Static(bytes) => bytes,
         }
     }
 
     fn rest(&self) -> &[u8] {
         &self.all()[self.start..self.end]
+    }
+
+    /// Memory that goes with it, in bytes.
+    fn own_bytes(&self) -> usize {
+        match &self.data {
+            Data::Own(bytes) => bytes.len(),
+            Data::Shared(_) | Data::Static(_) => 0,
+        }
     }
 }
 
@@ -95,9 +130,22 @@ impl Outbox {
         self.bytes
     }
 
+    /// Enters the memory it holds beside what others wait for too, in the ledger.
+    pub fn account(&self, ledger: &Ledger) {
+        let places = self.chunks.capacity() * size_of::<Chunk>();
+        self.held
+            .set(ledger, size_of::<Self>() + places + self.own_bytes);
+    }
+
     /// Whether more waits than may, not counting what is excused.
     pub fn is_over(&self, bytes_max: usize) -> bool {
         self.bytes > bytes_max.saturating_add(self.excused_bytes)
+    }
+
+    /// Whether an HTTP response is under way.
+    pub fn holds_response(&self) -> bool {
+        let front = self.chunks.front();
+        front.is_some_and(|chunk| chunk.content == Content::Http)
     }
 
     /// Does not count this many of the bytes that wait.
@@ -140,19 +188,19 @@ impl Outbox {
     }
 
     /// Appends what others receive too.
-    pub fn push_shared(&mut self, bytes: &Rc<Vec<u8>>, range: Range<usize>, content: Content) {
-        self.push(Chunk::new(Data::Shared(bytes.clone()), range, content));
+    pub fn push_shared(&mut self, batch: &Rc<Batch>, range: Range<usize>, content: Content) {
+        self.push(Chunk::new(Data::Shared(batch.clone()), range, content));
     }
 
     /// Appends what others receive too, of which `count` bytes were already sent.
     pub fn push_shared_begun(
         &mut self,
-        bytes: &Rc<Vec<u8>>,
+        batch: &Rc<Batch>,
         range: Range<usize>,
         count: usize,
         content: Content,
     ) {
-        let mut chunk = Chunk::new(Data::Shared(bytes.clone()), range, content);
+        let mut chunk = Chunk::new(Data::Shared(batch.clone()), range, content);
         chunk.start += count;
         self.push(chunk);
     }
@@ -169,6 +217,7 @@ impl Outbox {
             last.extend_from_slice(bytes);
             *end += bytes.len();
             self.bytes += bytes.len();
+            self.own_bytes += bytes.len();
         } else {
             self.push(Chunk::new(
                 Data::Own(bytes.to_vec()),
@@ -181,6 +230,7 @@ impl Outbox {
     fn push(&mut self, chunk: Chunk) {
         if chunk.start < chunk.end {
             self.bytes += chunk.end - chunk.start;
+            self.own_bytes += chunk.own_bytes();
             self.chunks.push_back(chunk);
         }
     }
@@ -218,6 +268,10 @@ impl Outbox {
                     chunk.end = chunk.start + rest;
                 }
             }
+            // What is queued next is appended where the chunk ends.
+            if let Data::Own(bytes) = &mut chunk.data {
+                bytes.truncate(chunk.end);
+            }
             chunk.start < chunk.end
         });
         self.bytes = self
@@ -225,6 +279,8 @@ impl Outbox {
             .iter()
             .map(|chunk| chunk.end - chunk.start)
             .sum();
+        self.own_bytes = self.chunks.iter().map(Chunk::own_bytes).sum();
+        self.chunks.shrink_to_fit();
     }
 
     /// Writes what waits, in order, with as few writes as can be.
@@ -268,6 +324,7 @@ impl Outbox {
                 return;
             }
             count -= rest;
+            self.own_bytes -= chunk.own_bytes();
             self.chunks.pop_front();
         }
     }
@@ -313,16 +370,17 @@ mod tests {
 
     #[test]
     fn what_waits_is_written_in_order_whatever_the_socket_takes() {
-        let shared = Rc::new(frames(&["하나", "둘"]));
+        let batch = Rc::new(Batch::new(frames(&["하나", "둘"])));
+        let shared = &batch.bytes;
         let mut expected = b"HTTP".to_vec();
         expected.extend_from_slice(&frames(&["own"]));
-        expected.extend_from_slice(&shared);
+        expected.extend_from_slice(shared);
         expected.extend_from_slice(b"static");
         for room in 1..=expected.len() {
             let mut outbox = Outbox::default();
             outbox.push_http(b"HTTP");
             outbox.push_frames(&frames(&["own"]));
-            outbox.push_shared(&shared, 0..shared.len(), Content::Frames);
+            outbox.push_shared(&batch, 0..shared.len(), Content::Frames);
             outbox.push_static(b"static");
             assert_eq!(outbox.bytes(), expected.len());
             let mut pipe = Pipe {
@@ -338,13 +396,40 @@ mod tests {
     }
 
     #[test]
+    fn what_is_queued_after_a_discard_follows_what_was_under_way() {
+        let own = frames(&["first", "second", "third"]);
+        let second = frames(&["first"]).len();
+        let third = second + frames(&["second"]).len();
+        for room in 0..own.len() {
+            let mut outbox = Outbox::default();
+            outbox.push_frames(&own);
+            let mut pipe = Pipe {
+                taken: Vec::new(),
+                room,
+            };
+            outbox.flush(ConnectionId(0), &mut pipe);
+            outbox.discard_unsent();
+            outbox.push_frames(&frames(&["last"]));
+            pipe.room = usize::MAX;
+            assert_eq!(outbox.flush(ConnectionId(0), &mut pipe), Flushed::Empty);
+            let kept = [0, second, third, own.len()]
+                .into_iter()
+                .find(|end| *end >= room)
+                .expect("room is inside");
+            let expected = [&own[..kept], &frames(&["last"])].concat();
+            assert_eq!(pipe.taken, expected, "after {room} bytes");
+        }
+    }
+
+    #[test]
     fn a_discarded_queue_ends_with_the_frame_under_way_then_the_close_frame() {
-        let shared = Rc::new(frames(&["first", "second", "third"]));
+        let batch = Rc::new(Batch::new(frames(&["first", "second", "third"])));
+        let shared = &batch.bytes;
         let second = frames(&["first"]).len();
         let third = second + frames(&["second"]).len();
         for room in 0..shared.len() {
             let mut outbox = Outbox::default();
-            outbox.push_shared(&shared, 0..shared.len(), Content::Frames);
+            outbox.push_shared(&batch, 0..shared.len(), Content::Frames);
             outbox.push_frames(&frames(&["later"]));
             let mut pipe = Pipe {
                 taken: Vec::new(),
@@ -363,7 +448,7 @@ mod tests {
                 .expect("room is inside");
             assert_eq!(
                 pipe.taken,
-                [&shared[..kept], &close].concat(),
+                [&shared[..kept], &close[..]].concat(),
                 "after {room} bytes"
             );
         }

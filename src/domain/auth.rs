@@ -225,7 +225,7 @@ impl Auth {
 
     /// Refuses a token and its tickets from here on; its connections, or `None` when too many tokens are revoked.
     pub fn revoke(&mut self, identity: &Identity, now: Now) -> Option<Vec<ConnectionId>> {
-        let is_revoked = self.revocations.revoke_token(identity, now.unix.as_secs());
+        let is_revoked = self.revocations.revoke_token(identity, now);
         is_revoked.then(|| self.sessions.of_token(&identity.token))
     }
 
@@ -238,11 +238,8 @@ impl Auth {
             .gone_in(&credentials.accounts)
             .cloned()
             .collect();
-        let unix_secs = now.unix.as_secs();
-        let until = unix_secs + self.token_ttl_secs.max(REFRESH_SECS_MAX);
-        for name in &gone {
-            self.revocations.revoke_name(name.clone(), until, unix_secs);
-        }
+        let until = now.unix.as_secs() + self.token_ttl_secs.max(REFRESH_SECS_MAX);
+        self.revocations.revoke_names(&gone, until, now);
         self.credentials = credentials;
         gone
     }

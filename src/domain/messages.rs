@@ -106,9 +106,8 @@ impl RoomManager {
         } else {
             self.people.connections(from)
         };
-        for receiver in self.people.connections(target).iter().chain(echoes) {
-            effects.push_back(Effect::Tell(*receiver, event.clone()));
-        }
+        let receivers = [self.people.connections(target), echoes].concat();
+        effects.push_back(Effect::TellEach(receivers, event));
         if let Some(id) = id {
             self.acknowledged
                 .insert(name, id.into(), None, now.monotonic);

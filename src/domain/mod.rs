@@ -328,6 +328,8 @@ impl ErrorCode {
 pub enum Effect {
     /// Tell one connection.
     Tell(ConnectionId, Event),
+    /// Tell each of these, who may be many: the connections of two users.
+    TellEach(Vec<ConnectionId>, Event),
     /// Tell every connection in a room, save one.
     Broadcast {
         /// The room.

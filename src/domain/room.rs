@@ -81,6 +81,11 @@ impl Room {
         was_last
     }
 
+    /// Whether it makes way for others: it is empty, and was not created on purpose.
+    pub fn makes_way(&self) -> bool {
+        self.users.is_empty() && !self.is_kept
+    }
+
     /// Users in the room.
     pub fn count(&self) -> usize {
         self.users.len()

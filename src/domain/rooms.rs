@@ -27,6 +27,9 @@ pub struct RoomManager {
     pub(super) acknowledged: Acknowledged,
     pub(super) history_bytes: usize,
     uses: u64,
+    /// Rooms that may make way for others, empty and not created on purpose, by their last use.
+    makeshift: BTreeSet<(u64, RoomId)>,
+    pub(super) is_presence_told: bool,
     /// Rooms whose number of users is to be told, by time.
     pub(super) counts_due: BTreeSet<(Duration, RoomId)>,
 }
@@ -43,6 +46,8 @@ impl RoomManager {
             acknowledged: Acknowledged::default(),
             history_bytes: 0,
             uses: 0,
+            makeshift: BTreeSet::new(),
+            is_presence_told: true,
             counts_due: BTreeSet::new(),
         }
     }
@@ -94,10 +99,8 @@ impl RoomManager {
         max_users: Option<u32>,
         now: Now,
     ) -> Result<RoomInfo, ErrorCode> {
-        let id = self.add_room(name, max_users, now)?;
-        let room = &mut self.rooms[id.index()];
-        room.is_kept = true;
-        Ok(room.info())
+        let id = self.add_room(name, max_users, true, now)?;
+        Ok(self.rooms[id.index()].info())
     }
 
     /// A connection enters a room, which is created when there is none of that name. With `since` it is told what it
@@ -122,7 +125,7 @@ impl RoomManager {
             None if !is_valid_room_name(name) => return Err(ErrorCode::BadRoomName),
             None if !self.limits.auto_rooms => return Err(ErrorCode::RoomNotFound),
             None if self.in_too_many(connection) => return Err(ErrorCode::TooManyRooms),
-            None => self.add_room(name, None, now)?,
+            None => self.add_room(name, None, false, now)?,
         };
         if self.people.rooms(connection).contains(&id) {
             return Err(ErrorCode::AlreadyInRoom);
@@ -134,6 +137,7 @@ impl RoomManager {
         if room.is_full_for(user) {
             return Err(ErrorCode::RoomFull);
         }
+        self.makeshift.remove(&(room.last_used, id));
         let is_first = room.add(user);
         self.people.add_room(connection, id);
         self.mark_used(id);
@@ -251,6 +255,7 @@ impl RoomManager {
         &mut self,
         name: &str,
         max_users: Option<u32>,
+        is_kept: bool,
         now: Now,
     ) -> Result<RoomId, ErrorCode> {
         if !is_valid_room_name(name) {
@@ -268,7 +273,8 @@ impl RoomManager {
         let name: Rc<str> = name.into();
         let max_users = max_users.unwrap_or(self.limits.room_users);
         let epoch = next_random(&mut self.seed);
-        let room = Room::new(name.clone(), max_users, epoch, Timestamp::from(now));
+        let mut room = Room::new(name.clone(), max_users, epoch, Timestamp::from(now));
+        room.is_kept = is_kept;
         let id = RoomId(self.rooms.insert(room) as u32);
         self.by_name.insert(name, id);
         self.mark_used(id);
@@ -278,22 +284,23 @@ impl RoomManager {
     /// At the limit of rooms, the one that has been empty and unused for longest makes way, unless it was created on
     /// purpose.
     fn evict_a_room(&mut self) -> bool {
-        let empty = self
-            .rooms
-            .iter()
-            .filter(|(_, room)| room.count() == 0 && !room.is_kept);
-        let Some((index, _)) = empty.min_by_key(|(_, room)| room.last_used) else {
+        let Some((_, id)) = self.makeshift.pop_first() else {
             return false;
         };
-        let room = self.rooms.remove(index);
+        let room = self.rooms.remove(id.index());
         self.history_bytes -= room.history.bytes();
         self.by_name.remove(&room.name);
         true
     }
 
-    pub(super) fn mark_used(&mut self, room: RoomId) {
+    pub(super) fn mark_used(&mut self, id: RoomId) {
         self.uses += 1;
-        self.rooms[room.index()].last_used = self.uses;
+        let room = &mut self.rooms[id.index()];
+        let before = std::mem::replace(&mut room.last_used, self.uses);
+        if room.makes_way() {
+            self.makeshift.remove(&(before, id));
+            self.makeshift.insert((self.uses, id));
+        }
     }
 
     fn remove_member(
@@ -316,6 +323,9 @@ impl RoomManager {
                 room: room.name.clone(),
                 username: self.people.name(user).clone(),
             };
+            if room.makes_way() {
+                self.makeshift.insert((room.last_used, id));
+            }
             self.tell_presence(id, event, now, effects);
         }
     }
@@ -327,4 +337,78 @@ fn next_random(state: &mut u64) -> u64 {
     let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    /// The rooms that may make way, found by looking at all of them.
+    fn empty_rooms(manager: &RoomManager) -> BTreeSet<(u64, RoomId)> {
+        let empty = manager.rooms.iter().filter(|(_, room)| room.makes_way());
+        empty
+            .map(|(index, room)| (room.last_used, RoomId(index as u32)))
+            .collect()
+    }
+
+    #[test]
+    fn the_room_that_makes_way_is_known_without_looking_at_the_others() {
+        let limits = RoomLimits {
+            rooms: 6,
+            rooms_per_connection: 3,
+            room_users: 2,
+            ..Config::default().rooms
+        };
+        let mut manager = RoomManager::new(limits, 1);
+        let (mut effects, mut seed, mut evicted) = (Effects::new(), 7, 0);
+        for connection in 0..4 {
+            manager.enter(
+                ConnectionId(connection),
+                &connection.to_string(),
+                None,
+                &mut effects,
+            );
+        }
+        for _ in 0..5_000 {
+            let random = next_random(&mut seed);
+            let connection = ConnectionId((random % 4) as u32);
+            let name = format!("room{}", (random >> 8) % 9);
+            let oldest = empty_rooms(&manager).first().copied();
+            let (uses, is_known) = (manager.uses, manager.find(&name).is_ok());
+            let was_full = manager.count() == manager.limits.rooms;
+            effects.clear();
+            // Refused when it is full, known, or nobody is in it: all of that happens.
+            _ = match (random >> 16) % 64 {
+                0..32 => manager.join_room(connection, &name, None, Now::default(), &mut effects),
+                32..62 => manager.leave_room(connection, &name, Now::default(), &mut effects),
+                62 => {
+                    manager.exit_and_enter(connection, &mut effects);
+                    Ok(())
+                }
+                _ if random >> 60 == 0 => {
+                    manager.create_room(&name, None, Now::default()).map(|_| ())
+                }
+                _ => Ok(()),
+            };
+            if was_full && !is_known && manager.find(&name).is_ok() {
+                let (last_used, id) = oldest.expect("one was empty");
+                assert!(last_used <= uses);
+                assert!(
+                    manager.rooms[id.index()].last_used > uses,
+                    "its slot has the new room"
+                );
+                evicted += 1;
+            }
+            assert_eq!(manager.makeshift, empty_rooms(&manager));
+        }
+        assert!(evicted > 100, "{evicted}");
+    }
+
+    impl RoomManager {
+        fn exit_and_enter(&mut self, connection: ConnectionId, effects: &mut Effects) {
+            self.exit(connection, Now::default(), effects);
+            self.enter(connection, "again", None, effects);
+        }
+    }
 }

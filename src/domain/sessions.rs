@@ -52,16 +52,14 @@ impl Sessions {
 
     /// The connections of one user.
     pub fn of_name(&self, name: &str) -> Vec<ConnectionId> {
-        let is_theirs = |(_, (identity, _)): &(&ConnectionId, &(Identity, Duration))| {
-            &*identity.username == name
-        };
+        // A token is named by its subject first: theirs stand together.
+        let first = Identity::token_of(name, "");
         let mut connections: Vec<_> = self
-            .identities
-            .iter()
-            .filter(is_theirs)
-            .map(|(id, _)| *id)
+            .by_token
+            .range((first.clone(), ConnectionId(0))..)
+            .take_while(|(token, _)| token.starts_with(&*first))
+            .map(|(_, connection)| *connection)
             .collect();
-        // The table's order depends on hashing.
         connections.sort_unstable();
         connections
     }
@@ -77,5 +75,31 @@ impl Sessions {
             .first()
             .filter(|(due, _)| *due <= now)
             .map(|(_, connection)| *connection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_connections_of_a_name_are_those_of_all_its_tokens_and_of_no_longer_name() {
+        let mut sessions = Sessions::default();
+        let names = ["kim", "kim", "kim2", "ki", "kim", "lee"];
+        for (n, name) in names.into_iter().enumerate() {
+            let identity = Identity {
+                username: name.into(),
+                token: Identity::token_of(name, &format!("token{}", names.len() - n)),
+                issued_at: 0,
+                expires_at: 9,
+                authenticated_at: 0,
+                is_ours: true,
+            };
+            sessions.open(ConnectionId(n as u32), identity, Now::default());
+        }
+        assert_eq!(sessions.of_name("kim"), [0, 1, 4].map(ConnectionId));
+        sessions.close(ConnectionId(1));
+        assert_eq!(sessions.of_name("kim"), [0, 4].map(ConnectionId));
+        assert_eq!(sessions.of_name("k"), []);
     }
 }

@@ -1,10 +1,12 @@
 //! What a token's claims must say (RFC 7519 section 4.1), and which tokens are revoked.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::Now;
 use super::people::is_valid_account_name;
 use crate::config::{REVOCATIONS_MAX, TOKEN_CLOCK_LEEWAY_SECS, TOKEN_ID_BYTES_MAX};
 use crate::wire::jwt::Refused;
@@ -29,6 +31,13 @@ pub struct Identity {
     pub authenticated_at: u64,
     /// Whether we issued it, so that its subject must be one of our accounts.
     pub is_ours: bool,
+}
+
+impl Identity {
+    /// What names a token of this subject, which has no line end in it.
+    pub fn token_of(username: &str, token: &str) -> Rc<str> {
+        format!("{username}\n{token}").into()
+    }
 }
 
 /// The identity in the claims of a verified token; `signature` names it when it has no `jti`.
@@ -64,11 +73,7 @@ pub fn identify(
     let is_ours = claims.get("iss").and_then(Value::as_str) == Some(ISSUER);
     Ok(Identity {
         username: username.into(),
-        token: format!(
-            "{username}
-{token}"
-        )
-        .into(),
+        token: Identity::token_of(username, token),
         issued_at,
         expires_at,
         authenticated_at: date(claims, "auth_time")?.unwrap_or(0),
@@ -87,47 +92,71 @@ fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, Refused>
     }
 }
 
+/// Until when something is kept: until both clocks have passed it. By the wall clock alone, one that was ahead for a moment
+/// would bring back what was revoked; by the other alone, one that was set back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Until {
+    monotonic: Duration,
+    unix_secs: u64,
+}
+
+impl Until {
+    fn new(unix_secs: u64, now: Now) -> Self {
+        let left = Duration::from_secs(unix_secs).saturating_sub(now.unix);
+        Self {
+            monotonic: now.monotonic.saturating_add(left),
+            unix_secs,
+        }
+    }
+
+    fn is_over(self, now: Now) -> bool {
+        self.monotonic <= now.monotonic && self.unix_secs <= now.unix.as_secs()
+    }
+}
+
 /// Tokens that are refused although they have not expired. Each is kept until it would have.
 #[derive(Debug, Default)]
 pub struct Revocations {
-    tokens: HashMap<Rc<str>, u64>,
-    /// Names whose tokens issued up to a second are refused: (that second, when the last of them has expired).
-    names: HashMap<Rc<str>, (u64, u64)>,
-    expiries: BTreeSet<(u64, Rc<str>)>,
+    tokens: HashSet<Rc<str>>,
+    /// Names whose tokens issued up to a second are refused, until the last of them has expired.
+    names: HashMap<Rc<str>, (u64, Until)>,
+    expiries: BTreeSet<(Until, Rc<str>)>,
 }
 
 impl Revocations {
     /// Revokes one token; false at [`REVOCATIONS_MAX`].
-    pub fn revoke_token(&mut self, identity: &Identity, unix_secs: u64) -> bool {
-        self.sweep(unix_secs);
-        if self.expiries.len() >= REVOCATIONS_MAX {
+    pub fn revoke_token(&mut self, identity: &Identity, now: Now) -> bool {
+        self.sweep(now);
+        if self.tokens.len() >= REVOCATIONS_MAX {
             return false;
         }
-        self.tokens
-            .insert(identity.token.clone(), identity.expires_at);
-        self.expiries
-            .insert((identity.expires_at, identity.token.clone()));
+        if self.tokens.insert(identity.token.clone()) {
+            let until = Until::new(identity.expires_at, now);
+            self.expiries.insert((until, identity.token.clone()));
+        }
         true
     }
 
-    /// Revokes every token of a name issued until now; the last of them expires at `until`. There are never more of
-    /// these than accounts were removed.
-    pub fn revoke_name(&mut self, name: Rc<str>, until: u64, unix_secs: u64) {
-        self.names.retain(|_, (_, until)| *until > unix_secs);
-        self.names.insert(name, (unix_secs, until));
+    /// Revokes every token of these names issued until now; the last of them expires at `until`. There are never more
+    /// of these than accounts were removed.
+    pub fn revoke_names(&mut self, names: &[Rc<str>], until: u64, now: Now) {
+        self.names.retain(|_, (_, until)| !until.is_over(now));
+        let what = (now.unix.as_secs(), Until::new(until, now));
+        self.names
+            .extend(names.iter().map(|name| (name.clone(), what)));
     }
 
     /// Whether a token is revoked.
     pub fn covers(&self, identity: &Identity) -> bool {
         let name = self.names.get(&identity.username);
-        self.tokens.contains_key(&identity.token)
+        self.tokens.contains(&identity.token)
             || name.is_some_and(|(second, _)| identity.issued_at <= *second)
     }
 
-    fn sweep(&mut self, unix_secs: u64) {
-        while let Some((expires_at, token)) = self.expiries.pop_first() {
-            if expires_at > unix_secs {
-                self.expiries.insert((expires_at, token));
+    fn sweep(&mut self, now: Now) {
+        while let Some((until, token)) = self.expiries.pop_first() {
+            if !until.is_over(now) {
+                self.expiries.insert((until, token));
                 return;
             }
             self.tokens.remove(&token);
@@ -141,6 +170,14 @@ mod tests {
     use serde_json::json;
 
     const NOW: u64 = 1_700_000_000;
+
+    /// So many seconds later, by each clock.
+    fn at(monotonic: u64, unix: u64) -> Now {
+        Now {
+            monotonic: Duration::from_secs(monotonic),
+            unix: Duration::from_secs(NOW + unix),
+        }
+    }
 
     fn identified(claims: Value) -> Result<Identity, Refused> {
         identify(claims.as_object().expect("is an object"), "signature", NOW)
@@ -199,12 +236,15 @@ mod tests {
         let identity =
             identified(json!({"sub": "a", "exp": NOW + 10, "jti": "7"})).expect("is valid");
         assert!(!revocations.covers(&identity));
-        assert!(revocations.revoke_token(&identity, NOW));
+        assert!(revocations.revoke_token(&identity, at(0, 0)));
         assert!(revocations.covers(&identity));
-        revocations.sweep(NOW + 9);
-        assert!(revocations.covers(&identity));
-        revocations.sweep(NOW + 10);
-        assert!(revocations.tokens.is_empty());
+        // Also not while one of the clocks is ahead.
+        for (monotonic, unix) in [(9, 9), (9, 1000), (1000, 9)] {
+            revocations.sweep(at(monotonic, unix));
+            assert!(revocations.covers(&identity), "{monotonic} {unix}");
+        }
+        revocations.sweep(at(10, 10));
+        assert!(revocations.tokens.is_empty() && revocations.expiries.is_empty());
     }
 
     #[test]
@@ -212,8 +252,18 @@ mod tests {
         let mut revocations = Revocations::default();
         let issued =
             |at| identified(json!({"sub": "a", "exp": NOW + 10, "iat": at})).expect("is valid");
-        revocations.revoke_name("a".into(), NOW + 100, NOW);
-        assert!(revocations.covers(&issued(NOW)));
-        assert!(!revocations.covers(&issued(NOW + 1)));
+        let mut revoke = |names: &[&str], until, now| {
+            let names: Vec<Rc<str>> = names.iter().map(|name| (*name).into()).collect();
+            revocations.revoke_names(&names, until, now);
+            let covers = [NOW, NOW + 1].map(|at| revocations.covers(&issued(at)));
+            (covers, revocations.names.len())
+        };
+        assert_eq!(revoke(&["a", "b"], NOW + 100, at(0, 0)), ([true, false], 2));
+        // Revoking another forgets what is over, and a clock that was ahead for a moment is not that.
+        assert_eq!(
+            revoke(&["c"], NOW + 9_100, at(1, 9_000)),
+            ([true, false], 3)
+        );
+        assert_eq!(revoke(&["c"], NOW + 300, at(200, 200)), ([false, false], 1));
     }
 }

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use crate::config::TABLE_KEPT;
 use crate::domain::ConnectionId;
 
 /// Who comes from where.
 #[derive(Debug, Default)]
 pub struct Addresses {
-    of: HashMap<ConnectionId, IpAddr>,
-    counts: HashMap<IpAddr, usize>,
+    /// By connection, up to the last that is counted: a table by hash would be moved whole when it grows.
+    of: Vec<Option<IpAddr>>,
+    counts: HashMap<IpAddr, u32>,
 }
 
 impl Addresses {
@@ -20,25 +22,26 @@ impl Addresses {
             return true;
         }
         let count = self.counts.entry(address).or_default();
-        if *count >= max {
+        if *count as usize >= max {
             return false;
         }
         *count += 1;
-        self.of.insert(id, address);
+        if self.of.len() <= id.index() {
+            self.of.resize(id.index() + 1, None);
+        }
+        self.of[id.index()] = Some(address);
         true
     }
 
     /// Where a connection comes from.
     pub fn of(&self, id: ConnectionId) -> IpAddr {
-        self.of
-            .get(&id)
-            .copied()
-            .unwrap_or(IpAddr::from([127, 0, 0, 1]))
+        let counted = self.of.get(id.index()).copied().flatten();
+        counted.unwrap_or(IpAddr::from([127, 0, 0, 1]))
     }
 
     /// A connection is over.
     pub fn remove(&mut self, id: ConnectionId) {
-        let Some(address) = self.of.remove(&id) else {
+        let Some(address) = self.of.get_mut(id.index()).and_then(Option::take) else {
             return;
         };
         if let Some(count) = self.counts.get_mut(&address) {
@@ -47,5 +50,53 @@ impl Addresses {
                 self.counts.remove(&address);
             }
         }
+        if self.counts.is_empty() && self.of.capacity() > TABLE_KEPT {
+            *self = Self::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    #[test]
+    fn an_address_has_as_many_connections_as_came_and_did_not_go() {
+        let mut addresses = Addresses::default();
+        let id = ConnectionId;
+        assert!(addresses.add(id(7), THERE, 2));
+        assert!(addresses.add(id(3), THERE, 2));
+        assert!(!addresses.add(id(9), THERE, 2));
+        // As IPv6 sees it.
+        assert!(!addresses.add(id(9), "::ffff:192.0.2.1".parse().expect("is one"), 2));
+        assert_eq!((addresses.of(id(7)), addresses.of(id(9))), (THERE, HERE));
+        // One that was refused takes nobody's place when it goes.
+        addresses.remove(id(9));
+        assert!(!addresses.add(id(9), THERE, 2));
+        addresses.remove(id(7));
+        assert!(addresses.add(id(9), THERE, 2));
+    }
+
+    #[test]
+    fn loopback_is_not_counted_and_costs_nothing() {
+        let mut addresses = Addresses::default();
+        assert!(addresses.add(ConnectionId(100_000), HERE, 0));
+        assert_eq!(addresses.of(ConnectionId(100_000)), HERE);
+        assert_eq!(addresses.of.capacity(), 0);
+    }
+
+    #[test]
+    fn the_table_of_a_crowd_is_freed_when_the_last_has_gone() {
+        let mut addresses = Addresses::default();
+        let ids = || (0..2 * TABLE_KEPT as u32).map(ConnectionId);
+        assert!(ids().all(|id| addresses.add(id, THERE, usize::MAX)));
+        ids().for_each(|id| addresses.remove(id));
+        assert_eq!(
+            (addresses.of.capacity(), addresses.counts.capacity()),
+            (0, 0)
+        );
     }
 }

@@ -1,11 +1,15 @@
 //! How connections end: by a close frame, by a deadline, by draining.
 
+use std::time::Duration;
+
 use super::Server;
 use super::deadlines::silence_left;
-use crate::config::{CLOSE_TIMEOUT, LINGER_TIMEOUT, PING_AFTER, PONG_TIMEOUT};
-use crate::conn::Phase;
+use crate::config::{
+    ANSWER_STALL_TIMEOUT, CLOSE_TIMEOUT, LINGER_TIMEOUT, Level, PING_AFTER, PONG_TIMEOUT,
+};
 use crate::conn::http::Awaited;
 use crate::conn::refusal::Refusal;
+use crate::conn::{Connection, Phase, Transmit};
 use crate::domain::{ConnectionId, Now};
 use crate::wire::websocket::{CloseCode, encode_close, encode_ping};
 
@@ -13,6 +17,10 @@ impl Server {
     /// Stops accepting and says goodbye to everybody: close code 1001, after what is queued for them.
     pub fn drain(&mut self, now: Now) {
         self.is_draining = true;
+        self.rooms.stop_telling_presence();
+        let count = self.connections.len();
+        self.journal
+            .tell(Level::Info, "draining", &[("connections", &count)], now);
         let ids: Vec<ConnectionId> = self
             .connections
             .iter()
@@ -46,8 +54,8 @@ impl Server {
         if walker.saw_close() {
             return self.linger(id, now);
         }
+        self.set_phase(id, Phase::Closing(Box::new(walker)));
         let connection = &mut self.connections[id.index()];
-        connection.phase = Phase::Closing(Box::new(walker));
         self.deadlines
             .set(id, connection, now.monotonic + CLOSE_TIMEOUT);
     }
@@ -60,6 +68,7 @@ impl Server {
 
     fn say_goodbye(&mut self, id: ConnectionId, code: CloseCode, now: Now) {
         *self.counters.closes.entry(code.0).or_default() += 1;
+        self.note_close(id, code, now);
         self.leave(id, now);
         let connection = &mut self.connections[id.index()];
         if code == CloseCode::SLOW_CONSUMER {
@@ -103,21 +112,25 @@ impl Server {
 
     /// What is queued goes out, then our direction ends.
     pub(super) fn linger(&mut self, id: ConnectionId, now: Now) {
+        self.set_phase(id, Phase::Lingering);
         let connection = &mut self.connections[id.index()];
-        connection.phase = Phase::Lingering;
         self.deadlines
             .set(id, connection, now.monotonic + LINGER_TIMEOUT);
         self.list(id);
     }
 
     /// Closes those for whom too much waits; everyone else is unhurt.
-    pub(super) fn close_slow_consumers(&mut self, now: Now) {
+    pub(super) fn close_slow_consumers(&mut self, transmit: &mut impl Transmit, now: Now) {
         while let Some(id) = self.troubled.slow.pop() {
-            if self
-                .connections
-                .get(id.index())
-                .is_some_and(|connection| matches!(connection.phase, Phase::WebSocket(_)))
-            {
+            let Some(connection) = self.connections.get_mut(id.index()) else {
+                continue;
+            };
+            if !matches!(connection.phase, Phase::WebSocket(_)) {
+                continue;
+            }
+            // What was queued in this turn has not been offered to the socket yet: nobody is slow who takes it.
+            connection.flush(id, transmit);
+            if connection.is_over(self.config.outbox_bytes) {
                 self.close_websocket(id, CloseCode::SLOW_CONSUMER, now);
             }
         }
@@ -126,6 +139,9 @@ impl Server {
     /// A connection's deadline has come.
     pub(super) fn deadline(&mut self, id: ConnectionId, now: Now) {
         let connection = &mut self.connections[id.index()];
+        if let Some(wait) = time_to_take_response(connection, now) {
+            return self.deadlines.set(id, connection, now.monotonic + wait);
+        }
         let silence_left = silence_left(connection, PING_AFTER, now.monotonic);
         match &mut connection.phase {
             Phase::Http(http) if http.awaits() == Awaited::Request => self.closed(id, now),
@@ -155,4 +171,17 @@ impl Server {
             Phase::Closed => {}
         }
     }
+}
+
+/// How long a peer may still take nothing of the response it is being sent, when that is what it is waited for.
+fn time_to_take_response(connection: &Connection, now: Now) -> Option<Duration> {
+    let is_reading = match &connection.phase {
+        Phase::Lingering => true,
+        // With more requests in hand than there is room for responses, nothing is awaited of it.
+        Phase::Http(http) => http.awaits() == Awaited::Request || connection.is_paused,
+        _ => false,
+    };
+    (is_reading && connection.owes_response())
+        .then(|| silence_left(connection, ANSWER_STALL_TIMEOUT, now.monotonic))
+        .flatten()
 }

@@ -19,6 +19,7 @@ impl Server {
         let limits = websocket.limits();
         let input = websocket.receiver.begin(limits, bytes);
         self.take_messages(id, input, now);
+        self.connections[id.index()].account_received(&self.ledger);
     }
 
     /// Goes on with what had to wait for the answers to earlier messages.
@@ -29,6 +30,7 @@ impl Server {
         let rest = websocket.receiver.take_rest();
         let input = websocket.receiver.resume(&rest);
         self.take_messages(id, input, now);
+        self.connections[id.index()].account_received(&self.ledger);
     }
 
     fn take_messages(&mut self, id: ConnectionId, mut input: Input<'_>, now: Now) {
@@ -73,6 +75,7 @@ impl Server {
         self.fan_out
             .catch_up(id, connection, self.rooms.people().rooms(id));
         connection.outbox().push_frames(replies);
+        self.replied_bytes += replies.len();
         self.list(id);
     }
 
@@ -87,6 +90,7 @@ impl Server {
         self.connections[id.index()]
             .outbox()
             .push_frames(&self.frame);
+        self.replied_bytes += self.frame.len();
         self.list(id);
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Server;
 use crate::conn::Phase;
+use crate::domain::ConnectionId;
 use crate::domain::event_log::Channel;
 use crate::domain::metrics::Traffic;
 
@@ -13,9 +14,24 @@ use crate::domain::metrics::Traffic;
 const TURN_BUCKETS_MICROS: [u64; 10] =
     [10, 50, 100, 250, 500, 1_000, 5_000, 10_000, 50_000, 250_000];
 
-/// Counts since the start.
+/// What connections are shown as.
+const KINDS: [&str; 4] = ["closing", "event_stream", "http", "websocket"];
+
+/// The place of a phase in [`KINDS`].
+fn kind(phase: &Phase) -> usize {
+    match phase {
+        Phase::Closing(_) | Phase::Lingering | Phase::Closed => 0,
+        Phase::EventStream(_) => 1,
+        Phase::Http(_) => 2,
+        Phase::WebSocket(_) => 3,
+    }
+}
+
+/// Counts since the start, and of connections now.
 #[derive(Debug, Default)]
 pub struct Counters {
+    /// Connections by [`KINDS`].
+    pub connections: [u64; KINDS.len()],
     /// Responses by status.
     pub responses: BTreeMap<u16, u64>,
     /// Chat messages committed.
@@ -28,6 +44,10 @@ pub struct Counters {
     pub outbox_high_water_bytes: usize,
     /// Times a lagging subscriber's queue was cut down to the latest values.
     pub streams_relieved: u64,
+    /// Connections refused because there were too many, or no descriptor for them.
+    pub refused_connections: u64,
+    /// Times the buffers of a connection were given up because all together were over their limit.
+    pub shed: u64,
     /// Subscribers dropped because they took nothing.
     pub streams_stalled: u64,
     /// What the shell has seen.
@@ -52,6 +72,16 @@ pub struct ShellFacts {
 }
 
 impl Counters {
+    /// Counts a connection that is there now.
+    pub fn add_connection(&mut self, phase: &Phase) {
+        self.connections[kind(phase)] += 1;
+    }
+
+    /// Counts one connection less.
+    pub fn remove_connection(&mut self, phase: &Phase) {
+        self.connections[kind(phase)] -= 1;
+    }
+
     /// Counts a response to a request that came at `since`.
     pub fn respond(&mut self, status: u16, since: Duration) {
         *self.responses.entry(status).or_default() += 1;
@@ -116,12 +146,23 @@ impl Page {
 }
 
 impl Server {
+    /// A connection goes on to another phase. It is counted here, so that the page of metrics looks at no connection.
+    pub(super) fn set_phase(&mut self, id: ConnectionId, phase: Phase) {
+        let connection = &mut self.connections[id.index()];
+        self.counters.remove_connection(&connection.phase);
+        self.counters.add_connection(&phase);
+        connection.phase = phase;
+    }
+
     /// The page of `GET /metrics`.
     pub(super) fn exposition(&self) -> String {
         let mut page = Page::default();
         self.show_connections(&mut page);
         self.show_traffic(&mut page);
         show_outcomes(&mut page, &self.counters);
+        let help = "Bytes queued for and half received from all connections.";
+        page.single("buffer_bytes", "gauge", help, self.buffered_bytes());
+        show_pressure(&mut page, &self.counters);
         show_turns(&mut page, &self.counters);
         page.0
     }
@@ -169,21 +210,7 @@ impl Server {
     }
 
     fn show_connections(&self, page: &mut Page) {
-        let mut kinds = BTreeMap::from([
-            ("http", 0),
-            ("websocket", 0),
-            ("event_stream", 0),
-            ("closing", 0),
-        ]);
-        for (_, connection) in &self.connections {
-            let kind = match connection.phase {
-                Phase::Http(_) => "http",
-                Phase::WebSocket(_) => "websocket",
-                Phase::EventStream(_) => "event_stream",
-                Phase::Closing(_) | Phase::Lingering | Phase::Closed => "closing",
-            };
-            *kinds.entry(kind).or_default() += 1;
-        }
+        let kinds = KINDS.into_iter().zip(self.counters.connections);
         page.labelled(
             ("connections", "gauge", "Open connections by kind."),
             "kind",
@@ -197,6 +224,46 @@ impl Server {
             channels,
         );
     }
+}
+
+fn show_pressure(page: &mut Page, counters: &Counters) {
+    let help = "Connections refused: too many, or no descriptor left.";
+    page.single(
+        "connections_refused_total",
+        "counter",
+        help,
+        counters.refused_connections,
+    );
+    let help =
+        "Connections whose buffers were given up because all together were over their limit.";
+    page.single("buffers_shed_total", "counter", help, counters.shed);
+    let help = "Most bytes that ever waited for one peer.";
+    page.single(
+        "outbox_high_water_bytes",
+        "gauge",
+        help,
+        counters.outbox_high_water_bytes,
+    );
+    let help = "Times a lagging subscriber was cut down to the latest values.";
+    page.single(
+        "event_streams_relieved_total",
+        "counter",
+        help,
+        counters.streams_relieved,
+    );
+    let help = "Subscribers dropped because they took nothing for a minute.";
+    page.single(
+        "event_streams_stalled_total",
+        "counter",
+        help,
+        counters.streams_stalled,
+    );
+    page.single(
+        "resident_memory_bytes",
+        "gauge",
+        "Memory of the process.",
+        counters.shell.resident_bytes,
+    );
 }
 
 fn show_outcomes(page: &mut Page, counters: &Counters) {
@@ -227,33 +294,6 @@ fn show_outcomes(page: &mut Page, counters: &Counters) {
             .logins
             .iter()
             .map(|(outcome, count)| (*outcome, *count)),
-    );
-    let help = "Most bytes that ever waited for one peer.";
-    page.single(
-        "outbox_high_water_bytes",
-        "gauge",
-        help,
-        counters.outbox_high_water_bytes,
-    );
-    let help = "Times a lagging subscriber was cut down to the latest values.";
-    page.single(
-        "event_streams_relieved_total",
-        "counter",
-        help,
-        counters.streams_relieved,
-    );
-    let help = "Subscribers dropped because they took nothing for a minute.";
-    page.single(
-        "event_streams_stalled_total",
-        "counter",
-        help,
-        counters.streams_stalled,
-    );
-    page.single(
-        "resident_memory_bytes",
-        "gauge",
-        "Memory of the process.",
-        counters.shell.resident_bytes,
     );
 }
 

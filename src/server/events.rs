@@ -6,7 +6,7 @@ use super::Server;
 use super::deadlines::{NEVER, silence_left, ticks};
 use super::routes::{Answer, Context, check_json, check_origin, json_response};
 use crate::config::{
-    EVENT_OUTBOX_BYTES, EVENT_RETRY_MILLISECONDS, EVENT_STALL_TIMEOUT, POSTED_BYTES_MAX,
+    EVENT_OUTBOX_BYTES, EVENT_RETRY_MILLISECONDS, EVENT_STALL_TIMEOUT, Level, POSTED_BYTES_MAX,
     POSTED_FIGURES_MAX,
 };
 use crate::conn::refusal::Refusal;
@@ -137,8 +137,8 @@ impl Server {
         for sample in &backlog.samples {
             blocks.push(|out| encode_event(sample.kind.name(), &sample.data, sample.id, out));
         }
+        self.set_phase(id, Phase::EventStream(stream));
         let connection = &mut self.connections[id.index()];
-        connection.phase = Phase::EventStream(stream);
         connection.due = NEVER;
         connection.outbox().push_events(&blocks.out);
         self.events.subscribe(id, stream);
@@ -260,32 +260,40 @@ impl Server {
     /// Deals with subscribers who lag: only the latest values wait for them, and not for ever.
     pub(super) fn relieve_subscribers(&mut self, now: Now) {
         while let Some(id) = self.lagging.slow.pop() {
-            let Some(connection) = self.connections.get_mut(id.index()) else {
-                continue;
-            };
-            let Phase::EventStream(stream) = connection.phase else {
-                continue;
-            };
-            self.counters.streams_relieved += 1;
-            // What it has, or half has, is not sent again.
-            let unsent = connection.outbox().first_unsent_id().unwrap_or(u64::MAX);
-            let mut blocks = Blocks::new(stream.is_chunked);
-            for sample in self.metrics.log.latest(stream.channel) {
-                if sample.id >= unsent {
-                    blocks
-                        .push(|out| encode_event(sample.kind.name(), &sample.data, sample.id, out));
-                }
-            }
-            connection.outbox().discard_unsent();
-            connection.outbox().push_events(&blocks.out);
-            debug_assert!(connection.queued_bytes() < 2 * EVENT_OUTBOX_BYTES);
+            self.relieve(id);
         }
         while let Some(id) = self.lagging.blocked.pop() {
+            if let Some(connection) = self.connections.get(id.index()) {
+                connection.account_queued(&self.ledger);
+            }
             self.watch(id, now);
         }
         while let Some(id) = self.lagging.gone.pop() {
             self.closed(id, now);
         }
+    }
+
+    /// Only the latest values wait for a subscriber from here on.
+    pub(super) fn relieve(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id.index()) else {
+            return;
+        };
+        let Phase::EventStream(stream) = connection.phase else {
+            return;
+        };
+        self.counters.streams_relieved += 1;
+        // What it has, or half has, is not sent again.
+        let unsent = connection.outbox().first_unsent_id().unwrap_or(u64::MAX);
+        let mut blocks = Blocks::new(stream.is_chunked);
+        for sample in self.metrics.log.latest(stream.channel) {
+            if sample.id >= unsent {
+                blocks.push(|out| encode_event(sample.kind.name(), &sample.data, sample.id, out));
+            }
+        }
+        connection.outbox().discard_unsent();
+        connection.outbox().push_events(&blocks.out);
+        connection.account_queued(&self.ledger);
+        debug_assert!(connection.queued_bytes() < 2 * EVENT_OUTBOX_BYTES);
     }
 
     /// A subscriber takes nothing now: it has some time to take something again.
@@ -309,6 +317,7 @@ impl Server {
             self.deadlines.set(id, connection, now.monotonic + left);
         } else {
             self.counters.streams_stalled += 1;
+            self.note(Level::Info, "subscriber_dropped", id, &[], now);
             self.closed(id, now);
         }
     }

@@ -13,9 +13,10 @@ use std::rc::Rc;
 use slab::Slab;
 
 use crate::config::{ROOM_PENDING_HIGH_WATER_BYTES, SPARE_BUFFER_BYTES_MAX};
-use crate::conn::outbox::Content;
+use crate::conn::outbox::{Batch, Content};
 use crate::conn::{Connection, EventStream, Transmit};
 use crate::domain::{ConnectionId, RoomId};
+use crate::ledger::Ledger;
 
 /// What one subscribes to: a room, or (in a fan-out of their own) a channel of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +69,7 @@ struct Stream {
 /// One batch on its way to the subscribers: those before `next` have it.
 #[derive(Debug)]
 struct Pass {
-    batch: Rc<Vec<u8>>,
+    batch: Rc<Batch>,
     begin: u64,
     next: ConnectionId,
 }
@@ -85,6 +86,8 @@ pub struct Sending<'a, T> {
     pub transmit: &'a mut T,
     /// Connections that were found wanting.
     pub troubled: &'a mut Troubled,
+    /// Where a batch is entered for which somebody waits.
+    pub ledger: &'a Ledger,
 }
 
 /// Connections that a pass found wanting.
@@ -197,7 +200,7 @@ impl FanOut {
                 stream.begin_pass();
             }
             let is_done = stream.run_pass(sending);
-            if is_done && let Some(buffer) = stream.end_pass() {
+            if is_done && let Some(buffer) = stream.end_pass(sending.ledger) {
                 self.spare = buffer;
             }
             if stream.pass.is_some() || !stream.pending.is_empty() {
@@ -217,7 +220,7 @@ impl Stream {
     fn begin_pass(&mut self) {
         let begin = self.pending_at;
         self.pending_at = self.end();
-        let batch = Rc::new(std::mem::take(&mut self.pending));
+        let batch = Rc::new(Batch::new(std::mem::take(&mut self.pending)));
         self.pass = Some(Pass {
             batch,
             begin,
@@ -243,7 +246,7 @@ impl Stream {
                 continue;
             }
             sending.sends -= 1;
-            let range = (seen - pass.begin) as usize..pass.batch.len();
+            let range = (seen - pass.begin) as usize..pass.batch.bytes.len();
             let connection = &mut sending.connections[id.index()];
             if !connection.deliver(id, &pass.batch, range, sending.transmit) {
                 sending.troubled.gone.push(id);
@@ -258,9 +261,15 @@ impl Stream {
     }
 
     /// Ends the pass; its buffer, if nobody lags.
-    fn end_pass(&mut self) -> Option<Vec<u8>> {
+    fn end_pass(&mut self, ledger: &Ledger) -> Option<Vec<u8>> {
         self.ahead.retain(|_, seen| *seen > self.pending_at);
-        let mut buffer = Rc::into_inner(self.pass.take()?.batch)?;
+        let mut buffer = match Rc::try_unwrap(self.pass.take()?.batch) {
+            Ok(batch) => batch.bytes,
+            Err(batch) => {
+                batch.account(ledger);
+                return None;
+            }
+        };
         buffer.clear();
         (buffer.capacity() <= SPARE_BUFFER_BYTES_MAX).then_some(buffer)
     }
@@ -288,7 +297,7 @@ impl Stream {
             return;
         }
         if let Some(pass) = self.pass.as_ref().filter(|_| seen < self.pending_at) {
-            let range = (seen - pass.begin) as usize..pass.batch.len();
+            let range = (seen - pass.begin) as usize..pass.batch.bytes.len();
             connection
                 .outbox()
                 .push_shared(&pass.batch, range, Content::Frames);

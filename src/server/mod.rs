@@ -8,12 +8,14 @@
 mod addresses;
 pub mod assets;
 pub mod backend;
+mod ceiling;
 pub mod closing;
 pub mod commands;
 mod counters;
 pub mod deadlines;
 mod events;
 pub mod fan_out;
+mod notes;
 pub mod requests;
 pub mod routes;
 pub mod settle;
@@ -26,8 +28,8 @@ use std::time::Duration;
 use slab::Slab;
 
 use crate::config::{
-    Config, EVENT_OUTBOX_BYTES, HEAD_TIMEOUT, OUTBOX_HIGH_WATER_BYTES, REPLIES_PER_TURN_BYTES,
-    SENDS_PER_TURN, TABLE_KEPT,
+    Config, EVENT_OUTBOX_BYTES, HEAD_TIMEOUT, LINGER_TIMEOUT, Level, OUTBOX_HIGH_WATER_BYTES,
+    REPLIES_PER_TURN_BYTES, SENDS_PER_TURN, TABLE_KEPT,
 };
 use crate::conn::http::Http;
 use crate::conn::outbox::Flushed;
@@ -36,6 +38,8 @@ use crate::domain::auth::{Auth, Credentials};
 use crate::domain::metrics::Metrics;
 use crate::domain::rooms::{Effects, RoomManager};
 use crate::domain::{ConnectionId, Now};
+use crate::journal::Journal;
+use crate::ledger::Ledger;
 use crate::wire::websocket::CloseCode;
 use addresses::Addresses;
 use backend::Memory;
@@ -67,10 +71,16 @@ pub struct Server {
     events: FanOut,
     metrics: Metrics,
     counters: Counters,
+    /// What is worth a line on stderr.
+    pub journal: Journal,
+    /// Memory held for peers.
+    ledger: Ledger,
     deadlines: Deadlines,
     effects: Effects,
     /// Connections with something new in their outbox.
     listed: Vec<ConnectionId>,
+    /// Those of the next turn, because this one has answered enough.
+    deferred: Vec<ConnectionId>,
     /// Connections that may be read again.
     readable: Vec<ConnectionId>,
     /// Connections that may be read when the fan-out has made progress.
@@ -106,9 +116,12 @@ impl Server {
             events: FanOut::default(),
             metrics: Metrics::new(),
             counters: Counters::default(),
+            journal: Journal::new(config.log),
+            ledger: Ledger::default(),
             deadlines: Deadlines::default(),
             effects: Effects::new(),
             listed: Vec::new(),
+            deferred: Vec::new(),
             readable: Vec::new(),
             held: Vec::new(),
             freed: Vec::new(),
@@ -124,7 +137,11 @@ impl Server {
 
     /// A new connection from an address; `None` at a limit or when draining: answer 503 and drop it.
     pub fn accept(&mut self, address: IpAddr, now: Now) -> Option<ConnectionId> {
-        if self.is_draining || self.connections.len() >= self.config.connections {
+        if self.is_draining {
+            return None;
+        }
+        if self.connections.len() >= self.config.connections {
+            self.note_refused("connections", address, now);
             return None;
         }
         let id = ConnectionId(self.connections.vacant_key() as u32);
@@ -132,13 +149,16 @@ impl Server {
             .addresses
             .add(id, address, self.config.connections_per_address)
         {
+            self.note_refused("connections_per_address", address, now);
             return None;
         }
         let mut connection = Connection::new(Http::new(self.config.echo));
         connection.heard = ticks(now.monotonic);
         self.deadlines
             .set(id, &mut connection, now.monotonic + HEAD_TIMEOUT);
+        self.counters.add_connection(&connection.phase);
         self.connections.insert(connection);
+        self.note(Level::Debug, "connected", id, &[], now);
         Some(id)
     }
 
@@ -147,7 +167,10 @@ impl Server {
         let Some(connection) = self.connections.get_mut(id.index()) else {
             return;
         };
-        connection.heard = ticks(now.monotonic);
+        // Whose bytes are discarded is alive as long as it takes what it is owed.
+        if !matches!(connection.phase, Phase::Lingering) {
+            connection.heard = ticks(now.monotonic);
+        }
         match &mut connection.phase {
             Phase::Http(http) => {
                 http.push(bytes);
@@ -156,7 +179,7 @@ impl Server {
             Phase::WebSocket(_) => self.receive_messages(id, bytes, now),
             Phase::Closing(walker) => {
                 walker.advance(bytes);
-                if walker.saw_close() {
+                if walker.saw_close() || walker.is_bad_header() {
                     self.linger(id, now);
                 }
             }
@@ -185,10 +208,10 @@ impl Server {
         if matches!(connection.phase, Phase::Closed) {
             return;
         }
+        self.note(Level::Debug, "disconnected", id, &[], now);
         self.leave(id, now);
-        let connection = &mut self.connections[id.index()];
-        connection.phase = Phase::Closed;
-        connection.drop_outbox();
+        self.set_phase(id, Phase::Closed);
+        self.connections[id.index()].drop_outbox();
         self.freed.push(id);
     }
 
@@ -212,7 +235,8 @@ impl Server {
         let is_waiting = match &connection.phase {
             Phase::Http(http) if http.job.is_some() => true,
             Phase::Lingering => false,
-            _ => connection.queued_bytes() > OUTBOX_HIGH_WATER_BYTES,
+            // One that is paused has sent more than was answered.
+            _ => connection.is_paused || connection.queued_bytes() > OUTBOX_HIGH_WATER_BYTES,
         };
         if is_waiting {
             connection.is_paused = true;
@@ -225,7 +249,7 @@ impl Server {
         true
     }
 
-    /// Whether the rest is to be read in the next turn.
+    /// Whether the rest is to be read, and answered, in the next turn.
     pub fn is_turn_full(&self) -> bool {
         self.replied_bytes > REPLIES_PER_TURN_BYTES
     }
@@ -259,7 +283,8 @@ impl Server {
     /// names it can mean another.
     pub fn poll_freed(&mut self) -> Option<ConnectionId> {
         let id = self.freed.pop()?;
-        self.connections.remove(id.index());
+        let connection = self.connections.remove(id.index());
+        self.counters.remove_connection(&connection.phase);
         self.addresses.remove(id);
         if self.connections.is_empty() && self.connections.capacity() > TABLE_KEPT {
             self.connections = Slab::new();
@@ -271,6 +296,12 @@ impl Server {
     /// Connections that are not freed.
     pub fn connection_count(&self) -> usize {
         self.connections.len()
+    }
+
+    /// Bytes that wait for a peer.
+    pub fn queued_bytes(&self, id: ConnectionId) -> usize {
+        let connection = self.connections.get(id.index());
+        connection.map_or(0, Connection::queued_bytes)
     }
 
     /// What the shell has seen, and how long the last turn took.
@@ -291,6 +322,7 @@ impl Server {
             self.rooms.next_timeout(),
             self.auth.sessions.next_timeout(),
             self.metrics.next_timeout(),
+            self.journal.next_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -299,6 +331,7 @@ impl Server {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.journal.handle_timeout(now);
         self.rooms.handle_timeout(now, &mut self.effects);
         self.settle(now);
         self.end_sessions(now);
@@ -323,6 +356,7 @@ impl Server {
             connections: &mut self.connections,
             transmit,
             troubled: &mut self.troubled,
+            ledger: &self.ledger,
         });
         self.events.run(&mut Sending {
             sends: SENDS_PER_TURN,
@@ -330,12 +364,13 @@ impl Server {
             connections: &mut self.connections,
             transmit,
             troubled: &mut self.lagging,
+            ledger: &self.ledger,
         });
         self.note_high_water();
         while let Some(id) = self.troubled.gone.pop() {
             self.closed(id, now);
         }
-        self.close_slow_consumers(now);
+        self.close_slow_consumers(transmit, now);
         self.relieve_subscribers(now);
         while let Some(id) = self.resumed.pop() {
             if self.connections.contains(id.index()) {
@@ -349,13 +384,19 @@ impl Server {
             self.flush_one(id, transmit, now);
         }
         self.listed.clear();
+        self.listed.append(&mut self.deferred);
+        self.replied_bytes = 0;
+        self.keep_ceiling(now);
         let sent = self.counters.take_sent(now.monotonic);
         self.metrics.count(sent);
         self.readable.append(&mut self.held);
-        self.fan_out.is_active() || self.events.is_active() || !self.readable.is_empty()
+        self.fan_out.is_active()
+            || self.events.is_active()
+            || !self.readable.is_empty()
+            || !self.listed.is_empty()
     }
 
-    /// Notes the most that ever waited for one peer.
+    /// Notes what waits for whom, and the most that ever waited for one peer.
     fn note_high_water(&mut self) {
         let waiting = self
             .troubled
@@ -364,6 +405,7 @@ impl Server {
             .chain(self.listed.iter().copied());
         let bytes = waiting
             .filter_map(|id| self.connections.get(id.index()))
+            .inspect(|connection| connection.account_queued(&self.ledger))
             .map(Connection::queued_bytes)
             .max();
         let most = &mut self.counters.outbox_high_water_bytes;
@@ -378,13 +420,22 @@ impl Server {
         let flushed = connection.flush(id, transmit);
         match flushed {
             Flushed::Gone => return self.closed(id, now),
-            Flushed::Blocked => self.watch(id, now),
+            Flushed::Blocked => {
+                connection.account_queued(&self.ledger);
+                self.watch(id, now);
+            }
             Flushed::Empty => {}
         }
+        let is_turn_full = self.is_turn_full();
         let Some(connection) = self.connections.get_mut(id.index()) else {
             return;
         };
         if connection.is_paused && connection.queued_bytes() <= OUTBOX_HIGH_WATER_BYTES {
+            if is_turn_full {
+                connection.is_listed = true;
+                self.deferred.push(id);
+                return;
+            }
             connection.is_paused = false;
             self.readable.push(id);
             // What came in the same read as that whose answers were in the way.
@@ -406,7 +457,11 @@ impl Server {
         let connection = &mut self.connections[id.index()];
         match (&connection.phase, connection.is_half_closed) {
             (Phase::Http(_) | Phase::Lingering, true) => self.closed(id, now),
-            (Phase::Lingering, false) => transmit.shutdown(id),
+            (Phase::Lingering, false) => {
+                transmit.shutdown(id);
+                self.deadlines
+                    .set(id, connection, now.monotonic + LINGER_TIMEOUT);
+            }
             _ => {}
         }
     }

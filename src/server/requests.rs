@@ -33,6 +33,11 @@ enum Peer {
 impl Server {
     /// Serves the requests that have come, as far as there is room for their responses.
     pub(super) fn serve_requests(&mut self, id: ConnectionId, now: Now) {
+        self.take_requests(id, now);
+        self.connections[id.index()].account_received(&self.ledger);
+    }
+
+    fn take_requests(&mut self, id: ConnectionId, now: Now) {
         loop {
             let connection = &mut self.connections[id.index()];
             if connection.queued_bytes() > OUTBOX_HIGH_WATER_BYTES {
@@ -170,12 +175,12 @@ impl Server {
         self.frame.clear();
         response.encode_head(framing, &mut self.frame);
         outbox.push_http(&self.frame);
-        match response.body {
-            _ if framing.is_head => {}
-            Cow::Borrowed(bytes) => outbox.push_static(bytes),
-            Cow::Owned(bytes) => {
-                self.replied_bytes += bytes.len();
-                outbox.push_http(&bytes);
+        self.replied_bytes += self.frame.len();
+        if !framing.is_head {
+            self.replied_bytes += response.body.len();
+            match response.body {
+                Cow::Borrowed(bytes) => outbox.push_static(bytes),
+                Cow::Owned(bytes) => outbox.push_http(&bytes),
             }
         }
         self.list(id);
@@ -213,10 +218,12 @@ impl Server {
         };
         let rest = http.take_rest();
         let is_echo = endpoint == Endpoint::Echo;
-        connection.phase = Phase::WebSocket(WebSocket {
+        let websocket = WebSocket {
             is_echo,
             ..WebSocket::default()
-        });
+        };
+        self.set_phase(id, Phase::WebSocket(websocket));
+        let connection = &mut self.connections[id.index()];
         self.deadlines
             .set(id, connection, now.monotonic + PING_AFTER);
         if !is_allowed_origin(&self.config, request) {
@@ -259,27 +266,28 @@ impl Server {
         }
     }
 
-    pub(super) fn connections_of(&self, name: &str) -> Vec<ConnectionId> {
-        let people = self.rooms.people();
-        people
-            .find(name)
-            .map(|user| people.connections(user).to_vec())
-            .unwrap_or_default()
-    }
-
-    /// Whether somebody of this name is here who has signed in.
+    /// Whether somebody of this name is here who has signed in. Guests give way to members, and are refused beside
+    /// them, so the first connection of a name tells for all: however many a user has, one more costs no look at them.
     fn has_member(&self, name: &str) -> bool {
-        self.connections_of(name)
-            .into_iter()
-            .any(|id| self.auth.sessions.of(id).is_some())
+        let people = self.rooms.people();
+        let first = people
+            .find(name)
+            .and_then(|user| people.connections(user).first());
+        first.is_some_and(|id| self.auth.sessions.of(*id).is_some())
     }
 
     /// Closes the guests of this name.
     pub(super) fn close_guests(&mut self, name: &str, now: Now) {
-        for id in self.connections_of(name) {
-            if self.auth.sessions.of(id).is_none() {
-                self.close_websocket(id, CloseCode::INVALID_TICKET, now);
-            }
+        if self.has_member(name) {
+            return;
+        }
+        let people = self.rooms.people();
+        let guests = people
+            .find(name)
+            .map(|user| people.connections(user).to_vec());
+        for id in guests.unwrap_or_default() {
+            debug_assert!(self.auth.sessions.of(id).is_none());
+            self.close_websocket(id, CloseCode::INVALID_TICKET, now);
         }
     }
 

@@ -1,9 +1,15 @@
 //! Carries out the domain's effects: encodes each event once and hands it to whom it concerns.
 
+use std::rc::Rc;
+
 use super::Server;
 use crate::conn::Phase;
+use crate::conn::outbox::{Batch, Content};
 use crate::conn::websocket::encode_event;
 use crate::domain::{ConnectionId, Effect, Event, Now, RoomId};
+
+/// Up to so many receivers a frame is copied for each, which appends it to what already waits for them.
+const COPIES_MAX: usize = 4;
 
 impl Server {
     /// Carries out all effects, and those that follow from them.
@@ -11,6 +17,7 @@ impl Server {
         while let Some(effect) = self.effects.pop_front() {
             match effect {
                 Effect::Tell(id, event) => self.tell(id, &event),
+                Effect::TellEach(ids, event) => self.tell_each(&ids, &event),
                 Effect::Broadcast {
                     room,
                     event,
@@ -32,8 +39,28 @@ impl Server {
         }
     }
 
-    /// Tells one connection, after everything its rooms have said so far.
     fn tell(&mut self, id: ConnectionId, event: &Event) {
+        self.frame.clear();
+        encode_event(event, &mut self.scratch, &mut self.frame);
+        self.tell_frame(id, event, None);
+    }
+
+    /// Tells several, encoded once. Beyond a few one buffer serves all: a user may have any number of connections.
+    fn tell_each(&mut self, ids: &[ConnectionId], event: &Event) {
+        self.frame.clear();
+        encode_event(event, &mut self.scratch, &mut self.frame);
+        let shared = (ids.len() > COPIES_MAX).then(|| {
+            let batch = Batch::new(self.frame.clone());
+            batch.account(&self.ledger);
+            Rc::new(batch)
+        });
+        for id in ids {
+            self.tell_frame(*id, event, shared.as_ref());
+        }
+    }
+
+    /// Tells one connection what is encoded, after everything its rooms have said so far.
+    fn tell_frame(&mut self, id: ConnectionId, event: &Event, shared: Option<&Rc<Batch>>) {
         let Some(connection) = self.connections.get_mut(id.index()) else {
             return;
         };
@@ -42,12 +69,16 @@ impl Server {
         }
         self.fan_out
             .catch_up(id, connection, self.rooms.people().rooms(id));
-        self.frame.clear();
-        encode_event(event, &mut self.scratch, &mut self.frame);
-        connection.outbox().push_frames(&self.frame);
-        self.replied_bytes += self.frame.len();
+        let length = self.frame.len();
+        match shared {
+            Some(frame) => connection
+                .outbox()
+                .push_shared(frame, 0..length, Content::Frames),
+            None => connection.outbox().push_frames(&self.frame),
+        }
+        self.replied_bytes += length;
         if event.is_answer() {
-            connection.outbox().excuse(self.frame.len());
+            connection.outbox().excuse(length);
         } else if connection.is_over(self.config.outbox_bytes) {
             self.troubled.slow.push(id);
         }

@@ -172,11 +172,8 @@ impl Server {
             Some(is_accepted),
             now.monotonic,
         );
-        *self
-            .counters
-            .logins
-            .entry(if is_accepted { "accepted" } else { "refused" })
-            .or_default() += 1;
+        let outcome = if is_accepted { "accepted" } else { "refused" };
+        self.count_login(&login, outcome, now);
         let issued = is_accepted
             .then(|| {
                 self.auth
@@ -234,7 +231,7 @@ impl Server {
             http.job = Some(job);
         }
         if let Some((outcome, refusal)) = refusal {
-            *self.counters.logins.entry(outcome).or_default() += 1;
+            self.count_login(&login, outcome, now);
             return self.answer_login(job, &login, refusal.response(is_english), now);
         }
         let verifier = self.auth.verifier(&login.account);
@@ -244,6 +241,11 @@ impl Server {
             password,
         });
         self.logins.insert(job, login);
+    }
+
+    fn count_login(&mut self, login: &Login, outcome: &'static str, now: Now) {
+        *self.counters.logins.entry(outcome).or_default() += 1;
+        self.note_login(&login.account, outcome, login.address, now);
     }
 
     /// Answers an attempt whose connection still waits for it, and goes on with what came behind.

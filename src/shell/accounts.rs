@@ -40,6 +40,21 @@ pub fn load(config: &Config, random_secret: &[u8; 32]) -> Result<Credentials, St
     Ok(Credentials { accounts, keys })
 }
 
+/// The same for a server that runs: it would wait, and with it everybody, for a pipe that nobody writes to, and what it
+/// was started with from a pipe can be read only once.
+///
+/// # Errors
+/// A sentence that names the file.
+pub fn reload(config: &Config, random_secret: &[u8; 32]) -> Result<Credentials, String> {
+    for path in [&config.users, &config.secret_file].into_iter().flatten() {
+        let is_file = fs::metadata(path).map(|metadata| metadata.is_file());
+        if !is_file.map_err(|error| format!("{}: {error}", path.display()))? {
+            return Err(format!("{} is no regular file", path.display()));
+        }
+    }
+    load(config, random_secret)
+}
+
 /// 256 bits from the system.
 ///
 /// # Errors

@@ -11,28 +11,33 @@ use crate::domain::metrics::Machine;
 pub struct Sampler {
     busy: u64,
     total: u64,
+    last: Machine,
 }
 
 impl Sampler {
     /// A sampler whose first sample tells of the time from now on.
     pub fn new() -> Self {
         let (busy, total) = processor_times().unwrap_or_default();
-        Self { busy, total }
+        Self {
+            busy,
+            total,
+            last: Machine::default(),
+        }
     }
 
-    /// The machine now. What the system does not tell is 0.
+    /// The machine now. What the system does not tell is 0, and what it does not tell for a moment (no descriptor is
+    /// left) stays as it was.
     pub fn sample(&mut self) -> Machine {
-        let (busy, total) = processor_times().unwrap_or((self.busy, self.total));
-        let cpu = percent(
-            busy.saturating_sub(self.busy),
-            total.saturating_sub(self.total),
-        );
-        (self.busy, self.total) = (busy, total);
-        Machine {
-            cpu,
-            memory: memory().unwrap_or_default(),
-            disk: disk().unwrap_or_default(),
+        if let Some((busy, total)) = processor_times() {
+            self.last.cpu = percent(
+                busy.saturating_sub(self.busy),
+                total.saturating_sub(self.total),
+            );
+            (self.busy, self.total) = (busy, total);
         }
+        self.last.memory = memory().unwrap_or(self.last.memory);
+        self.last.disk = disk().unwrap_or(self.last.disk);
+        self.last
     }
 }
 

@@ -6,29 +6,33 @@
 //! the same turn may still name it.
 
 pub mod accounts;
+mod listener;
+mod log;
 mod machine;
 mod sockets;
 mod workers;
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook_mio::v1_0::Signals;
 use zeroize::Zeroize as _;
 
 use crate::config::{
-    ACCEPT_RETRY, ACCEPTS_PER_TURN, Config, DRAIN_TIMEOUT, EVENTS_PER_TURN, READ_BYTES,
+    ACCEPTS_PER_TURN, Config, DRAIN_TIMEOUT, EVENTS_PER_TURN, Level, READ_BYTES, READ_BYTES_MIN,
     RESIDENT_EVERY,
 };
 use crate::domain::auth::Credentials;
 use crate::domain::{ConnectionId, Now};
 use crate::server::{Server, ShellFacts};
 use accounts::entropy;
+use listener::{Arrival, Listener, refuse};
+use log::Log;
 use machine::{Sampler, resident_bytes};
 use sockets::Sockets;
 use workers::Worker;
@@ -70,16 +74,13 @@ struct Shell {
     /// Our own memory, and when it was read.
     resident: (u64, Option<Duration>),
     poll: Poll,
-    listener: Option<TcpListener>,
+    listener: Option<Listener>,
+    log: Log,
     address: SocketAddr,
     signals: Signals,
     sockets: Sockets,
     /// Connections that may have more to read than was read.
     ready: VecDeque<ConnectionId>,
-    /// Whether the listener may have more to accept.
-    is_accepting: bool,
-    /// Until when accepting rests because no descriptor was left.
-    accept_again_at: Option<Duration>,
     buffer: Vec<u8>,
     started: Instant,
     drain_until: Option<Duration>,
@@ -88,13 +89,10 @@ struct Shell {
 impl Shell {
     fn new(config: Config, credentials: Credentials, secret: [u8; 32]) -> io::Result<Self> {
         raise_descriptor_limit();
-        let mut listener = TcpListener::bind(config.listen)?;
-        // Accepted sockets inherit it: small frames leave at once, at no call per connection.
-        rustix::net::sockopt::set_tcp_nodelay(&listener, true)?;
-        let address = listener.local_addr()?;
+        let mut listener = Listener::bind(config.listen)?;
+        let address = listener.address()?;
         let poll = Poll::new()?;
-        poll.registry()
-            .register(&mut listener, LISTENER, Interest::READABLE)?;
+        listener.register(poll.registry(), LISTENER)?;
         let mut signals = Signals::new(STOPS.iter().chain([&HANGUP]))?;
         poll.registry()
             .register(&mut signals, SIGNAL, Interest::READABLE)?;
@@ -109,12 +107,11 @@ impl Shell {
             resident: (0, None),
             poll,
             listener: Some(listener),
+            log: Log::default(),
             address,
             signals,
             sockets: Sockets::default(),
             ready: VecDeque::new(),
-            is_accepting: false,
-            accept_again_at: None,
             buffer: vec![0; READ_BYTES],
             started: Instant::now(),
             drain_until: None,
@@ -139,6 +136,10 @@ impl Shell {
     fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         let mut has_more = false;
+        let now = self.now();
+        let journal = &mut self.server.journal;
+        journal.tell(Level::Info, "started", &[("address", &self.address)], now);
+        self.write_log();
         loop {
             self.wait(&mut events, has_more)?;
             let now = self.now();
@@ -154,6 +155,8 @@ impl Shell {
                 .then(|| self.machine.sample());
             self.server.sampled(machine, now);
             self.submit_jobs(now);
+            // Before the responses leave: who has one can rely on what it tells standing there.
+            self.write_log();
             // Read anew, so that responses are timed to the moment they leave.
             let now = self.now();
             has_more = self.server.flush(&mut self.sockets, now);
@@ -162,19 +165,30 @@ impl Shell {
             }
             while let Some(id) = self.server.poll_freed() {
                 self.sockets.remove(id);
-                self.is_accepting |= self.accept_again_at.take().is_some();
+                if let Some(listener) = &mut self.listener {
+                    listener.descriptor_freed();
+                }
             }
             if self.server.connection_count() == 0 {
                 self.sockets.forget();
             }
-            has_more |= self.is_accepting || !self.ready.is_empty();
+            let is_accepting = |listener: &Listener| listener.is_ready;
+            has_more |= self.listener.as_ref().is_some_and(is_accepting);
+            has_more |= !self.ready.is_empty();
             let facts = ShellFacts {
                 received_bytes: self.sockets.received_bytes,
                 sent_bytes: self.sockets.sent_bytes,
                 resident_bytes: self.resident.0,
             };
             self.server.observe(facts, self.started.elapsed() - woken);
-            if self.is_over(now) {
+            let is_over = self.is_over(now);
+            if is_over {
+                let left = self.server.connection_count();
+                let journal = &mut self.server.journal;
+                journal.tell(Level::Info, "stopped", &[("connections", &left)], now);
+            }
+            self.write_log();
+            if is_over {
                 return Ok(());
             }
         }
@@ -183,7 +197,9 @@ impl Shell {
     fn wait(&mut self, events: &mut Events, has_more: bool) -> io::Result<()> {
         let next = [
             self.server.next_timeout(),
-            self.accept_again_at,
+            self.listener
+                .as_ref()
+                .and_then(|listener| listener.again_at),
             self.drain_until,
         ]
         .into_iter()
@@ -215,7 +231,11 @@ impl Shell {
     fn take_events(&mut self, events: &Events, now: Now) {
         for event in events {
             match event.token() {
-                LISTENER => self.is_accepting = true,
+                LISTENER => {
+                    if let Some(listener) = &mut self.listener {
+                        listener.is_ready = true;
+                    }
+                }
                 SIGNAL => self.take_signals(now),
                 WORKER => {
                     while let Some((job, is_accepted)) = self.worker.poll_result() {
@@ -245,7 +265,8 @@ impl Shell {
             .1
             .is_none_or(|read| read + RESIDENT_EVERY <= now.monotonic)
         {
-            self.resident = (resident_bytes().unwrap_or_default(), Some(now.monotonic));
+            let bytes = resident_bytes().unwrap_or(self.resident.0);
+            self.resident = (bytes, Some(now.monotonic));
         }
     }
 
@@ -261,9 +282,17 @@ impl Shell {
 
     /// Reads accounts and secrets again; those in force stay so when there is something wrong with the new.
     fn reload(&mut self, now: Now) {
-        match accounts::load(&self.config, &self.secret) {
-            Ok(credentials) => self.server.reload(credentials, now),
-            Err(sentence) => eprintln!("sarang: nothing was changed: {sentence}"),
+        match accounts::reload(&self.config, &self.secret) {
+            Ok(credentials) => {
+                self.server.reload(credentials, now);
+                self.server.journal.tell(Level::Info, "reloaded", &[], now);
+            }
+            Err(sentence) => self.server.journal.tell(
+                Level::Warn,
+                "reload_failed",
+                &[("reason", &sentence), ("in_force", &"what was before")],
+                now,
+            ),
         }
     }
 
@@ -272,9 +301,21 @@ impl Shell {
         while let Some(check) = self.server.poll_job() {
             let job = check.job;
             if let Err(error) = self.worker.submit(check) {
-                eprintln!("sarang: no thread to check passwords: {error}");
+                self.server.journal.note(
+                    Level::Error,
+                    "no_thread_for_passwords",
+                    &[("reason", &error)],
+                    now,
+                );
                 self.server.finished(job, false, now);
             }
+        }
+    }
+
+    /// Writes what is worth a line.
+    fn write_log(&mut self) {
+        while let Some(line) = self.server.journal.poll_line() {
+            self.log.write(&line);
         }
     }
 
@@ -286,32 +327,34 @@ impl Shell {
     }
 
     fn accept(&mut self, now: Now) {
-        if self.accept_again_at.is_some_and(|at| at <= now.monotonic) {
-            self.accept_again_at = None;
-            self.is_accepting = true;
-        }
-        let Some(listener) = self.listener.as_ref().filter(|_| self.is_accepting) else {
-            self.is_accepting = false;
+        let Some(listener) = &mut self.listener else {
             return;
         };
+        listener.wake(now.monotonic);
         for _ in 0..ACCEPTS_PER_TURN {
-            let (mut stream, peer) = match listener.accept() {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    match error.kind() {
-                        // The peer left before it was accepted, or a signal came: there may be others.
-                        ErrorKind::ConnectionAborted | ErrorKind::Interrupted => continue,
-                        ErrorKind::WouldBlock => {}
-                        // No descriptors or memory: the peers wait in the backlog.
-                        _ => self.accept_again_at = Some(now.monotonic + ACCEPT_RETRY),
-                    }
-                    self.is_accepting = false;
-                    return;
+            if !listener.is_ready {
+                return;
+            }
+            let (mut stream, peer) = match listener.accept(now.monotonic) {
+                Arrival::Peer(stream, peer) => (stream, peer),
+                Arrival::Surplus(stream, peer) => {
+                    self.server.note_refused("descriptors", peer.ip(), now);
+                    let refusal = self.server.refusal_of_a_connection(now);
+                    refuse(stream, &refusal, &mut self.buffer);
+                    listener.restore_spare();
+                    continue;
+                }
+                Arrival::Nobody => continue,
+                Arrival::Empty => return,
+                Arrival::Failed(error) => {
+                    let journal = &mut self.server.journal;
+                    let reason: &dyn Display = &error;
+                    return journal.note(Level::Error, "accept_failed", &[("reason", reason)], now);
                 }
             };
             let Some(id) = self.server.accept(peer.ip(), now) else {
-                // As much as the socket takes at once; the peer may be gone.
-                _ = stream.write(&self.server.refusal_of_a_connection(now));
+                let refusal = self.server.refusal_of_a_connection(now);
+                refuse(stream, &refusal, &mut self.buffer);
                 continue;
             };
             let interest = Interest::READABLE | Interest::WRITABLE;
@@ -328,6 +371,8 @@ impl Shell {
 
     /// Reads once from every connection that may have something.
     fn read_ready(&mut self, now: Now) {
+        // The more there are the less of each, so that whoever sends little does not wait for those who send much.
+        let share = (READ_BYTES / self.ready.len().max(1)).max(READ_BYTES_MIN);
         for _ in 0..self.ready.len() {
             if self.server.is_turn_full() {
                 return;
@@ -342,7 +387,7 @@ impl Shell {
             let Some(stream) = self.sockets.stream(id) else {
                 continue;
             };
-            match stream.read(&mut self.buffer) {
+            match stream.read(&mut self.buffer[..share]) {
                 Ok(0) => self.server.end_of_stream(id, now),
                 Ok(count) => {
                     self.sockets.received_bytes += count as u64;
@@ -352,7 +397,7 @@ impl Shell {
                         self.buffer[..count].zeroize();
                     }
                     // A short read has emptied the socket (epoll(7)); what comes later is a new event.
-                    if count == self.buffer.len() || self.sockets.is_ending(id) {
+                    if count == share || self.sockets.is_ending(id) {
                         self.queue(id);
                     }
                 }

@@ -83,6 +83,22 @@ mod tests {
     }
 
     #[test]
+    fn a_chunk_has_its_length_in_hexadecimal_and_a_notice_no_id() {
+        let mut notice = Vec::new();
+        encode_notice("gap", "{\"oldest\":1}", &mut notice);
+        assert_eq!(notice, b"event: gap\ndata: {\"oldest\":1}\n\n");
+        let mut out = Vec::new();
+        encode_chunk(&notice, &mut out);
+        assert_eq!(out, [b"1f\r\n", &notice[..], b"\r\n"].concat());
+    }
+
+    #[test]
+    fn the_rest_of_an_event_whose_end_is_missing_is_all_that_is_there() {
+        let rests: Vec<usize> = (0..=4).map(|at| rest_of_event(b"a: 1", at)).collect();
+        assert_eq!(rests, [0, 3, 2, 1, 0]);
+    }
+
+    #[test]
     fn the_rest_of_an_event_ends_behind_its_empty_line() {
         let bytes = b"a: 1\n\nb: 22\n\n";
         let rests: Vec<usize> = (0..=bytes.len())

@@ -405,35 +405,24 @@ impl Request {
 mod tests {
     use super::*;
 
-    fn head(target: &str) -> Result<Option<(Request, usize)>, HeadError> {
-        parse_head(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\nrest").as_bytes())
+    fn read(head: &str) -> Result<Request, HeadError> {
+        parse_head(head.as_bytes()).map(|read| read.expect("is whole").0)
+    }
+
+    fn get(target: &str) -> Request {
+        read(&format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\nrest")).expect("is valid")
     }
 
     #[test]
     fn a_path_is_split_before_it_is_decoded() {
-        let (request, length) = head("/rooms/a%2Fb/%ED%99%8D?x")
-            .expect("is valid")
-            .expect("is whole");
-        assert_eq!(request.path, ["rooms", "a/b", "홍"]);
-        assert_eq!(
-            length,
-            "GET /rooms/a%2Fb/%ED%99%8D?x HTTP/1.1\r\nHost: x\r\n\r\n".len()
-        );
-        assert_eq!(
-            head("/rooms/홍")
-                .expect("is valid")
-                .expect("is whole")
-                .0
-                .path,
-            ["rooms", "홍"]
-        );
+        let path = get("/rooms/a%2Fb/%ED%99%8D?x").path;
+        assert_eq!(path, ["rooms", "a/b", "홍"]);
+        assert_eq!(get("/rooms/홍").path, ["rooms", "홍"]);
     }
 
     #[test]
     fn a_query_parameter_is_decoded_as_forms_write_it() {
-        let (request, _) = head("/ws?a=1&username=%ED%99%8D+%2B&username=2")
-            .expect("is valid")
-            .expect("is whole");
+        let request = get("/ws?a=1&username=%ED%99%8D+%2B&username=2");
         assert_eq!(request.parameter("username"), Ok(Some("홍 +".into())));
         assert_eq!(request.parameter("user"), Ok(None));
     }
@@ -452,10 +441,69 @@ mod tests {
 
     #[test]
     fn a_head_in_pieces_is_awaited_and_a_bare_line_feed_is_not() {
-        assert_eq!(parse_head(b"GET / HTTP/1.1\r\nHost: x\r\n"), Ok(None));
+        let head = b"GET / HTTP/1.1\r\nHost: x\r\n\r\nrest";
+        for whole in [head.len() - 4, head.len()] {
+            let read = parse_head(&head[..whole]).expect("is valid");
+            assert_eq!(read.expect("is whole").1, head.len() - 4);
+        }
+        assert_eq!(parse_head(&head[..head.len() - 5]), Ok(None));
         assert!(matches!(
             parse_head(b"GET / HTTP/1.1\n"),
             Err(HeadError::BadRequest(_))
         ));
+    }
+
+    #[test]
+    fn every_method_of_the_rfc_is_known() {
+        for name in "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH".split(' ') {
+            let method = Method::parse(name).map(|method| format!("{method:?}").to_uppercase());
+            assert_eq!(method.as_deref(), Some(name));
+        }
+        assert_eq!(Method::parse("get"), None);
+    }
+
+    #[test]
+    fn a_request_is_shown_without_its_secrets() {
+        let fields = "Host: x\r\nAuthorization: Bearer s3cret\r\nLast-Event-ID: s3cret ";
+        let head = format!("GET /a?ticket=s3cret HTTP/1.1\r\n{fields}\r\n\r\n");
+        let request = read(&head).expect("is valid");
+        assert_eq!(request.fields.last_event_id.as_deref(), Some("s3cret"));
+        let shown = format!("{request:?}");
+        assert!(
+            shown.contains("\"a\"") && !shown.contains("s3cret"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn a_version_is_another_one_or_no_version() {
+        let read = |version| read(&format!("GET / {version}\r\nHost: x\r\n\r\n"));
+        assert_eq!(read("HTTP/2.0"), Err(HeadError::VersionNotSupported));
+        for version in ["HTTP/a.1", "HTTP/1.a", "HTTQ/1.1"] {
+            let error = HeadError::BadRequest("malformed request line");
+            assert_eq!(read(version), Err(error));
+        }
+    }
+
+    #[test]
+    fn a_head_is_taken_up_to_its_limit_and_blamed_on_its_target_or_its_fields() {
+        let head = |target: usize, whole: usize| {
+            let start = format!(
+                "GET /{} HTTP/1.1\r\nHost: x\r\nA: ",
+                "t".repeat(target - 14)
+            );
+            format!("{start}{}\r\n\r\n", "f".repeat(whole - start.len() - 4))
+        };
+        assert!(read(&head(100, HEAD_BYTES_MAX)).is_ok());
+        for (line, error) in [
+            (100, HeadError::FieldsTooLarge),
+            (TARGET_BYTES_MAX, HeadError::FieldsTooLarge),
+            (TARGET_BYTES_MAX + 1, HeadError::TargetTooLong),
+        ] {
+            let head = head(line, HEAD_BYTES_MAX + 1);
+            assert_eq!(head.find('\r'), Some(line));
+            assert_eq!(read(&head), Err(error));
+            assert_eq!(read(&head[..HEAD_BYTES_MAX]), Err(error), "without an end");
+        }
     }
 }

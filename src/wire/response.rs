@@ -140,3 +140,131 @@ fn reason(status: u16) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRAMING: Framing = Framing {
+        is_head: false,
+        keep_alive: true,
+        is_http11: true,
+        unix: Duration::from_secs(784_111_777),
+        since: Duration::ZERO,
+    };
+
+    /// The lines of a head between the Date and the empty line.
+    fn lines(response: &Response, framing: Framing) -> Vec<String> {
+        let mut out = Vec::new();
+        response.encode_head(framing, &mut out);
+        let head = String::from_utf8(out).expect("a head is text");
+        let head = head.strip_suffix("\r\n\r\n").expect("an empty line");
+        let mut lines: Vec<String> = head.split("\r\n").map(str::to_owned).collect();
+        assert_eq!(lines.remove(1), "Date: Sun, 06 Nov 1994 08:49:37 GMT");
+        lines
+    }
+
+    #[test]
+    fn a_response_has_its_fields_and_its_length() {
+        let response = Response::with(201, "text/plain", &b"body"[..]).field("Location", "/x");
+        let expected = [
+            "HTTP/1.1 201 Created",
+            "Content-Type: text/plain",
+            "Location: /x",
+            "Content-Length: 4",
+        ];
+        assert_eq!(lines(&response, FRAMING), expected);
+        let expected = ["HTTP/1.1 404 Not Found", "Content-Length: 0"];
+        assert_eq!(lines(&Response::empty(404), FRAMING), expected);
+    }
+
+    #[test]
+    fn what_has_no_content_tells_no_length() {
+        for (status, line) in [
+            (101, "HTTP/1.1 101 Switching Protocols"),
+            (204, "HTTP/1.1 204 No Content"),
+            (304, "HTTP/1.1 304 Not Modified"),
+        ] {
+            assert_eq!(lines(&Response::empty(status), FRAMING), [line]);
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_connection_is_told_where_it_is_not_the_default() {
+        for (status, keep_alive, is_http11, told) in [
+            (200, true, true, None),
+            (200, true, false, Some("Connection: keep-alive")),
+            (200, false, true, Some("Connection: close")),
+            (200, false, false, Some("Connection: close")),
+            (101, false, true, None),
+        ] {
+            let framing = Framing {
+                keep_alive,
+                is_http11,
+                ..FRAMING
+            };
+            let lines = lines(&Response::empty(status), framing);
+            let found = lines.iter().find(|line| line.starts_with("Connection"));
+            assert_eq!(found.map(String::as_str), told, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_is_chunked_and_in_http_1_0_lasts_to_the_end_of_the_connection() {
+        let mut response = Response::with(200, "text/event-stream", &b""[..]);
+        response.is_stream = true;
+        let chunked = [
+            "HTTP/1.1 200 OK",
+            "Content-Type: text/event-stream",
+            "Transfer-Encoding: chunked",
+            "Connection: close",
+        ];
+        assert_eq!(lines(&response, FRAMING), chunked);
+        let framing = Framing {
+            is_http11: false,
+            ..FRAMING
+        };
+        let endless = [chunked[0], chunked[1], chunked[3]];
+        assert_eq!(lines(&response, framing), endless);
+    }
+
+    #[test]
+    fn every_status_that_is_answered_has_its_reason() {
+        for (status, told) in [
+            (400, "Bad Request"),
+            (401, "Unauthorized"),
+            (403, "Forbidden"),
+            (405, "Method Not Allowed"),
+            (408, "Request Timeout"),
+            (409, "Conflict"),
+            (411, "Length Required"),
+            (413, "Content Too Large"),
+            (414, "URI Too Long"),
+            (415, "Unsupported Media Type"),
+            (417, "Expectation Failed"),
+            (426, "Upgrade Required"),
+            (429, "Too Many Requests"),
+            (431, "Request Header Fields Too Large"),
+            (501, "Not Implemented"),
+            (503, "Service Unavailable"),
+            (505, "HTTP Version Not Supported"),
+        ] {
+            assert_eq!(reason(status), told);
+        }
+    }
+
+    #[test]
+    fn a_date_beyond_the_format_is_its_last() {
+        let framing = Framing {
+            unix: Duration::MAX,
+            ..FRAMING
+        };
+        let mut out = Vec::new();
+        Response::empty(200).encode_head(framing, &mut out);
+        let head = String::from_utf8_lossy(&out);
+        assert!(
+            head.contains("Date: Fri, 31 Dec 9999 23:59:59 GMT\r\n"),
+            "{head}"
+        );
+    }
+}

@@ -95,3 +95,103 @@ fn is_ip_literal(address: &str) -> bool {
             .bytes()
             .all(|byte| byte.is_ascii_hexdigit() || byte == b':' || byte == b'.')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_four_forms_of_a_target_are_read() {
+        for (method, target, path, query) in [
+            (Method::Get, "/", &[""][..], ""),
+            (Method::Get, "/a/b%2Fc?d=%20", &["a", "b/c"], "d=%20"),
+            (Method::Get, "/a?b?c", &["a"], "b?c"),
+            (Method::Get, "http://x/a", &["a"], ""),
+            (Method::Get, "HTTPS://x:80?q", &[""], "q"),
+            (Method::Get, "http://[::1]:80/a", &["a"], ""),
+            (Method::Options, "*", &[], ""),
+            (Method::Options, "/a", &["a"], ""),
+            (Method::Connect, "x:80", &[], ""),
+        ] {
+            let path = path.iter().map(|part| part.to_string()).collect();
+            assert_eq!(
+                read_target(method, target),
+                Ok((path, query.to_owned())),
+                "{target}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_target_is_a_bad_request() {
+        for target in [
+            "*",
+            "x:80",
+            "a",
+            "",
+            "/a#b",
+            "ftp://x/",
+            "http:/x",
+            "http:///a",
+            "http://a b/",
+            "http://user@x/",
+            "/%",
+            "/%f",
+            "/%fg",
+            "/%gf",
+            "/%ff",
+            "/?%",
+            "/?%g0",
+        ] {
+            let read = read_target(Method::Get, target);
+            assert!(
+                matches!(read, Err(HeadError::BadRequest(_))),
+                "{target}: {read:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_authority_is_a_host_and_perhaps_a_port() {
+        for good in [
+            "x",
+            "x:",
+            "x:0",
+            "x:65535",
+            "127.0.0.1:80",
+            "xn--a.example",
+            "한국",
+            "%ed",
+            "a!$&'()*+,;=_~-",
+            "[::1]",
+            "[::1]:",
+            "[::1]:80",
+            "[::ffff:127.0.0.1]",
+        ] {
+            assert!(is_authority(good), "{good}");
+        }
+        for bad in [
+            "",
+            ":80",
+            "x:123456",
+            "x:8a",
+            "x:80:90",
+            "a b",
+            "a/b",
+            "user@x",
+            "a\"b",
+            "x:-1",
+            "[]",
+            "[",
+            "[::1",
+            "[g]",
+            "[::1]80",
+            "[::1]x:80",
+            "[]:80",
+            "[::1]:8x",
+            "[::1]:123456",
+        ] {
+            assert!(!is_authority(bad), "{bad}");
+        }
+    }
+}

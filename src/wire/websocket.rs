@@ -12,6 +12,7 @@ use tungstenite::error::{CapacityError, Error};
 use tungstenite::protocol::{Message, Role, WebSocketConfig, WebSocketContext};
 
 use super::walker::Walker;
+use crate::ledger::{Held, Ledger};
 
 /// What a server appends to the client's key (RFC 6455 section 1.3).
 const ACCEPT_GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -42,6 +43,8 @@ impl CloseCode {
     pub const INVALID_TEXT: Self = Self(1007, "");
     /// A message over the limit.
     pub const MESSAGE_TOO_BIG: Self = Self(1009, "");
+    /// The server upstream of a gateway failed. IANA registered it after RFC 6455, and tungstenite does not know it.
+    const BAD_GATEWAY: Self = Self(1014, "");
     /// No identity: no ticket, an unknown, used or expired one, or a name no guest can have.
     pub const INVALID_TICKET: Self = Self(4001, "유효하지 않은 티켓");
     /// The token behind the session has expired.
@@ -148,6 +151,8 @@ struct Awake {
     walker: Walker,
     /// Bytes that were walked over and not read.
     rest: Vec<u8>,
+    limits: ReceiverLimits,
+    held: Held,
 }
 
 impl Awake {
@@ -161,7 +166,15 @@ impl Awake {
             context: WebSocketContext::new(Role::Server, Some(config)),
             walker: Walker::default(),
             rest: Vec::new(),
+            limits,
+            held: Held::default(),
         }
+    }
+
+    /// The message under way as far as it may become one, and what waits behind it, in bytes.
+    fn buffered_bytes(&self) -> usize {
+        let message = usize::try_from(self.walker.message_bytes()).unwrap_or(usize::MAX);
+        message.min(self.limits.message_bytes) + self.rest.len()
     }
 }
 
@@ -202,14 +215,16 @@ impl Write for Input<'_> {
 impl Receiver {
     /// Takes the next bytes of the stream.
     pub fn begin<'a>(&mut self, limits: ReceiverLimits, bytes: &'a [u8]) -> Input<'a> {
+        let mut readable = 0;
         if !bytes.is_empty() {
-            self.awake
+            readable = self
+                .awake
                 .get_or_insert_with(|| Box::new(Awake::new(limits)))
                 .walker
                 .advance(bytes);
         }
         Input {
-            bytes,
+            bytes: &bytes[..readable],
             replies: Vec::new(),
         }
     }
@@ -254,12 +269,22 @@ impl Receiver {
                 if awake.walker.is_bad_text() {
                     return Err(CloseCode::INVALID_TEXT);
                 }
+                if awake.walker.is_bad_header() {
+                    return Err(CloseCode::PROTOCOL_ERROR);
+                }
                 if awake.walker.is_at_rest() {
                     self.awake = None;
                 }
                 Ok(None)
             }
-            Err(Error::ConnectionClosed) => Ok(Some(Incoming::Closed)),
+            Err(Error::ConnectionClosed) => {
+                if awake.walker.close_code() == CloseCode::BAD_GATEWAY.0 {
+                    // Pongs have left with earlier calls: only tungstenite's close frame is here.
+                    input.replies.clear();
+                    encode_close(CloseCode::BAD_GATEWAY, &mut input.replies);
+                }
+                Ok(Some(Incoming::Closed))
+            }
             Err(Error::Utf8(_)) => Err(CloseCode::INVALID_TEXT),
             Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => {
                 Err(CloseCode::MESSAGE_TOO_BIG)
@@ -274,6 +299,21 @@ impl Receiver {
             .take()
             .map(|awake| awake.walker)
             .unwrap_or_default()
+    }
+
+    /// Bytes that came and wait for the end of their message, or to be read.
+    pub fn buffered_bytes(&self) -> usize {
+        self.awake
+            .as_ref()
+            .map_or(0, |awake| awake.buffered_bytes())
+    }
+
+    /// Enters the memory it takes in the ledger.
+    pub fn account(&self, ledger: &Ledger) {
+        if let Some(awake) = &self.awake {
+            let idle = size_of::<Awake>() + awake.limits.read_bytes;
+            awake.held.set(ledger, idle + awake.buffered_bytes());
+        }
     }
 
     /// Whether it holds nothing.
@@ -328,6 +368,70 @@ mod tests {
         assert!(is_valid_key("dGhlIHNhbXBsZSBub25jZQ=="));
         assert!(!is_valid_key("dGhlIHNhbXBsZSBub25jZQ"));
         assert!(!is_valid_key("dGhlIHNhbXBsZSBub25jZSEhISE="));
+        assert!(!is_valid_key("dGhlIHNhbXBsZSBub25jZSEh"));
+    }
+
+    #[test]
+    fn a_frame_of_ours_has_the_shortest_header_and_tells_its_length() {
+        for (length, header) in [
+            (0, &[TEXT, 0][..]),
+            (125, &[TEXT, 125]),
+            (126, &[TEXT, 126, 0, 126]),
+            (65_535, &[TEXT, 126, 0xff, 0xff]),
+            (65_536, &[TEXT, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+        ] {
+            let mut out = Vec::new();
+            encode(TEXT, &vec![b'x'; length], &mut out);
+            assert_eq!(&out[..header.len()], header);
+            let whole = out.len();
+            assert_eq!(whole, header.len() + length);
+            assert_eq!(frame_len(&out[..whole - length / 2]), whole - length / 2);
+            out.extend_from_slice(b"next");
+            assert_eq!(frame_len(&out), whole);
+        }
+        assert_eq!(frame_len(&[TEXT]), 1);
+        let mut out = Vec::new();
+        encode_ping(&mut out);
+        encode_close(CloseCode(4001, "x"), &mut out);
+        assert_eq!(out, [PING, 0, CLOSE, 3, 0x0f, 0xa1, b'x']);
+    }
+
+    #[test]
+    fn what_was_kept_of_an_input_is_read_later() {
+        let mut receiver = Receiver::default();
+        let bytes = [masked(TEXT, b"one"), masked(TEXT, b"two")].concat();
+        let mut input = receiver.begin(
+            ReceiverLimits {
+                read_bytes: 9,
+                ..LIMITS
+            },
+            &bytes,
+        );
+        assert!(matches!(
+            receiver.next(&mut input),
+            Ok(Some(Incoming::Message(_)))
+        ));
+        receiver.keep_rest(&input);
+        let rest = receiver.take_rest();
+        assert!(!rest.is_empty() && receiver.take_rest().is_empty());
+        let mut input = receiver.resume(&rest);
+        let next = receiver.next(&mut input);
+        assert!(
+            matches!(&next, Ok(Some(Incoming::Message(two))) if two.to_string() == "two"),
+            "{next:?}"
+        );
+    }
+
+    #[test]
+    fn the_walker_knows_where_a_message_under_way_stands() {
+        let mut receiver = Receiver::default();
+        let bytes = masked(TEXT, b"one");
+        assert_eq!(
+            read_all(&mut receiver, &bytes[..5], &mut Vec::new()),
+            Ok(vec![])
+        );
+        assert!(!receiver.take_walker().is_at_rest());
+        assert!(receiver.take_walker().is_at_rest());
     }
 
     #[test]
@@ -381,6 +485,16 @@ mod tests {
     }
 
     #[test]
+    fn a_code_registered_after_the_rfc_is_answered_too() {
+        let mut receiver = Receiver::default();
+        let mut replies = Vec::new();
+        let bytes = [masked(PING, b"p"), masked(CLOSE, &1014u16.to_be_bytes())].concat();
+        let expected = vec!["control".into(), "control".into(), "closed".into()];
+        assert_eq!(read_all(&mut receiver, &bytes, &mut replies), Ok(expected));
+        assert_eq!(replies, [0x8a, 1, b'p', 0x88, 2, 0x03, 0xf6]);
+    }
+
+    #[test]
     fn failures_have_the_close_code_of_rfc_6455_section_7_4_1() {
         for (bytes, code) in [
             (masked(0x83, b""), CloseCode::PROTOCOL_ERROR),
@@ -388,6 +502,10 @@ mod tests {
             (masked(0x80, b""), CloseCode::PROTOCOL_ERROR),
             (masked(0x09, b""), CloseCode::PROTOCOL_ERROR),
             (vec![TEXT, 1, b'x'], CloseCode::PROTOCOL_ERROR),
+            (
+                vec![TEXT, 0xfe, 0, 1, 0, 0, 0, 0, b'x'],
+                CloseCode::PROTOCOL_ERROR,
+            ),
             (masked(TEXT, b"\xff"), CloseCode::INVALID_TEXT),
             (
                 vec![TEXT, 0xfe, 0x10, 0, 0, 0, 0, 0],
@@ -400,17 +518,5 @@ mod tests {
                 "{bytes:x?}"
             );
         }
-    }
-
-    #[test]
-    fn a_frame_of_ours_tells_its_length() {
-        for length in [0, 125, 126, 65_535, 65_536] {
-            let mut out = Vec::new();
-            encode(TEXT, &vec![b'x'; length], &mut out);
-            let whole = out.len();
-            out.extend_from_slice(b"next");
-            assert_eq!(frame_len(&out), whole);
-        }
-        assert_eq!(frame_len(&[TEXT]), 1);
     }
 }

@@ -24,8 +24,9 @@ CUT = ("ERR_CONNECTION", "ERR_EMPTY_RESPONSE", "ERR_INCOMPLETE_CHUNKED_ENCODING"
 def watcher(visitor, server):
     """Makes visitors who look at the dashboard."""
 
-    def make(url=None, query="", **options):
+    def make(url=None, query="", before=lambda one: None, **options):
         one = visitor(url=(url or server.url) + "/dashboard" + query, **options)
+        before(one)
         one.page.goto(one.url)
         return one
 
@@ -50,13 +51,16 @@ def is_lost(one):
     expect(one.find("#banner")).to_be_visible()
 
 
-def events_of(one):
-    """Every event that Chromium takes from the network, in its order, seen from outside the page."""
-    seen = []
-    session = one.page.context.new_cdp_session(one.page)
-    session.on("Network.eventSourceMessageReceived", lambda event: seen.append((event["eventName"], event["eventId"])))
-    session.send("Network.enable")
-    return seen
+def events_into(seen):
+    """Has every event that Chromium takes from the network noted, in its order, from outside the page and from before
+    it opens: a stream of a page that is being left would be noted too."""
+
+    def watch(one):
+        session = one.page.context.new_cdp_session(one.page)
+        session.on("Network.eventSourceMessageReceived", lambda event: seen.append((event["eventName"], event["eventId"])))
+        session.send("Network.enable")
+
+    return watch
 
 
 class Listener:
@@ -180,9 +184,8 @@ def test_after_a_restart_the_charts_show_a_break(watcher, server):
 
 def test_a_resumed_stream_has_no_hole(watcher, server, proxy):
     beside = Listener(server.url)
-    one = watcher(url=proxy.url, locale="en-US").expects(*CUT)
-    seen = events_of(one)
-    one.page.reload()
+    seen = []
+    one = watcher(url=proxy.url, locale="en-US", before=events_into(seen)).expects(*CUT)
     is_live(one)
     for _ in range(2):
         wait_for_id(one, last_id(one) + 4)
@@ -273,9 +276,8 @@ def test_a_channel_shows_its_own_figures_and_is_kept_in_the_address(watcher):
 
 
 def test_no_event_is_drawn_twice_when_the_channel_changes_to_and_fro(watcher):
-    one = watcher(locale="en-US")
-    seen = events_of(one)
-    one.page.reload()
+    seen = []
+    one = watcher(locale="en-US", before=events_into(seen))
     is_live(one)
     for channel in ("system", "dashboard", "system", "all"):
         wait_for_id(one, last_id(one) + 6)

@@ -49,14 +49,21 @@ impl Server {
     }
 
     /// Starts any command line and waits for the line that says where it listens.
-    pub fn spawn(mut command: Command) -> Self {
+    pub fn spawn(command: Command) -> Self {
+        Self::spawn_with(command, Stdio::piped())
+    }
+
+    /// The same with a stderr of the caller's.
+    pub fn spawn_with(mut command: Command, stderr: Stdio) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .expect("the binary starts");
+        // The command holds the caller's stderr open, whose reader would wait for its end.
+        drop(command);
         let stdout = child.stdout.take().expect("stdout is a pipe");
-        let mut stderr = child.stderr.take().expect("stderr is a pipe");
+        let stderr = child.stderr.take();
         let (sender, lines) = channel();
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -67,7 +74,9 @@ impl Server {
         });
         let errors = thread::spawn(move || {
             let mut text = Vec::new();
-            let _ = stderr.read_to_end(&mut text);
+            if let Some(mut stderr) = stderr {
+                let _ = stderr.read_to_end(&mut text);
+            }
             String::from_utf8_lossy(&text).into_owned()
         });
         let mut server = Self {
@@ -145,6 +154,10 @@ impl Server {
         kill_process(Pid::from_child(&self.child), signal).expect("the server is there");
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The memory of the process that is in RAM.
     pub fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
@@ -160,6 +173,19 @@ impl Server {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))
             .expect("the server is there")
             .count()
+    }
+
+    /// Ends the server; what it has said on stderr.
+    pub fn stop(&mut self) -> String {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("the exit status of the server");
+        self.errors()
+    }
+
+    /// What it has said on stderr; it has ended.
+    pub fn errors(&mut self) -> String {
+        let errors = self.errors.take().expect("nobody has asked before");
+        errors.join().expect("what stderr was")
     }
 
     /// Waits for the end of the process: its stdout ends with it.

@@ -1,0 +1,115 @@
+"""A peer whose network dies says nothing, and its system neither: nobody closes a connection. It is noticed all the same.
+
+The two machines are network namespaces with a cable between them, which takes root and `ip`.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+PATIENCE = 30
+# Silence of 25 s, a ping, and 20 s for the pong; a minute is promised.
+LEFT_WITHIN = 60
+# TCP_USER_TIMEOUT, from the first event that is not acknowledged.
+DROPPED_WITHIN = 90
+
+NEAR, FAR = "sarang-near", "sarang-far"
+HOST = "10.213.0.1:8000"
+
+# Who stays: says when the other has come and gone, and when its event stream has.
+WITNESS = f"""
+import json, time, urllib.request
+from websockets.sync.client import connect
+
+def subscribers():
+    page = urllib.request.urlopen("http://{HOST}/metrics").read().decode()
+    return 'sarang_subscribers{{channel="system"}} 1' in page
+
+with connect("ws://{HOST}/ws?username=near", proxy=None) as socket:
+    socket.send('{{"type":"join","room":"r"}}')
+    for kind in ("user_joined", "user_left"):
+        while json.loads(socket.recv())["type"] != kind:
+            pass
+        print(kind, flush=True)
+    while subscribers():
+        time.sleep(0.5)
+    print("dropped", flush=True)
+"""
+
+# Whose network dies.
+VICTIM = f"""
+import urllib.request
+from websockets.sync.client import connect
+stream = urllib.request.urlopen("http://{HOST}/sse/system")
+stream.readline()
+with connect("ws://{HOST}/ws?username=far", proxy=None) as socket:
+    socket.send('{{"type":"join","room":"r"}}')
+    for message in socket:
+        pass
+"""
+
+
+def ip(*words):
+    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+
+
+def inside(namespace, *command, **options):
+    return subprocess.Popen(["ip", "netns", "exec", namespace, *command], stdin=subprocess.DEVNULL, text=True, **options)
+
+
+def line(process, within):
+    """The next line of a process, or a failure when none comes in time."""
+    signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"nothing was said within {within} s"))
+    signal.alarm(within)
+    try:
+        return process.stdout.readline().strip()
+    finally:
+        signal.alarm(0)
+
+
+@pytest.fixture
+def cable():
+    if os.geteuid() != 0 or not shutil.which("ip"):
+        pytest.skip("network namespaces need root and ip (iproute2)")
+    try:
+        ip("netns", "add", NEAR)
+    except subprocess.CalledProcessError as refused:
+        pytest.skip(f"no network namespaces here: {refused.stderr.strip()}")
+    try:
+        ip("netns", "add", FAR)
+        ip("-n", NEAR, "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", FAR)
+        for namespace, name, address in ((NEAR, "near", "10.213.0.1/24"), (FAR, "far", "10.213.0.2/24")):
+            ip("-n", namespace, "address", "add", address, "dev", name)
+            for each in ("lo", name):
+                ip("-n", namespace, "link", "set", each, "up")
+        yield
+    finally:
+        for namespace in (NEAR, FAR):
+            subprocess.run(["ip", "netns", "del", namespace], capture_output=True)
+
+
+def test_a_peer_whose_network_dies_leaves_its_room_within_a_minute_and_its_stream_is_dropped(cable, tmp_path):
+    secrets = tmp_path / "secrets"
+    secrets.write_text(f"k:{'s' * 32}\n")
+    options = ["--listen", HOST, "--secret-file", str(secrets), "--guests", "--public-dashboard"]
+    started = []
+    try:
+        started.append(inside(NEAR, os.environ["SARANG_BIN"], *options, stdout=subprocess.PIPE))
+        assert line(started[0], PATIENCE).startswith("listening on")
+        witness = inside(NEAR, sys.executable, "-c", WITNESS, stdout=subprocess.PIPE)
+        started.append(witness)
+        started.append(inside(FAR, sys.executable, "-c", VICTIM, stderr=subprocess.DEVNULL))
+        assert line(witness, PATIENCE) == "user_joined"
+        ip("-n", FAR, "link", "set", "far", "down")
+        assert line(witness, LEFT_WITHIN) == "user_left"
+        assert line(witness, DROPPED_WITHIN) == "dropped"
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+            if process.stdout:
+                process.stdout.close()

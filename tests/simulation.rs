@@ -1,0 +1,115 @@
+//! Hundreds of virtual clients with random behaviour against the server without I/O, on virtual time. A model of the
+//! truth is compared with what they see; whatever happens, a seed makes it happen again.
+//!
+//! `SARANG_SEED=17 cargo test --test simulation` replays one seed; `SARANG_SEEDS=1000` runs so many.
+
+#![forbid(unsafe_code)]
+
+mod simulation {
+    pub mod chat;
+    pub mod checks;
+    pub mod ends;
+    pub mod model;
+    pub mod network;
+    pub mod plan;
+    pub mod reading;
+    pub mod run;
+    pub mod seed;
+    pub mod stage;
+    pub mod stream;
+    pub mod talk;
+    pub mod told;
+    pub mod web;
+}
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What came of a seed.
+#[derive(Debug, PartialEq, Eq)]
+struct Outcome {
+    /// Of every byte the server sent, with its time.
+    transcript: u64,
+    sent_bytes: u64,
+    turns: u64,
+    counts: BTreeMap<String, u64>,
+}
+
+fn live(seed: u64) -> Outcome {
+    let mut world = simulation::plan::world(seed);
+    let end = world.stage.end;
+    world.run_until(end);
+    // What is under way ends: whoever still has questions gets answers.
+    world.run_until(end + Duration::from_secs(3));
+    world.end();
+    Outcome {
+        transcript: world.stage.network.transcript,
+        sent_bytes: world.stage.network.sent_bytes,
+        turns: world.stage.model.turn,
+        counts: std::mem::take(&mut world.stage.model.counts),
+    }
+}
+
+/// Runs a seed; when it fails, says how to run it again.
+fn run(seed: u64) -> Option<Outcome> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let first = live(seed);
+        if seed.is_multiple_of(AGAIN_EVERY) {
+            assert_eq!(first, live(seed), "a seed replays byte for byte");
+        }
+        first
+    }));
+    if outcome.is_err() {
+        eprintln!(
+            "seed {seed} failed; replay it with\nSARANG_SEED={seed} cargo test --test simulation"
+        );
+    }
+    outcome.ok()
+}
+
+/// Every so many seeds one is run twice.
+const AGAIN_EVERY: u64 = 4;
+
+fn variable(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().expect("a number"))
+}
+
+#[test]
+fn whatever_clients_do_order_presence_and_limits_hold() {
+    let seeds = match variable("SARANG_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..variable("SARANG_SEEDS").unwrap_or(256),
+    };
+    let next = AtomicU64::new(seeds.start);
+    let (outcomes, failed) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    match run(seed) {
+                        Some(outcome) => outcomes.lock().expect("is whole").push((seed, outcome)),
+                        None => failed.lock().expect("is whole").push(seed),
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().expect("is whole");
+    assert!(failed.is_empty(), "seeds that failed: {failed:?}");
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for (_, outcome) in outcomes.into_inner().expect("is whole") {
+        for (what, count) in outcome.counts {
+            *counts.entry(what).or_default() += count;
+        }
+    }
+    println!("{counts:#?}");
+}

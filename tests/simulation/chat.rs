@@ -1,0 +1,423 @@
+//! A client in rooms: how it comes, what it says, how it goes and comes again.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::model::Spot;
+use super::network::{Manner, Reading, Wire};
+use super::reading::Answers;
+use super::stage::{ACCEPT, Stage, encoded, handshake, post};
+
+/// Who a client says it is.
+#[derive(Clone, Debug)]
+pub enum Identity {
+    Guest,
+    /// With a token that lives so many seconds, traded for a ticket.
+    Member(u64, u64),
+    /// A guest who may not have the name: an account's, or a member's who is here.
+    Impostor,
+    /// With a ticket others have too.
+    Contender(String),
+}
+
+/// What a client likes to do.
+#[derive(Clone, Debug)]
+pub struct Habits {
+    pub rooms: Vec<String>,
+    /// Whom it whispers to.
+    pub friends: Vec<String>,
+    /// Milliseconds between two acts.
+    pub think: (u64, u64),
+    /// Commands at once.
+    pub burst: usize,
+    /// In percent of commands: with an id, entering or leaving, nonsense, too long.
+    pub ids: u64,
+    pub moves: u64,
+    pub slips: u64,
+    pub long: u64,
+    /// In percent of acts: the connection is broken off in some way.
+    pub breaks: u64,
+    pub content_chars: usize,
+    /// Whether pings are answered and close frames returned.
+    pub is_polite: bool,
+    pub lives: usize,
+}
+
+/// What was asked and not answered yet.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    Join {
+        room: String,
+        since: Option<Spot>,
+    },
+    Leave {
+        room: String,
+    },
+    Say {
+        room: String,
+        content: String,
+        id: Option<String>,
+        is_echoed: bool,
+    },
+    Whisper {
+        to: String,
+        content: String,
+        id: Option<String>,
+        is_echoed: bool,
+    },
+    List,
+    Extend {
+        expires_at: u64,
+    },
+    Nonsense {
+        code: &'static str,
+    },
+}
+
+/// What a client knows of a room it is in.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    pub spot: Spot,
+    /// Who is there, in a room small enough to be told by name.
+    pub names: Option<BTreeSet<String>>,
+    pub count: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Away,
+    /// Asks for a ticket.
+    Asking,
+    Opening,
+    Open,
+    /// Has said or was told that it is over.
+    Leaving,
+}
+
+pub struct Chat {
+    pub me: usize,
+    pub name: String,
+    pub identity: Identity,
+    pub manner: Manner,
+    pub habits: Habits,
+    pub phase: Phase,
+    pub wire: Option<Wire>,
+    pub answers: Answers,
+    pub bytes: Vec<u8>,
+    pub seats: BTreeMap<String, Seat>,
+    pub asked: VecDeque<Ask>,
+    pub pings: VecDeque<Vec<u8>>,
+    /// Where it was in each room when it last read.
+    pub memory: BTreeMap<String, Spot>,
+    /// Said with an id and not acknowledged: said again in the next life.
+    pub unacknowledged: Vec<(String, String, String, Duration)>,
+    pub whispers: BTreeSet<String>,
+    pub opened_turn: u64,
+    pub refused_in_row: usize,
+    pub asks: u64,
+    pub in_instant: (Duration, u64),
+    /// The close code that what it did has to bring.
+    pub provoked: Option<&'static [u16]>,
+    pub said_close: bool,
+    pub heard_close: Option<u16>,
+    /// When a closed connection must be gone.
+    pub gone_by: Option<Duration>,
+    /// When the session ends, and the token behind it.
+    pub due: Option<Duration>,
+    pub token_expires: u64,
+    /// The desk at which a ticket for a longer session is asked for.
+    pub desk: Option<(Wire, Answers, u64)>,
+    pub is_mute: bool,
+    pub is_scheduled: bool,
+    pub said: u64,
+}
+
+impl Chat {
+    pub fn new(
+        me: usize,
+        name: String,
+        identity: Identity,
+        manner: Manner,
+        habits: Habits,
+    ) -> Self {
+        Self {
+            me,
+            name,
+            identity,
+            manner,
+            habits,
+            phase: Phase::Away,
+            wire: None,
+            answers: Answers::default(),
+            bytes: Vec::new(),
+            seats: BTreeMap::new(),
+            asked: VecDeque::new(),
+            pings: VecDeque::new(),
+            memory: BTreeMap::new(),
+            unacknowledged: Vec::new(),
+            whispers: BTreeSet::new(),
+            opened_turn: 0,
+            refused_in_row: 0,
+            asks: 0,
+            in_instant: (Duration::ZERO, 0),
+            provoked: None,
+            said_close: false,
+            heard_close: None,
+            gone_by: None,
+            due: None,
+            token_expires: 0,
+            desk: None,
+            is_mute: false,
+            is_scheduled: false,
+            said: 0,
+        }
+    }
+
+    pub fn schedule(&mut self, stage: &mut Stage, low: u64, high: u64) {
+        if !std::mem::replace(&mut self.is_scheduled, true) {
+            stage.act_in(self.me, low, high);
+        }
+    }
+
+    pub fn act(&mut self, stage: &mut Stage) {
+        self.is_scheduled = false;
+        if stage.at() >= stage.end {
+            return;
+        }
+        match self.phase {
+            Phase::Away => self.come(stage),
+            Phase::Asking | Phase::Opening => self.schedule(stage, 500, 1_500),
+            Phase::Open if self.is_mute => {}
+            Phase::Open => self.act_open(stage),
+            Phase::Leaving => {}
+        }
+    }
+
+    /// Whether everything that was asked is answered, and everything sent is read.
+    pub fn is_settled(&self, stage: &Stage) -> bool {
+        let Some(wire) = self.wire else {
+            return false;
+        };
+        let socket = &stage.network.sockets[wire.0];
+        self.phase == Phase::Open
+            && self.asked.is_empty()
+            && self.pings.is_empty()
+            && socket.manner.reading == Reading::Prompt
+            && !socket.is_blocked
+            && socket.down.is_empty()
+            && socket.is_read()
+    }
+
+    pub fn is_prompt(&self) -> bool {
+        self.manner.reading == Reading::Prompt
+    }
+
+    /// Never kept waiting by its own window: what it reads is of this turn.
+    pub fn is_unblocked(&self, stage: &Stage) -> bool {
+        self.is_prompt()
+            && self
+                .wire
+                .is_some_and(|wire| !stage.network.sockets[wire.0].was_blocked)
+    }
+
+    fn come(&mut self, stage: &mut Stage) {
+        if self.habits.lives == 0 {
+            return;
+        }
+        self.habits.lives -= 1;
+        stage.model.count("connections");
+        let wire = stage.connect(self.me, self.manner);
+        self.wire = Some(wire);
+        self.answers = Answers::default();
+        self.phase = Phase::Opening;
+        let query = match &self.identity {
+            Identity::Guest | Identity::Impostor => format!("username={}", encoded(&self.name)),
+            Identity::Contender(ticket) => format!("ticket={ticket}"),
+            Identity::Member(low, high) => {
+                let (low, high) = (*low, *high);
+                self.phase = Phase::Asking;
+                let (request, expires_at) = self.ticket_request(low, high, stage);
+                self.token_expires = expires_at;
+                stage.send(wire, request.as_bytes());
+                return self.schedule(stage, 500, 1_500);
+            }
+        };
+        self.open(&query, stage);
+        self.schedule(stage, 100, 1_500);
+    }
+
+    /// Shows a ticket that others show too.
+    pub fn contend(&mut self, ticket: String, stage: &mut Stage) {
+        self.identity = Identity::Contender(ticket);
+        self.habits.lives = 1;
+        self.schedule(stage, 0, 3);
+    }
+
+    fn ticket_request(&mut self, low: u64, high: u64, stage: &mut Stage) -> (String, u64) {
+        let now = stage.unix_secs();
+        let expires_at = now + stage.seed.between(low, high);
+        let token = stage.model.mint(&self.name, now, expires_at);
+        (post("/auth/ws-ticket", "", Some(&token)), expires_at)
+    }
+
+    fn open(&mut self, query: &str, stage: &mut Stage) {
+        let wire = self.wire.expect("is connected");
+        self.phase = Phase::Opening;
+        stage.send(wire, handshake(query).as_bytes());
+    }
+
+    fn act_open(&mut self, stage: &mut Stage) {
+        let breaks = self.habits.breaks;
+        if stage.seed.chance(breaks) {
+            return self.break_off(stage);
+        }
+        if matches!(self.identity, Identity::Member(..))
+            && self.desk.is_none()
+            && stage.seed.chance(8)
+        {
+            self.ask_for_longer(stage);
+        }
+        let mut bytes = Vec::new();
+        for _ in 0..=stage.seed.below(self.habits.burst) {
+            let (ask, text) = self.choose(stage);
+            self.asked.push_back(ask);
+            self.asks += 1;
+            self.push_text(&text, &mut bytes, stage);
+        }
+        let wire = self.wire.expect("is open");
+        stage.send(wire, &bytes);
+        let (low, high) = self.habits.think;
+        self.schedule(stage, low, high);
+    }
+
+    fn ask_for_longer(&mut self, stage: &mut Stage) {
+        let Identity::Member(low, high) = self.identity else {
+            return;
+        };
+        let desk = stage.connect(
+            self.me,
+            Manner {
+                reading: Reading::Prompt,
+                window: 8_192,
+                ..self.manner
+            },
+        );
+        let (request, expires_at) = self.ticket_request(low, high, stage);
+        stage.send(desk, request.as_bytes());
+        self.desk = Some((desk, Answers::default(), expires_at));
+    }
+
+    /// Whatever concerned the connection is over.
+    pub fn forget(&mut self, stage: &mut Stage) {
+        for (room, seat) in std::mem::take(&mut self.seats) {
+            self.memory.insert(room, seat.spot);
+        }
+        let now = stage.at();
+        for ask in self.asked.drain(..) {
+            if let Ask::Say {
+                room,
+                content,
+                id: Some(id),
+                ..
+            } = ask
+            {
+                self.unacknowledged.push((room, content, id, now));
+            }
+        }
+        if let Some((desk, ..)) = self.desk.take() {
+            stage.network.reset(desk);
+        }
+        self.phase = Phase::Away;
+        self.wire = None;
+        self.bytes.clear();
+        self.pings.clear();
+        self.whispers.clear();
+        self.refused_in_row = 0;
+        self.asks = 0;
+        self.provoked = None;
+        self.said_close = false;
+        self.heard_close = None;
+        self.gone_by = None;
+        self.due = None;
+        self.is_mute = false;
+    }
+
+    /// Bytes for it on one of its connections.
+    pub fn read(&mut self, wire: Wire, bytes: &[u8], stage: &mut Stage) {
+        if Some(wire) == self.wire {
+            match self.phase {
+                Phase::Asking | Phase::Opening => self.read_http(bytes, stage),
+                _ => self.read_frames(bytes, stage),
+            }
+        } else if let Some((desk, answers, expires_at)) = &mut self.desk
+            && *desk == wire
+        {
+            answers.bytes.extend_from_slice(bytes);
+            if let Some(answer) = answers.next(false) {
+                let expires_at = *expires_at;
+                self.desk = None;
+                stage.network.reset(wire);
+                self.extend(answer.status, &answer.body, expires_at, stage);
+            }
+        }
+    }
+
+    fn extend(&mut self, status: u16, body: &[u8], expires_at: u64, stage: &mut Stage) {
+        assert!(
+            [200, 401, 503].contains(&status),
+            "a ticket is given or refused: {status}"
+        );
+        if status != 200 || self.phase != Phase::Open || self.is_mute {
+            return;
+        }
+        let body: Value = serde_json::from_slice(body).expect("is JSON");
+        let text = json!({"type": "auth", "ticket": body["ticket"]}).to_string();
+        self.asked.push_back(Ask::Extend { expires_at });
+        self.asks += 1;
+        let mut bytes = Vec::new();
+        self.push_text(&text, &mut bytes, stage);
+        stage.send(self.wire.expect("is open"), &bytes);
+    }
+
+    fn read_http(&mut self, bytes: &[u8], stage: &mut Stage) {
+        self.answers.bytes.extend_from_slice(bytes);
+        let Some(answer) = self.answers.next(false) else {
+            return;
+        };
+        match (answer.status, self.phase) {
+            (101, Phase::Opening) => {
+                assert_eq!(answer.field("Sec-WebSocket-Accept"), Some(ACCEPT));
+                self.phase = Phase::Open;
+                self.opened_turn = stage.model.turn;
+                let rest = std::mem::take(&mut self.answers.bytes);
+                self.read_frames(&rest, stage);
+            }
+            (200, Phase::Asking) => {
+                let ticket = answer.json()["ticket"]
+                    .as_str()
+                    .expect("a ticket")
+                    .to_owned();
+                self.open(&format!("ticket={ticket}"), stage);
+            }
+            (401, Phase::Asking) | (503, _) => {
+                stage.model.count(&format!("answered {}", answer.status));
+                self.phase = Phase::Leaving;
+                stage.finish(self.wire.expect("is connected"));
+            }
+            (status, phase) => panic!("{status} while {phase:?}"),
+        }
+    }
+
+    fn read_frames(&mut self, bytes: &[u8], stage: &mut Stage) {
+        self.bytes.extend_from_slice(bytes);
+        let all = std::mem::take(&mut self.bytes);
+        let mut at = 0;
+        while let Some((first, payload, length)) = super::reading::read_frame(&all[at..]) {
+            self.frame(first, payload, stage);
+            at += length;
+        }
+        self.bytes = all[at..].to_vec();
+    }
+}

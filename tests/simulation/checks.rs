@@ -1,0 +1,344 @@
+//! What is compared: queues after every turn, everybody's view with the server's and with one another's now and then,
+//! and that nothing is left in the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use sarang::config::{EVENT_OUTBOX_BYTES, OUTBOX_HIGH_WATER_BYTES};
+
+use super::chat::{Chat, Phase};
+use super::model::Spot;
+use super::network::{Manner, Pace, Reading};
+use super::reading::{Answer, Answers};
+use super::run::{Client, World};
+use super::stage::{encoded, get};
+
+/// The largest page there is, generously, in bytes.
+const PAGE_BYTES_MAX: usize = 256 * 1024;
+/// A frame under way, a close frame, and what a room says while a member is answered.
+const SPARE_BYTES: usize = 64 * 1024;
+
+impl World {
+    /// No queue is over its limit. What answers a peer's own requests is not counted there, but is bounded: nothing is
+    /// read above the high-water mark.
+    pub fn check_queues(&mut self) {
+        let config = &self.stage.model.config;
+        let answer_max = 50 * (config.rooms.content_chars * 4 + 512)
+            + 200 * 150
+            + config.rooms.rooms.min(64) * 512;
+        let chat_max = config.outbox_bytes.max(OUTBOX_HIGH_WATER_BYTES)
+            + OUTBOX_HIGH_WATER_BYTES
+            + answer_max
+            + SPARE_BYTES;
+        let mut wires = std::mem::take(&mut self.stage.network.blocked);
+        wires.retain(|wire| {
+            let socket = &self.stage.network.sockets[wire.0];
+            let Some(id) = socket.id.filter(|_| socket.is_blocked) else {
+                return false;
+            };
+            let queued = self.server.queued_bytes(id);
+            let limit = match self.clients.get(socket.owner) {
+                Some(Client::Chat(_)) => chat_max,
+                Some(Client::Stream(_)) => 2 * EVENT_OUTBOX_BYTES,
+                _ => OUTBOX_HIGH_WATER_BYTES + PAGE_BYTES_MAX,
+            };
+            assert!(
+                queued <= limit,
+                "{queued} bytes wait for one peer, {limit} may"
+            );
+            self.queue_max = self.queue_max.max(queued);
+            true
+        });
+        wires.sort_unstable();
+        wires.dedup();
+        self.stage.network.blocked = wires;
+    }
+
+    /// Whoever was whispered to has heard it by the end of the turn.
+    pub fn check_whispers(&mut self) {
+        let echoed = std::mem::take(&mut self.stage.model.echoed);
+        if echoed.is_empty() {
+            return;
+        }
+        for chat in chats(&self.clients) {
+            let turn = self.stage.model.turn;
+            if chat.phase != Phase::Open
+                || chat.opened_turn >= turn
+                || !chat.is_unblocked(&self.stage)
+            {
+                continue;
+            }
+            for (_, content) in echoed.iter().filter(|(to, _)| *to == chat.name) {
+                assert!(
+                    chat.whispers.contains(content),
+                    "{} has not heard {content:?}",
+                    chat.name
+                );
+            }
+        }
+    }
+
+    /// Compares everything with everything; nothing is under way.
+    pub fn inspect(&mut self) {
+        self.stage.model.count("inspections");
+        self.check_members();
+        self.check_histories();
+        self.check_seats();
+        self.check_pages();
+    }
+
+    /// Who is in which room: at least those who know they are, at most those who may be.
+    fn check_members(&mut self) {
+        let (mut surely, mut maybe) = (BTreeMap::new(), BTreeSet::new());
+        let mut users = BTreeSet::new();
+        for chat in chats(&self.clients) {
+            if chat.is_settled(&self.stage) {
+                users.insert(chat.name.as_str());
+                for room in chat.seats.keys() {
+                    surely
+                        .entry(room.as_str())
+                        .or_insert_with(BTreeSet::new)
+                        .insert(chat.name.as_str());
+                }
+            } else if chat
+                .wire
+                .is_some_and(|wire| self.stage.network.sockets[wire.0].id.is_some())
+            {
+                maybe.insert(chat.name.as_str());
+            }
+        }
+        let rooms = self.server.rooms();
+        for info in rooms.list() {
+            assert!(info.users <= info.max_users as usize, "{info:?}");
+            let (info, names) = rooms.get_room_info(&info.name).expect("is listed");
+            let sure = surely.remove(&*info.name).unwrap_or_default();
+            let names: BTreeSet<&str> = names.iter().map(|name| &**name).collect();
+            assert!(
+                info.users >= sure.len(),
+                "{} has {} users: {sure:?}",
+                info.name,
+                info.users
+            );
+            if info.users <= 200 {
+                assert_eq!(info.users, names.len());
+                assert!(
+                    sure.is_subset(&names),
+                    "{}: {sure:?} in {names:?}",
+                    info.name
+                );
+                for name in names.difference(&sure) {
+                    assert!(
+                        maybe.contains(name),
+                        "{name} is in {} and nowhere at {:?}: {:?}",
+                        info.name,
+                        self.stage.at(),
+                        chats(&self.clients)
+                            .filter(|c| c.name == *name)
+                            .map(|c| (c.me, c.wire, c.phase, c.is_settled(&self.stage)))
+                            .collect::<Vec<_>>()
+                    );
+                }
+            }
+        }
+        assert!(surely.is_empty(), "in rooms that are not: {surely:?}");
+        let count = rooms.people().count();
+        assert!(count >= users.len(), "{count} users, and {users:?}");
+        users.extend(maybe);
+        assert!(count <= users.len(), "{count} users, and {users:?}");
+    }
+
+    /// What was heard is what is kept, at the same places.
+    fn check_histories(&mut self) {
+        for (epoch, log) in &self.stage.model.logs {
+            let Ok(room) = self.server.rooms().find(&log.room) else {
+                continue;
+            };
+            if room.history.position().epoch != *epoch {
+                continue;
+            }
+            let newest = log.said.last_key_value().map_or(0, |(seq, _)| *seq);
+            assert!(
+                newest <= room.history.position().seq,
+                "heard and not in history"
+            );
+            let first = room.history.position().seq + 1 - room.history.len() as u64;
+            for (expected, message) in (first..).zip(room.history.last(usize::MAX)) {
+                assert_eq!(
+                    message.position.seq, expected,
+                    "a hole in the history of {}",
+                    log.room
+                );
+                if let Some(heard) = log.said.get(&message.position.seq) {
+                    assert_eq!(heard["content"], *message.content);
+                    assert_eq!(heard["username"], *message.username);
+                    assert_eq!(heard["position"], message.position.to_string());
+                }
+            }
+        }
+    }
+
+    /// Every member has heard everything, and knows who is there.
+    fn check_seats(&mut self) {
+        let rooms = self.server.rooms();
+        for chat in chats(&self.clients).filter(|chat| chat.is_settled(&self.stage)) {
+            for (name, seat) in &chat.seats {
+                let room = rooms.find(name).expect("has members");
+                let position = room.history.position();
+                let at = Spot {
+                    epoch: position.epoch,
+                    seq: position.seq,
+                };
+                assert_eq!(seat.spot, at, "{} in {name}", chat.name);
+                let (info, names) = rooms.get_room_info(name).expect("has members");
+                if let Some(known) = &seat.names {
+                    let names: BTreeSet<String> =
+                        names.iter().map(|name| name.to_string()).collect();
+                    assert_eq!(*known, names, "what {} knows of {name}", chat.name);
+                } else if rooms.next_timeout().is_none() {
+                    assert_eq!(seat.count, info.users, "what {} knows of {name}", chat.name);
+                }
+            }
+        }
+    }
+
+    /// The pages say the same.
+    fn check_pages(&mut self) {
+        let token = self.stage.model.pass("검사");
+        let rooms: Vec<String> = self
+            .server
+            .rooms()
+            .list()
+            .iter()
+            .map(|room| room.name.to_string())
+            .collect();
+        for name in rooms.into_iter().take(8) {
+            let path = format!("/rooms/{}", encoded(&name));
+            let Some(answer) = self.exchange(&get(&path, token.as_deref())) else {
+                return;
+            };
+            let (info, names) = self.server.rooms().get_room_info(&name).expect("is listed");
+            let shown = answer.json();
+            assert_eq!(shown["users"], info.users);
+            assert_eq!(shown["messages"], info.messages);
+            let shown: Vec<&str> = shown["online_users"]
+                .as_array()
+                .expect("a list")
+                .iter()
+                .map(|name| name.as_str().expect("a name"))
+                .collect();
+            assert!(
+                shown.iter().copied().eq(names.iter().map(|name| &**name)),
+                "{name}"
+            );
+            let Some(answer) = self.exchange(&get(&format!("{path}/history"), token.as_deref()))
+            else {
+                return;
+            };
+            let shown = answer.json();
+            let until = Spot::read(&shown["position"]);
+            let messages = shown["messages"].as_array().expect("a list");
+            assert_eq!(messages.len() as u64, until.seq.min(50));
+            for (seq, message) in (until.seq + 1 - messages.len() as u64..).zip(messages) {
+                let at = Spot { seq, ..until };
+                assert_eq!(Spot::read(&message["position"]), at);
+                if let Some(heard) = self.stage.model.at(at) {
+                    assert_eq!(**heard, *message);
+                }
+            }
+        }
+    }
+
+    /// One request on a connection of its own, beside all others.
+    pub fn exchange(&mut self, request: &str) -> Option<Answer> {
+        let now = self.stage.now;
+        self.stage.network.now = now.monotonic;
+        let id = self.server.accept(IpAddr::V4(Ipv4Addr::LOCALHOST), now)?;
+        let manner = Manner {
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            pace: Pace::Whole,
+            reading: Reading::Prompt,
+            window: usize::MAX,
+        };
+        let wire = self.stage.network.connect(usize::MAX, manner);
+        self.stage.network.backlog.retain(|other| *other != wire);
+        self.stage.network.accepted(wire, id);
+        self.server.receive(id, request.as_bytes(), now);
+        self.has_more |= self.server.flush(&mut self.stage.network, now);
+        let mut answers = Answers::default();
+        answers.bytes = self.stage.network.take(wire, usize::MAX);
+        let answer = answers.next(false).expect("is answered at once");
+        self.server.closed(id, now);
+        while let Some(id) = self.server.poll_readable() {
+            self.stage.network.queue(id);
+        }
+        self.free();
+        self.serve_readers();
+        Some(answer)
+    }
+
+    /// Everybody goes; in the end nothing is left.
+    pub fn end(&mut self) {
+        let is_drained = self.stage.seed.chance(25);
+        self.stage.model.is_ending = true;
+        if is_drained {
+            self.stage.model.is_draining = true;
+            let now = self.stage.now;
+            self.server.drain(now);
+        } else {
+            for index in 0..self.stage.network.sockets.len() {
+                let wire = super::network::Wire(index);
+                let socket = self.stage.network.socket(wire);
+                if socket.is_dropped || socket.is_reset {
+                    continue;
+                }
+                // Whoever is slow at reading or sending would take its time.
+                let is_swift = socket.manner.reading == Reading::Prompt && socket.is_read();
+                match is_swift && self.stage.seed.chance(50) {
+                    true => self.stage.finish(wire),
+                    false => self.stage.network.reset(wire),
+                }
+            }
+        }
+        self.has_more = true;
+        let left = self.stage.at() + Duration::from_secs(if is_drained { 200 } else { 130 });
+        self.run_until(left);
+        let left = self
+            .stage
+            .network
+            .sockets
+            .iter()
+            .position(|socket| socket.id.is_some());
+        assert_eq!(
+            self.server.connection_count(),
+            0,
+            "{:?} is left",
+            left.map(super::network::Wire)
+        );
+        assert_eq!(self.server.subscriber_count(), 0, "subscribers are left");
+        assert_eq!(self.server.rooms().people().count(), 0, "people are left");
+        for room in self.server.rooms().list() {
+            assert_eq!(room.users, 0, "members are left: {room:?}");
+        }
+        assert_eq!(self.server.next_timeout(), None, "something is still due");
+        for client in &self.clients {
+            if let Client::Stream(stream) = client {
+                stream.check(&self.stage.model);
+            }
+        }
+        for (ticket, used) in &self.stage.model.tickets {
+            assert!(
+                used.winners == 1 || used.losers == 0 || !used.is_good,
+                "{ticket} opened nothing: {used:?}"
+            );
+        }
+    }
+}
+
+/// Those who are in rooms, or would be.
+pub fn chats(clients: &[Client]) -> impl Iterator<Item = &Chat> {
+    clients.iter().filter_map(|client| match client {
+        Client::Chat(chat) => Some(chat),
+        _ => None,
+    })
+}

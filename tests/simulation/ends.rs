@@ -1,0 +1,160 @@
+//! How a client's connection ends: with a code, by a deadline, or because it went itself.
+
+use std::time::Duration;
+
+use super::chat::{Chat, Identity, Phase};
+use super::network::Wire;
+use super::stage::{Stage, frame};
+use super::told::LATE;
+
+impl Chat {
+    pub(super) fn closed(&mut self, payload: &[u8], stage: &mut Stage) {
+        let code = match *payload {
+            [high, low, ..] => u16::from_be_bytes([high, low]),
+            _ => 1005,
+        };
+        self.heard_close = Some(code);
+        stage.model.count(&format!("closed {code}"));
+        let wire = self.wire.expect("is open");
+        let was_blocked = stage.network.sockets[wire.0].was_blocked;
+        let is_provoked = self.provoked.is_some_and(|codes| codes.contains(&code));
+        let is_right = match code {
+            1000 if self.said_close => true,
+            1001 => stage.model.is_draining,
+            4001 => self.may_be_refused(stage),
+            4002 => matches!(self.identity, Identity::Member(..)),
+            4008 => was_blocked,
+            4009 => self.refused_in_row == 10,
+            _ => is_provoked,
+        };
+        assert!(
+            is_right || is_provoked,
+            "{} is closed with {code} {wire:?}",
+            self.name
+        );
+        if matches!(code, 1000..=1000 | 1002..=1003 | 1007 | 1009)
+            && !was_blocked
+            && self.provoked != Some(&[])
+        {
+            let is_random = self.provoked.is_some_and(|codes| codes.len() > 1);
+            assert!(
+                is_random || self.asked.is_empty(),
+                "not answered before the end: {:?}",
+                self.asked
+            );
+        }
+        if code == 4002
+            && let Some(due) = self.due
+        {
+            assert!(stage.at() + LATE >= due, "expired too soon: {due:?}");
+        }
+        self.phase = Phase::Leaving;
+        if self.habits.is_polite && !self.said_close && !self.is_mute {
+            let mut bytes = Vec::new();
+            frame(
+                0x88,
+                &payload[..payload.len().min(2)],
+                &mut stage.seed,
+                &mut bytes,
+            );
+            stage.send(wire, &bytes);
+        }
+        // The closing handshake has 3 seconds, what lingers 2 more.
+        if self.is_prompt() {
+            let at = stage.at() + Duration::from_secs(5) + 2 * LATE;
+            self.gone_by = Some(at);
+            stage.judge_at(self.me, wire, at);
+        }
+    }
+
+    fn may_be_refused(&self, stage: &mut Stage) -> bool {
+        match &self.identity {
+            Identity::Guest => false,
+            Identity::Impostor | Identity::Member(..) => true,
+            Identity::Contender(ticket) => {
+                stage
+                    .model
+                    .tickets
+                    .get_mut(ticket)
+                    .expect("is known")
+                    .losers += 1;
+                true
+            }
+        }
+    }
+
+    /// The server has ended its direction, and everything is read.
+    pub fn ended(&mut self, wire: Wire, stage: &mut Stage) {
+        if self.desk.as_ref().is_some_and(|(desk, ..)| *desk == wire) {
+            self.desk = None;
+            return;
+        }
+        if Some(wire) != self.wire {
+            return;
+        }
+        let socket = &stage.network.sockets[wire.0];
+        let silent = stage.at() - socket.heard_at;
+        let is_silent = self.is_mute || !self.habits.is_polite;
+        if self.phase != Phase::Leaving && !is_silent {
+            // Much may have waited for a small window when it was closed, and closing takes 5 seconds at most.
+            assert!(
+                !self.is_unblocked(stage) || stage.model.is_ending,
+                "{} was dropped without a word ({wire:?} {:?})",
+                self.name,
+                self.phase
+            );
+        }
+        if self.phase == Phase::Open
+            && is_silent
+            && self.is_unblocked(stage)
+            && !stage.model.is_ending
+        {
+            assert!(
+                silent + LATE >= Duration::from_secs(45),
+                "given up after {silent:?} {wire:?}"
+            );
+            stage.model.count("given up");
+        }
+        if self.is_unblocked(stage) && self.heard_close.is_some() {
+            assert!(self.bytes.is_empty(), "the end cuts nothing");
+        }
+        stage.finish(wire);
+        self.forget(stage);
+        self.schedule(stage, 50, 3_000);
+    }
+
+    /// The time has come at which a connection must be over, or a session must have ended.
+    pub fn judge(&mut self, wire: Wire, stage: &mut Stage) {
+        if self.wire != Some(wire) || stage.network.sockets[wire.0].is_dropped {
+            return;
+        }
+        let at = stage.at();
+        if let Some(due) = self
+            .due
+            .filter(|_| self.phase == Phase::Open && self.is_unblocked(stage))
+        {
+            assert!(
+                at < due + LATE,
+                "{} outlives its token ({wire:?}) due {due:?}",
+                self.name
+            );
+        }
+        let heard = stage.network.sockets[wire.0].heard_at;
+        if self.is_mute && self.phase == Phase::Open {
+            let limit = heard + Duration::from_secs(45) + LATE;
+            assert!(
+                at <= limit,
+                "{} is mute since {heard:?} and still here",
+                self.name
+            );
+            stage.judge_at(self.me, wire, limit + Duration::from_millis(50));
+        }
+        if let Some(by) = self.gone_by {
+            assert!(
+                at < by,
+                "{} was closed and is still here at {at:?} ({wire:?})",
+                self.name
+            );
+        }
+    }
+}

@@ -1,0 +1,426 @@
+//! Sockets as byte pipes: what a peer sends arrives in random pieces, and its window takes only so much.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use sarang::conn::{Sent, Transmit};
+use sarang::domain::ConnectionId;
+
+use super::seed::Seed;
+
+/// A connection of a client, for the whole run; never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wire(pub usize);
+
+/// How what a client sends arrives.
+#[derive(Clone, Copy, Debug)]
+pub enum Pace {
+    Whole,
+    /// In pieces of at most so many bytes, so many milliseconds apart at most.
+    Pieces(usize, u64),
+}
+
+/// How a client reads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reading {
+    /// Everything as soon as it has come.
+    Prompt,
+    /// So many bytes at a time, so far apart.
+    Slow(usize, Duration),
+    /// Nothing.
+    Stalled,
+}
+
+/// What a client is like on the wire.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    pub address: IpAddr,
+    pub pace: Pace,
+    pub reading: Reading,
+    pub window: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Readiness {
+    pub readable: bool,
+    pub writable: bool,
+    pub hung_up: bool,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Socket {
+    pub owner: usize,
+    pub manner: Manner,
+    /// While the server has it.
+    pub id: Option<ConnectionId>,
+    /// Sent, but not arrived.
+    outgoing: VecDeque<u8>,
+    /// Arrived, but not read.
+    arrived: VecDeque<u8>,
+    ends: bool,
+    has_ended: bool,
+    pub is_reset: bool,
+    /// Waits for the client.
+    pub down: Vec<u8>,
+    /// The last send took less than it was given.
+    pub is_blocked: bool,
+    pub was_blocked: bool,
+    pub blocked_at: Duration,
+    /// The server has ended its direction, or dropped the socket.
+    pub is_shut: bool,
+    pub is_dropped: bool,
+    /// The client was told of the end.
+    pub is_told: bool,
+    /// A slow client will read.
+    pub is_taking: bool,
+    /// It was one too many.
+    pub was_refused: bool,
+    readiness: Readiness,
+    has_readiness: bool,
+    is_queued: bool,
+    is_ending: bool,
+    pub is_delivering: bool,
+    /// When the server last read something.
+    pub heard_at: Duration,
+}
+
+impl Socket {
+    /// Whether everything the client has sent was read.
+    pub fn is_read(&self) -> bool {
+        self.outgoing.is_empty() && self.arrived.is_empty()
+    }
+
+    /// Whether the server will send nothing more.
+    pub fn is_over(&self) -> bool {
+        self.is_shut || self.is_dropped
+    }
+}
+
+/// All sockets, and the shell's tables.
+#[derive(Debug, Default)]
+pub struct Network {
+    pub sockets: Vec<Socket>,
+    by_id: Vec<Option<Wire>>,
+    pub backlog: VecDeque<Wire>,
+    /// Sockets with readiness for the next turn.
+    eventful: Vec<Wire>,
+    pub ready: VecDeque<ConnectionId>,
+    /// Sockets that got bytes or an end in this turn.
+    pub touched: Vec<Wire>,
+    /// Sockets that a send found full.
+    pub blocked: Vec<Wire>,
+    pub now: Duration,
+    /// Of every byte sent, with its time and wire.
+    pub transcript: u64,
+    pub sent_bytes: u64,
+}
+
+/// What the peer's kernel keeps for the server to read, in bytes.
+const ARRIVED_MAX: usize = 256 * 1024;
+
+impl Network {
+    pub fn trace(&self, wire: Wire, what: impl std::fmt::Display) {
+        static TRACED: std::sync::OnceLock<Option<usize>> = std::sync::OnceLock::new();
+        let traced = TRACED.get_or_init(|| std::env::var("SARANG_WIRE").ok()?.parse().ok());
+        if *traced == Some(wire.0) {
+            eprintln!("{:?} {wire:?}: {what}", self.now);
+        }
+    }
+
+    pub fn socket(&mut self, wire: Wire) -> &mut Socket {
+        &mut self.sockets[wire.0]
+    }
+
+    pub fn connect(&mut self, owner: usize, manner: Manner) -> Wire {
+        let wire = Wire(self.sockets.len());
+        self.sockets.push(Socket {
+            owner,
+            manner,
+            id: None,
+            outgoing: VecDeque::new(),
+            arrived: VecDeque::new(),
+            ends: false,
+            has_ended: false,
+            is_reset: false,
+            down: Vec::new(),
+            is_blocked: false,
+            was_blocked: false,
+            blocked_at: Duration::ZERO,
+            is_shut: false,
+            is_dropped: false,
+            is_told: false,
+            is_taking: false,
+            was_refused: false,
+            readiness: Readiness::default(),
+            has_readiness: false,
+            is_queued: false,
+            is_ending: false,
+            is_delivering: false,
+            heard_at: self.now,
+        });
+        self.backlog.push_back(wire);
+        wire
+    }
+
+    /// A client sends something; true when its delivery has to be put on the agenda.
+    pub fn say(&mut self, wire: Wire, bytes: &[u8]) -> bool {
+        let socket = self.socket(wire);
+        if socket.is_reset || socket.ends {
+            return false;
+        }
+        socket.outgoing.extend(bytes);
+        self.trace(
+            wire,
+            format_args!("says {:?}", String::from_utf8_lossy(bytes)),
+        );
+        let socket = self.socket(wire);
+        !std::mem::replace(&mut socket.is_delivering, true)
+    }
+
+    /// A client ends its direction, after what it has sent.
+    pub fn end(&mut self, wire: Wire) -> bool {
+        let socket = self.socket(wire);
+        if socket.is_reset || std::mem::replace(&mut socket.ends, true) {
+            return false;
+        }
+        let first = !std::mem::replace(&mut socket.is_delivering, true);
+        self.trace(wire, "ends");
+        first
+    }
+
+    /// A client resets the connection: what was under way is lost.
+    pub fn reset(&mut self, wire: Wire) {
+        let socket = self.socket(wire);
+        socket.is_reset = true;
+        socket.outgoing.clear();
+        socket.arrived.clear();
+        socket.down.clear();
+        // An error shows as readable and writable (epoll(7)).
+        self.notify(wire, |readiness| {
+            readiness.hung_up = true;
+            readiness.writable = true;
+        });
+        self.trace(wire, "resets");
+    }
+
+    /// A piece of what was sent arrives; when the next does.
+    pub fn deliver(&mut self, wire: Wire, seed: &mut Seed) -> Option<Duration> {
+        let socket = self.socket(wire);
+        socket.is_delivering = false;
+        if socket.is_reset || socket.is_dropped {
+            socket.outgoing.clear();
+            return None;
+        }
+        let (piece, delay) = match socket.manner.pace {
+            Pace::Whole => (usize::MAX, Duration::from_millis(1)),
+            Pace::Pieces(max, millis) => (1 + seed.below(max), seed.millis(0, millis)),
+        };
+        let room = ARRIVED_MAX.saturating_sub(socket.arrived.len());
+        let count = piece.min(socket.outgoing.len()).min(room);
+        let piece: Vec<u8> = socket.outgoing.drain(..count).collect();
+        socket.arrived.extend(piece);
+        let is_done = socket.outgoing.is_empty();
+        let ends = is_done && socket.ends && !std::mem::replace(&mut socket.has_ended, socket.ends);
+        self.notify(wire, |readiness| {
+            readiness.readable |= count > 0;
+            readiness.hung_up |= ends;
+        });
+        if is_done {
+            return None;
+        }
+        self.socket(wire).is_delivering = true;
+        Some(delay)
+    }
+
+    /// A client takes what waits for it, at most so much.
+    pub fn take(&mut self, wire: Wire, max: usize) -> Vec<u8> {
+        let socket = self.socket(wire);
+        let count = socket.down.len().min(max);
+        let taken = socket.down.drain(..count).collect();
+        if count > 0 && std::mem::take(&mut socket.is_blocked) {
+            self.notify(wire, |readiness| readiness.writable = true);
+        }
+        taken
+    }
+
+    /// Has the server see something in its next turn.
+    pub fn notify(&mut self, wire: Wire, note: impl FnOnce(&mut Readiness)) {
+        let socket = &mut self.sockets[wire.0];
+        note(&mut socket.readiness);
+        if !std::mem::replace(&mut socket.has_readiness, true) {
+            self.eventful.push(wire);
+        }
+    }
+
+    /// Whether the next turn has something to do at once.
+    pub fn is_eventful(&self) -> bool {
+        !self.eventful.is_empty() || !self.backlog.is_empty()
+    }
+
+    /// What a turn is woken with.
+    pub fn take_events(&mut self) -> Vec<(Wire, Readiness)> {
+        let mut events = Vec::new();
+        for wire in std::mem::take(&mut self.eventful) {
+            let socket = &mut self.sockets[wire.0];
+            if socket.id.is_none() && !socket.is_dropped {
+                // Not accepted yet: what has come shows when it is registered.
+                self.eventful.push(wire);
+                continue;
+            }
+            socket.has_readiness = false;
+            events.push((wire, std::mem::take(&mut socket.readiness)));
+        }
+        events
+    }
+
+    pub fn accepted(&mut self, wire: Wire, id: ConnectionId) {
+        if self.by_id.len() <= id.index() {
+            self.by_id.resize(id.index() + 1, None);
+        }
+        assert_eq!(
+            self.by_id[id.index()],
+            None,
+            "a place is free before it is used again"
+        );
+        self.by_id[id.index()] = Some(wire);
+        let now = self.now;
+        let socket = self.socket(wire);
+        socket.id = Some(id);
+        socket.heard_at = now;
+        // A new socket is writable, and says so.
+        self.notify(wire, |readiness| readiness.writable = true);
+    }
+
+    /// The server has dropped a socket.
+    pub fn freed(&mut self, id: ConnectionId) {
+        let wire = self.by_id[id.index()]
+            .take()
+            .expect("the server frees what it has");
+        let socket = self.socket(wire);
+        socket.id = None;
+        socket.is_dropped = true;
+        self.touched.push(wire);
+        self.trace(wire, "is freed");
+    }
+
+    pub fn wire(&self, id: ConnectionId) -> Option<Wire> {
+        self.by_id.get(id.index()).copied().flatten()
+    }
+
+    pub fn mark_ending(&mut self, wire: Wire) {
+        self.socket(wire).is_ending = true;
+    }
+
+    /// Has a connection read in this turn or the next (as the shell does).
+    pub fn queue(&mut self, id: ConnectionId) {
+        if let Some(wire) = self.wire(id)
+            && !std::mem::replace(&mut self.socket(wire).is_queued, true)
+        {
+            self.ready.push_back(id);
+        }
+    }
+
+    pub fn clear_queued(&mut self, id: ConnectionId) {
+        if let Some(wire) = self.wire(id) {
+            self.socket(wire).is_queued = false;
+        }
+    }
+
+    pub fn is_ending(&mut self, id: ConnectionId) -> bool {
+        self.wire(id)
+            .is_some_and(|wire| self.socket(wire).is_ending)
+    }
+
+    /// What `read` on a socket gives; `None` is that nothing has come.
+    pub fn read(&mut self, id: ConnectionId, max: usize) -> Option<Result<Vec<u8>, ()>> {
+        let now = self.now;
+        let wire = self.wire(id)?;
+        let socket = self.socket(wire);
+        if socket.is_reset {
+            return Some(Err(()));
+        }
+        if socket.arrived.is_empty() {
+            return socket.has_ended.then(|| Ok(Vec::new()));
+        }
+        socket.heard_at = now;
+        let count = socket.arrived.len().min(max);
+        let bytes: Vec<u8> = socket.arrived.drain(..count).collect();
+        self.trace(wire, format_args!("is read {} bytes", bytes.len()));
+        Some(Ok(bytes))
+    }
+
+    fn note(&mut self, wire: Wire, bytes: &[u8]) {
+        let mut hash = self.transcript;
+        let mut add = |word: u64| {
+            hash = (hash ^ word)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                .rotate_left(29);
+        };
+        add(self.now.as_nanos() as u64);
+        add(wire.0 as u64);
+        let words = bytes.chunks_exact(8);
+        let mut rest = [0; 8];
+        rest[..words.remainder().len()].copy_from_slice(words.remainder());
+        for word in words {
+            add(u64::from_le_bytes(word.try_into().expect("is 8 bytes")));
+        }
+        add(u64::from_le_bytes(rest));
+        add(bytes.len() as u64);
+        self.transcript = hash;
+        self.sent_bytes += bytes.len() as u64;
+    }
+}
+
+impl Transmit for Network {
+    fn send(&mut self, to: ConnectionId, bytes: &[u8]) -> Sent {
+        let Some(wire) = self.wire(to) else {
+            return Sent::Gone;
+        };
+        let now = self.now;
+        let socket = self.socket(wire);
+        if socket.is_reset {
+            return Sent::Gone;
+        }
+        assert!(!socket.is_shut, "nothing is sent after the end");
+        let room = socket.manner.window.saturating_sub(socket.down.len());
+        let count = bytes.len().min(room);
+        socket.down.extend_from_slice(&bytes[..count]);
+        if count < bytes.len() {
+            if !socket.is_blocked {
+                socket.blocked_at = now;
+            }
+            socket.is_blocked = true;
+            socket.was_blocked = true;
+            self.blocked.push(wire);
+        }
+        self.touched.push(wire);
+        self.note(wire, &bytes[..count]);
+        self.trace(
+            wire,
+            format_args!(
+                "is sent {count} of {}: {:?}",
+                bytes.len(),
+                String::from_utf8_lossy(&bytes[..count])
+            ),
+        );
+        Sent::Bytes(count)
+    }
+
+    fn send_vectored(&mut self, to: ConnectionId, slices: &[IoSlice<'_>]) -> Sent {
+        let mut all = Vec::new();
+        slices.iter().for_each(|slice| all.extend_from_slice(slice));
+        self.send(to, &all)
+    }
+
+    fn shutdown(&mut self, to: ConnectionId) {
+        if let Some(wire) = self.wire(to) {
+            self.socket(wire).is_shut = true;
+            self.touched.push(wire);
+            self.note(wire, b"end");
+            self.trace(wire, "is ended");
+        }
+    }
+}

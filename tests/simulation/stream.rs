@@ -1,0 +1,381 @@
+//! A subscriber to an event stream, and what must hold of its ids.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use sarang::config::POSTED_BYTES_MAX;
+
+use super::model::Model;
+use super::network::{Manner, Reading, Wire};
+use super::reading::{Block, read_blocks, read_chunks, read_head};
+use super::stage::Stage;
+use super::told::LATE;
+
+/// What one subscription was sent.
+#[derive(Debug, Default)]
+struct Span {
+    /// From which id on it has to have every event of a kind.
+    from: BTreeMap<String, u64>,
+    /// The same for kinds of which it has seen nothing yet.
+    from_all: Option<u64>,
+    seen: BTreeSet<u64>,
+    was_blocked: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phase {
+    Away,
+    Opening,
+    Open,
+}
+
+pub struct Stream {
+    pub me: usize,
+    manner: Manner,
+    channel: &'static str,
+    is_http11: bool,
+    lives: usize,
+    phase: Phase,
+    wire: Option<Wire>,
+    bytes: Vec<u8>,
+    text: Vec<u8>,
+    span: Span,
+    spans: Vec<Span>,
+    last_id: Option<u64>,
+    requested: Option<String>,
+    last_system: Option<Duration>,
+    last_heartbeat: Duration,
+    has_ended: bool,
+    due: Option<Duration>,
+}
+
+const KINDS: [(&str, &str, u64); 3] = [
+    ("system_metrics", "system", 1),
+    ("api_metrics", "api", 5),
+    ("business_metrics", "business", 10),
+];
+
+/// Whether events of a name go to a channel.
+fn has(channel: &str, name: &str) -> bool {
+    let own = KINDS
+        .iter()
+        .find(|(kind, ..)| *kind == name)
+        .expect("a known event")
+        .1;
+    channel == own || channel == "all" || channel == "dashboard"
+}
+
+/// The least that can have waited before anything was left out, in bytes.
+const RELIEVED_BYTES_MIN: usize = 200 * 1024;
+
+impl Span {
+    /// Nothing is missing between the first and the last event, unless so much waited that it was cut down.
+    fn check(&self, channel: &str, model: &Model) {
+        let Some(&last) = self.seen.last() else {
+            return;
+        };
+        let (mut missing, mut holes) = (0, Vec::new());
+        let first = self.from_all.or(self.seen.first().copied()).unwrap_or(last);
+        for id in (first..=last).filter(|id| !self.seen.contains(id)) {
+            // What nobody else has seen may have been anything, and large.
+            let Some((name, data)) = model.events.get(&id) else {
+                missing += if self.was_blocked {
+                    POSTED_BYTES_MAX
+                } else {
+                    0
+                };
+                continue;
+            };
+            let from = self.from.get(name).copied().or(self.from_all);
+            if has(channel, name) && from.is_some_and(|from| id >= from) {
+                missing += data.len();
+                holes.push(id);
+            }
+        }
+        assert!(
+            holes.is_empty() || self.was_blocked,
+            "missing on {channel}: {holes:?} of {self:?}"
+        );
+        assert!(
+            holes.is_empty() || missing >= RELIEVED_BYTES_MIN,
+            "{missing} bytes are missing on {channel}: {holes:?} of {self:?}"
+        );
+    }
+}
+
+impl Stream {
+    pub fn new(me: usize, manner: Manner, stage: &mut Stage) -> Self {
+        Self {
+            me,
+            manner,
+            channel: stage
+                .seed
+                .pick(&["dashboard", "all", "all", "system", "api", "business"]),
+            is_http11: stage.seed.chance(80),
+            lives: 1 + stage.seed.below(4),
+            phase: Phase::Away,
+            wire: None,
+            bytes: Vec::new(),
+            text: Vec::new(),
+            span: Span::default(),
+            spans: Vec::new(),
+            last_id: None,
+            requested: None,
+            last_system: None,
+            last_heartbeat: Duration::ZERO,
+            has_ended: false,
+            due: None,
+        }
+    }
+
+    pub fn act(&mut self, stage: &mut Stage) {
+        match self.phase {
+            Phase::Away if self.lives > 0 && stage.at() < stage.end => self.subscribe(stage),
+            Phase::Open if stage.seed.chance(30) => {
+                let wire = self.wire.expect("is open");
+                stage.network.reset(wire);
+                self.forget(stage);
+            }
+            _ => {}
+        }
+        if stage.at() < stage.end {
+            stage.act_in(self.me, 500, 25_000);
+        }
+    }
+
+    fn subscribe(&mut self, stage: &mut Stage) {
+        self.lives -= 1;
+        self.phase = Phase::Opening;
+        let wire = stage.connect(self.me, self.manner);
+        self.wire = Some(wire);
+        self.requested = match stage.seed.below(10) {
+            0 => Some("yesterday".into()),
+            1 => Some("99999999".into()),
+            2 => None,
+            _ => self.last_id.map(|id| id.to_string()),
+        };
+        let version = if self.is_http11 { "1.1" } else { "1.0" };
+        let mut target = format!("/sse/{}", self.channel);
+        let mut fields = String::new();
+        if let Some(requested) = &self.requested {
+            match stage.seed.chance(50) {
+                true => fields = format!("Last-Event-ID: {requested}\r\n"),
+                false => target += &format!("?last_event_id={requested}"),
+            }
+        }
+        if !stage.model.config.is_demo() {
+            let now = stage.unix_secs();
+            let lives = stage.seed.pick(&[20, 90, 10_000]);
+            let token = stage.model.mint("구독자", now, now + lives);
+            fields += &format!("Authorization: Bearer {token}\r\n");
+            self.due = Some(Duration::from_secs(now + lives));
+        }
+        let request = format!("GET {target} HTTP/{version}\r\nHost: sarang\r\n{fields}\r\n");
+        stage.send(wire, request.as_bytes());
+    }
+
+    fn forget(&mut self, stage: &mut Stage) {
+        if let Some(wire) = self.wire.take() {
+            self.span.was_blocked = stage.network.sockets[wire.0].was_blocked;
+        }
+        self.spans.push(std::mem::take(&mut self.span));
+        self.phase = Phase::Away;
+        self.bytes.clear();
+        self.text.clear();
+        self.last_system = None;
+        self.has_ended = false;
+        self.due = None;
+    }
+
+    pub fn read(&mut self, wire: Wire, bytes: &[u8], stage: &mut Stage) {
+        if Some(wire) != self.wire {
+            return;
+        }
+        self.bytes.extend_from_slice(bytes);
+        if self.phase == Phase::Opening {
+            let Some(head) = read_head(&mut self.bytes) else {
+                return;
+            };
+            if head.status != 200 {
+                assert!(
+                    head.status == 503 || (head.status == 401 && self.due.is_some()),
+                    "{head:?}"
+                );
+                stage.model.count(&format!("answered {}", head.status));
+                return stage.finish(wire);
+            }
+            assert_eq!(
+                head.field("Content-Type"),
+                Some("text/event-stream; charset=utf-8")
+            );
+            assert_eq!(head.field("Transfer-Encoding").is_some(), self.is_http11);
+            self.opened(stage);
+        }
+        if self.is_http11 {
+            assert!(!self.has_ended, "nothing comes after the last chunk");
+            self.has_ended = read_chunks(&mut self.bytes, &mut self.text);
+        } else {
+            self.text.append(&mut self.bytes);
+        }
+        for block in read_blocks(&mut self.text) {
+            self.told(block, stage);
+        }
+    }
+
+    fn opened(&mut self, stage: &mut Stage) {
+        stage.model.count("subscriptions");
+        self.phase = Phase::Open;
+        self.last_heartbeat = stage.at();
+        // The session of a token ends so much later, whatever the wall clock does then.
+        self.due = self
+            .due
+            .map(|due| stage.at() + due.saturating_sub(stage.now.unix));
+        if let Some(due) = self.due.filter(|_| self.is_unblocked(stage)) {
+            stage.judge_at(self.me, self.wire.expect("is open"), due + LATE);
+        }
+        let number = self
+            .requested
+            .as_ref()
+            .and_then(|requested| requested.parse::<u64>().ok());
+        self.span.from_all = number.map(|number| number + 1);
+        if self.manner.reading == Reading::Stalled {
+            stage.judge_at(
+                self.me,
+                self.wire.expect("is open"),
+                stage.at() + Duration::from_secs(200),
+            );
+        }
+    }
+
+    fn is_unblocked(&self, stage: &Stage) -> bool {
+        let was_blocked = self
+            .wire
+            .is_none_or(|wire| stage.network.sockets[wire.0].was_blocked);
+        self.manner.reading == Reading::Prompt && !was_blocked
+    }
+
+    fn told(&mut self, block: Block, stage: &mut Stage) {
+        match block {
+            Block::Retry(milliseconds) => assert_eq!(milliseconds, 3_000),
+            Block::Comment(words) => {
+                assert!(words.starts_with("heartbeat "), "{words}");
+                let silent = stage.at() - self.last_heartbeat;
+                if self.is_unblocked(stage) {
+                    assert!(
+                        silent <= Duration::from_secs(15) + LATE,
+                        "no heartbeat for {silent:?}"
+                    );
+                }
+                self.last_heartbeat = stage.at();
+                stage.model.count("heartbeats");
+            }
+            Block::Event { name, data, .. } if name == "gap" => self.told_gap(&data, stage),
+            Block::Event { name, data, id } => {
+                let id = id.expect("an event has an id");
+                assert!(has(self.channel, &name), "{name} on {}", self.channel);
+                let newest = self.span.seen.last().copied().unwrap_or(0);
+                assert!(id > newest, "event {id} after {newest}");
+                stage.model.record_event(id, &name, &data);
+                stage.model.count("events");
+                if name == "system_metrics" {
+                    self.told_system(stage);
+                }
+                // Without a last id the latest of each kind comes first; from there on all.
+                if self.span.from_all.is_none() {
+                    self.span.from.entry(name).or_insert(id);
+                }
+                self.span.seen.insert(id);
+                self.last_id = Some(id);
+            }
+        }
+    }
+
+    fn told_system(&mut self, stage: &mut Stage) {
+        let now = stage.at();
+        if let Some(last) = self.last_system
+            && self.is_unblocked(stage)
+        {
+            assert!(
+                now - last <= Duration::from_secs(1) + LATE,
+                "late by {:?}",
+                now - last
+            );
+        }
+        self.last_system = Some(now);
+    }
+
+    fn told_gap(&mut self, data: &str, stage: &mut Stage) {
+        stage.model.count("gaps");
+        let data: serde_json::Value = serde_json::from_str(data).expect("is JSON");
+        let number = |name: &str| data[name].as_u64().expect("a number");
+        let (oldest, newest) = (number("oldest"), number("newest"));
+        assert!(self.span.seen.is_empty(), "a gap comes first");
+        assert!(oldest <= newest && newest - oldest < 200, "{data}");
+        let requested = self
+            .requested
+            .as_deref()
+            .expect("a gap only for who resumes");
+        if let Ok(requested) = requested.parse::<u64>() {
+            assert_eq!(data["requested"], requested);
+            let is_gone = requested + 1 < oldest || (oldest == newest && requested < newest);
+            assert!(is_gone || requested > newest, "no gap: {data}");
+        } else {
+            assert_eq!(data["requested"], *requested);
+        }
+        self.span.from_all = Some(oldest);
+    }
+
+    pub fn ended(&mut self, wire: Wire, stage: &mut Stage) {
+        if Some(wire) != self.wire {
+            return;
+        }
+        let is_prompt = self.manner.reading == Reading::Prompt;
+        if self.phase == Phase::Open && is_prompt {
+            let is_due = self.due.is_some_and(|due| stage.at() + LATE >= due);
+            assert!(
+                is_due || stage.model.is_ending,
+                "a stream was ended for nothing"
+            );
+            // For a small window much may have waited, and an end takes 2 seconds at most.
+            let is_whole =
+                self.text.is_empty() && self.bytes.is_empty() && self.has_ended == self.is_http11;
+            assert!(
+                is_whole || !self.is_unblocked(stage) || stage.model.is_ending,
+                "the end cuts nothing: {wire:?}"
+            );
+            stage.model.count("streams ended");
+        }
+        stage.finish(wire);
+        self.forget(stage);
+    }
+
+    pub fn judge(&mut self, wire: Wire, stage: &mut Stage) {
+        if Some(wire) != self.wire || stage.is_over(wire) {
+            return;
+        }
+        let socket = &stage.network.sockets[wire.0];
+        if self.manner.reading == Reading::Stalled {
+            let limit = socket.blocked_at + Duration::from_secs(60) + LATE;
+            assert!(
+                !socket.is_blocked || stage.at() <= limit,
+                "stalled since {:?}",
+                socket.blocked_at
+            );
+            return stage.judge_at(self.me, wire, stage.at() + Duration::from_secs(5));
+        }
+        if let Some(due) = self.due.filter(|due| stage.at() >= *due + LATE) {
+            assert!(
+                socket.was_blocked,
+                "a stream outlives its token, due at {due:?}"
+            );
+        }
+    }
+
+    /// At the very end, when all events are known.
+    pub fn check(&self, model: &Model) {
+        self.spans
+            .iter()
+            .chain([&self.span])
+            .for_each(|span| span.check(self.channel, model));
+    }
+}

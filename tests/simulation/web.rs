@@ -1,0 +1,477 @@
+//! A client of plain HTTP: pages and rooms, signing in, and those who mean no good or take their time.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::model::TicketUse;
+use super::network::{Manner, Wire};
+use super::reading::{Answer, Answers};
+use super::stage::{Stage, encoded, get, post};
+use super::told::LATE;
+
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// Connects and says nothing.
+    Silent,
+    /// Sends a head, or a body, too slowly.
+    Loris { is_body: bool },
+    /// Is answered and then says nothing.
+    Idle,
+    /// Reads pages and rooms.
+    Browser,
+    /// Sends what is no HTTP.
+    Garbage,
+    /// Signs in, and does what a token allows.
+    Member,
+    /// Posts figures.
+    Poster,
+    /// Takes a ticket and gives it to several.
+    Racer { contenders: Vec<usize> },
+}
+
+/// What was asked and not answered.
+#[derive(Clone, Debug)]
+enum Ask {
+    /// One of these statuses.
+    Status(bool, &'static [u16]),
+    Login {
+        verdict: &'static str,
+        has_account: bool,
+        delay: u64,
+    },
+    Ticket,
+    /// With a token of ours.
+    WithToken(&'static str),
+    Refresh,
+}
+
+/// A token of ours, as it was given.
+#[derive(Clone, Debug)]
+struct Token {
+    text: String,
+    issued_at: u64,
+    expires_at: u64,
+    is_revoked: bool,
+}
+
+pub struct Web {
+    pub me: usize,
+    manner: Manner,
+    role: Role,
+    lives: usize,
+    wire: Option<Wire>,
+    answers: Answers,
+    asked: VecDeque<Ask>,
+    tokens: Vec<Token>,
+    /// When it must be over, not before and not after.
+    ends: Option<(Duration, Duration)>,
+    /// It has asked the server to close, or has closed.
+    is_closing: bool,
+    count: u64,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+impl Web {
+    pub fn new(me: usize, manner: Manner, role: Role, lives: usize) -> Self {
+        Self {
+            me,
+            manner,
+            role,
+            lives,
+            wire: None,
+            answers: Answers::default(),
+            asked: VecDeque::new(),
+            tokens: Vec::new(),
+            ends: None,
+            is_closing: false,
+            count: 0,
+        }
+    }
+
+    pub fn act(&mut self, stage: &mut Stage) {
+        if stage.at() >= stage.end {
+            return;
+        }
+        match self.wire {
+            None if self.lives == 0 => return,
+            None => self.come(stage),
+            Some(wire) if !self.is_closing => self.go_on(wire, stage),
+            Some(_) => {}
+        }
+        let (low, high) = match self.role {
+            Role::Loris { .. } => (700, 2_000),
+            Role::Poster => (1, 200),
+            _ => (20, 4_000),
+        };
+        stage.act_in(self.me, low, high);
+    }
+
+    fn come(&mut self, stage: &mut Stage) {
+        self.lives -= 1;
+        let wire = stage.connect(self.me, self.manner);
+        self.wire = Some(wire);
+        self.answers = Answers::default();
+        self.is_closing = false;
+        self.count = 0;
+        let now = stage.at();
+        match self.role {
+            Role::Silent => self.ends = Some((now + 10 * SECOND, now + 10 * SECOND + LATE)),
+            Role::Idle => {
+                stage.send(wire, get("/livez", None).as_bytes());
+                self.asked.push_back(Ask::Status(false, &[200]));
+            }
+            Role::Garbage => {
+                let count = 1 + stage.seed.below(300);
+                let bytes = stage.seed.bytes(count);
+                stage.send(wire, &bytes);
+                self.is_closing = true;
+                // Refused at once, or waited for until the head is late; then 2 seconds to go.
+                self.ends = Some((now, now + 14 * SECOND));
+            }
+            _ => self.go_on(wire, stage),
+        }
+        if let Some((_, by)) = self.ends {
+            stage.judge_at(self.me, wire, by);
+        }
+    }
+
+    fn go_on(&mut self, wire: Wire, stage: &mut Stage) {
+        match self.role.clone() {
+            Role::Browser => self.browse(wire, stage),
+            Role::Loris { is_body } => self.trickle(wire, is_body, stage),
+            Role::Poster => self.post_figures(wire, stage),
+            Role::Member => self.use_tokens(wire, stage),
+            Role::Racer { .. } if self.asked.is_empty() && self.count == 0 => {
+                self.count = 1;
+                let token = stage.model.mint("경주자", 0, 4_000_000_000);
+                stage.send(wire, post("/auth/ws-ticket", "", Some(&token)).as_bytes());
+                self.asked.push_back(Ask::Ticket);
+            }
+            _ => {}
+        }
+    }
+
+    fn trickle(&mut self, wire: Wire, is_body: bool, stage: &mut Stage) {
+        self.count += 1;
+        let seconds = if is_body { 30 } else { 10 };
+        if self.count == 1 {
+            let begin = match is_body {
+                true => "POST /auth/login HTTP/1.1\r\nHost: sarang\r\nContent-Length: 200\r\n\r\n",
+                false => "GET / HT",
+            };
+            stage.send(wire, begin.as_bytes());
+            self.asked.push_back(Ask::Status(false, &[408]));
+            // It runs from when the last byte of the beginning came, which a slow wire brings later.
+            let by = stage.at() + (seconds + 2) * SECOND + LATE + 6 * SECOND;
+            self.ends = Some((stage.at() + seconds * SECOND, by));
+            stage.judge_at(self.me, wire, by);
+        } else {
+            stage.send(wire, b" ");
+        }
+    }
+
+    fn browse(&mut self, wire: Wire, stage: &mut Stage) {
+        let token = stage.model.pass("독자");
+        let token = token.as_deref();
+        let room = encoded(&format!("방 {}", stage.seed.below(4)));
+        let mut bytes = String::new();
+        for _ in 0..=stage.seed.below(4) {
+            let (request, ask) = match stage.seed.below(10) {
+                0 => (get("/", None), Ask::Status(false, &[200])),
+                1 => (
+                    get("/dashboard", None).replacen("GET", "HEAD", 1),
+                    Ask::Status(true, &[200]),
+                ),
+                2 => (get("/nowhere", None), Ask::Status(false, &[404])),
+                3 => (get("/ws", None), Ask::Status(false, &[426])),
+                4 => (get("/rooms", token), Ask::Status(false, &[200])),
+                5 => (
+                    get(&format!("/rooms/{room}/history"), token),
+                    Ask::Status(false, &[200, 404]),
+                ),
+                6 => (get("/metrics", token), Ask::Status(false, &[200])),
+                7 => (post("/livez", "", None), Ask::Status(false, &[405])),
+                8 => {
+                    let max_users = 1 + stage.seed.below(12);
+                    let body = json!({"name": format!("만든 방 {}", stage.seed.below(5)), "max_users": max_users});
+                    (
+                        post("/rooms", &body.to_string(), token),
+                        Ask::Status(false, &[201, 409, 503]),
+                    )
+                }
+                _ => (post("/rooms", "{", token), Ask::Status(false, &[400])),
+            };
+            bytes += &request;
+            self.asked.push_back(ask);
+        }
+        stage.send(wire, bytes.as_bytes());
+        match stage.seed.below(8) {
+            0 => {
+                // Whoever has ended its direction is still answered.
+                self.is_closing = true;
+                stage.finish(wire);
+            }
+            1 => {
+                stage.network.reset(wire);
+                self.forget();
+            }
+            _ => {}
+        }
+    }
+
+    fn post_figures(&mut self, wire: Wire, stage: &mut Stage) {
+        let token = stage.model.pass("가게");
+        let mut bytes = String::new();
+        for _ in 0..=stage.seed.below(4) {
+            self.count += 1;
+            let notes = "x".repeat(stage.seed.below(3_500));
+            let body = json!({"revenue": self.count, "notes": notes}).to_string();
+            bytes += &post("/events/business", &body, token.as_deref());
+            self.asked.push_back(Ask::Status(false, &[200]));
+        }
+        stage.send(wire, bytes.as_bytes());
+    }
+
+    fn use_tokens(&mut self, wire: Wire, stage: &mut Stage) {
+        if !self.asked.is_empty() && !stage.seed.chance(20) {
+            return;
+        }
+        let token = self
+            .tokens
+            .last()
+            .filter(|_| stage.seed.chance(80))
+            .cloned();
+        let Some(token) = token else {
+            return self.log_in(wire, stage);
+        };
+        let (path, ask) = match stage.seed.below(8) {
+            0 => ("/auth/logout", Ask::WithToken("logout")),
+            1 => ("/auth/refresh", Ask::Refresh),
+            _ => ("/auth/ws-ticket", Ask::WithToken("ticket")),
+        };
+        // One at a time, so that it is known which token an answer is about.
+        if self.asked.is_empty() {
+            self.asked.push_back(ask);
+            stage.send(wire, post(path, "", Some(&token.text)).as_bytes());
+        }
+    }
+
+    fn log_in(&mut self, wire: Wire, stage: &mut Stage) {
+        let (verdict, delay) = match stage.seed.below(10) {
+            0..=4 => ("yes", stage.seed.between(0, 3_000)),
+            5..=7 => ("no", stage.seed.between(0, 3_000)),
+            8 => ("yes", stage.seed.between(20_000, 59_000)),
+            _ => ("yes", stage.seed.between(61_000, 90_000)),
+        };
+        let has_account = stage.seed.chance(85);
+        let name = if has_account {
+            stage.seed.pick(&["admin", "계정"])
+        } else {
+            "nobody"
+        };
+        self.count += 1;
+        let password = format!("{verdict} {delay} {}", self.count);
+        let body = json!({"username": name, "password": password}).to_string();
+        stage.send(wire, post("/auth/login", &body, None).as_bytes());
+        self.asked.push_back(Ask::Login {
+            verdict,
+            has_account,
+            delay,
+        });
+    }
+
+    pub fn forget(&mut self) {
+        self.wire = None;
+        self.asked.clear();
+        self.ends = None;
+        self.is_closing = false;
+    }
+
+    pub fn read(&mut self, wire: Wire, bytes: &[u8], stage: &mut Stage) {
+        if Some(wire) != self.wire {
+            return;
+        }
+        self.answers.bytes.extend_from_slice(bytes);
+        loop {
+            let is_head = matches!(self.asked.front(), Some(Ask::Status(true, _)));
+            let Some(answer) = self.answers.next(is_head) else {
+                return;
+            };
+            stage.model.count(&format!("answered {}", answer.status));
+            if stage.network.sockets[wire.0].was_refused {
+                assert_eq!(answer.status, 503);
+                self.is_closing = true;
+                return stage.finish(wire);
+            }
+            if matches!(self.role, Role::Garbage) {
+                assert!(answer.status >= 400, "{answer:?}");
+                continue;
+            }
+            if let Some(ask) = self.asked.pop_front() {
+                self.answered(ask, &answer, stage);
+            } else {
+                assert_eq!(answer.status, 408, "an answer to nothing: {answer:?}");
+            }
+            self.is_closing |= answer.field("Connection") == Some("close");
+        }
+    }
+
+    fn answered(&mut self, ask: Ask, answer: &Answer, stage: &mut Stage) {
+        let status = answer.status;
+        match ask {
+            Ask::Status(_, statuses) => {
+                assert!(statuses.contains(&status), "{statuses:?}: {answer:?}")
+            }
+            Ask::Login {
+                verdict,
+                has_account,
+                delay,
+            } => {
+                let is_fine = match status {
+                    200 => verdict == "yes" && has_account && delay <= 60_100,
+                    401 => verdict == "no" || !has_account,
+                    429 => answer.field("Retry-After").is_some(),
+                    503 => true,
+                    _ => false,
+                };
+                assert!(is_fine, "{status} to {ask:?}");
+                if status == 200 {
+                    self.keep_token(answer, stage);
+                }
+            }
+            Ask::Ticket if status == 200 => self.race(answer, stage),
+            Ask::Ticket => assert_eq!(status, 503),
+            Ask::WithToken(what) => self.used_token(what, status, stage),
+            Ask::Refresh => {
+                self.used_token("refresh", status, stage);
+                if status == 200 {
+                    self.keep_token(answer, stage);
+                }
+            }
+        }
+        if matches!(self.role, Role::Idle) {
+            let now = stage.at();
+            self.ends = Some((now + 60 * SECOND - LATE, now + 60 * SECOND + LATE));
+            stage.judge_at(
+                self.me,
+                self.wire.expect("is connected"),
+                now + 60 * SECOND + LATE,
+            );
+        }
+    }
+
+    fn keep_token(&mut self, answer: &Answer, stage: &mut Stage) {
+        let body = answer.json();
+        let now = stage.unix_secs();
+        self.tokens.push(Token {
+            text: body["access_token"].as_str().expect("a token").to_owned(),
+            issued_at: now,
+            expires_at: now + body["expires_in"].as_u64().expect("seconds"),
+            is_revoked: false,
+        });
+        // The one that is used next is any of those there were.
+        let last = self.tokens.len() - 1;
+        let other = stage.seed.below(self.tokens.len());
+        self.tokens.swap(last, other);
+    }
+
+    fn used_token(&mut self, what: &'static str, status: u16, stage: &mut Stage) {
+        let now = stage.unix_secs();
+        let token = self.tokens.last_mut().expect("was used");
+        // What is decided within two seconds of a limit may go either way.
+        let is_old = now + 2 >= token.expires_at;
+        let is_surely_old = now >= token.expires_at + 2;
+        let is_early = token.issued_at + 2 > now + 60;
+        if token.is_revoked {
+            assert_eq!(
+                status, 401,
+                "a token that was logged out opens nothing ({what})"
+            );
+            stage.model.count("revoked tokens refused");
+        } else if is_surely_old {
+            assert_eq!(
+                status, 401,
+                "a token that has expired opens nothing ({what})"
+            );
+        } else if !is_old && !is_early && what != "refresh" {
+            assert!(
+                [200, 204, 503].contains(&status),
+                "a good token is refused ({what}): {status}"
+            );
+        }
+        token.is_revoked |= status == 204;
+        let last = self.tokens.len() - 1;
+        let other = stage.seed.below(self.tokens.len());
+        self.tokens.swap(last, other);
+    }
+
+    fn race(&mut self, answer: &Answer, stage: &mut Stage) {
+        let ticket = answer.json()["ticket"]
+            .as_str()
+            .expect("a ticket")
+            .to_owned();
+        stage
+            .model
+            .tickets
+            .insert(ticket.clone(), TicketUse::default());
+        if let Role::Racer { contenders } = &self.role {
+            for contender in contenders {
+                stage.handed_out.push((*contender, ticket.clone()));
+            }
+        }
+        self.is_closing = true;
+        stage.finish(self.wire.expect("is connected"));
+    }
+
+    pub fn ended(&mut self, wire: Wire, stage: &mut Stage) {
+        if Some(wire) != self.wire {
+            return;
+        }
+        let now = stage.at();
+        let socket = &stage.network.sockets[wire.0];
+        if !socket.was_refused && !stage.model.is_ending {
+            if let Some((from, _)) = self.ends {
+                assert!(
+                    now + LATE >= from,
+                    "{:?} is over at {now:?}, before {from:?}",
+                    self.role
+                );
+            }
+            let is_idle = now + LATE >= socket.heard_at + 60 * SECOND;
+            assert!(
+                self.is_closing || self.ends.is_some() || is_idle,
+                "{:?} was dropped {wire:?}",
+                self.role
+            );
+            let is_login = matches!(self.asked.front(), Some(Ask::Login { .. }));
+            if !matches!(self.role, Role::Garbage) && !is_login {
+                assert!(
+                    self.asked.is_empty(),
+                    "not answered: {:?} of {:?}",
+                    self.asked,
+                    self.role
+                );
+                assert!(self.answers.bytes.is_empty(), "the end cuts nothing");
+            }
+        }
+        stage.finish(wire);
+        self.forget();
+    }
+
+    pub fn judge(&mut self, wire: Wire, stage: &mut Stage) {
+        if Some(wire) == self.wire
+            && !stage.is_over(wire)
+            && let Some((_, by)) = self.ends
+        {
+            assert!(
+                stage.at() < by,
+                "{:?} is still here at {:?}, after {by:?}",
+                self.role,
+                stage.at()
+            );
+        }
+    }
+}

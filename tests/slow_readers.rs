@@ -1,0 +1,103 @@
+//! Answers over lines that take a little now and then, and peers that take nothing at all, on virtual time.
+#![forbid(unsafe_code)]
+
+mod virtual_world;
+
+use std::time::Duration;
+
+use sarang::config::{ANSWER_STALL_TIMEOUT, Config, KEEP_ALIVE_TIMEOUT, LINGER_TIMEOUT};
+use sarang::domain::ConnectionId;
+use virtual_world::World;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A connection whose socket takes so much, with requests that were sent at once.
+fn asking(world: &mut World, requests: &str, room: usize) -> ConnectionId {
+    let id = world.connect();
+    world.wire(id).room = room;
+    world.server.receive(id, requests.as_bytes(), world.now);
+    world.turn();
+    id
+}
+
+/// Takes a little each time until nothing more comes: all that was sent.
+fn read_slowly(world: &mut World, id: ConnectionId, pause: Duration) -> String {
+    let mut taken = Vec::new();
+    while world.is_open(id) && !world.wire(id).bytes.is_empty() {
+        taken.append(&mut world.wire(id).bytes);
+        world.pass(pause);
+        if world.is_open(id) {
+            world.wire(id).room = 1_000;
+            world.server.writable(id, world.now);
+            world.turn();
+        }
+    }
+    String::from_utf8(taken).expect("is UTF-8")
+}
+
+/// Fails unless these are so many whole answers.
+fn assert_whole(mut text: &str, count: usize) {
+    for n in 0..count {
+        let (head, rest) = text.split_once("\r\n\r\n").expect("a head");
+        assert!(head.starts_with("HTTP/1.1 200 "), "answer {n}: {head}");
+        let mut lines = head.lines();
+        let length = lines.find_map(|line| line.strip_prefix("Content-Length: "));
+        let length: usize = length.expect("a length").parse().expect("a number");
+        assert!(
+            rest.len() >= length,
+            "answer {n} was cut: {} of {length}",
+            rest.len()
+        );
+        text = &rest[length..];
+    }
+    assert_eq!(text, "", "more came");
+}
+
+#[test]
+fn an_answer_that_ends_the_connection_reaches_who_reads_slowly() {
+    let mut world = World::new(Config::default());
+    let get = "GET /static/chat.js HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let id = asking(&mut world, get, 1_000);
+    let text = read_slowly(&mut world, id, 10 * SECOND);
+    assert_whole(&text, 1);
+    // Whoever has it all has a moment to hang up.
+    assert!(!world.is_open(id) || world.wire(id).is_shut);
+    world.pass(LINGER_TIMEOUT + SECOND);
+    assert!(!world.is_open(id));
+}
+
+#[test]
+fn an_answer_that_takes_longer_than_a_connection_may_rest_reaches_who_reads_slowly() {
+    let mut world = World::new(Config::default());
+    let get = "GET /static/chat.js HTTP/1.1\r\nHost: x\r\n\r\n";
+    let id = asking(&mut world, get, 1_000);
+    let text = read_slowly(&mut world, id, 10 * SECOND);
+    assert_whole(&text, 1);
+    world.pass(KEEP_ALIVE_TIMEOUT + SECOND);
+    assert!(!world.is_open(id));
+}
+
+#[test]
+fn every_answer_to_pipelined_requests_reaches_who_reads_slowly() {
+    let mut world = World::new(Config::default());
+    let get = "GET /static/chat.js HTTP/1.1\r\nHost: x\r\n\r\n";
+    let id = asking(&mut world, &get.repeat(10), 1_000);
+    let text = read_slowly(&mut world, id, SECOND);
+    assert_whole(&text, 10);
+}
+
+#[test]
+fn who_takes_nothing_of_an_answer_is_dropped_whatever_it_sends() {
+    for end in ["Connection: close\r\n", ""] {
+        let mut world = World::new(Config::default());
+        let get = format!("GET /static/chat.js HTTP/1.1\r\nHost: x\r\n{end}\r\n");
+        let id = asking(&mut world, &get, 1_000);
+        for _ in 0..(ANSWER_STALL_TIMEOUT + KEEP_ALIVE_TIMEOUT).as_secs() {
+            if world.is_open(id) {
+                world.server.receive(id, b"x", world.now);
+            }
+            world.pass(SECOND);
+        }
+        assert!(!world.is_open(id), "{end:?}");
+    }
+}
