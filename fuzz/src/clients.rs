@@ -18,6 +18,8 @@ const CLIENTS: usize = 8;
 const KEPT: usize = 4;
 /// More than ever waits for one client: what is bounded, and the answers to what was read last.
 const WAITING_BYTES_MAX: usize = OUTBOX_HIGH_WATER_BYTES + EVENT_OUTBOX_BYTES + 200_000;
+/// More than all clients can say to one of them before a turn ends, at four messages a second and client.
+const TURN_BYTES_MAX: usize = 4 * CLIENTS * 256;
 
 /// What a chat client says.
 #[derive(Debug, Arbitrary)]
@@ -38,6 +40,8 @@ pub enum Say {
 /// All clients.
 #[derive(Debug, Default)]
 pub struct Clients {
+    /// The limit of what waits for one of them.
+    outbox_bytes: usize,
     all: [Option<Client>; CLIENTS],
     known: Known,
 }
@@ -81,6 +85,14 @@ struct Known {
 }
 
 impl Clients {
+    /// No clients yet of a server with this limit of what waits for one of them.
+    pub fn of(outbox_bytes: usize) -> Self {
+        Self {
+            outbox_bytes,
+            ..Self::default()
+        }
+    }
+
     fn get(&mut self, client: u8) -> Option<&mut Client> {
         self.all[usize::from(client) % CLIENTS].as_mut()
     }
@@ -170,12 +182,17 @@ impl Clients {
 
     /// Everybody reads what has come, and knows what the server does.
     pub fn check(&mut self, world: &mut World) {
-        let Self { all, known } = self;
+        let Self {
+            outbox_bytes,
+            all,
+            known,
+        } = self;
+        let unsolicited_max = *outbox_bytes + TURN_BYTES_MAX;
         for (id, wire) in std::mem::take(&mut world.dropped) {
             let places = all.iter_mut();
             let mut of_id = places.filter(|place| place.as_ref().is_some_and(|one| one.id == id));
             let mut client = of_id.next().and_then(Option::take).expect("is known");
-            client.read(&wire.sent, known);
+            client.read(&wire.sent, known, unsolicited_max);
             assert!(
                 !wire.is_shut || client.peer.is_complete(),
                 "the end comes at an end"
@@ -186,7 +203,7 @@ impl Clients {
                 panic!("a connection that is not over has a socket");
             };
             let sent = std::mem::take(&mut wire.sent);
-            client.read(&sent, known);
+            client.read(&sent, known, unsolicited_max);
         }
         if world.is_settled {
             for client in all.iter().flatten() {
@@ -198,13 +215,19 @@ impl Clients {
 
 impl Client {
     /// Reads what has come.
-    fn read(&mut self, bytes: &[u8], known: &mut Known) {
+    fn read(&mut self, bytes: &[u8], known: &mut Known, unsolicited_max: usize) {
         assert!(
             bytes.len() <= WAITING_BYTES_MAX,
             "{} bytes waited",
             bytes.len()
         );
+        let mut unsolicited = 0;
         for said in self.peer.read(bytes) {
+            if let Said::Message(message) = &said
+                && matches!(message["type"].as_str(), Some("chat" | "whisper"))
+            {
+                unsolicited += message.to_string().len();
+            }
             match said {
                 Said::Response { status, body } => known.learn(status, &body),
                 Said::Message(message) => self.hear(&message, known),
@@ -216,6 +239,10 @@ impl Client {
                 Said::Upgraded | Said::Other => {}
             }
         }
+        assert!(
+            unsolicited <= unsolicited_max,
+            "{unsolicited} bytes nobody took"
+        );
     }
 
     /// A stream of everything begins with the latest event of each kind, or with all that is kept; from there on it has
@@ -298,6 +325,9 @@ impl Client {
         if !takes_everything {
             return;
         }
+        let mut unheard = self.unheard.iter();
+        let missed = unheard.find(|content| known.places.contains_key(*content));
+        assert_eq!(missed, None, "it was said, and its sender was not told");
         let rooms = world.server.rooms();
         assert_eq!(
             rooms.people().rooms(self.id).len(),

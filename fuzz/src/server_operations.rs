@@ -97,8 +97,9 @@ pub fn run(data: &[u8]) {
     let Ok(start) = Start::arbitrary(&mut input) else {
         return;
     };
-    let mut world = World::new(config(&start));
-    let mut clients = Clients::default();
+    let config = config(&start);
+    let mut clients = Clients::of(config.outbox_bytes);
+    let mut world = World::new(config);
     for _ in 0..OPERATIONS_MAX {
         if input.is_empty() {
             break;
