@@ -243,3 +243,20 @@ fn a_resumed_stream_has_no_hole_and_nothing_twice() {
         world.turn();
     }
 }
+
+#[test]
+fn what_a_subscriber_asked_to_be_told_again_is_not_cut_down_however_large_it_is() {
+    let mut world = World::new(Config::default());
+    let publisher = world.connect();
+    let notes = "x".repeat(4_000);
+    for n in 1..=120 {
+        post(
+            &mut world,
+            publisher,
+            &format!(r#"{{"revenue": {n}, "notes": "{notes}"}}"#),
+        );
+    }
+    // The events of its first moment are broadcast in the turn in which the others are queued.
+    let (_, events) = subscribe(&mut world, "all", Some("1"));
+    assert_eq!(ids(&events), (2..=123).collect::<Vec<u64>>());
+}

@@ -281,6 +281,7 @@ impl Outbox {
             .sum();
         self.own_bytes = self.chunks.iter().map(Chunk::own_bytes).sum();
         self.chunks.shrink_to_fit();
+        self.excused_bytes = self.excused_bytes.min(self.bytes);
     }
 
     /// Writes what waits, in order, with as few writes as can be.

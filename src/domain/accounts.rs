@@ -248,4 +248,45 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn a_hash_may_cost_what_is_allowed_and_no_more() {
+        let hash = |memory: u32, passes: u32, lanes: u32| {
+            let cost = format!("m={memory},t={passes},p={lanes}");
+            DEMO_ACCOUNTS.trim().replace("m=19456,t=2,p=1", &cost)
+        };
+        let (memory, passes) = (ARGON2_MEMORY_KIB_MAX, ARGON2_PASSES_MAX);
+        assert!(Accounts::parse(&hash(memory, passes, 16), [0; 32]).is_ok());
+        for over in 1..3 {
+            for text in [
+                hash(memory + over, 1, 1),
+                hash(19_456, passes + over, 1),
+                hash(19_456, 1, 16 + over),
+            ] {
+                let what = "line 1: the hash costs more than is allowed".to_owned();
+                assert_eq!(
+                    Accounts::parse(&text, [0; 32]).map(|_| ()),
+                    Err(what),
+                    "{text}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn who_is_gone_or_has_another_password_is_known_and_no_hash_is_shown() {
+        let hash = DEMO_ACCOUNTS
+            .trim()
+            .strip_prefix("admin")
+            .expect("is its name");
+        let other = hash.replace("t=2", "t=3");
+        let parse = |text: String| Accounts::parse(&text, [0; 32]).expect("reads");
+        let old = parse(format!("kept{hash}\ngone{hash}\nchanged{hash}"));
+        let new = parse(format!("kept{hash}\nchanged{other}\nnew{hash}"));
+        let gone: Vec<&str> = old.gone_in(&new).map(|name| &**name).collect();
+        assert_eq!(gone, ["changed", "gone"]);
+        assert!(old.has("gone") && !new.has("gone"));
+        assert_eq!(new.names().count(), 3);
+        assert_eq!(format!("{:?}", old.verifier("kept")), "Verifier(…)");
+    }
 }

@@ -109,6 +109,7 @@ mod tests {
             Some(position)
         );
         assert_eq!(acknowledged.find("이", "a", start), None);
+        assert_eq!(acknowledged.find("김", "a", start), Some(position));
         assert_eq!(acknowledged.find("김", "b", start), None);
         assert_eq!(
             acknowledged.find("김", "a", start + ACKNOWLEDGED_FOR + Duration::from_secs(1)),
@@ -130,5 +131,21 @@ mod tests {
         );
         assert_eq!(acknowledged.entries.len(), ACKNOWLEDGED_MAX);
         assert_eq!(acknowledged.by_key.len(), ACKNOWLEDGED_MAX);
+    }
+
+    #[test]
+    fn ids_are_found_after_older_ones_were_forgotten_and_the_index_has_grown() {
+        let mut acknowledged = Acknowledged::default();
+        let later = ACKNOWLEDGED_FOR * 2;
+        for (now, count) in [(Duration::ZERO, 10), (later, 1_000)] {
+            for n in 0..count {
+                assert_eq!(acknowledged.find("u", &n.to_string(), now), None);
+                acknowledged.insert("u".into(), n.to_string().into(), None, now);
+            }
+            for n in 0..count {
+                assert_eq!(acknowledged.find("u", &n.to_string(), now), Some(None));
+            }
+        }
+        assert_eq!(acknowledged.forgotten, 10);
     }
 }

@@ -190,3 +190,44 @@ impl EventLog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_is_found_by_its_name_and_stands_at_its_index() {
+        for (index, name) in ["dashboard", "all", "system", "api", "business"]
+            .into_iter()
+            .enumerate()
+        {
+            let channel = Channel::find(name).expect("is there");
+            assert_eq!((channel.name(), channel.index()), (name, index));
+            assert_eq!(Channel::ALL[index], channel);
+        }
+        assert_eq!(Channel::find("System"), None);
+    }
+
+    #[test]
+    fn a_kind_goes_to_its_own_channel_and_to_those_that_have_all() {
+        for (kind, name, channel) in [
+            (Kind::System, "system_metrics", Channel::System),
+            (Kind::Api, "api_metrics", Channel::Api),
+            (Kind::Business, "business_metrics", Channel::Business),
+        ] {
+            assert_eq!(kind.name(), name);
+            for other in Channel::ALL {
+                let has_all = matches!(other, Channel::Dashboard | Channel::All);
+                assert_eq!(other.has(kind), has_all || other == channel, "{other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_id_with_a_sign_is_none_of_ours() {
+        let mut log = EventLog::default();
+        log.append(Kind::Api, "{}".into());
+        assert_eq!(log.backlog(Channel::All, Some("1")).gap, None);
+        assert_eq!(log.backlog(Channel::All, Some("+1")).gap, Some((1, 1)));
+    }
+}

@@ -226,4 +226,16 @@ mod tests {
             assert_eq!(Position::parse(bad), None, "{bad}");
         }
     }
+
+    #[test]
+    fn every_message_counts_with_its_content_and_its_record() {
+        let mut history = history_of(12);
+        assert_eq!(history.len(), 12);
+        let of = |content: &str| MESSAGE_OVERHEAD_BYTES + content.len();
+        assert_eq!(history.bytes(), 9 * of("m1") + 3 * of("m10"));
+        history.drop_oldest();
+        assert_eq!(history.len(), 11);
+        assert_eq!(history.bytes(), 8 * of("m1") + 3 * of("m10"));
+        assert!(MESSAGE_OVERHEAD_BYTES > size_of::<ChatMessage>());
+    }
 }

@@ -181,3 +181,74 @@ impl RoomManager {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, HISTORY_ON_ENTRY};
+    use crate::domain::RoomId;
+
+    /// Says something in a room of this number.
+    fn commit(manager: &mut RoomManager, room: usize, content: &str) {
+        let draft = Draft {
+            room: RoomId(room as u32),
+            username: "u".into(),
+            content: content.into(),
+            acknowledge: None,
+        };
+        manager.committed(draft, Now::default(), &mut Effects::new());
+    }
+
+    fn lens(manager: &RoomManager) -> Vec<usize> {
+        let bytes: usize = manager
+            .rooms
+            .iter()
+            .map(|(_, room)| room.history.bytes())
+            .sum();
+        assert_eq!(bytes, manager.history_bytes);
+        manager
+            .rooms
+            .iter()
+            .map(|(_, room)| room.history.len())
+            .collect()
+    }
+
+    /// So many rooms, in which nothing was said.
+    fn rooms(count: usize) -> RoomManager {
+        let mut manager = RoomManager::new(Config::default().rooms, 1);
+        for n in 0..count {
+            let created = manager.create_room(&n.to_string(), None, Now::default());
+            assert!(created.is_ok());
+        }
+        manager
+    }
+
+    #[test]
+    fn over_the_limit_of_all_histories_the_room_used_longest_ago_forgets_as_much_as_has_to_be() {
+        let mut manager = rooms(1);
+        commit(&mut manager, 0, "");
+        // Of such messages 256 fit exactly, and 240 are left when it has been too much.
+        let content = "x".repeat(HISTORY_TOTAL_BYTES_MAX / 256 - manager.history_bytes);
+        let mut manager = rooms(7);
+        for n in 0..256 {
+            commit(&mut manager, n / HISTORY_ON_ENTRY, &content);
+        }
+        assert_eq!(lens(&manager), [50, 50, 50, 50, 50, 6, 0]);
+        commit(&mut manager, 6, &content);
+        assert_eq!(lens(&manager), [33, 50, 50, 50, 50, 6, 1]);
+        for _ in 0..34 {
+            commit(&mut manager, 6, &content);
+        }
+        assert_eq!(lens(&manager), [0, 49, 50, 50, 50, 6, 35]);
+    }
+
+    #[test]
+    fn a_room_that_was_used_lately_keeps_what_it_has() {
+        let mut manager = rooms(2);
+        let content = "x".repeat(HISTORY_TOTAL_BYTES_MAX / 3);
+        for (room, expected) in [(0, [1, 0]), (1, [1, 1]), (0, [2, 0]), (1, [1, 1])] {
+            commit(&mut manager, room, &content);
+            assert_eq!(lens(&manager), expected, "{room}");
+        }
+    }
+}

@@ -94,11 +94,6 @@ impl Metrics {
         self.traffic.time += traffic.time;
     }
 
-    /// All responses since the start.
-    pub fn traffic(&self) -> Traffic {
-        self.traffic
-    }
-
     /// Somebody listens.
     pub fn wake(&mut self, now: Duration) {
         self.idle_since = None;
@@ -308,15 +303,15 @@ mod tests {
     };
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn sample(metrics: &mut Metrics, machine: Option<Machine>, now: Duration) -> Vec<Sample> {
+        metrics.due_samples(machine, &FACTS, &mut Random::new(&[1; 32]), now)
+    }
+
     /// All events of so many seconds.
     fn run(metrics: &mut Metrics, seconds: u32) -> Vec<Sample> {
-        let mut random = Random::new(&[1; 32]);
-        let mut samples = Vec::new();
-        for second in 0..seconds {
-            let now = SECOND * second;
-            samples.extend(metrics.due_samples(Some(Machine::default()), &FACTS, &mut random, now));
-        }
-        samples
+        let machine = Some(Machine::default());
+        let samples = (0..seconds).flat_map(|second| sample(metrics, machine, SECOND * second));
+        samples.collect()
     }
 
     fn ids(backlog: &Backlog) -> Vec<u64> {
@@ -340,13 +335,8 @@ mod tests {
     fn being_late_once_delays_nothing_that_follows() {
         let mut metrics = Metrics::new();
         metrics.wake(Duration::ZERO);
-        let mut random = Random::new(&[1; 32]);
-        metrics.due_samples(
-            Some(Machine::default()),
-            &FACTS,
-            &mut random,
-            Duration::from_millis(3_700),
-        );
+        let late = Duration::from_millis(3_700);
+        sample(&mut metrics, Some(Machine::default()), late);
         assert_eq!(metrics.next_timeout(), Some(SECOND * 4));
     }
 
@@ -449,23 +439,55 @@ mod tests {
         let mut metrics = Metrics::new();
         let value = |sample: Sample| serde_json::from_str::<Value>(&sample.data).expect("is JSON");
         let figures = |value: Value| value.as_object().cloned().expect("is an object");
-        let posted = value(metrics.post(
-            figures(json!({"revenue": 5, "visits": 2, "active_users": 9})),
-            &FACTS,
-        ));
-        assert_eq!(
-            (
-                &posted["revenue"],
-                &posted["visits"],
-                &posted["active_users"]
-            ),
-            (&json!(5), &json!(2), &json!(3))
-        );
-        assert_eq!(posted["simulated"], json!(["orders"]));
-        let both = value(metrics.post(figures(json!({"orders": 1})), &FACTS));
-        assert_eq!(
-            (&both["revenue"], &both["simulated"]),
-            (&json!(5), &json!([]))
-        );
+        let mut posted = |sent: Value| {
+            let told = value(metrics.post(figures(sent), &FACTS));
+            ["revenue", "visits", "active_users", "simulated"].map(|name| told[name].clone())
+        };
+        let first = posted(json!({"revenue": 5, "visits": 2, "active_users": 9}));
+        assert_eq!(first, [json!(5), json!(2), json!(3), json!(["orders"])]);
+        let second = posted(json!({"orders": 1}));
+        assert_eq!(second, [json!(5), json!(2), json!(3), json!([])]);
+    }
+
+    #[test]
+    fn traffic_is_told_for_the_last_interval_and_for_all_time() {
+        let mut metrics = Metrics::new();
+        let mut told = |requests, errors, millis| {
+            metrics.count(Traffic {
+                requests,
+                errors,
+                time: Duration::from_millis(millis),
+            });
+            let data: Map<_, _> = serde_json::from_str(&metrics.api_data(&FACTS)).expect("is JSON");
+            let values: Vec<String> = data.values().map(Value::to_string).collect();
+            values.join(" ")
+        };
+        // By name: mean in milliseconds, errors in percent, requests, subscribers, and the last two of all time.
+        assert_eq!(told(3, 1, 10), "3.333 33.3 3 1 33.3 3");
+        assert_eq!(told(1, 0, 2), "2.0 0.0 1 1 25.0 4");
+        assert_eq!(told(0, 0, 0), "0.0 0.0 0 1 25.0 4");
+    }
+
+    #[test]
+    fn a_machine_that_is_not_known_is_not_told_of() {
+        let mut metrics = Metrics::new();
+        metrics.wake(Duration::ZERO);
+        let samples = sample(&mut metrics, None, Duration::ZERO);
+        let kinds: Vec<Kind> = samples.iter().map(|sample| sample.kind).collect();
+        assert_eq!(kinds, [Kind::Api, Kind::Business]);
+    }
+
+    #[test]
+    fn simulated_figures_walk_in_bounded_steps_that_a_seed_replays() {
+        let (mut metrics, mut random) = (Metrics::new(), Random::new(&[1; 32]));
+        let mut steps = std::collections::BTreeSet::new();
+        for _ in 0..1000 {
+            let (revenue, orders) = (metrics.revenue, metrics.orders as i64);
+            metrics.walk(&mut random);
+            steps.insert(metrics.orders as i64 - orders);
+            assert!(revenue.abs_diff(metrics.revenue) <= 25_000 && metrics.orders <= 999);
+        }
+        assert!(steps.into_iter().eq(-6..=6));
+        assert_eq!((metrics.revenue, metrics.orders), (1_189_220, 254));
     }
 }

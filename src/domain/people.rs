@@ -299,4 +299,29 @@ mod tests {
     fn a_session_costs_24_bytes() {
         assert_eq!(size_of::<Session>(), 24);
     }
+
+    #[test]
+    fn one_room_is_left_by_its_own_number_only() {
+        let mut people = People::default();
+        people.enter(A, "김철수");
+        people.add_room(A, RoomId(7));
+        assert!(!people.remove_room(A, RoomId(8)));
+        assert_eq!(people.rooms(A), [RoomId(7)]);
+        assert!(people.remove_room(A, RoomId(7)));
+        assert!(people.rooms(A).is_empty());
+        assert!(!people.remove_room(B, RoomId(7)));
+    }
+
+    #[test]
+    fn a_user_keeps_the_connections_that_did_not_exit() {
+        let mut people = People::default();
+        people.enter(A, "김철수");
+        people.enter(B, "김철수");
+        let user = people.user_of(B).expect("has entered");
+        assert_eq!(people.user_of(A), Some(user));
+        people.exit(A);
+        assert_eq!(people.user_of(A), None);
+        assert_eq!(people.connections(user), [B]);
+        assert_eq!(&**people.name(user), "김철수");
+    }
 }

@@ -76,3 +76,68 @@ impl RoomManager {
         self.send_to_room(id, event, None, effects);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, PRESENCE_NAMES_MAX};
+    use crate::domain::{ConnectionId, Effect};
+
+    /// Numbers of users that were told, and whether each entry was told by name.
+    fn told(effects: &mut Effects) -> (Vec<usize>, usize) {
+        let mut numbers = Vec::new();
+        let mut names = 0;
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Broadcast {
+                    event: Event::RoomUsers { count, .. },
+                    ..
+                } => numbers.push(count),
+                Effect::Broadcast {
+                    event: Event::UserJoined { .. },
+                    ..
+                } => names += 1,
+                _ => {}
+            }
+        }
+        (numbers, names)
+    }
+
+    #[test]
+    fn a_large_room_tells_its_number_at_once_and_then_once_a_second() {
+        let mut limits = Config::default().rooms;
+        limits.room_users = 1_000;
+        let mut manager = RoomManager::new(limits, 1);
+        let mut effects = Effects::new();
+        let at = |millis| Now {
+            monotonic: Duration::from_millis(millis),
+            ..Now::default()
+        };
+        let mut next = 0;
+        let mut join = |manager: &mut RoomManager, effects: &mut Effects, millis| {
+            let connection = ConnectionId(next);
+            next += 1;
+            manager.enter(connection, &next.to_string(), None, effects);
+            let joined = manager.join_room(connection, "r", None, at(millis), effects);
+            assert!(joined.is_ok());
+            told(effects)
+        };
+        for _ in 0..PRESENCE_NAMES_MAX {
+            assert_eq!(join(&mut manager, &mut effects, 0), (vec![], 1));
+        }
+        assert_eq!(join(&mut manager, &mut effects, 0), (vec![201], 0));
+        assert_eq!(manager.next_timeout(), None);
+        assert_eq!(join(&mut manager, &mut effects, 500), (vec![], 0));
+        assert_eq!(join(&mut manager, &mut effects, 600), (vec![], 0));
+        assert_eq!(manager.next_timeout(), Some(ROOM_USERS_TOLD_EVERY));
+        manager.handle_timeout(at(999), &mut effects);
+        assert_eq!(told(&mut effects), (vec![], 0));
+        manager.handle_timeout(at(1_000), &mut effects);
+        assert_eq!(told(&mut effects), (vec![203], 0));
+        assert_eq!(manager.next_timeout(), None);
+        assert_eq!(join(&mut manager, &mut effects, 2_000), (vec![204], 0));
+        assert_eq!(manager.next_timeout(), None);
+        assert_eq!(join(&mut manager, &mut effects, 2_001), (vec![], 0));
+        assert_eq!(manager.next_timeout(), Some(Duration::from_secs(3)));
+    }
+}

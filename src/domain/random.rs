@@ -39,3 +39,23 @@ impl Random {
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_replays_a_run_and_nothing_comes_twice() {
+        let run = |seed| {
+            let mut random = Random::new(&[seed; 32]);
+            let numbers = [random.number(), random.number(), random.number()];
+            (numbers, random.bytes())
+        };
+        assert_eq!(run(1), run(1));
+        assert_ne!(run(1), run(2));
+        let ([a, b, c], bytes) = run(1);
+        assert!(a != b && b != c && a != c);
+        assert!(bytes.iter().any(|byte| *byte != bytes[0]));
+        assert_eq!(format!("{:?}", Random::new(&[1; 32])), "Random(…)");
+    }
+}

@@ -135,3 +135,53 @@ impl Room {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ChatMessage;
+
+    /// How many of so many messages of a length stay.
+    fn kept(count: usize, length: usize) -> (usize, usize) {
+        let mut room = Room::new("r".into(), 1, 7, Timestamp(0));
+        for _ in 0..count {
+            let message = ChatMessage {
+                room: "r".into(),
+                username: "u".into(),
+                content: "x".repeat(length).into(),
+                timestamp: Timestamp(0),
+                position: room.history.next_position(),
+            };
+            room.history.append(Rc::new(message));
+            room.trim_history();
+        }
+        (room.history.len(), room.history.bytes())
+    }
+
+    #[test]
+    fn a_room_forgets_what_is_too_many_or_too_large_but_never_what_an_entry_is_told() {
+        assert_eq!(kept(HISTORY_MESSAGES_MAX, 1).0, HISTORY_MESSAGES_MAX);
+        assert_eq!(kept(HISTORY_MESSAGES_MAX + 9, 1).0, HISTORY_MESSAGES_MAX);
+        let (_, overhead) = kept(1, 0);
+        // Of such messages 64 fit exactly.
+        let length = HISTORY_ROOM_BYTES_MAX / 64 - overhead;
+        assert_eq!(kept(64, length), (64, HISTORY_ROOM_BYTES_MAX));
+        assert_eq!(kept(99, length), (64, HISTORY_ROOM_BYTES_MAX));
+        assert_eq!(kept(99, length + 1).0, 63);
+        assert_eq!(kept(99, 2 * length).0, HISTORY_ON_ENTRY);
+    }
+
+    #[test]
+    fn a_user_enters_with_the_first_connection_and_leaves_with_the_last() {
+        let mut room = Room::new("r".into(), 1, 7, Timestamp(0));
+        let (a, b) = (UserId(1), UserId(2));
+        assert!(!room.is_full_for(a));
+        assert!(room.add(a) && !room.add(a));
+        assert!(!room.is_full_for(a) && room.is_full_for(b));
+        assert!(room.users_except(None).eq([a]) && room.users_except(Some(a)).eq([]));
+        assert!(!room.remove(b) && !room.remove(a));
+        assert_eq!(room.count(), 1);
+        assert!(room.remove(a) && !room.remove(a));
+        assert_eq!(room.count(), 0);
+    }
+}

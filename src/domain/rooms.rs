@@ -411,4 +411,11 @@ mod tests {
             self.enter(connection, "again", None, effects);
         }
     }
+
+    #[test]
+    fn epochs_are_those_of_split_mix_64() {
+        let mut state = 0;
+        assert_eq!(next_random(&mut state), 0xe220_a839_7b1d_cdaf);
+        assert_eq!(next_random(&mut state), 0x6e78_9e6a_a1b9_65f4);
+    }
 }

@@ -102,4 +102,60 @@ mod tests {
         assert_eq!(sessions.of_name("kim"), [0, 4].map(ConnectionId));
         assert_eq!(sessions.of_name("k"), []);
     }
+
+    const A: ConnectionId = ConnectionId(1);
+    const B: ConnectionId = ConnectionId(2);
+    const NOW: Now = Now {
+        monotonic: Duration::from_secs(10),
+        unix: Duration::from_secs(1_000),
+    };
+
+    fn identity(username: &str, token: &str, expires_at: u64) -> Identity {
+        Identity {
+            username: username.into(),
+            token: Identity::token_of(username, token),
+            issued_at: 0,
+            expires_at,
+            authenticated_at: 0,
+            is_ours: true,
+        }
+    }
+
+    #[test]
+    fn a_session_is_found_by_its_connection_its_token_and_its_name() {
+        let mut sessions = Sessions::default();
+        sessions.open(B, identity("kim", "t", 1_060), NOW);
+        sessions.open(A, identity("kim", "u", 1_060), NOW);
+        let connection = ConnectionId(3);
+        sessions.open(connection, identity("lee", "t", 1_060), NOW);
+        assert_eq!(sessions.of(A), Some(&identity("kim", "u", 1_060)));
+        assert_eq!(sessions.of_name("kim"), [A, B]);
+        let of_token =
+            |sessions: &Sessions, name| sessions.of_token(&Identity::token_of(name, "t"));
+        assert_eq!(of_token(&sessions, "kim"), [B]);
+        assert_eq!(of_token(&sessions, "lee"), [connection]);
+        sessions.close(B);
+        assert_eq!(sessions.of(B), None);
+        assert_eq!(sessions.of_name("kim"), [A]);
+        assert_eq!(of_token(&sessions, "kim"), []);
+        assert_eq!(of_token(&sessions, "lee"), [connection]);
+    }
+
+    #[test]
+    fn a_session_is_due_when_its_token_expires_or_the_newer_one() {
+        let mut sessions = Sessions::default();
+        assert_eq!(sessions.next_timeout(), None);
+        sessions.open(A, identity("kim", "t", 1_060), NOW);
+        sessions.open(B, identity("lee", "u", 1_030), NOW);
+        let at = |seconds| Duration::from_secs(seconds);
+        assert_eq!(sessions.next_timeout(), Some(at(40)));
+        assert_eq!(sessions.due(at(39)), None);
+        assert_eq!(sessions.due(at(40)), Some(B));
+        sessions.open(B, identity("lee", "v", 1_100), NOW);
+        assert_eq!(sessions.next_timeout(), Some(at(70)));
+        assert_eq!(sessions.due(at(80)), Some(A));
+        sessions.close(A);
+        assert_eq!(sessions.due(at(80)), None);
+        assert_eq!(sessions.due(at(110)), Some(B));
+    }
 }

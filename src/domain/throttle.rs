@@ -238,4 +238,104 @@ mod tests {
         }
         assert!(throttle.pairs.len() <= THROTTLED_MAX);
     }
+
+    #[test]
+    fn a_host_of_ipv6_is_its_network_and_a_mapped_address_is_its_ipv4() {
+        let mut throttle = Throttle::default();
+        let address = |text: &str| text.parse::<IpAddr>().expect("is an address");
+        while fail(&mut throttle, address("2001:db8:1:2::1"), NOW).is_ok() {}
+        let wait = Err(Duration::from_secs(1));
+        for same in ["2001:db8:1:2::2", "2001:db8:1:2:ffff::"] {
+            assert_eq!(
+                throttle.begin(&"kim".into(), address(same), NOW),
+                wait,
+                "{same}"
+            );
+        }
+        for other in ["2001:db8:1:3::1", "2001:db8:0:2::1"] {
+            assert_eq!(
+                throttle.begin(&"kim".into(), address(other), NOW),
+                Ok(()),
+                "{other}"
+            );
+        }
+        assert_eq!(network(address("::ffff:192.0.2.1")), HOME);
+    }
+
+    #[test]
+    fn attempts_under_way_are_bounded_and_after_failures_there_is_one() {
+        let mut throttle = Throttle::default();
+        let kim: Rc<str> = "kim".into();
+        let second = Duration::from_secs(1);
+        let begin = |throttle: &mut Throttle, now| throttle.begin(&kim, HOME, now);
+        for _ in 0..LOGIN_IN_FLIGHT_MAX {
+            assert_eq!(begin(&mut throttle, NOW), Ok(()));
+        }
+        assert_eq!(begin(&mut throttle, NOW), Err(second));
+        throttle.end(&kim, HOME, None, NOW);
+        assert_eq!(begin(&mut throttle, NOW), Ok(()));
+        for _ in 0..LOGIN_FREE_FAILURES {
+            throttle.end(&kim, HOME, Some(false), NOW);
+        }
+        for _ in LOGIN_FREE_FAILURES..LOGIN_IN_FLIGHT_MAX {
+            throttle.end(&kim, HOME, None, NOW);
+        }
+        assert_eq!(begin(&mut throttle, NOW + second), Ok(()));
+        assert_eq!(begin(&mut throttle, NOW + second), Err(second));
+        throttle.end(&kim, HOME, Some(true), NOW + second);
+        assert!(throttle.pairs.is_empty());
+    }
+
+    /// A throttle with this many pairs of each kind: idle, waiting, under way.
+    fn crowded(idle: usize, waiting: usize, in_flight: usize) -> Throttle {
+        let mut throttle = Throttle::default();
+        for n in 0..idle + waiting + in_flight {
+            let pair = Pair {
+                failures: 1,
+                in_flight: (n >= idle + waiting).into(),
+                wait_until: if (idle..idle + waiting).contains(&n) {
+                    NOW + ACCOUNT_REFILL
+                } else {
+                    NOW
+                },
+            };
+            let key = (n.to_string().into(), HOME);
+            throttle.pairs.insert(key, pair);
+        }
+        throttle
+    }
+
+    #[test]
+    fn at_the_limit_those_are_forgotten_that_have_no_effect_and_then_all_but_those_under_way() {
+        for (idle, waiting, in_flight, left) in [
+            (THROTTLED_MAX - 3, 1, 1, THROTTLED_MAX - 1),
+            (THROTTLED_MAX - 3, 1, 2, 3),
+            (2, THROTTLED_MAX - 3, 2, THROTTLED_MAX - 1),
+            (0, THROTTLED_MAX - 2, 2, 2),
+        ] {
+            let mut throttle = crowded(idle, waiting, in_flight);
+            throttle.forget(NOW);
+            assert_eq!(throttle.pairs.len(), left);
+        }
+    }
+
+    #[test]
+    fn at_the_limit_empty_buckets_are_forgotten() {
+        for (count, left) in [(THROTTLED_MAX - 1, THROTTLED_MAX - 1), (THROTTLED_MAX, 2)] {
+            let mut throttle = Throttle::default();
+            for n in 0..count {
+                let empty_at = if n < 2 { NOW + ACCOUNT_REFILL } else { NOW };
+                let address = IpAddr::V4((n as u32).into());
+                throttle.addresses.insert(address, Bucket { empty_at });
+                throttle
+                    .accounts
+                    .insert(n.to_string().into(), Bucket { empty_at });
+            }
+            throttle.forget(NOW);
+            assert_eq!(
+                (throttle.addresses.len(), throttle.accounts.len()),
+                (left, left)
+            );
+        }
+    }
 }

@@ -128,4 +128,17 @@ mod tests {
         assert!(!issue(1_000_000, "a"));
         assert!(issue(1_000_001, "b"));
     }
+
+    #[test]
+    fn a_user_has_as_many_fewer_as_have_expired() {
+        let mut tickets = Tickets::default();
+        for (n, expires) in [(1, NOW), (2, NOW + TTL), (3, NOW + TTL)] {
+            let issued = tickets.issue([n; 32], identity("a"), expires, NOW - TTL);
+            assert!(issued.is_some());
+        }
+        assert_eq!(tickets.redeem("other", NOW), None);
+        assert_eq!(tickets.of_user.get("a"), Some(&2));
+        assert_eq!(tickets.redeem("other", NOW + TTL), None);
+        assert_eq!(tickets.of_user.get("a"), None);
+    }
 }

@@ -266,4 +266,26 @@ mod tests {
         );
         assert_eq!(revoke(&["c"], NOW + 300, at(200, 200)), ([false, false], 1));
     }
+
+    #[test]
+    fn another_clock_may_be_ahead_by_the_leeway_and_no_more() {
+        for name in ["nbf", "iat"] {
+            for (ahead, is_good) in [(60, true), (61, false), (62, false)] {
+                let mut claims = json!({"sub": "a", "exp": NOW + 900});
+                claims[name] = (NOW + ahead).into();
+                assert_eq!(identified(claims).is_ok(), is_good, "{name} {ahead}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_revoked_name_is_forgotten_when_its_last_token_has_expired() {
+        let mut revocations = Revocations::default();
+        revocations.revoke_name("a".into(), NOW + 100, NOW);
+        revocations.revoke_name("b".into(), NOW + 200, NOW + 99);
+        assert!(revocations.names.contains_key("a"));
+        revocations.revoke_name("c".into(), NOW + 200, NOW + 100);
+        assert!(!revocations.names.contains_key("a"));
+        assert_eq!(revocations.names.len(), 2);
+    }
 }

@@ -141,6 +141,7 @@ impl Server {
         let connection = &mut self.connections[id.index()];
         connection.due = NEVER;
         connection.outbox().push_events(&blocks.out);
+        connection.outbox().excuse(blocks.out.len());
         self.events.subscribe(id, stream);
         if let Some(identity) = identity {
             self.auth.sessions.open(id, identity, now);

@@ -296,5 +296,19 @@ mod tests {
     fn a_short_secret_is_refused_and_none_is_ever_shown() {
         assert!(Key::new(None, &[0; 31]).is_err());
         assert!(!format!("{:?}", key()).contains("0123"));
+        let named = Key::new(Some("a"), SECRET).expect("is long enough");
+        assert_eq!(format!("{named:?}"), "Key { id: Some(\"a\"), .. }");
+    }
+
+    #[test]
+    fn a_token_over_the_limit_is_not_looked_at() {
+        for (length, why) in [
+            (TOKEN_BYTES_MAX, "the token has not three parts"),
+            (TOKEN_BYTES_MAX + 1, "the token is too long"),
+            (TOKEN_BYTES_MAX + 2, "the token is too long"),
+        ] {
+            let refused = verify(&"A".repeat(length), &[key()]).map(|_| ());
+            assert_eq!(refused, Err(Refused(why)));
+        }
     }
 }

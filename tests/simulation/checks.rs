@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use sarang::config::{EVENT_OUTBOX_BYTES, OUTBOX_HIGH_WATER_BYTES};
+use sarang::config::{EVENT_OUTBOX_BYTES, EVENTS_KEPT, OUTBOX_HIGH_WATER_BYTES, POSTED_BYTES_MAX};
 
 use super::chat::{Chat, Phase};
 use super::model::Spot;
@@ -40,7 +40,9 @@ impl World {
             let queued = self.server.queued_bytes(id);
             let limit = match self.clients.get(socket.owner) {
                 Some(Client::Chat(_)) => chat_max,
-                Some(Client::Stream(_)) => 2 * EVENT_OUTBOX_BYTES,
+                Some(Client::Stream(_)) => {
+                    2 * EVENT_OUTBOX_BYTES + EVENTS_KEPT * 2 * POSTED_BYTES_MAX
+                }
                 _ => OUTBOX_HIGH_WATER_BYTES + PAGE_BYTES_MAX,
             };
             assert!(
@@ -321,9 +323,9 @@ impl World {
             assert_eq!(room.users, 0, "members are left: {room:?}");
         }
         assert_eq!(self.server.next_timeout(), None, "something is still due");
-        for client in &self.clients {
+        for client in &mut self.clients {
             if let Client::Stream(stream) = client {
-                stream.check(&self.stage.model);
+                stream.check(&mut self.stage);
             }
         }
         for (ticket, used) in &self.stage.model.tickets {
