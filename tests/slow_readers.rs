@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use sarang::config::{ANSWER_STALL_TIMEOUT, Config, KEEP_ALIVE_TIMEOUT, LINGER_TIMEOUT};
 use sarang::domain::ConnectionId;
-use virtual_world::World;
+use serde_json::json;
+use virtual_world::{World, frame, text_frame};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -99,5 +100,31 @@ fn who_takes_nothing_of_an_answer_is_dropped_whatever_it_sends() {
             world.pass(SECOND);
         }
         assert!(!world.is_open(id), "{end:?}");
+    }
+}
+
+#[test]
+fn who_asks_for_more_without_reading_is_a_slow_consumer_like_any_other() {
+    let room_list = text_frame(&json!({"type": "room_list"}).to_string());
+    for request in [frame(0x89, b""), room_list] {
+        let mut world = World::new(Config {
+            outbox_bytes: 2_000,
+            ..Config::default()
+        });
+        let (speaker, slow) = (world.member("a", "t"), world.member("b", "t"));
+        world.wire(slow).room = 0;
+        for _ in 0..50 {
+            let content = "x".repeat(100);
+            world.say(
+                speaker,
+                json!({"type": "chat", "room": "t", "content": content}),
+            );
+            world.server.receive(slow, &request, world.now);
+            world.turn();
+        }
+        world.wire(slow).room = usize::MAX;
+        world.server.writable(slow, world.now);
+        world.turn();
+        assert_eq!(world.told(slow), [json!({"close": 4008})]);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arbitrary::Arbitrary;
 use sarang::config::{EVENT_OUTBOX_BYTES, HISTORY_ON_ENTRY, OUTBOX_HIGH_WATER_BYTES};
 use sarang::domain::ConnectionId;
+use sarang::domain::event_log::Kind;
 use serde_json::{Value, json};
 
 use super::peer::{Peer, Said};
@@ -17,6 +18,8 @@ const CLIENTS: usize = 8;
 const KEPT: usize = 4;
 /// More than ever waits for one client: what is bounded, and the answers to what was read last.
 const WAITING_BYTES_MAX: usize = OUTBOX_HIGH_WATER_BYTES + EVENT_OUTBOX_BYTES + 200_000;
+/// More than all clients can say to one of them before a turn ends, at four messages a second and client.
+const TURN_BYTES_MAX: usize = 4 * CLIENTS * 256;
 
 /// What a chat client says.
 #[derive(Debug, Arbitrary)]
@@ -37,6 +40,8 @@ pub enum Say {
 /// All clients.
 #[derive(Debug, Default)]
 pub struct Clients {
+    /// The limit of what waits for one of them.
+    outbox_bytes: usize,
     all: [Option<Client>; CLIENTS],
     known: Known,
 }
@@ -48,6 +53,12 @@ struct Client {
     name: String,
     /// The rooms it is in.
     rooms: BTreeMap<String, Room>,
+    /// What it said in rooms and was not told.
+    unheard: BTreeSet<String>,
+    /// It has asked for no event stream but one of everything.
+    watches_all: bool,
+    /// The ids it was sent.
+    events: Vec<u64>,
 }
 
 /// A room as a client knows it.
@@ -74,6 +85,14 @@ struct Known {
 }
 
 impl Clients {
+    /// No clients yet of a server with this limit of what waits for one of them.
+    pub fn of(outbox_bytes: usize) -> Self {
+        Self {
+            outbox_bytes,
+            ..Self::default()
+        }
+    }
+
     fn get(&mut self, client: u8) -> Option<&mut Client> {
         self.all[usize::from(client) % CLIENTS].as_mut()
     }
@@ -89,6 +108,9 @@ impl Clients {
                 peer: Peer::default(),
                 name: String::new(),
                 rooms: BTreeMap::new(),
+                unheard: BTreeSet::new(),
+                watches_all: true,
+                events: Vec::new(),
             });
         }
     }
@@ -102,6 +124,9 @@ impl Clients {
 
     /// A client sends a request.
     pub fn request(&mut self, client: u8, request: &Request, world: &mut World) {
+        if let (Request::Events { .. }, Some(client)) = (request, self.get(client)) {
+            client.watches_all &= request.is_of_everything();
+        }
         let epoch = self.known.epochs.values().next();
         let epoch = epoch.map_or("0000000000000000", String::as_str);
         let bytes = request.encode(&self.known.tokens, &self.known.tickets, epoch);
@@ -111,6 +136,10 @@ impl Clients {
     /// A client says something.
     pub fn say(&mut self, client: u8, say: &Say, world: &mut World) {
         let bytes = self.known.encode(say);
+        let content = format!("m{}", self.known.count);
+        if let (Say::Chat { .. }, Some(client)) = (say, self.get(client)) {
+            client.unheard.insert(content);
+        }
         self.send(client, &bytes, world);
     }
 
@@ -153,12 +182,17 @@ impl Clients {
 
     /// Everybody reads what has come, and knows what the server does.
     pub fn check(&mut self, world: &mut World) {
-        let Self { all, known } = self;
+        let Self {
+            outbox_bytes,
+            all,
+            known,
+        } = self;
+        let unsolicited_max = *outbox_bytes + TURN_BYTES_MAX;
         for (id, wire) in std::mem::take(&mut world.dropped) {
             let places = all.iter_mut();
             let mut of_id = places.filter(|place| place.as_ref().is_some_and(|one| one.id == id));
             let mut client = of_id.next().and_then(Option::take).expect("is known");
-            client.read(&wire.sent, known);
+            client.read(&wire.sent, known, unsolicited_max);
             assert!(
                 !wire.is_shut || client.peer.is_complete(),
                 "the end comes at an end"
@@ -169,11 +203,11 @@ impl Clients {
                 panic!("a connection that is not over has a socket");
             };
             let sent = std::mem::take(&mut wire.sent);
-            client.read(&sent, known);
+            client.read(&sent, known, unsolicited_max);
         }
         if world.is_settled {
             for client in all.iter().flatten() {
-                client.check(world);
+                client.check(world, known);
             }
         }
     }
@@ -181,20 +215,46 @@ impl Clients {
 
 impl Client {
     /// Reads what has come.
-    fn read(&mut self, bytes: &[u8], known: &mut Known) {
+    fn read(&mut self, bytes: &[u8], known: &mut Known, unsolicited_max: usize) {
         assert!(
             bytes.len() <= WAITING_BYTES_MAX,
             "{} bytes waited",
             bytes.len()
         );
+        let mut unsolicited = 0;
         for said in self.peer.read(bytes) {
+            if let Said::Message(message) = &said
+                && matches!(message["type"].as_str(), Some("chat" | "whisper"))
+            {
+                unsolicited += message.to_string().len();
+            }
             match said {
                 Said::Response { status, body } => known.learn(status, &body),
                 Said::Message(message) => self.hear(&message, known),
-                Said::Close => self.rooms.clear(),
+                Said::Close => {
+                    self.rooms.clear();
+                    self.unheard.clear();
+                }
+                Said::Event(id) => self.note_event(id),
                 Said::Upgraded | Said::Other => {}
             }
         }
+        assert!(
+            unsolicited <= unsolicited_max,
+            "{unsolicited} bytes nobody took"
+        );
+    }
+
+    /// A stream of everything begins with the latest event of each kind, or with all that is kept; from there on it has
+    /// no holes. (What lags is not relieved here: before so much waits for it, it is dropped.)
+    fn note_event(&mut self, id: u64) {
+        let is_live = self.events.len() >= Kind::ALL.len();
+        let last = self.events.last().copied().unwrap_or_default();
+        assert!(
+            !is_live || !self.watches_all || id == last + 1,
+            "{last}, then {id}"
+        );
+        self.events.push(id);
     }
 
     fn room(&mut self, message: &Value) -> &mut Room {
@@ -241,9 +301,16 @@ impl Client {
                 room.seq += 1;
                 assert_eq!(read_position(message), (room.epoch.clone(), room.seq));
                 known.note(message);
+                self.unheard.remove(&text("content"));
             }
             "whisper" => {
                 assert!(text("from") == self.name || text("to") == self.name);
+            }
+            "ack" if message["position"].is_string() => {
+                let (epoch, seq) = read_position(message);
+                let mut rooms = self.rooms.values();
+                let room = rooms.find(|room| room.epoch == epoch);
+                assert!(room.is_none_or(|room| seq <= room.seq), "it was told first");
             }
             "room_list" | "ack" | "error" => {}
             other => panic!("a message of type {other}"),
@@ -251,13 +318,16 @@ impl Client {
     }
 
     /// Whoever takes everything knows everything.
-    fn check(&self, world: &mut World) {
+    fn check(&self, world: &mut World, known: &Known) {
         let takes_everything = world
             .wire(self.id)
             .is_some_and(|wire: &mut Wire| wire.room.is_none());
         if !takes_everything {
             return;
         }
+        let mut unheard = self.unheard.iter();
+        let missed = unheard.find(|content| known.places.contains_key(*content));
+        assert_eq!(missed, None, "it was said, and its sender was not told");
         let rooms = world.server.rooms();
         assert_eq!(
             rooms.people().rooms(self.id).len(),

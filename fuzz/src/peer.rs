@@ -20,6 +20,8 @@ pub enum Said {
     Other,
     /// A close frame.
     Close,
+    /// An event with this id.
+    Event(u64),
 }
 
 /// What comes next.
@@ -67,10 +69,10 @@ impl Peer {
                 Speaks::Frames => self.read_frame(&mut said),
                 Speaks::Events => {
                     let events = std::mem::take(&mut self.bytes);
-                    self.read_events(&events);
+                    self.read_events(&events, &mut said);
                     return said;
                 }
-                Speaks::Chunks => self.read_chunk(),
+                Speaks::Chunks => self.read_chunk(&mut said),
                 Speaks::Nothing => panic!("more after the end: {:?}", self.bytes),
             };
             match length {
@@ -96,11 +98,14 @@ impl Peer {
             .and_then(|rest| rest.split_once(' '))
             .and_then(|(status, reason)| (!reason.is_empty()).then(|| status.parse().ok())?)
             .expect("is a status line");
-        let field = |name: &str| {
-            let mut values = fields.split("\r\n").filter_map(|line| {
+        let values = |name: &'static str| {
+            fields.split("\r\n").filter_map(move |line| {
                 let (field, value) = line.split_once(": ")?;
                 field.eq_ignore_ascii_case(name).then_some(value)
-            });
+            })
+        };
+        let field = |name| {
+            let mut values = values(name);
             let value = values.next();
             assert!(values.next().is_none(), "{name} stands once");
             value
@@ -132,7 +137,7 @@ impl Peer {
         let body = if is_bare { &[] } else { rest.get(..length)? };
         let (status, body) = (status, body.to_vec());
         let end = end + body.len();
-        if field("connection") == Some("close") {
+        if values("connection").any(|value| value == "close") {
             self.speaks = Speaks::Nothing;
         }
         said.push(Said::Response { status, body });
@@ -181,7 +186,7 @@ impl Peer {
         Some(header + length)
     }
 
-    fn read_chunk(&mut self) -> Option<usize> {
+    fn read_chunk(&mut self, said: &mut Vec<Said>) -> Option<usize> {
         let line = self.bytes.windows(2).position(|two| two == b"\r\n")?;
         let digits = std::str::from_utf8(&self.bytes[..line]).expect("is text");
         let length = usize::from_str_radix(digits, 16).expect("is a length");
@@ -190,14 +195,14 @@ impl Peer {
         assert!(chunk.ends_with(b"\r\n"));
         let events = chunk[..length].to_vec();
         assert!(events.is_empty() || events.ends_with(b"\n"));
-        self.read_events(&events);
+        self.read_events(&events, said);
         if length == 0 {
             self.speaks = Speaks::Nothing;
         }
         Some(end + 2)
     }
 
-    fn read_events(&mut self, bytes: &[u8]) {
+    fn read_events(&mut self, bytes: &[u8], said: &mut Vec<Said>) {
         self.text.extend_from_slice(bytes);
         while let Some(end) = self.text.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.text.drain(..=end).collect();
@@ -215,6 +220,7 @@ impl Peer {
                     let id = id.parse().expect("is a number");
                     assert!(id > self.last_event_id, "ids only grow");
                     self.last_event_id = id;
+                    said.push(Said::Event(id));
                 }
                 Some((other, _)) => panic!("a field {other}"),
             }

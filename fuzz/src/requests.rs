@@ -1,6 +1,7 @@
 //! What the clients of `server_operations` ask over HTTP.
 
 use arbitrary::Arbitrary;
+use sarang::domain::event_log::{Channel, Kind};
 
 /// Rooms, one more than there may be.
 pub const ROOMS: [&str; 4] = ["t", "사랑방", "a/b", "☃"];
@@ -70,6 +71,17 @@ pub enum Request {
 }
 
 impl Request {
+    /// Whether it opens a stream of every kind of event.
+    pub fn is_of_everything(&self) -> bool {
+        match self {
+            Self::Events { channel, .. } => {
+                let channel = pick(&Channel::ALL, *channel);
+                Kind::ALL.into_iter().all(|kind| channel.has(kind))
+            }
+            _ => false,
+        }
+    }
+
     /// Its bytes.
     pub fn encode(&self, tokens: &[String], tickets: &[String], epoch: &str) -> String {
         let (line, body, token, is_old) = self.parts(tickets, epoch);
@@ -141,7 +153,7 @@ impl Request {
                 token,
                 is_old,
             } => {
-                let channel = pick(&["dashboard", "all", "system", "api", "business"], channel);
+                let channel = pick(&Channel::ALL, channel).name();
                 let mut target = format!("GET /sse/{channel}?");
                 if let Some(last) = last {
                     target += &format!("last_event_id={last}&");

@@ -97,15 +97,16 @@ pub fn run(data: &[u8]) {
     let Ok(start) = Start::arbitrary(&mut input) else {
         return;
     };
-    let mut world = World::new(config(&start));
-    let mut clients = Clients::default();
+    let config = config(&start);
+    let mut clients = Clients::of(config.outbox_bytes);
+    let mut world = World::new(config);
     for _ in 0..OPERATIONS_MAX {
-        let Ok(operation) = Operation::arbitrary(&mut input) else {
-            break;
-        };
         if input.is_empty() {
             break;
         }
+        let Ok(operation) = Operation::arbitrary(&mut input) else {
+            break;
+        };
         world.is_settled = false;
         carry_out(operation, &mut world, &mut clients);
         clients.check(&mut world);

@@ -16,6 +16,9 @@ const LIMITS: ReceiverLimits = ReceiverLimits {
     read_bytes: 64,
 };
 
+/// A close code that tungstenite does not know (RFC 6455 section 11.7, registered later).
+const BAD_GATEWAY: u16 = 1014;
+
 /// How a stream ends: it may go on, a close frame came, or it is failed with a code.
 #[derive(Debug, PartialEq)]
 enum End {
@@ -36,13 +39,19 @@ struct Outcome {
 /// Fuzzes [`Receiver`].
 pub fn run(data: &[u8]) {
     let (stream, lengths) = split(data);
-    let expected = expect(stream);
+    let readable = before_bad_header(stream);
+    let mut expected = expect(readable);
+    if readable.len() < stream.len() && expected.end == End::Open {
+        // tungstenite notices it later, or not at all.
+        expected.end = End::Failed(CloseCode::PROTOCOL_ERROR.0);
+    }
+    let is_bad_text = has_bad_text(readable);
     // With pauses between messages, as when the peer does not read our answers.
     for is_paused in [false, true] {
         let (outcome, is_hibernating) = receive(stream, lengths, is_paused);
         if outcome.end == End::Failed(CloseCode::INVALID_TEXT.0) {
             // Ours may fail earlier, in the middle of a frame, but not for nothing.
-            assert_ne!(judge_text(stream), Text::Good);
+            assert!(is_bad_text);
             assert!(expected.messages.starts_with(&outcome.messages));
             assert!(expected.replies.starts_with(&outcome.replies));
             continue;
@@ -51,7 +60,7 @@ pub fn run(data: &[u8]) {
         assert_eq!(outcome.replies, expected.replies);
         assert_eq!(outcome.end, expected.end);
         if outcome.end == End::Open {
-            assert_ne!(judge_text(stream), Text::Bad);
+            assert!(!is_bad_text);
             assert_eq!(is_hibernating, is_between_messages(stream));
         }
     }
@@ -127,11 +136,19 @@ fn expect(bytes: &[u8]) -> Outcome {
     let mut whole = Whole { bytes, replies };
     let mut messages = Vec::new();
     let end = loop {
+        let replied = whole.replies.len();
         match context.read(&mut whole) {
             Ok(message @ (Message::Text(_) | Message::Binary(_))) => messages.push(Some(message)),
             Ok(_) => messages.push(None),
             Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => break End::Open,
-            Err(Error::ConnectionClosed) => break End::Closed,
+            Err(Error::ConnectionClosed) => {
+                if close_code(bytes) == Some(BAD_GATEWAY) {
+                    // It is answered like any other.
+                    whole.replies.truncate(replied);
+                    whole.replies.extend([0x88, 2, 0x03, 0xf6]);
+                }
+                break End::Closed;
+            }
             Err(Error::Utf8(_)) => break End::Failed(CloseCode::INVALID_TEXT.0),
             Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => {
                 break End::Failed(CloseCode::MESSAGE_TOO_BIG.0);
@@ -150,7 +167,7 @@ fn expect(bytes: &[u8]) -> Outcome {
 struct Frame {
     opcode: u8,
     is_final: bool,
-    /// Whether it may stand anywhere.
+    /// Whether a client may send it somewhere.
     is_allowed: bool,
     payload: Vec<u8>,
     is_whole: bool,
@@ -183,29 +200,53 @@ fn read_frame(bytes: &[u8]) -> Option<(Frame, &[u8])> {
             && second & 0x80 != 0
             && matches!(first & 0x0f, 0..=2 | 8..=10)
             && (first & 0x08 == 0 || (first & 0x80 != 0 && length <= 125))
-            && length <= MESSAGE_BYTES_MAX as u64,
+            && match second & 0x7f {
+                126 => length > 125,
+                127 => length > 65_535 && length >> 63 == 0,
+                _ => true,
+            },
         payload: payload.map(|(byte, mask)| byte ^ mask).collect(),
         is_whole: taken as u64 == length,
     };
     Some((frame, &rest[taken..]))
 }
 
-/// What is known of the text in a stream.
-#[derive(Debug, PartialEq)]
-enum Text {
-    Good,
-    /// Some of it cannot become UTF-8, as far as it has come.
-    Bad,
-    /// A frame is not allowed where it stands, and the stream is failed when that is noticed.
-    Unknown,
+/// The stream up to the first frame that may not stand where it does.
+fn before_bad_header(stream: &[u8]) -> &[u8] {
+    let mut bytes = stream;
+    let mut is_in_message = false;
+    while let Some((frame, rest)) = read_frame(bytes) {
+        let is_data = frame.opcode < 8;
+        if !frame.is_allowed || (is_data && (frame.opcode == 0) != is_in_message) {
+            break;
+        }
+        if is_data {
+            is_in_message = !frame.is_final;
+        }
+        bytes = rest;
+        if !frame.is_whole {
+            break;
+        }
+    }
+    let has_bad = read_frame(bytes).is_some();
+    &stream[..stream.len() - if has_bad { bytes.len() } else { 0 }]
 }
 
-fn judge_text(mut bytes: &[u8]) -> Text {
+/// The code of the first close frame.
+fn close_code(mut bytes: &[u8]) -> Option<u16> {
+    while let Some((frame, rest)) = read_frame(bytes) {
+        if frame.opcode == 8 {
+            return frame.payload.first_chunk().copied().map(u16::from_be_bytes);
+        }
+        bytes = rest;
+    }
+    None
+}
+
+/// Whether some text of the stream, as far as it has come, cannot become UTF-8.
+fn has_bad_text(mut bytes: &[u8]) -> bool {
     let mut message: Option<(bool, Vec<u8>)> = None;
     while let Some((frame, rest)) = read_frame(bytes) {
-        if !frame.is_allowed || (frame.opcode < 8 && (frame.opcode == 0) != message.is_some()) {
-            return Text::Unknown;
-        }
         bytes = rest;
         if frame.opcode >= 8 {
             // The reason in a close frame is text, too.
@@ -214,7 +255,7 @@ fn judge_text(mut bytes: &[u8]) -> Text {
                 .get(2..)
                 .filter(|_| frame.opcode == 8 && frame.is_whole);
             if reason.is_some_and(|reason| std::str::from_utf8(reason).is_err()) {
-                return Text::Bad;
+                return true;
             }
             continue;
         }
@@ -226,13 +267,13 @@ fn judge_text(mut bytes: &[u8]) -> Text {
             Err(error) => error.error_len().is_some() || is_last,
         };
         if *is_text && is_bad {
-            return Text::Bad;
+            return true;
         }
         if is_last {
             message = None;
         }
     }
-    Text::Good
+    false
 }
 
 /// Whether the stream ends between two messages.

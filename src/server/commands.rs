@@ -75,6 +75,10 @@ impl Server {
         self.fan_out
             .catch_up(id, connection, self.rooms.people().rooms(id));
         connection.outbox().push_frames(replies);
+        connection.outbox().excuse(replies.len());
+        if connection.is_over(self.config.outbox_bytes) {
+            self.troubled.slow.push(id);
+        }
         self.replied_bytes += replies.len();
         self.list(id);
     }
@@ -87,9 +91,9 @@ impl Server {
         };
         self.frame.clear();
         encode(first, payload, &mut self.frame);
-        self.connections[id.index()]
-            .outbox()
-            .push_frames(&self.frame);
+        let outbox = self.connections[id.index()].outbox();
+        outbox.push_frames(&self.frame);
+        outbox.excuse(self.frame.len());
         self.replied_bytes += self.frame.len();
         self.list(id);
     }

@@ -79,7 +79,9 @@ impl Server {
         self.replied_bytes += length;
         if event.is_answer() {
             connection.outbox().excuse(length);
-        } else if connection.is_over(self.config.outbox_bytes) {
+        }
+        // Also when it was caught up on its rooms only to be answered: asking makes nobody less slow.
+        if connection.is_over(self.config.outbox_bytes) {
             self.troubled.slow.push(id);
         }
         self.list(id);
