@@ -332,11 +332,71 @@ fn next_random(state: &mut u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::domain::Draft;
 
     #[test]
     fn epochs_are_those_of_split_mix_64() {
         let mut state = 0;
         assert_eq!(next_random(&mut state), 0xe220_a839_7b1d_cdaf);
         assert_eq!(next_random(&mut state), 0x6e78_9e6a_a1b9_65f4);
+    }
+
+    const A: ConnectionId = ConnectionId(0);
+
+    /// Nobody but one connection, with these limits.
+    fn manager(limits: impl FnOnce(&mut RoomLimits)) -> RoomManager {
+        let mut config = Config::default().rooms;
+        limits(&mut config);
+        let mut manager = RoomManager::new(config, 1);
+        manager.enter(A, "kim", None, &mut Effects::new());
+        manager
+    }
+
+    fn join(manager: &mut RoomManager, room: &str) -> Result<(), ErrorCode> {
+        manager.join_room(A, room, None, Now::default(), &mut Effects::new())
+    }
+
+    fn leave(manager: &mut RoomManager, room: &str) {
+        let left = manager.leave_room(A, room, Now::default(), &mut Effects::new());
+        assert_eq!(left, Ok(()));
+    }
+
+    #[test]
+    fn a_join_that_is_refused_leaves_no_room_behind() {
+        let mut strict = manager(|limits| limits.auto_rooms = false);
+        assert_eq!(join(&mut strict, ""), Err(ErrorCode::BadRoomName));
+        assert_eq!(join(&mut strict, "a"), Err(ErrorCode::RoomNotFound));
+        assert_eq!(strict.count(), 0);
+        let mut narrow = manager(|limits| limits.rooms_per_connection = 2);
+        assert_eq!(join(&mut narrow, ""), Err(ErrorCode::BadRoomName));
+        assert_eq!(join(&mut narrow, "a"), Ok(()));
+        assert_eq!(join(&mut narrow, "b"), Ok(()));
+        assert_eq!(join(&mut narrow, "c"), Err(ErrorCode::TooManyRooms));
+        assert_eq!(narrow.count(), 2);
+    }
+
+    #[test]
+    fn the_empty_room_used_longest_ago_makes_way_with_its_history() {
+        let mut manager = manager(|limits| limits.rooms = 2);
+        for room in ["a", "b"] {
+            assert_eq!(join(&mut manager, room), Ok(()));
+            let draft = Draft {
+                room: manager.joined(A, room).expect("is in it"),
+                username: "kim".into(),
+                content: room.repeat(9).into(),
+                acknowledge: None,
+            };
+            manager.committed(draft, Now::default(), &mut Effects::new());
+        }
+        let of_one = manager.history_bytes / 2;
+        assert_eq!(join(&mut manager, "c"), Err(ErrorCode::TooManyRooms));
+        leave(&mut manager, "a");
+        assert_eq!(join(&mut manager, "a"), Ok(()));
+        leave(&mut manager, "b");
+        leave(&mut manager, "a");
+        assert_eq!(join(&mut manager, "c"), Ok(()));
+        assert!(manager.find("a").is_ok() && manager.find("b").is_err());
+        assert_eq!(manager.history_bytes, of_one);
     }
 }
