@@ -399,4 +399,29 @@ mod tests {
         assert!(manager.find("a").is_ok() && manager.find("b").is_err());
         assert_eq!(manager.history_bytes, of_one);
     }
+
+    #[test]
+    fn who_exits_is_nowhere_and_the_rooms_that_stay_are_listed() {
+        let mut manager = manager(|_| ());
+        assert_eq!(join(&mut manager, "a"), Ok(()));
+        assert_eq!(manager.people().rooms(A).len(), 1);
+        manager.exit(A, Now::default(), &mut Effects::new());
+        assert!(manager.people().rooms(A).is_empty());
+        assert_eq!(manager.people().find("kim"), None);
+        for (name, max_users, expected) in [
+            ("b", 0, Some(ErrorCode::BadRequest)),
+            ("b", ROOM_USERS_MAX + 1, Some(ErrorCode::BadRequest)),
+            ("b", ROOM_USERS_MAX, None),
+            ("c", 1, None),
+            ("c", 1, Some(ErrorCode::RoomExists)),
+        ] {
+            let created = manager.create_room(name, Some(max_users), Now::default());
+            assert_eq!(created.err(), expected, "{name} {max_users}");
+        }
+        let rooms = manager
+            .list()
+            .into_iter()
+            .map(|room| (room.users, room.max_users));
+        assert!(rooms.eq([(0, 100), (0, ROOM_USERS_MAX), (0, 1)]));
+    }
 }
