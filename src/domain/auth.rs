@@ -249,3 +249,180 @@ impl Auth {
         &mut self.random
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::accounts::DEMO_ACCOUNTS;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+    const TTL: u64 = 3_600;
+
+    fn credentials(accounts: &str, keys: Vec<Key>) -> Credentials {
+        Credentials {
+            accounts: Accounts::parse(accounts, [0; 32]).expect("reads"),
+            keys,
+        }
+    }
+
+    fn keys() -> Vec<Key> {
+        parse_secrets(&format!("a:{SECRET}")).expect("reads")
+    }
+
+    fn auth() -> Auth {
+        let credentials = credentials(DEMO_ACCOUNTS, keys());
+        Auth::new(credentials, TTL, Duration::from_secs(30), &[7; 32])
+    }
+
+    fn at(seconds: u64) -> Now {
+        Now {
+            monotonic: Duration::from_secs(seconds),
+            unix: Duration::from_secs(1_700_000_000 + seconds),
+        }
+    }
+
+    /// A token for the demo's account, issued at second 0, and whose it is.
+    fn signed_in(auth: &mut Auth) -> (String, Identity) {
+        let (token, ttl) = auth
+            .issue_token("admin", 1_700_000_000, at(0))
+            .expect("signs");
+        assert_eq!(ttl, TTL);
+        let bearer = format!("Bearer {token}");
+        let identity = auth.authenticate(Some(&bearer), at(0)).expect("is good");
+        (bearer, identity)
+    }
+
+    #[test]
+    fn secrets_are_one_to_sixteen_with_a_name_each() {
+        let lines =
+            |count: usize| -> String { (0..count).map(|n| format!("k{n}:{SECRET}\n")).collect() };
+        for count in [1, SECRETS_MAX] {
+            assert_eq!(
+                parse_secrets(&lines(count)).map(|keys| keys.len()),
+                Ok(count)
+            );
+        }
+        for (text, why) in [
+            (lines(0), "there is no secret in it"),
+            (lines(SECRETS_MAX + 1), "there are more than 16 secrets"),
+            (
+                format!(":{SECRET}"),
+                "line 1: the kid is empty or stands twice",
+            ),
+            (
+                lines(1).repeat(2),
+                "line 2: the kid is empty or stands twice",
+            ),
+            ("k".into(), "line 1 is not KID:SECRET"),
+            (
+                "k:short".into(),
+                "line 1: a secret must have at least 32 bytes",
+            ),
+        ] {
+            assert_eq!(parse_secrets(&text).map(|_| ()), Err(why.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_bearer_token_names_its_account_until_it_expires() {
+        let mut auth = auth();
+        assert!(auth.has_account("admin") && !auth.has_account("kim"));
+        assert_eq!(auth.account_names(), ["admin".into()]);
+        let (bearer, identity) = signed_in(&mut auth);
+        assert_eq!((&*identity.username, identity.is_ours), ("admin", true));
+        let lower = bearer.replace("Bearer ", "bearer   ");
+        assert!(auth.authenticate(Some(&lower), at(TTL - 1)).is_ok());
+        let late = auth.authenticate(Some(&bearer), at(TTL));
+        assert_eq!(late, Err(Denied::Invalid(Refused("the token has expired"))));
+        for other in [None, Some("Bearer"), Some("Basic YTpi")] {
+            assert_eq!(auth.authenticate(other, at(0)), Err(Denied::Missing));
+        }
+    }
+
+    #[test]
+    fn a_token_is_refreshed_for_a_day_and_only_if_it_is_ours() {
+        let mut auth = auth();
+        let (_, identity) = signed_in(&mut auth);
+        for (seconds, is_good) in [
+            (0, true),
+            (REFRESH_SECS_MAX - 1, true),
+            (REFRESH_SECS_MAX, false),
+        ] {
+            let refreshed = auth.refresh(&identity, at(seconds));
+            assert_eq!(refreshed.is_ok(), is_good, "{seconds}");
+            if let Ok((token, ttl)) = refreshed {
+                let bearer = format!("Bearer {token}");
+                let newer = auth
+                    .authenticate(Some(&bearer), at(seconds))
+                    .expect("is good");
+                assert_eq!((newer.authenticated_at, ttl), (1_700_000_000, TTL));
+            }
+        }
+        let foreign = Identity {
+            is_ours: false,
+            ..identity
+        };
+        assert!(auth.refresh(&foreign, at(0)).is_err());
+    }
+
+    #[test]
+    fn a_ticket_opens_once_in_time_and_while_its_token_is_good() {
+        let mut auth = auth();
+        assert_eq!(auth.ticket_ttl_secs(), 30);
+        let (_, identity) = signed_in(&mut auth);
+        let mut redeemed = |seconds, later| {
+            let ticket = auth
+                .issue_ticket(identity.clone(), at(seconds))
+                .expect("has room");
+            let first = auth.redeem(&ticket, at(seconds + later));
+            (first, auth.redeem(&ticket, at(seconds + later)))
+        };
+        let unknown = Err(BadTicket::Unknown);
+        assert_eq!(redeemed(0, 29), (Ok(identity.clone()), unknown.clone()));
+        assert_eq!(redeemed(0, 30), (unknown.clone(), unknown.clone()));
+        let last = TTL - 1;
+        assert_eq!(redeemed(last, 0), (Ok(identity.clone()), unknown.clone()));
+        assert_eq!(redeemed(last, 1), (Err(BadTicket::TokenExpired), unknown));
+    }
+
+    #[test]
+    fn what_was_revoked_or_has_lost_its_account_is_refused() {
+        let mut auth = auth();
+        let (bearer, identity) = signed_in(&mut auth);
+        let ticket = auth
+            .issue_ticket(identity.clone(), at(0))
+            .expect("has room");
+        auth.sessions.open(ConnectionId(3), identity.clone(), at(0));
+        assert_eq!(auth.revoke(&identity, at(1)), Some(vec![ConnectionId(3)]));
+        let revoked = Err(Denied::Invalid(Refused("the token was revoked")));
+        assert_eq!(auth.authenticate(Some(&bearer), at(1)), revoked);
+        assert_eq!(auth.redeem(&ticket, at(1)), Err(BadTicket::Unknown));
+
+        let mut auth = self::auth();
+        let (bearer, _) = signed_in(&mut auth);
+        assert_eq!(auth.reload(credentials(DEMO_ACCOUNTS, keys()), at(1)), []);
+        assert!(auth.authenticate(Some(&bearer), at(1)).is_ok());
+        let gone = auth.reload(credentials("", keys()), at(1));
+        assert_eq!(gone, ["admin".into()]);
+        assert_eq!(auth.authenticate(Some(&bearer), at(1)), revoked);
+        let (token, _) = auth.issue_token("admin", 0, at(2)).expect("signs");
+        let later = auth.authenticate(Some(&format!("Bearer {token}")), at(2));
+        assert_eq!(
+            later,
+            Err(Denied::Invalid(Refused("the token's account is gone")))
+        );
+    }
+
+    #[test]
+    fn a_name_that_was_gone_is_revoked_for_as_long_as_its_tokens_could_be_good() {
+        let mut auth = auth();
+        let (bearer, _) = signed_in(&mut auth);
+        let both = format!("{DEMO_ACCOUNTS}{}", DEMO_ACCOUNTS.replace("admin", "kim"));
+        auth.reload(credentials("", keys()), at(0));
+        auth.reload(credentials(&both, keys()), at(1));
+        let gone = auth.reload(credentials(DEMO_ACCOUNTS, keys()), at(TTL - 1));
+        assert_eq!(gone, ["kim".into()]);
+        let revoked = Err(Denied::Invalid(Refused("the token was revoked")));
+        assert_eq!(auth.authenticate(Some(&bearer), at(TTL - 1)), revoked);
+    }
+}

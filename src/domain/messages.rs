@@ -251,4 +251,73 @@ mod tests {
             assert_eq!(lens(&manager), expected, "{room}");
         }
     }
+
+    const A: ConnectionId = ConnectionId(0);
+    const B: ConnectionId = ConnectionId(1);
+    const C: ConnectionId = ConnectionId(2);
+
+    /// `kim` with two connections and `lee` with one, of which `kim`'s first is in the room `r`.
+    fn company() -> RoomManager {
+        let mut limits = Config::default().rooms;
+        limits.content_chars = 3;
+        let mut manager = RoomManager::new(limits, 1);
+        let mut effects = Effects::new();
+        for (connection, name) in [(A, "kim"), (B, "kim"), (C, "lee")] {
+            manager.enter(connection, name, None, &mut effects);
+        }
+        let joined = manager.join_room(A, "r", None, Now::default(), &mut effects);
+        assert_eq!(joined, Ok(()));
+        manager
+    }
+
+    /// Who was told a whisper, and who an acknowledgement.
+    fn told(effects: &Effects) -> (Vec<u32>, Vec<u32>) {
+        let (mut whispers, mut acks) = (Vec::new(), Vec::new());
+        for effect in effects {
+            match effect {
+                Effect::Tell(to, Event::Whisper { .. }) => whispers.push(to.0),
+                Effect::Tell(to, Event::Ack { .. }) => acks.push(to.0),
+                other => panic!("unexpected: {other:?}"),
+            }
+        }
+        (whispers, acks)
+    }
+
+    #[test]
+    fn something_is_said_by_who_is_in_the_room_and_is_neither_nothing_nor_too_much() {
+        let mut manager = company();
+        for (connection, content, expected) in [
+            (A, "가나다", Ok(())),
+            (A, "abc", Ok(())),
+            (A, "", Err(ErrorCode::BadRequest)),
+            (A, "가나다라", Err(ErrorCode::ContentTooLong)),
+            (A, "abcde", Err(ErrorCode::ContentTooLong)),
+            (B, "abc", Err(ErrorCode::NotInRoom)),
+        ] {
+            let mut effects = Effects::new();
+            let done = manager.chat(connection, "r", content, None, Now::default(), &mut effects);
+            assert_eq!(done, expected, "{content}");
+            let is_published = matches!(effects.pop_front(), Some(Effect::Publish(_)));
+            assert_eq!(is_published, expected.is_ok(), "{content}");
+        }
+    }
+
+    #[test]
+    fn a_whisper_reaches_every_connection_of_both_once_and_its_id_counts_once() {
+        let mut manager = company();
+        for (from, to, id, whispers, acks) in [
+            (C, "kim", None, &[0, 1, 2][..], &[][..]),
+            (A, "kim", None, &[0, 1], &[]),
+            (A, "lee", Some("1"), &[2, 0, 1], &[0]),
+            (B, "lee", Some("1"), &[], &[1]),
+            (C, "kim", Some("1"), &[0, 1, 2], &[2]),
+        ] {
+            let mut effects = Effects::new();
+            let done = manager.whisper(from, to, "hi!", id, Now::default(), &mut effects);
+            assert_eq!(done, Ok(()));
+            assert_eq!(told(&effects), (whispers.to_vec(), acks.to_vec()));
+        }
+        let nobody = manager.whisper(A, "park", "hi", None, Now::default(), &mut Effects::new());
+        assert_eq!(nobody, Err(ErrorCode::UserNotFound));
+    }
 }

@@ -346,3 +346,70 @@ pub enum Effect {
     /// Have the backend order and keep a message; [`rooms::RoomManager::committed`] is called when it has.
     Publish(Draft),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_written_as_it_is_named_and_has_a_sentence_in_each_language() {
+        let codes = [
+            ErrorCode::BadJson,
+            ErrorCode::BadRequest,
+            ErrorCode::UnknownType,
+            ErrorCode::NotInRoom,
+            ErrorCode::AlreadyInRoom,
+            ErrorCode::RoomFull,
+            ErrorCode::RoomNotFound,
+            ErrorCode::RoomExists,
+            ErrorCode::BadRoomName,
+            ErrorCode::UserNotFound,
+            ErrorCode::ContentTooLong,
+            ErrorCode::RateLimited,
+            ErrorCode::Unauthorized,
+            ErrorCode::TooManyRooms,
+        ];
+        let mut sentences = std::collections::BTreeSet::new();
+        for code in codes {
+            let written = serde_json::to_string(&code).expect("is written");
+            assert_eq!(written, format!("\"{}\"", code.name()));
+            let is_korean = |c| ('가'..='힣').contains(&c);
+            assert!(code.korean().contains(is_korean), "{written}");
+            assert!(
+                code.english().is_ascii() && code.english().contains(' '),
+                "{written}"
+            );
+            sentences.extend([code.korean(), code.english()]);
+        }
+        assert_eq!(sentences.len(), 2 * codes.len());
+    }
+
+    #[test]
+    fn a_time_is_written_in_rfc_3339_and_stops_at_the_last_year() {
+        let written = |unix| {
+            let now = Now {
+                monotonic: Duration::ZERO,
+                unix,
+            };
+            serde_json::to_string(&Timestamp::from(now)).expect("is written")
+        };
+        let half = Duration::from_millis(1_705_314_600_999);
+        assert_eq!(written(half), "\"2024-01-15T10:30:00Z\"");
+        assert_eq!(written(Duration::ZERO), "\"1970-01-01T00:00:00Z\"");
+        assert_eq!(written(Duration::MAX), "\"9999-12-31T23:59:59Z\"");
+    }
+
+    #[test]
+    fn a_whisper_is_no_answer_and_an_index_is_its_number() {
+        let whisper = Event::Whisper {
+            from: "a".into(),
+            to: "b".into(),
+            content: "c".into(),
+            timestamp: Timestamp(0),
+        };
+        assert!(!whisper.is_answer());
+        assert!(Event::RoomLeft { room: "r".into() }.is_answer());
+        assert_eq!(ConnectionId(7).index(), 7);
+        assert_eq!((RoomId(8).index(), UserId(9).index()), (8, 9));
+    }
+}

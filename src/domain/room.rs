@@ -141,7 +141,7 @@ mod tests {
     use super::*;
     use crate::domain::ChatMessage;
 
-    /// How many of so many messages of a length stay.
+    /// How many of so many messages of a length stay, and with how many bytes.
     fn kept(count: usize, length: usize) -> (usize, usize) {
         let mut room = Room::new("r".into(), 1, 7, Timestamp(0));
         for _ in 0..count {
@@ -155,6 +155,10 @@ mod tests {
             room.history.append(Rc::new(message));
             room.trim_history();
         }
+        assert_eq!(
+            room.recent().len(),
+            room.history.len().min(HISTORY_ON_ENTRY)
+        );
         (room.history.len(), room.history.bytes())
     }
 

@@ -343,6 +343,7 @@ fn next_random(state: &mut u64) -> u64 {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::domain::Draft;
 
     /// The rooms that may make way, found by looking at all of them.
     fn empty_rooms(manager: &RoomManager) -> BTreeSet<(u64, RoomId)> {
@@ -383,7 +384,8 @@ mod tests {
                 0..32 => manager.join_room(connection, &name, None, Now::default(), &mut effects),
                 32..62 => manager.leave_room(connection, &name, Now::default(), &mut effects),
                 62 => {
-                    manager.exit_and_enter(connection, &mut effects);
+                    manager.exit(connection, Now::default(), &mut effects);
+                    manager.enter(connection, "again", None, &mut effects);
                     Ok(())
                 }
                 _ if random >> 60 == 0 => {
@@ -405,17 +407,93 @@ mod tests {
         assert!(evicted > 100, "{evicted}");
     }
 
-    impl RoomManager {
-        fn exit_and_enter(&mut self, connection: ConnectionId, effects: &mut Effects) {
-            self.exit(connection, Now::default(), effects);
-            self.enter(connection, "again", None, effects);
-        }
-    }
-
     #[test]
     fn epochs_are_those_of_split_mix_64() {
         let mut state = 0;
         assert_eq!(next_random(&mut state), 0xe220_a839_7b1d_cdaf);
         assert_eq!(next_random(&mut state), 0x6e78_9e6a_a1b9_65f4);
+    }
+
+    const A: ConnectionId = ConnectionId(0);
+
+    /// Nobody but one connection, with these limits.
+    fn manager(limits: impl FnOnce(&mut RoomLimits)) -> RoomManager {
+        let mut config = Config::default().rooms;
+        limits(&mut config);
+        let mut manager = RoomManager::new(config, 1);
+        manager.enter(A, "kim", None, &mut Effects::new());
+        manager
+    }
+
+    fn join(manager: &mut RoomManager, room: &str) -> Result<(), ErrorCode> {
+        manager.join_room(A, room, None, Now::default(), &mut Effects::new())
+    }
+
+    fn leave(manager: &mut RoomManager, room: &str) {
+        let left = manager.leave_room(A, room, Now::default(), &mut Effects::new());
+        assert_eq!(left, Ok(()));
+    }
+
+    #[test]
+    fn a_join_that_is_refused_leaves_no_room_behind() {
+        let mut strict = manager(|limits| limits.auto_rooms = false);
+        assert_eq!(join(&mut strict, ""), Err(ErrorCode::BadRoomName));
+        assert_eq!(join(&mut strict, "a"), Err(ErrorCode::RoomNotFound));
+        assert_eq!(strict.count(), 0);
+        let mut narrow = manager(|limits| limits.rooms_per_connection = 2);
+        assert_eq!(join(&mut narrow, ""), Err(ErrorCode::BadRoomName));
+        assert_eq!(join(&mut narrow, "a"), Ok(()));
+        assert_eq!(join(&mut narrow, "b"), Ok(()));
+        assert_eq!(join(&mut narrow, "c"), Err(ErrorCode::TooManyRooms));
+        assert_eq!(narrow.count(), 2);
+    }
+
+    #[test]
+    fn the_empty_room_used_longest_ago_makes_way_with_its_history() {
+        let mut manager = manager(|limits| limits.rooms = 2);
+        for room in ["a", "b"] {
+            assert_eq!(join(&mut manager, room), Ok(()));
+            let draft = Draft {
+                room: manager.joined(A, room).expect("is in it"),
+                username: "kim".into(),
+                content: room.repeat(9).into(),
+                acknowledge: None,
+            };
+            manager.committed(draft, Now::default(), &mut Effects::new());
+        }
+        let of_one = manager.history_bytes / 2;
+        assert_eq!(join(&mut manager, "c"), Err(ErrorCode::TooManyRooms));
+        leave(&mut manager, "a");
+        assert_eq!(join(&mut manager, "a"), Ok(()));
+        leave(&mut manager, "b");
+        leave(&mut manager, "a");
+        assert_eq!(join(&mut manager, "c"), Ok(()));
+        assert!(manager.find("a").is_ok() && manager.find("b").is_err());
+        assert_eq!(manager.history_bytes, of_one);
+    }
+
+    #[test]
+    fn who_exits_is_nowhere_and_the_rooms_that_stay_are_listed() {
+        let mut manager = manager(|_| ());
+        assert_eq!(join(&mut manager, "a"), Ok(()));
+        assert_eq!(manager.people().rooms(A).len(), 1);
+        manager.exit(A, Now::default(), &mut Effects::new());
+        assert!(manager.people().rooms(A).is_empty());
+        assert_eq!(manager.people().find("kim"), None);
+        for (name, max_users, expected) in [
+            ("b", 0, Some(ErrorCode::BadRequest)),
+            ("b", ROOM_USERS_MAX + 1, Some(ErrorCode::BadRequest)),
+            ("b", ROOM_USERS_MAX, None),
+            ("c", 1, None),
+            ("c", 1, Some(ErrorCode::RoomExists)),
+        ] {
+            let created = manager.create_room(name, Some(max_users), Now::default());
+            assert_eq!(created.err(), expected, "{name} {max_users}");
+        }
+        let rooms = manager
+            .list()
+            .into_iter()
+            .map(|room| (room.users, room.max_users));
+        assert!(rooms.eq([(0, 100), (0, ROOM_USERS_MAX), (0, 1)]));
     }
 }

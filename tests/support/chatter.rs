@@ -1,6 +1,8 @@
 //! Somebody in the chat: a WebSocket client of the tungstenite crate that speaks the JSON of SPEC section 3.
 
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::ops::Deref;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -11,7 +13,45 @@ use tungstenite::{Error, Message, WebSocket};
 use super::{PATIENCE, Server, percent_encoded};
 
 pub struct Chatter {
-    pub socket: WebSocket<TcpStream>,
+    pub socket: WebSocket<Restarted>,
+}
+
+/// A stream whose reads go on when a debugger or job control has stopped the process: one with a timeout is not
+/// restarted by itself, and tungstenite gives up a handshake over it.
+pub struct Restarted(TcpStream);
+
+impl Deref for Restarted {
+    type Target = TcpStream;
+
+    fn deref(&self) -> &TcpStream {
+        &self.0
+    }
+}
+
+impl Read for Restarted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.0.read(buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                done => return done,
+            }
+        }
+    }
+}
+
+impl Write for Restarted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.0.write(bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 impl Chatter {
@@ -32,7 +72,7 @@ impl Chatter {
             percent_encoded(name)
         );
         let stream = TcpStream::connect(server.address).ok()?;
-        let (socket, _) = tungstenite::client(request, stream).ok()?;
+        let (socket, _) = tungstenite::client(request, Restarted(stream)).ok()?;
         Some(Self { socket })
     }
 
@@ -55,8 +95,9 @@ impl Chatter {
         let config = WebSocketConfig::default()
             .max_message_size(None)
             .max_frame_size(None);
-        let (socket, _) = tungstenite::client::client_with_config(request, stream, Some(config))
-            .unwrap_or_else(|error| panic!("no opening handshake with {target}: {error}"));
+        let (socket, _) =
+            tungstenite::client::client_with_config(request, Restarted(stream), Some(config))
+                .unwrap_or_else(|error| panic!("no opening handshake with {target}: {error}"));
         Self { socket }
     }
 
