@@ -275,7 +275,9 @@ mod tests {
         let (mut whispers, mut acks) = (Vec::new(), Vec::new());
         for effect in effects {
             match effect {
-                Effect::Tell(to, Event::Whisper { .. }) => whispers.push(to.0),
+                Effect::TellEach(all, Event::Whisper { .. }) => {
+                    whispers.extend(all.iter().map(|to| to.0));
+                }
                 Effect::Tell(to, Event::Ack { .. }) => acks.push(to.0),
                 other => panic!("unexpected: {other:?}"),
             }

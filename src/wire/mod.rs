@@ -1,5 +1,6 @@
 //! Floor 0, the codecs: bytes to values and back, by the RFCs. They know nothing of ours but the limits.
 
+pub mod close_code;
 pub mod event_stream;
 pub mod http;
 pub mod jwt;
