@@ -25,6 +25,8 @@ pub enum Role {
     Garbage,
     /// Signs in, and does what a token allows.
     Member,
+    /// Guesses a password.
+    Guesser,
     /// Posts figures.
     Poster,
     /// Takes a ticket and gives it to several.
@@ -42,6 +44,7 @@ enum Ask {
         delay: u64,
     },
     Ticket,
+    Guess,
     /// With a token of ours.
     WithToken(&'static str),
     Refresh,
@@ -70,6 +73,8 @@ pub struct Web {
     /// It has asked the server to close, or has closed.
     is_closing: bool,
     count: u64,
+    guesses: u64,
+    guessing_since: Option<Duration>,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -88,6 +93,8 @@ impl Web {
             ends: None,
             is_closing: false,
             count: 0,
+            guesses: 0,
+            guessing_since: None,
         }
     }
 
@@ -104,6 +111,7 @@ impl Web {
         let (low, high) = match self.role {
             Role::Loris { .. } => (700, 2_000),
             Role::Poster => (1, 200),
+            Role::Guesser => (1, 300),
             _ => (20, 4_000),
         };
         stage.act_in(self.me, low, high);
@@ -144,6 +152,7 @@ impl Web {
             Role::Loris { is_body } => self.trickle(wire, is_body, stage),
             Role::Poster => self.post_figures(wire, stage),
             Role::Member => self.use_tokens(wire, stage),
+            Role::Guesser if self.asked.is_empty() => self.guess(wire, stage),
             Role::Racer { .. } if self.asked.is_empty() && self.count == 0 => {
                 self.count = 1;
                 let token = stage.model.mint("경주자", 0, 4_000_000_000);
@@ -283,6 +292,32 @@ impl Web {
         });
     }
 
+    fn guess(&mut self, wire: Wire, stage: &mut Stage) {
+        self.guessing_since.get_or_insert(stage.at());
+        self.count += 1;
+        let password = format!("no 5 {}", self.count);
+        let name = format!("{}번", self.me);
+        let body = json!({"username": name, "password": password}).to_string();
+        stage.send(wire, post("/auth/login", &body, None).as_bytes());
+        self.asked.push_back(Ask::Guess);
+    }
+
+    /// Five guesses are free; then each costs at least a second.
+    fn guessed(&mut self, status: u16, stage: &mut Stage) {
+        assert!(
+            [401, 429, 503].contains(&status),
+            "a guess is answered {status}"
+        );
+        self.guesses += u64::from(status == 401);
+        let began = self.guessing_since.expect("has begun");
+        let most = 5 + (stage.at() - began).as_secs();
+        assert!(
+            self.guesses <= most,
+            "{} guesses, {most} are possible",
+            self.guesses
+        );
+    }
+
     pub fn forget(&mut self) {
         self.wire = None;
         self.asked.clear();
@@ -344,6 +379,7 @@ impl Web {
             }
             Ask::Ticket if status == 200 => self.race(answer, stage),
             Ask::Ticket => assert_eq!(status, 503),
+            Ask::Guess => self.guessed(status, stage),
             Ask::WithToken(what) => self.used_token(what, status, stage),
             Ask::Refresh => {
                 self.used_token("refresh", status, stage);
@@ -446,7 +482,7 @@ impl Web {
                 "{:?} was dropped {wire:?}",
                 self.role
             );
-            let is_login = matches!(self.asked.front(), Some(Ask::Login { .. }));
+            let is_login = matches!(self.asked.front(), Some(Ask::Login { .. } | Ask::Guess));
             if !matches!(self.role, Role::Garbage) && !is_login {
                 assert!(
                     self.asked.is_empty(),
