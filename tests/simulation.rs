@@ -16,6 +16,7 @@ mod simulation {
     pub mod reading;
     pub mod run;
     pub mod seed;
+    pub mod sign_in;
     pub mod stage;
     pub mod stream;
     pub mod talk;
