@@ -47,7 +47,7 @@ impl Plan {
                 seed.between(120, 240),
                 seed.between(10, 25),
             ),
-            13 => (Scale::Crowd, seed.between(540, 620), seed.between(6, 10)),
+            13 => (Scale::Crowd, seed.between(680, 760), seed.between(6, 10)),
             _ => (Scale::Long, seed.between(8, 16), seed.between(350, 700)),
         };
         let rooms = if scale == Scale::Crowd {
@@ -147,7 +147,7 @@ impl Plan {
         let think = match self.scale {
             Scale::Small => seed.pick(&[(20, 400), (200, 3_000), (1_000, 9_000)]),
             Scale::Hundreds => seed.pick(&[(300, 2_000), (2_000, 9_000)]),
-            Scale::Crowd => (1_500, 8_000),
+            Scale::Crowd => (2_000, 8_000),
             Scale::Long => seed.pick(&[(300, 4_000), (4_000, 60_000)]),
         };
         let is_crowd = self.scale == Scale::Crowd;
@@ -289,8 +289,9 @@ pub fn world(number: u64) -> World {
 fn fill_agenda(plan: &Plan, clients: usize, stage: &mut Stage) {
     let milliseconds = plan.seconds * 1000;
     for client in 0..clients {
-        // Most come early.
-        let latest = if stage.seed.chance(70) {
+        // Most come early, and a crowd has to be one before it is over.
+        let early = if plan.scale == Scale::Crowd { 95 } else { 70 };
+        let latest = if stage.seed.chance(early) {
             2_000
         } else {
             milliseconds
