@@ -10,7 +10,7 @@ use sarang::config::{
     PONG_TIMEOUT, SENDS_PER_TURN,
 };
 use serde_json::{Value, json};
-use virtual_world::{World, frame};
+use virtual_world::{World, frame, read_frames};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -406,6 +406,38 @@ fn a_drained_server_says_1001_after_what_was_queued_and_takes_nobody_new() {
     assert!(world.wire(a).is_shut);
     world.server.end_of_stream(a, world.now);
     world.turn();
+    assert_eq!(world.server.connection_count(), 0);
+}
+
+#[test]
+fn a_handshake_that_was_under_way_when_the_server_drained_ends_with_1001() {
+    let mut world = World::new(Config::default());
+    let (chat, stream) = (world.connect(), world.connect());
+    let requests = [
+        "GET /ws?username=a HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        "GET /sse/all HTTP/1.1\r\nHost: x\r\n\r\n",
+    ];
+    for (id, request) in [chat, stream].into_iter().zip(requests) {
+        world
+            .server
+            .receive(id, &request.as_bytes()[..9], world.now);
+    }
+    world.server.drain(world.now);
+    world.turn();
+    for (id, request) in [chat, stream].into_iter().zip(requests) {
+        world
+            .server
+            .receive(id, &request.as_bytes()[9..], world.now);
+    }
+    world.turn();
+    let opened = &world.wire(chat).bytes;
+    let end = opened.windows(4).position(|four| four == b"\r\n\r\n");
+    let (told, _) = read_frames(&opened[end.expect("has answered") + 4..]);
+    assert_eq!(told, [json!({"close": 1001})]);
+    assert!(world.wire(stream).bytes.ends_with(b"0\r\n\r\n"));
+    assert!(world.wire(stream).is_shut);
+    world.pass(Duration::from_secs(6));
     assert_eq!(world.server.connection_count(), 0);
 }
 

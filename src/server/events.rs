@@ -148,6 +148,10 @@ impl Server {
         }
         self.metrics.wake(now.monotonic);
         self.list(id);
+        if self.is_draining {
+            self.leave(id, now);
+            self.linger(id, now);
+        }
     }
 
     /// A subscriber has gone.

@@ -226,6 +226,9 @@ impl Server {
         let connection = &mut self.connections[id.index()];
         self.deadlines
             .set(id, connection, now.monotonic + PING_AFTER);
+        if self.is_draining {
+            return self.close_websocket(id, CloseCode::GOING_AWAY, now);
+        }
         if !is_allowed_origin(&self.config, request) {
             return self.close_websocket(id, CloseCode::FORBIDDEN_ORIGIN, now);
         }

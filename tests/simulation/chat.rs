@@ -113,6 +113,8 @@ pub struct Chat {
     pub memory: BTreeMap<String, Spot>,
     /// Said with an id and not acknowledged: said again in the next life.
     pub unacknowledged: Vec<(String, String, String, Duration)>,
+    /// Said with an id and acknowledged: said again now and then all the same.
+    pub acknowledged: Vec<(String, String, String)>,
     pub whispers: BTreeSet<String>,
     pub opened_turn: u64,
     pub refused_in_row: usize,
@@ -157,6 +159,7 @@ impl Chat {
             pings: VecDeque::new(),
             memory: BTreeMap::new(),
             unacknowledged: Vec::new(),
+            acknowledged: Vec::new(),
             whispers: BTreeSet::new(),
             opened_turn: 0,
             refused_in_row: 0,
@@ -334,6 +337,7 @@ impl Chat {
         self.bytes.clear();
         self.pings.clear();
         self.whispers.clear();
+        self.acknowledged.clear();
         self.refused_in_row = 0;
         self.asks = 0;
         self.provoked = None;

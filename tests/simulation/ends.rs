@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::chat::{Chat, Identity, Phase};
+use super::model::CONTESTED;
 use super::network::Wire;
 use super::stage::{Stage, frame};
 use super::told::LATE;
@@ -43,7 +44,9 @@ impl Chat {
                 self.asked
             );
         }
+        let is_contested = stage.model.has_reloaded && self.name == CONTESTED;
         if code == 4002
+            && !is_contested
             && let Some(due) = self.due
         {
             assert!(stage.at() + LATE >= due, "expired too soon: {due:?}");

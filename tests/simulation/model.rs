@@ -49,10 +49,16 @@ pub struct TicketUse {
     pub is_good: bool,
 }
 
+/// The name that has an account only sometimes.
+pub const CONTESTED: &str = "회원 0";
+
 /// What all clients together have seen.
 pub struct Model {
     pub config: Config,
+    pub secret: [u8; 32],
     pub key: Key,
+    /// Accounts have come or gone: [`CONTESTED`] may have lost its sessions at any time.
+    pub has_reloaded: bool,
     pub logs: BTreeMap<u64, Log>,
     said: BTreeMap<String, (Spot, Duration)>,
     acknowledged: BTreeMap<(String, String), (Option<Spot>, Duration)>,
@@ -78,6 +84,8 @@ impl Model {
     pub fn new(config: Config, secret: &[u8; 32]) -> Self {
         Self {
             config,
+            secret: *secret,
+            has_reloaded: false,
             key: Key::new(None, secret).expect("is long enough"),
             logs: BTreeMap::new(),
             said: BTreeMap::new(),

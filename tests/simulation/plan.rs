@@ -11,7 +11,7 @@ use sarang::server::Server;
 use sarang::wire::jwt::Key;
 
 use super::chat::{Chat, Habits, Identity};
-use super::model::Model;
+use super::model::{CONTESTED, Model};
 use super::network::{Manner, Network, Pace, Reading};
 use super::run::{Client, World};
 use super::seed::Seed;
@@ -47,13 +47,13 @@ impl Plan {
                 seed.between(120, 240),
                 seed.between(10, 25),
             ),
-            13 => (Scale::Crowd, seed.between(540, 620), seed.between(6, 10)),
+            13 => (Scale::Crowd, seed.between(680, 760), seed.between(6, 10)),
             _ => (Scale::Long, seed.between(8, 16), seed.between(350, 700)),
         };
         let rooms = if scale == Scale::Crowd {
             1
         } else {
-            1 + seed.below(5)
+            1 + seed.below(7)
         };
         let names = (clients as usize * 2 / 3).max(2);
         Self {
@@ -84,7 +84,7 @@ impl Plan {
             outbox_bytes: seed.pick(&[4, 32, 256, 1024]) * 1024,
             rooms: RoomLimits {
                 auto_rooms: is_crowd || seed.chance(90),
-                rooms: limited(1_000, 3, seed),
+                rooms: limited(1_000, 2 + seed.below(2), seed),
                 rooms_per_connection: limited(64, 2, seed),
                 room_users: limited(1_000, 4, seed) as u32,
                 content_chars: seed.pick(&[40, 300, 4_096]),
@@ -147,7 +147,7 @@ impl Plan {
         let think = match self.scale {
             Scale::Small => seed.pick(&[(20, 400), (200, 3_000), (1_000, 9_000)]),
             Scale::Hundreds => seed.pick(&[(300, 2_000), (2_000, 9_000)]),
-            Scale::Crowd => (1_500, 8_000),
+            Scale::Crowd => (2_000, 8_000),
             Scale::Long => seed.pick(&[(300, 4_000), (4_000, 60_000)]),
         };
         let is_crowd = self.scale == Scale::Crowd;
@@ -186,7 +186,7 @@ impl Plan {
             // Whoever takes too long over a request is refused; that is for those who mean it.
             *size = (*size).max(100);
         }
-        let role = match stage.seed.below(12) {
+        let role = match stage.seed.below(13) {
             0 => Role::Silent,
             1 => Role::Loris {
                 is_body: stage.seed.chance(50),
@@ -195,6 +195,7 @@ impl Plan {
             3 => Role::Garbage,
             4..=6 => Role::Member,
             7 => Role::Poster,
+            8 => Role::Guesser,
             _ => Role::Browser,
         };
         let lives = 1 + stage.seed.below(4);
@@ -244,17 +245,26 @@ impl Plan {
     }
 }
 
+/// What the operator's files say: two accounts, or one more.
+pub fn credentials(secret: &[u8; 32], has_one_more: bool) -> Credentials {
+    let named = |name: &str| DEMO_ACCOUNTS.replace("admin:", &format!("{name}:"));
+    let mut accounts = DEMO_ACCOUNTS.to_owned() + &named("계정");
+    if has_one_more {
+        accounts += &named(CONTESTED);
+    }
+    Credentials {
+        accounts: Accounts::parse(&accounts, [9; 32]).expect("reads"),
+        keys: vec![Key::new(None, secret).expect("is long enough")],
+    }
+}
+
 /// The world of a seed, before anything has happened.
 pub fn world(number: u64) -> World {
     let mut seed = Seed::new(number);
     let plan = Plan::new(&mut seed);
     let config = plan.config(&mut seed);
     let secret = seed.key();
-    let accounts = DEMO_ACCOUNTS.to_owned() + &DEMO_ACCOUNTS.replace("admin:", "계정:");
-    let credentials = Credentials {
-        accounts: Accounts::parse(&accounts, seed.key()).expect("reads"),
-        keys: vec![Key::new(None, &secret).expect("is long enough")],
-    };
+    let credentials = credentials(&secret, false);
     let server = Server::new(config.clone(), credentials, &seed.key());
     let quantum = Duration::from_millis(seed.pick(&[1, 5, 20]));
     let mut stage = Stage {
@@ -279,8 +289,9 @@ pub fn world(number: u64) -> World {
 fn fill_agenda(plan: &Plan, clients: usize, stage: &mut Stage) {
     let milliseconds = plan.seconds * 1000;
     for client in 0..clients {
-        // Most come early.
-        let latest = if stage.seed.chance(70) {
+        // Most come early, and a crowd has to be one before it is over.
+        let early = if plan.scale == Scale::Crowd { 95 } else { 70 };
+        let latest = if stage.seed.chance(early) {
             2_000
         } else {
             milliseconds
@@ -301,6 +312,11 @@ fn fill_agenda(plan: &Plan, clients: usize, stage: &mut Stage) {
                 .agenda
                 .add(later, Todo::Jump(if back { seconds } else { -seconds }));
         }
+    }
+    let mut at = Duration::ZERO;
+    for n in 0..stage.seed.below(5) {
+        at += stage.seed.millis(0, milliseconds / 3);
+        stage.agenda.add(at, Todo::Reload(n % 2 == 0));
     }
     let inspections = if plan.scale == Scale::Crowd { 3 } else { 12 };
     for n in 1..=inspections {

@@ -11,6 +11,7 @@ use sarang::server::{Server, ShellFacts};
 
 use super::chat::Chat;
 use super::network::{Reading, Wire};
+use super::plan::credentials;
 use super::stage::{Stage, Todo};
 use super::stream::Stream;
 use super::web::Web;
@@ -142,6 +143,13 @@ impl World {
                         *unix + size
                     };
                     self.stage.model.count("clock jumps");
+                }
+                Todo::Reload(has_one_more) => {
+                    self.stage.model.count("reloads");
+                    self.stage.model.has_reloaded = true;
+                    let credentials = credentials(&self.stage.model.secret, has_one_more);
+                    self.server.reload(credentials, self.stage.now);
+                    self.has_more = true;
                 }
                 Todo::Inspect if self.is_quiet() => self.inspect(),
                 Todo::Inspect => self

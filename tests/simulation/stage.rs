@@ -25,6 +25,8 @@ pub enum Todo {
     Finish(u64, bool),
     /// The wall clock jumps by so many seconds.
     Jump(i64),
+    /// An account comes or goes: the operator has the files read again.
+    Reload(bool),
     /// Everything is compared.
     Inspect,
 }

@@ -20,6 +20,8 @@ struct Span {
     from_all: Option<u64>,
     seen: BTreeSet<u64>,
     was_blocked: bool,
+    /// The newest event when it ended: it may have been cut down up to there.
+    until: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,7 +78,7 @@ impl Span {
         };
         let (mut missing, mut holes) = (0, Vec::new());
         let first = self.from_all.or(self.seen.first().copied()).unwrap_or(last);
-        for id in (first..=last).filter(|id| !self.seen.contains(id)) {
+        for id in (first..=last.max(self.until)).filter(|id| !self.seen.contains(id)) {
             // What nobody else has seen may have been anything, and large.
             let Some((name, data)) = model.events.get(&id) else {
                 missing += if self.was_blocked {
@@ -89,7 +91,7 @@ impl Span {
             if has(channel, name) {
                 missing += data.len();
                 let from = self.from.get(name).copied().or(self.from_all);
-                holes.extend(from.filter(|from| id >= *from).map(|_| id));
+                holes.extend(from.filter(|from| id >= *from && id < last).map(|_| id));
             }
         }
         let is_relieved = self.was_blocked && missing >= RELIEVED_BYTES_MIN;
@@ -175,6 +177,8 @@ impl Stream {
     fn forget(&mut self, stage: &mut Stage) {
         if let Some(wire) = self.wire.take() {
             self.span.was_blocked = stage.network.sockets[wire.0].was_blocked;
+            let newest = stage.model.events.last_key_value();
+            self.span.until = newest.map_or(0, |(id, _)| *id);
         }
         self.spans.push(std::mem::take(&mut self.span));
         self.phase = Phase::Away;

@@ -158,6 +158,13 @@ impl Chat {
     /// What was said in an earlier life and may have been lost; or, now and then, what was acknowledged already.
     fn say_again(&mut self, room: &str, stage: &mut Stage) -> Option<(Ask, String)> {
         let now = stage.at();
+        if stage.seed.chance(4) && self.is_unblocked(stage) && !self.acknowledged.is_empty() {
+            let (room, content, id) = stage.seed.pick(&self.acknowledged);
+            // Where it was said or elsewhere, it is the same user's same id.
+            if self.is_to_be_in(&room) {
+                return Some(say(room, content, Some(id)));
+            }
+        }
         self.unacknowledged
             .retain(|(.., at)| now < *at + Duration::from_secs(200));
         let found = self

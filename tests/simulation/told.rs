@@ -12,6 +12,8 @@ use super::stage::{Stage, frame};
 
 /// Users of a room that are told by name.
 const NAMES_MAX: usize = 200;
+/// From here on a room may have been larger for a moment, and names may have been left out.
+const NAMES_SURE: usize = 190;
 /// Deadlines strike a tick late at most; a turn adds a little.
 pub const LATE: Duration = Duration::from_millis(400);
 
@@ -134,6 +136,9 @@ impl Chat {
         } else {
             seat.count - 1
         };
+        if seat.count >= NAMES_SURE {
+            seat.names = None;
+        }
         if let Some(names) = &mut seat.names {
             let is_news = if has_joined {
                 names.insert(name)
@@ -288,6 +293,9 @@ impl Chat {
                     );
                 }
                 let id = id.expect("was compared");
+                if self.acknowledged.len() < 20 {
+                    self.acknowledged.push((room, content.clone(), id.clone()));
+                }
                 stage
                     .model
                     .acknowledge(&self.name, &id, &content, Some(spot), stage.now.monotonic);
@@ -364,7 +372,7 @@ impl Chat {
         assert!(!names.contains(&self.name), "online_users names the others");
         assert_eq!(names.len(), (count - 1).min(NAMES_MAX), "{message}");
         names.insert(self.name.clone());
-        let names = (count <= NAMES_MAX).then_some(names);
+        let names = (count < NAMES_SURE).then_some(names);
         let before = self.seats.insert(room, Seat { spot, names, count });
         assert!(before.is_none(), "nobody enters twice: {message}");
     }

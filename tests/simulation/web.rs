@@ -8,6 +8,7 @@ use serde_json::json;
 use super::model::TicketUse;
 use super::network::{Manner, Wire};
 use super::reading::{Answer, Answers};
+use super::sign_in::Token;
 use super::stage::{Stage, encoded, get, post};
 use super::told::LATE;
 
@@ -25,6 +26,8 @@ pub enum Role {
     Garbage,
     /// Signs in, and does what a token allows.
     Member,
+    /// Guesses a password.
+    Guesser,
     /// Posts figures.
     Poster,
     /// Takes a ticket and gives it to several.
@@ -33,7 +36,7 @@ pub enum Role {
 
 /// What was asked and not answered.
 #[derive(Clone, Debug)]
-enum Ask {
+pub enum Ask {
     /// One of these statuses.
     Status(bool, &'static [u16]),
     Login {
@@ -42,18 +45,10 @@ enum Ask {
         delay: u64,
     },
     Ticket,
+    Guess,
     /// With a token of ours.
     WithToken(&'static str),
     Refresh,
-}
-
-/// A token of ours, as it was given.
-#[derive(Clone, Debug)]
-struct Token {
-    text: String,
-    issued_at: u64,
-    expires_at: u64,
-    is_revoked: bool,
 }
 
 pub struct Web {
@@ -63,13 +58,15 @@ pub struct Web {
     lives: usize,
     wire: Option<Wire>,
     answers: Answers,
-    asked: VecDeque<Ask>,
-    tokens: Vec<Token>,
+    pub(super) asked: VecDeque<Ask>,
+    pub(super) tokens: Vec<Token>,
     /// When it must be over, not before and not after.
     ends: Option<(Duration, Duration)>,
     /// It has asked the server to close, or has closed.
     is_closing: bool,
-    count: u64,
+    pub(super) count: u64,
+    pub(super) guesses: u64,
+    pub(super) guessing_since: Option<Duration>,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -88,6 +85,8 @@ impl Web {
             ends: None,
             is_closing: false,
             count: 0,
+            guesses: 0,
+            guessing_since: None,
         }
     }
 
@@ -104,6 +103,7 @@ impl Web {
         let (low, high) = match self.role {
             Role::Loris { .. } => (700, 2_000),
             Role::Poster => (1, 200),
+            Role::Guesser => (1, 300),
             _ => (20, 4_000),
         };
         stage.act_in(self.me, low, high);
@@ -144,6 +144,7 @@ impl Web {
             Role::Loris { is_body } => self.trickle(wire, is_body, stage),
             Role::Poster => self.post_figures(wire, stage),
             Role::Member => self.use_tokens(wire, stage),
+            Role::Guesser if self.asked.is_empty() => self.guess(wire, stage),
             Role::Racer { .. } if self.asked.is_empty() && self.count == 0 => {
                 self.count = 1;
                 let token = stage.model.mint("경주자", 0, 4_000_000_000);
@@ -235,54 +236,6 @@ impl Web {
         stage.send(wire, bytes.as_bytes());
     }
 
-    fn use_tokens(&mut self, wire: Wire, stage: &mut Stage) {
-        if !self.asked.is_empty() && !stage.seed.chance(20) {
-            return;
-        }
-        let token = self
-            .tokens
-            .last()
-            .filter(|_| stage.seed.chance(80))
-            .cloned();
-        let Some(token) = token else {
-            return self.log_in(wire, stage);
-        };
-        let (path, ask) = match stage.seed.below(8) {
-            0 => ("/auth/logout", Ask::WithToken("logout")),
-            1 => ("/auth/refresh", Ask::Refresh),
-            _ => ("/auth/ws-ticket", Ask::WithToken("ticket")),
-        };
-        // One at a time, so that it is known which token an answer is about.
-        if self.asked.is_empty() {
-            self.asked.push_back(ask);
-            stage.send(wire, post(path, "", Some(&token.text)).as_bytes());
-        }
-    }
-
-    fn log_in(&mut self, wire: Wire, stage: &mut Stage) {
-        let (verdict, delay) = match stage.seed.below(10) {
-            0..=4 => ("yes", stage.seed.between(0, 3_000)),
-            5..=7 => ("no", stage.seed.between(0, 3_000)),
-            8 => ("yes", stage.seed.between(20_000, 59_000)),
-            _ => ("yes", stage.seed.between(61_000, 90_000)),
-        };
-        let has_account = stage.seed.chance(85);
-        let name = if has_account {
-            stage.seed.pick(&["admin", "계정"])
-        } else {
-            "nobody"
-        };
-        self.count += 1;
-        let password = format!("{verdict} {delay} {}", self.count);
-        let body = json!({"username": name, "password": password}).to_string();
-        stage.send(wire, post("/auth/login", &body, None).as_bytes());
-        self.asked.push_back(Ask::Login {
-            verdict,
-            has_account,
-            delay,
-        });
-    }
-
     pub fn forget(&mut self) {
         self.wire = None;
         self.asked.clear();
@@ -344,6 +297,7 @@ impl Web {
             }
             Ask::Ticket if status == 200 => self.race(answer, stage),
             Ask::Ticket => assert_eq!(status, 503),
+            Ask::Guess => self.guessed(status, stage),
             Ask::WithToken(what) => self.used_token(what, status, stage),
             Ask::Refresh => {
                 self.used_token("refresh", status, stage);
@@ -361,51 +315,6 @@ impl Web {
                 now + 60 * SECOND + LATE,
             );
         }
-    }
-
-    fn keep_token(&mut self, answer: &Answer, stage: &mut Stage) {
-        let body = answer.json();
-        let now = stage.unix_secs();
-        self.tokens.push(Token {
-            text: body["access_token"].as_str().expect("a token").to_owned(),
-            issued_at: now,
-            expires_at: now + body["expires_in"].as_u64().expect("seconds"),
-            is_revoked: false,
-        });
-        // The one that is used next is any of those there were.
-        let last = self.tokens.len() - 1;
-        let other = stage.seed.below(self.tokens.len());
-        self.tokens.swap(last, other);
-    }
-
-    fn used_token(&mut self, what: &'static str, status: u16, stage: &mut Stage) {
-        let now = stage.unix_secs();
-        let token = self.tokens.last_mut().expect("was used");
-        // What is decided within two seconds of a limit may go either way.
-        let is_old = now + 2 >= token.expires_at;
-        let is_surely_old = now >= token.expires_at + 2;
-        let is_early = token.issued_at + 2 > now + 60;
-        if token.is_revoked {
-            assert_eq!(
-                status, 401,
-                "a token that was logged out opens nothing ({what})"
-            );
-            stage.model.count("revoked tokens refused");
-        } else if is_surely_old {
-            assert_eq!(
-                status, 401,
-                "a token that has expired opens nothing ({what})"
-            );
-        } else if !is_old && !is_early && what != "refresh" {
-            assert!(
-                [200, 204, 503].contains(&status),
-                "a good token is refused ({what}): {status}"
-            );
-        }
-        token.is_revoked |= status == 204;
-        let last = self.tokens.len() - 1;
-        let other = stage.seed.below(self.tokens.len());
-        self.tokens.swap(last, other);
     }
 
     fn race(&mut self, answer: &Answer, stage: &mut Stage) {
@@ -446,7 +355,7 @@ impl Web {
                 "{:?} was dropped {wire:?}",
                 self.role
             );
-            let is_login = matches!(self.asked.front(), Some(Ask::Login { .. }));
+            let is_login = matches!(self.asked.front(), Some(Ask::Login { .. } | Ask::Guess));
             if !matches!(self.role, Role::Garbage) && !is_login {
                 assert!(
                     self.asked.is_empty(),
