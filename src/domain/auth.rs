@@ -225,7 +225,7 @@ impl Auth {
 
     /// Refuses a token and its tickets from here on; its connections, or `None` when too many tokens are revoked.
     pub fn revoke(&mut self, identity: &Identity, now: Now) -> Option<Vec<ConnectionId>> {
-        let is_revoked = self.revocations.revoke_token(identity, now.unix.as_secs());
+        let is_revoked = self.revocations.revoke_token(identity, now);
         is_revoked.then(|| self.sessions.of_token(&identity.token))
     }
 

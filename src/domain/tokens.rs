@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::Now;
 use super::people::is_valid_account_name;
 use crate::config::{REVOCATIONS_MAX, TOKEN_CLOCK_LEEWAY_SECS, TOKEN_ID_BYTES_MAX};
 use crate::wire::jwt::Refused;
@@ -87,10 +89,11 @@ fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, Refused>
     }
 }
 
-/// Tokens that are refused although they have not expired. Each is kept until it would have.
+/// Tokens that are refused although they have not expired. Each is kept until it would have by either clock: while the
+/// wall clock is wrong it must not be forgotten, or it were good again when the clock is right.
 #[derive(Debug, Default)]
 pub struct Revocations {
-    tokens: HashMap<Rc<str>, u64>,
+    tokens: HashMap<Rc<str>, Duration>,
     /// Names whose tokens issued up to a second are refused: (that second, when the last of them has expired).
     names: HashMap<Rc<str>, (u64, u64)>,
     expiries: BTreeSet<(u64, Rc<str>)>,
@@ -98,13 +101,14 @@ pub struct Revocations {
 
 impl Revocations {
     /// Revokes one token; false at [`REVOCATIONS_MAX`].
-    pub fn revoke_token(&mut self, identity: &Identity, unix_secs: u64) -> bool {
-        self.sweep(unix_secs);
+    pub fn revoke_token(&mut self, identity: &Identity, now: Now) -> bool {
+        self.sweep(now);
         if self.expiries.len() >= REVOCATIONS_MAX {
             return false;
         }
-        self.tokens
-            .insert(identity.token.clone(), identity.expires_at);
+        let left = Duration::from_secs(identity.expires_at).saturating_sub(now.unix);
+        let expired_at = now.monotonic.saturating_add(left);
+        self.tokens.insert(identity.token.clone(), expired_at);
         self.expiries
             .insert((identity.expires_at, identity.token.clone()));
         true
@@ -124,9 +128,10 @@ impl Revocations {
             || name.is_some_and(|(second, _)| identity.issued_at <= *second)
     }
 
-    fn sweep(&mut self, unix_secs: u64) {
+    fn sweep(&mut self, now: Now) {
         while let Some((expires_at, token)) = self.expiries.pop_first() {
-            if expires_at > unix_secs {
+            let is_kept = |expired_at: &Duration| *expired_at > now.monotonic;
+            if expires_at > now.unix.as_secs() || self.tokens.get(&token).is_some_and(is_kept) {
                 self.expiries.insert((expires_at, token));
                 return;
             }
@@ -199,12 +204,21 @@ mod tests {
         let identity =
             identified(json!({"sub": "a", "exp": NOW + 10, "jti": "7"})).expect("is valid");
         assert!(!revocations.covers(&identity));
-        assert!(revocations.revoke_token(&identity, NOW));
+        let at = |monotonic, unix| Now {
+            monotonic: Duration::from_secs(monotonic),
+            unix: Duration::from_secs(unix),
+        };
+        assert!(revocations.revoke_token(&identity, at(5, NOW)));
         assert!(revocations.covers(&identity));
-        revocations.sweep(NOW + 9);
+        revocations.sweep(at(14, NOW + 9));
         assert!(revocations.covers(&identity));
-        revocations.sweep(NOW + 10);
-        assert!(revocations.tokens.is_empty());
+        // A clock that is set forward and back again makes nothing good.
+        revocations.sweep(at(14, NOW + 1_000_000));
+        assert!(revocations.covers(&identity));
+        revocations.sweep(at(15, NOW + 9));
+        assert!(revocations.covers(&identity));
+        revocations.sweep(at(15, NOW + 10));
+        assert!(revocations.tokens.is_empty() && revocations.expiries.is_empty());
     }
 
     #[test]
