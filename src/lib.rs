@@ -10,7 +10,7 @@
 //! | floor | what it knows | files |
 //! |---|---|---|
 //! | 4 [`shell`] | sockets, the clock, entropy, signals: all I/O | `shell/mod.rs` (the loop), `listener.rs`, `sockets.rs`, `workers.rs` (passwords), `accounts.rs` (files), `machine.rs` (samples), `log.rs` (stderr) |
-//! | 3 [`server`] | all connections and all rooms, as one value | `server/mod.rs` (what the shell calls), `requests.rs` (HTTP), `routes.rs`, `sign_in.rs`, `events.rs`, `counters.rs`, `assets.rs`, `commands.rs` (WebSocket), `settle.rs` (effects), `fan_out.rs`, `backend.rs`, `closing.rs`, `deadlines.rs`, `addresses.rs`, `ceiling.rs` (all buffers together), `notes.rs` (what is worth a line) |
+//! | 3 [`server`] | all connections and all rooms, as one value | `server/mod.rs` (what the shell calls), `requests.rs` (HTTP), `routes.rs`, `sign_in.rs`, `events.rs`, `counters.rs`, `assets.rs`, `commands.rs` (WebSocket), `settle.rs` (effects), `fan_out.rs`, `flush.rs` (the end of a turn), `backend.rs`, `closing.rs`, `deadlines.rs`, `addresses.rs`, `ceiling.rs` (all buffers together), `notes.rs` (what is worth a line) |
 //! | 2 [`conn`] | one peer | `conn/mod.rs` (phases), `http.rs`, `websocket.rs` (JSON), `outbox.rs`, `refusal.rs` |
 //! | 1 [`domain`] | rooms and people, without bytes | `domain/mod.rs` (events, effects), `rooms.rs`, `room.rs`, `people.rs`, `messages.rs`, `presence.rs`, `history.rs`, `acknowledged.rs`; identity: `auth.rs`, `accounts.rs`, `tokens.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `random.rs`; metrics: `metrics.rs`, `event_log.rs` |
 //! | 0 [`wire`] | codecs, by the RFCs | `wire/http.rs`, `target.rs`, `response.rs`, `websocket.rs`, `walker.rs`, `close_code.rs`, `event_stream.rs`, `jwt.rs` |

@@ -128,3 +128,26 @@ fn who_asks_for_more_without_reading_is_a_slow_consumer_like_any_other() {
         assert_eq!(world.told(slow), [json!({"close": 4008})]);
     }
 }
+
+#[test]
+fn answers_that_wait_for_a_half_closed_websocket_still_go_out() {
+    let mut world = World::new(Config::default());
+    let (asks, stays) = (world.member("asks", "r"), world.member("stays", "r"));
+    world.told(asks);
+    world.wire(asks).room = 0;
+    world.say(asks, json!({"type": "room_list"}));
+    world.turn();
+    world.server.end_of_stream(asks, world.now);
+    world.turn();
+    assert_eq!(
+        world.told(stays).last().map(|last| &last["type"]),
+        Some(&json!("user_left"))
+    );
+    assert!(world.is_open(asks));
+    world.wire(asks).room = usize::MAX;
+    world.server.writable(asks, world.now);
+    assert!(world.server.flush(&mut world.wires, world.now) || world.is_open(asks));
+    assert_eq!(world.told(asks)[0]["type"], "room_list");
+    world.turn();
+    assert!(!world.is_open(asks));
+}

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use sarang::config::{EVENT_OUTBOX_BYTES, EVENTS_KEPT, OUTBOX_HIGH_WATER_BYTES, POSTED_BYTES_MAX};
+use sarang::config::{
+    EVENT_OUTBOX_BYTES, EVENTS_KEPT, OUTBOX_HIGH_WATER_BYTES, POSTED_BYTES_MAX,
+    ROOM_PENDING_HIGH_WATER_BYTES,
+};
 
 use super::chat::{Chat, Phase};
 use super::model::Spot;
@@ -21,7 +24,8 @@ const SPARE_BYTES: usize = 64 * 1024;
 
 impl World {
     /// No queue is over its limit. What answers a peer's own requests is not counted there, but is bounded: nothing is
-    /// read above the high-water mark.
+    /// read above the high-water mark. What a room has pending then comes before the answer, and is judged with the
+    /// room's next message.
     pub fn check_queues(&mut self) {
         let config = &self.stage.model.config;
         let answer_max = 50 * (config.rooms.content_chars * 4 + 512)
@@ -30,6 +34,7 @@ impl World {
         let chat_max = config.outbox_bytes.max(OUTBOX_HIGH_WATER_BYTES)
             + OUTBOX_HIGH_WATER_BYTES
             + answer_max
+            + ROOM_PENDING_HIGH_WATER_BYTES
             + SPARE_BYTES;
         let mut wires = std::mem::take(&mut self.stage.network.blocked);
         wires.retain(|wire| {
@@ -95,6 +100,14 @@ impl World {
         let (mut surely, mut maybe) = (BTreeMap::new(), BTreeSet::new());
         let mut users = BTreeSet::new();
         for chat in chats(&self.clients) {
+            if let Some(wire) = chat.wire {
+                let socket = &self.stage.network.sockets[wire.0];
+                assert!(
+                    !socket.is_left_unread(),
+                    "{} is not read any more",
+                    chat.name
+                );
+            }
             if chat.is_settled(&self.stage) {
                 users.insert(chat.name.as_str());
                 for room in chat.seats.keys() {

@@ -93,6 +93,11 @@ impl Socket {
         self.outgoing.is_empty() && self.arrived.is_empty()
     }
 
+    /// Whether something has come that the server has not read, though nothing it sent waits for the client.
+    pub fn is_left_unread(&self) -> bool {
+        !self.arrived.is_empty() && self.id.is_some() && !self.is_blocked && self.down.is_empty()
+    }
+
     /// Whether the server will send nothing more.
     pub fn is_over(&self) -> bool {
         self.is_shut || self.is_dropped

@@ -47,7 +47,7 @@ impl Plan {
                 seed.between(120, 240),
                 seed.between(10, 25),
             ),
-            13 => (Scale::Crowd, seed.between(680, 760), seed.between(6, 10)),
+            13 => (Scale::Crowd, seed.between(850, 1_050), seed.between(5, 8)),
             _ => (Scale::Long, seed.between(8, 16), seed.between(350, 700)),
         };
         let rooms = if scale == Scale::Crowd {
@@ -147,7 +147,7 @@ impl Plan {
         let think = match self.scale {
             Scale::Small => seed.pick(&[(20, 400), (200, 3_000), (1_000, 9_000)]),
             Scale::Hundreds => seed.pick(&[(300, 2_000), (2_000, 9_000)]),
-            Scale::Crowd => (2_000, 8_000),
+            Scale::Crowd => (2_000, 7_000),
             Scale::Long => seed.pick(&[(300, 4_000), (4_000, 60_000)]),
         };
         let is_crowd = self.scale == Scale::Crowd;
@@ -266,7 +266,13 @@ pub fn world(number: u64) -> World {
     let secret = seed.key();
     let credentials = credentials(&secret, false);
     let server = Server::new(config.clone(), credentials, &seed.key());
-    let quantum = Duration::from_millis(seed.pick(&[1, 5, 20]));
+    // In a crowd much is to come between two slices of a fan-out.
+    let quantums = if plan.scale == Scale::Crowd {
+        [1, 2, 3]
+    } else {
+        [1, 5, 20]
+    };
+    let quantum = Duration::from_millis(seed.pick(&quantums));
     let mut stage = Stage {
         network: Network::default(),
         agenda: Agenda::new(quantum),

@@ -102,7 +102,8 @@ impl World {
 
     fn next_time(&mut self) -> Option<Duration> {
         let now = self.stage.at();
-        let soon = (!self.is_quiet()).then(|| now + self.stage.seed.millis(0, 2));
+        // A turn that sends to many takes some milliseconds.
+        let soon = (!self.is_quiet()).then(|| now + self.stage.seed.millis(0, 4));
         let times = [self.stage.agenda.next(), self.server.next_timeout(), soon];
         let next = times.into_iter().flatten().min()?.max(now);
         // Now and then the loop was busy with something else.

@@ -277,6 +277,8 @@ impl Stream {
                 assert!(has(self.channel, &name), "{name} on {}", self.channel);
                 let newest = self.span.seen.last().copied().unwrap_or(0);
                 assert!(id > newest, "event {id} after {newest}");
+                let from = self.span.from_all.unwrap_or(0);
+                assert!(id >= from, "event {id}, and all before {from} were seen");
                 stage.model.record_event(id, &name, &data);
                 stage.model.count("events");
                 if name == "system_metrics" {
