@@ -31,8 +31,7 @@ impl Server {
                 Phase::WebSocket(_) => self.close_websocket(id, CloseCode::GOING_AWAY, now),
                 Phase::Http(http) if http.awaits() == Awaited::Request => self.linger(id, now),
                 Phase::EventStream(_) => {
-                    self.leave(id, now);
-                    self.linger(id, now);
+                    self.depart(id, now);
                 }
                 _ => {}
             }
@@ -102,12 +101,17 @@ impl Server {
         match self.connections[id.index()].phase {
             Phase::WebSocket(_) => self.close_websocket(id, code, now),
             Phase::EventStream(_) => {
-                self.leave(id, now);
-                self.linger(id, now);
+                self.depart(id, now);
             }
             _ => {}
         }
         self.auth.sessions.close(id);
+    }
+
+    /// Leaves everything; what is queued goes out, then our direction ends.
+    pub(super) fn depart(&mut self, id: ConnectionId, now: Now) {
+        self.leave(id, now);
+        self.linger(id, now);
     }
 
     /// What is queued goes out, then our direction ends.

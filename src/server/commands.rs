@@ -57,8 +57,7 @@ impl Server {
                 }
                 Ok(Some(Incoming::Control)) => {}
                 Ok(Some(Incoming::Closed)) => {
-                    self.leave(id, now);
-                    self.linger(id, now);
+                    self.depart(id, now);
                 }
                 Ok(None) => return,
                 Err(code) => self.fail_websocket(id, code, now),

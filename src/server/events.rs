@@ -149,8 +149,7 @@ impl Server {
         self.metrics.wake(now.monotonic);
         self.list(id);
         if self.is_draining {
-            self.leave(id, now);
-            self.linger(id, now);
+            self.depart(id, now);
         }
     }
 

@@ -199,8 +199,7 @@ impl Server {
             // The responses it still waits for go out first.
             Phase::Http(_) | Phase::Lingering if connection.queued_bytes() > 0 => self.list(id),
             Phase::WebSocket(_) if connection.queued_bytes() > 0 => {
-                self.leave(id, now);
-                self.linger(id, now);
+                self.depart(id, now);
             }
             _ => self.closed(id, now),
         }
