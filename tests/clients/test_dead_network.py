@@ -20,7 +20,7 @@ DROPPED_WITHIN = 90
 NEAR, FAR = "sarang-near", "sarang-far"
 HOST = "10.213.0.1:8000"
 
-# Who stays: says when the other has come and gone, and when its event stream has.
+# Who stays: says when it is in the room, when the other has come and gone, and when its event stream has.
 WITNESS = f"""
 import json, time, urllib.request
 from websockets.sync.client import connect
@@ -31,7 +31,7 @@ def subscribers():
 
 with connect("ws://{HOST}/ws?username=near", proxy=None) as socket:
     socket.send('{{"type":"join","room":"r"}}')
-    for kind in ("user_joined", "user_left"):
+    for kind in ("room_joined", "user_joined", "user_left"):
         while json.loads(socket.recv())["type"] != kind:
             pass
         print(kind, flush=True)
@@ -102,6 +102,8 @@ def test_a_peer_whose_network_dies_leaves_its_room_within_a_minute_and_its_strea
         assert line(started[0], PATIENCE).startswith("listening on")
         witness = inside(NEAR, sys.executable, "-c", WITNESS, stdout=subprocess.PIPE)
         started.append(witness)
+        # Else the other may come first, and is not told of.
+        assert line(witness, PATIENCE) == "room_joined"
         started.append(inside(FAR, sys.executable, "-c", VICTIM, stderr=subprocess.DEVNULL))
         assert line(witness, PATIENCE) == "user_joined"
         ip("-n", FAR, "link", "set", "far", "down")
