@@ -194,10 +194,11 @@ def test_a_whisper_reaches_only_its_target(visitor):
     friend.sees_in_order(["모두에게"])
 
 
-def test_a_whisper_to_someone_who_left_can_be_sent_again_when_they_are_back(visitor):
+def test_a_whisper_to_someone_who_left_can_be_sent_again_when_they_are_back(visitor, server):
     me, friend = visitor().enter("나그네", "광장"), visitor().enter("친구", "광장")
     me.whisper_to("친구")
     friend.find("#sign-out").click()
+    server.has_room("광장", users=1)
     me.write("어디 갔어요?")
     expect(me.find(".failed .progress")).to_contain_text("지금 자리에 없는 사람입니다")
     friend.find("#enter").click()
@@ -377,10 +378,10 @@ def test_after_a_restart_of_the_server_what_was_written_offline_arrives_once(vis
 
 def test_the_time_to_the_next_attempt_is_shown_and_need_not_be_waited_for(visitor, server):
     one = visitor().expects(*CUT)
-    one.page.add_init_script("Math.random = () => 30")  # the first wait becomes the longest, 15 s
+    one.page.add_init_script("Math.random = () => 180")  # the first wait becomes 90 s
     one.enter("하나", "방")
     server.kill()
-    expect(one.find("#banner-time")).to_have_text(re.compile("^1?[0-9]초 뒤 다시 연결합니다"))
+    expect(one.find("#banner-time")).to_have_text(re.compile("^[1-9]?[0-9]초 뒤 다시 연결합니다"))
     server.start()
     one.page.get_by_role("button", name="지금 연결").click()
     one.is_connected()
@@ -461,6 +462,7 @@ def test_a_room_that_filled_up_meanwhile_says_so(visitor, server, proxy):
     expect(host.find("#composer")).to_be_hidden()
     expect(host.find(".failed .progress")).to_contain_text("방이 가득 찼습니다")
     other.find("#leave").click()
+    server.has_room("다실", users=0)
     host.page.get_by_role("button", name="다시 들어가기").click()
     host.is_in("다실")
     host.page.get_by_role("button", name="다시 보내기").click()

@@ -46,6 +46,12 @@ def wait_for_id(one, number):
     one.page.wait_for_function("(n) => Number(document.querySelector('#last-id').dataset.id) >= n", arg=number, timeout=60_000)
 
 
+def waits_long(one):
+    """Makes the page wait for at least half a minute before it connects again by itself: what it says meanwhile stays, and
+    the button is what brings it back."""
+    one.page.add_init_script("Math.random = () => 20")
+
+
 def is_lost(one):
     expect(one.find("#state")).to_have_class(re.compile("is-reconnecting"))
     expect(one.find("#banner")).to_be_visible()
@@ -57,7 +63,7 @@ def events_into(seen):
 
     def watch(one):
         session = one.page.context.new_cdp_session(one.page)
-        session.on("Network.eventSourceMessageReceived", lambda event: seen.append((event["eventName"], event["eventId"])))
+        session.on("Network.eventSourceMessageReceived", lambda event: seen.append((event["eventName"], event["eventId"], event["timestamp"])))
         session.send("Network.enable")
 
     return watch
@@ -104,11 +110,19 @@ def pieces(one, chart="#machine", line=0):
     return one.find(f"{chart} .chart-line:not(.line-sample *)").nth(line).get_attribute("d").count("M")
 
 
+def pauses(seen):
+    """How often nothing came from the machine for so long that its line may be in two pieces, which are 2.5 s: a busy
+    machine makes a pause now and then."""
+    times = [time for name, _, time in seen if name == "system_metrics"]
+    return sum(after - before > 2.4 for before, after in zip(times, times[1:]))
+
+
 # Values
 
 
 def test_values_change_by_themselves(watcher):
-    one = watcher()
+    seen = []
+    one = watcher(before=events_into(seen))
     is_live(one)
     first = last_id(one)
     wait_for_id(one, first + 3)
@@ -116,10 +130,11 @@ def test_values_change_by_themselves(watcher):
     for gauge in ("cpu", "memory", "disk"):
         expect(one.find(f"#gauge-{gauge} .gauge-value")).to_have_text(re.compile(r"^\d{1,3}\.\d%$"))
         expect(one.find(f"#gauge-{gauge} .gauge-level")).to_have_text(re.compile("여유|높음|위험"))
-    assert pieces(one) == 1
-    drawn = one.find("#machine .chart .chart-line").first.get_attribute("d")
+    assert 1 <= pieces(one) <= 1 + pauses(seen)
+    line = one.find("#machine .chart .chart-line").first
+    drawn = line.get_attribute("d")
     wait_for_id(one, last_id(one) + 2)
-    assert one.find("#machine .chart .chart-line").first.get_attribute("d") != drawn
+    expect(line).not_to_have_attribute("d", drawn)
 
 
 def test_everything_is_filled_within_ten_seconds(watcher):
@@ -134,10 +149,12 @@ def test_simulated_figures_say_so_until_a_back_end_posts_its_own(watcher, server
     expect(one.find("#revenue .tag")).to_be_visible()
     expect(one.find("#orders .tag")).to_have_text("simulated")
     expect(one.find("#users .tag")).to_be_hidden()
+    one.noting("#revenue .change")
     post_business(server, [{"revenue": 1000, "orders": 10}, {"revenue": 1500, "orders": 10}])
     expect(one.find("#revenue .figure-value")).to_have_text("1,500")
     expect(one.find("#revenue .tag")).to_be_hidden()
-    expect(one.find("#revenue .change").first).to_contain_text("+500 (+50.0%)")
+    # The clock may tell of the same figures soon after.
+    assert any("+500 (+50.0%)" in text for text in one.noted("#revenue .change"))
     expect(one.find("#orders .change").first).to_contain_text("no change")
 
 
@@ -153,28 +170,29 @@ def test_it_says_that_the_server_is_gone_and_comes_back_by_itself(watcher, serve
     expect(one.find("#banner-time")).to_have_text(re.compile(r"\d+초 뒤에"))
     expect(one.page).to_have_title(re.compile("끊김"))
     server.start()
-    expect(one.find("#state")).to_have_class(re.compile("is-connected"), timeout=40_000)
+    expect(one.find("#state")).to_have_class(re.compile("is-connected"))
     expect(one.find("#banner")).to_be_hidden()
     expect(one.find("#told")).to_contain_text("서버가 새로 시작되어")
     expect(one.page).not_to_have_title(re.compile("끊김"))
 
 
 def test_after_a_restart_the_charts_show_a_break(watcher, server):
-    one = watcher(locale="en-US").expects(*CUT)
+    one = watcher(locale="en-US", before=waits_long).expects(*CUT)
     is_live(one)
     wait_for_id(one, 15)
     assert one.find("#machine .chart-mark").get_attribute("d") == ""
     server.kill()
     is_lost(one)
+    before = pieces(one)
     server.start()
     one.find("#try-now").click()
     expect(one.find("#state")).to_have_class("state is-connected has-gap")
     expect(one.find("#state")).to_have_text("Gap seen")
     expect(one.find("#told")).to_contain_text("the server has started anew")
-    wait_for_id(one, 3)
-    one.page.wait_for_timeout(3_000)
-    assert last_id(one) < 15
-    assert pieces(one) == 2
+    one.page.wait_for_function("Number(document.querySelector('#last-id').dataset.id) < 15")
+    # A line begins with its second point.
+    wait_for_id(one, last_id(one) + 4)
+    assert pieces(one) > before
     expect(one.find("#machine .chart-missing")).to_have_attribute("d", re.compile("^M"))
     expect(one.find("#machine .chart-mark")).to_have_attribute("d", re.compile("^M"))
     one.find("#told button").click()
@@ -195,21 +213,24 @@ def test_a_resumed_stream_has_no_hole(watcher, server, proxy):
         before = last_id(one)
         one.page.wait_for_timeout(4_500)
         proxy.is_open = True
-        expect(one.find("#state")).to_have_class("state is-connected", timeout=40_000)
-        wait_for_id(one, before + 6)
+        expect(one.find("#state")).to_have_class("state is-connected")
+        # That is told for a while only.
         expect(one.find("#told")).to_contain_text("nothing was missed")
+        wait_for_id(one, before + 6)
     reached = last_id(one)
-    ids = [int(number) for _, number in seen if number]
+    ids = [int(number) for _, number, _ in seen if number]
     assert ids == sorted(set(ids)), "an event came twice, or not in order"
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while max(beside.ids) < reached:
         assert time.monotonic() < until
         time.sleep(0.1)
     assert [each for each in ids if each <= reached] == [each for each in beside.ids if ids[0] <= each <= reached]
-    assert "gap" not in [name for name, _ in seen]
-    # What was caught up is in its place: the line is whole.
-    assert pieces(one) == 1
-    assert one.find("#machine .chart-missing").get_attribute("d") == ""
+    assert "gap" not in [name for name, *_ in seen]
+    # What was caught up is in its place: but for other pauses than the two that were made the line is whole.
+    others = pauses(seen) - 2
+    assert pieces(one) <= 1 + others
+    if not others:
+        expect(one.find("#machine .chart-missing")).to_have_attribute("d", "")
 
 
 def test_events_that_are_gone_are_named(watcher, server, proxy):
@@ -221,12 +242,12 @@ def test_events_that_are_gone_are_named(watcher, server, proxy):
     is_lost(one)
     post_business(server, [{"revenue": n, "orders": n} for n in range(260)])
     proxy.is_open = True
-    expect(one.find("#told")).to_contain_text(re.compile(r"events \d+–\d+ are gone \(\d+\)"), timeout=40_000)
+    expect(one.find("#told")).to_contain_text(re.compile(r"events \d+–\d+ are gone \(\d+\)"))
     expect(one.find("#revenue .figure-value")).to_have_text("259")
 
 
 def test_a_path_that_died_silently_is_noticed(watcher, proxy):
-    one = watcher(url=proxy.url).expects(*CUT)
+    one = watcher(url=proxy.url, before=waits_long).expects(*CUT)
     is_live(one)
     proxy.answers = False
     is_lost(one)
@@ -237,7 +258,7 @@ def test_a_path_that_died_silently_is_noticed(watcher, proxy):
 
 
 def test_a_refusal_is_told_and_tried_again(watcher):
-    one = watcher(locale="en-US").expects(*CUT)
+    one = watcher(locale="en-US", before=waits_long).expects(*CUT)
     is_live(one)
     one.page.route("**/sse/**", lambda route: route.fulfill(status=503, body="busy"))
     one.page.reload()
@@ -284,13 +305,13 @@ def test_no_event_is_drawn_twice_when_the_channel_changes_to_and_fro(watcher):
         one.find("#channel").select_option(channel)
         one.is_connected()
     wait_for_id(one, last_id(one) + 2)
-    assert pieces(one) == 1
-    samples = {number for name, number in seen if name == "system_metrics"}
-    drawn = one.find("#machine .chart .chart-line").first.get_attribute("d")
+    # Both are drawn in the same moment.
+    drawn, last = one.page.evaluate("[document.querySelector('#machine .chart .chart-line').getAttribute('d'), Number(document.querySelector('#last-id').dataset.id)]")
+    assert drawn.count("M") <= 1 + pauses(seen)
+    samples = {int(number) for name, number, _ in seen if name == "system_metrics"}
     across = [float(x) for x in re.findall(r"[ML]([\d.]+)", drawn)]
     assert across == sorted(across)
-    # One may be on its way to the screen.
-    assert abs(len(across) - len(samples)) <= 1
+    assert len(across) == len([number for number in samples if number <= last])
 
 
 def test_the_time_shown_is_chosen_with_the_keyboard(watcher):
@@ -299,7 +320,7 @@ def test_the_time_shown_is_chosen_with_the_keyboard(watcher):
     one.find("#windows input[value='5']").focus()
     one.page.keyboard.press("ArrowRight")
     expect(one.find("#windows input[value='15']")).to_be_checked()
-    assert "minutes=15" in one.page.url
+    expect(one.page).to_have_url(re.compile("minutes=15"))
     one.page.reload()
     expect(one.find("#windows input[value='15']")).to_be_checked()
 
@@ -313,9 +334,9 @@ def test_values_are_read_with_the_arrow_keys_and_with_the_pointer(watcher):
     latest = plot.get_attribute("aria-valuetext")
     assert re.search(r"\d\d:\d\d:\d\d, CPU [\d.]+%, Memory [\d.]+%, Disk [\d.]+%", latest)
     one.page.keyboard.press("ArrowLeft")
+    expect(one.find("#machine .chart-readout")).to_be_visible()
     expect(plot).not_to_have_attribute("aria-valuetext", latest)
     pinned = plot.get_attribute("aria-valuetext")
-    expect(one.find("#machine .chart-readout")).to_be_visible()
     wait_for_id(one, last_id(one) + 2)
     # While someone reads, new values do not talk over it.
     expect(plot).to_have_attribute("aria-valuetext", pinned)
@@ -369,7 +390,8 @@ def test_numbers_that_change_move_nothing(watcher, server):
     one = watcher(locale="en-US", viewport=DESKTOP)
     is_live(one)
     expect(one.find("#revenue .figure-value")).to_have_text(re.compile(r"\d"))
-    one.page.wait_for_timeout(500)
+    wait_for_id(one, last_id(one) + 1)
+    one.settles()
     one.page.evaluate("new PerformanceObserver((list) => { window.shift = (window.shift ?? 0) + list.getEntries().reduce((sum, entry) => sum + entry.value, 0); }).observe({ type: 'layout-shift' })")
     post_business(server, [{"revenue": value, "orders": value // 1000} for value in (1, 99_999, 12_345_678, 999_999_999)])
     expect(one.find("#revenue .figure-value")).to_have_text("999,999,999")
@@ -382,7 +404,9 @@ def test_it_does_not_grow_with_the_events(watcher, server):
     one = watcher()
     is_live(one)
     post_business(server, [{"revenue": 5, "orders": 1}])
-    one.page.wait_for_timeout(1_500)
+    expect(one.find("#revenue .figure-value")).to_have_text("5")
+    wait_for_id(one, last_id(one) + 1)
+    one.settles()
     count = "document.querySelectorAll('*').length"
     before = one.page.evaluate(count)
     post_business(server, [{"revenue": n, "orders": n % 7} for n in range(1, 801)])
@@ -426,7 +450,7 @@ def serious(one):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_axe_finds_nothing_serious(watcher, server, scheme, viewport):
-    one = watcher(viewport=viewport, color_scheme=scheme, reduced_motion="reduce").expects(*CUT)
+    one = watcher(viewport=viewport, color_scheme=scheme, reduced_motion="reduce", before=waits_long).expects(*CUT)
     is_live(one)
     wait_for_id(one, 15)
     one.find("#numbers summary").click()

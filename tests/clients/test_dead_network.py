@@ -17,7 +17,8 @@ LEFT_WITHIN = 60
 # TCP_USER_TIMEOUT, from the first event that is not acknowledged.
 DROPPED_WITHIN = 90
 
-NEAR, FAR = "sarang-near", "sarang-far"
+# A run that was killed leaves its namespaces behind, and another may be under way.
+NEAR, FAR = (f"sarang-{os.getpid()}-{side}" for side in ("near", "far"))
 HOST = "10.213.0.1:8000"
 
 # Who stays: says when it is in the room, when the other has come and gone, and when its event stream has.

@@ -14,6 +14,9 @@ from listeners import LISTENERS, PATIENCE, over_http_client, over_httpx
 KINDS = ["system_metrics", "api_metrics", "business_metrics"]
 # The ring keeps 200 events; whoever lags by less never sees a gap.
 AHEAD_MAX = 100
+# How often each stream is cut at least before the end, and for how long at least, in seconds.
+CUTS_MIN = 6
+CUT_FOR = 15
 
 
 @pytest.fixture(params=LISTENERS, ids=lambda listener: listener.__name__)
@@ -50,14 +53,15 @@ def test_an_event_arrives_without_another_one_behind_it(server, listen):
             posted = post(server, number=number)
             while (event := next(events)).id != str(posted):
                 assert "number" not in event.data or event.data["number"] < number
-        # A client that waits for more before it tells gets its events from the clock, one in 10 s.
-        assert time.monotonic() - started < 20
+        # A client that waits for more before it tells gets its events from the clock, one in 10 s: 40 s for all five.
+        assert time.monotonic() - started < 40
 
 
 def test_the_machine_is_told_of_every_second(server, listen):
+    # From before the first is sent: it may be read late.
+    started = time.monotonic()
     with listen(f"{server.url}/sse/system") as events:
         next(events)
-        started = time.monotonic()
         ids = [int(one.id) for one in take(events, 5)]
         elapsed = time.monotonic() - started
     assert ids == sorted(set(ids))
@@ -68,10 +72,14 @@ def test_a_stream_goes_on_where_it_was_cut(server, listen):
     with listen(f"{server.url}/sse/all") as events:
         seen = take(events, 3)[-1].id
     posted = [post(server, number=number, 이름="값\n둘째 줄") for number in range(20)]
+    missed = []
     with listen(f"{server.url}/sse/business", last_event_id=seen) as events:
-        missed = [one for one in take(events, 20) if "number" in one.data]
-    assert [int(one.id) for one in missed][: len(posted)] == posted[: len(missed)]
-    assert len(missed) >= 18
+        # The clock may have told of the same figures in between.
+        while posted[-1] not in (int(one.id) for one in missed):
+            missed.append(next(events))
+    missed = [one for one in missed if int(one.id) in posted]
+    assert [int(one.id) for one in missed] == posted
+    assert [one.data["number"] for one in missed] == list(range(20))
     assert {one.data["이름"] for one in missed} == {"값\n둘째 줄"}
 
 
@@ -121,8 +129,14 @@ class Reader:
 
 def publish_while_read(server, readers, futures, progress):
     """Posts as fast as the slowest reader reads, so that nobody ever has to see a gap."""
-    posted, end = [], time.monotonic() + 15
-    while time.monotonic() < end and not any(future.done() for future in futures):
+    posted, end = [], time.monotonic() + CUT_FOR
+    deadline = end + PATIENCE
+
+    def is_enough():
+        now = time.monotonic()
+        return now > deadline or (now > end and min(reader.cuts for reader in readers) >= CUTS_MIN)
+
+    while not is_enough() and not any(future.done() for future in futures):
         slowest = min(reader.seen or 0 for reader in readers)
         if posted and posted[-1] - slowest > AHEAD_MAX:
             progress.wait(PATIENCE)
@@ -156,7 +170,7 @@ def test_streams_that_are_cut_at_random_have_no_hole_and_nothing_twice(server):
             assert ids == list(range(1, posted[-1] + 1)), reader.listen.__name__
         lost = set(posted) - set(ids)
         assert not lost, f"{reader.listen.__name__} {reader.channels} after {reader.cuts} cuts"
-    assert min(reader.cuts for reader in readers) > 5
+    assert min(reader.cuts for reader in readers) >= CUTS_MIN
 
 
 def families(server):
@@ -171,16 +185,18 @@ def value(family, **labels):
 
 
 def test_metrics_are_read_by_the_clients_of_prometheus(server):
-    with over_httpx(f"{server.url}/sse/api") as events:
-        next(events)
+    with over_httpx(f"{server.url}/sse/all") as events:
+        before = int(take(events, 3)[-1].id)
         server.rest.get("/rooms/none")
         found = families(server)
+        after = post(server, number=1)
     assert all(name.startswith("sarang_") for name in found)
     assert all(family.documentation and family.type != "unknown" for family in found.values())
     assert value(found["sarang_connections"], kind="event_stream") == 1
-    assert value(found["sarang_subscribers"], channel="api") == 1
+    assert value(found["sarang_subscribers"], channel="all") == 1
     assert value(found["sarang_responses"], status="404") == 1
-    assert value(found["sarang_events"]) == 3
+    # The clock may tell of more while the page is fetched.
+    assert 3 == before <= value(found["sarang_events"]) < after
     assert value(found["sarang_resident_memory_bytes"]) > 2**20
 
 

@@ -83,31 +83,46 @@ def test_4001_is_seen_without_a_ticket_with_an_unknown_and_with_a_used_one(start
 def test_4001_is_seen_with_an_expired_ticket(start, talk):
     server = start("--ticket-ttl", "1")
     bearer = sign_in(server)
+
+    def fresh_one_is_taken():
+        asked = time.monotonic()
+        try:
+            talk(server, f"?ticket={ticket(server, bearer)}").expect("welcome")
+        except Exception:
+            # On a busy machine it may expire on its way, too.
+            if time.monotonic() - asked < 1:
+                raise
+            return False
+        return True
+
     late = ticket(server, bearer)
-    talk(server, f"?ticket={ticket(server, bearer)}").expect("welcome")
     time.sleep(1.2)
     assert talk(server, f"?ticket={late}").close_code() == REFUSED
+    deadline = time.monotonic() + PATIENCE
+    while not fresh_one_is_taken():
+        assert time.monotonic() < deadline, "no ticket is used within its second"
 
 
 def test_4002_is_seen_when_the_token_ends(start, talk):
-    server = start("--token-ttl", "2")
+    server = start("--token-ttl", "6")
     hong = talk(server, f"?ticket={ticket(server, sign_in(server))}")
     expires_at = datetime.fromisoformat(hong.expect("welcome")["expires_at"])
     hong.join("tech")
     assert hong.close_code() == EXPIRED
     late = (datetime.now(UTC) - expires_at).total_seconds()
-    assert 0 <= late < 5, "the contract says a second; a busy machine may take a few"
+    assert 0 <= late < PATIENCE, "the contract says a second; a busy machine may take a few"
 
 
 def test_a_session_is_extended_before_it_ends(start, talk):
-    server = start("--token-ttl", "3")
+    server = start("--token-ttl", "8")
     bearer = sign_in(server)
     hong = talk(server, f"?ticket={ticket(server, bearer)}")
     first = hong.expect("welcome")["expires_at"]
     other = talk(server, f"?ticket={ticket(server, bearer)}")
     other.expect("welcome")
     hong.join("tech")
-    time.sleep(1.1)
+    # Between the end of the other and its own there is as much time.
+    time.sleep(4)
     renewed = server.rest.post("/auth/refresh", headers=bearer).json()["access_token"]
     hong.send("auth", ticket=ticket(server, {"Authorization": f"Bearer {renewed}"}))
     welcome = hong.expect("welcome")
@@ -225,8 +240,12 @@ def memory_holds(server, text):
             span, access = line.split()[:2]
             if access.startswith("rw"):
                 start, end = (int(address, 16) for address in span.split("-"))
-                memory.seek(start)
-                if text.encode() in memory.read(end - start):
+                try:
+                    memory.seek(start)
+                    held = text.encode() in memory.read(end - start)
+                except OSError:
+                    continue  # It was given back meanwhile.
+                if held:
                     return True
     return False
 
@@ -259,7 +278,7 @@ def test_no_password_stays_in_memory(start, tmp_path):
     ]:
         send(password, **how)
         needle = password.split('"')[-1].split("\\")[0]
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE
         # The thread that checks passwords may wipe its copy a moment after the answer.
         while held := memory_holds(server, needle):
             if time.monotonic() > deadline:
