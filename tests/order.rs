@@ -164,10 +164,12 @@ fn who_comes_and_goes_while_others_talk_misses_nothing() {
             let mut talker = server.member(&format!("말 {n}"), "tech");
             std::thread::spawn(move || {
                 for round in 0..60 {
-                    let burst: Vec<Value> = (0..5).map(|n| chat(&format!("{round}/{n}"))).collect();
+                    let words: Vec<String> = (0..5).map(|m| format!("{n}: {round}/{m}")).collect();
+                    let burst: Vec<Value> = words.iter().map(|words| chat(words)).collect();
                     send_together(&mut talker, &burst);
-                    for _ in 0..5 {
-                        talker.until("chat");
+                    // Its own: having heard as many of the others, it would end with its own still on their way.
+                    for words in &words {
+                        talker.until_match(|news| news["content"] == **words);
                     }
                 }
                 talker
