@@ -104,6 +104,28 @@ fn requests_left_for_the_next_turn_are_answered_although_the_peer_has_ended_its_
 }
 
 #[test]
+fn a_password_behind_another_is_checked_although_nothing_else_happens() {
+    let mut world = World::new(Config::default());
+    let asker = world.connect();
+    let form = r#"{"username":"admin","password":"wrong"}"#;
+    let length = form.len();
+    let login =
+        format!("POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{form}");
+    world
+        .server
+        .receive(asker, login.repeat(3).as_bytes(), world.now);
+    for n in 1..=3 {
+        let check = world.server.poll_job();
+        let check = check.unwrap_or_else(|| panic!("check {n} is not asked for"));
+        world.server.finished(check.job, false, world.now);
+        // Else the loop would rest until somebody else wakes it.
+        assert_eq!(world.half_turn(), n < 3, "after {n}");
+    }
+    let told = String::from_utf8_lossy(&world.wire(asker).bytes).into_owned();
+    assert_eq!(told.matches("HTTP/1.1 401 ").count(), 3, "{told}");
+}
+
+#[test]
 fn what_is_said_meanwhile_comes_in_the_same_turn() {
     let mut world = World::new(Config::default());
     let (a, b) = (world.member("a", "r"), world.member("b", "r"));

@@ -60,6 +60,7 @@ impl Server {
             || !self.readable.is_empty()
             || !self.resumed.is_empty()
             || !self.listed.is_empty()
+            || !self.jobs.is_empty()
     }
 
     /// Notes what waits for whom, and the most that ever waited for one peer.
