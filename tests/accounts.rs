@@ -36,6 +36,7 @@ impl Folder {
     fn new(name: &str) -> Self {
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
             .join(format!("accounts-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path); // of a run that was killed and had this process id
         fs::create_dir_all(&path).expect("a folder");
         Self(path)
     }

@@ -208,7 +208,7 @@ fn a_logout_ends_the_streams_of_its_session_and_no_other() {
 #[test]
 fn a_stream_ends_with_its_token() {
     let backend = Backend::start("expiry", &[]);
-    let short = token("홍길동", 3);
+    let short = token("홍길동", 5);
     let ticket = backend.ticket(&short);
     let mut ended = [
         backend.subscribe(&short),

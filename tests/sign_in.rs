@@ -191,7 +191,7 @@ fn the_life_of_a_token_is_an_option() {
 
 #[test]
 fn a_token_ends_with_its_exp() {
-    let configured = Configured::start("exp", &["--token-ttl", "1"]);
+    let configured = Configured::start("exp", &["--token-ttl", "5"]);
     let token = login(&configured.server, HONG);
     let mut hong = enter(&configured.server, &token);
     assert_eq!(hong.close_frame().0, 4002);

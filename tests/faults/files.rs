@@ -27,6 +27,8 @@ struct Folder(PathBuf);
 impl Folder {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("sarang-{name}-{}", std::process::id()));
+        // A run that was killed may have had the same process id.
+        let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).expect("a folder");
         set_mode(&path, 0o755);
         Self(path)
@@ -295,11 +297,12 @@ impl Drop for Started {
 
 #[test]
 fn a_server_whose_stdout_is_closed_serves() {
-    let port = TcpListener::bind("127.0.0.1:0")
+    // Where no other test listens, which could be given the port in between.
+    let port = TcpListener::bind("127.0.1.2:0")
         .and_then(|listener| listener.local_addr())
         .expect("a free port")
         .port();
-    let address = format!("127.0.0.1:{port}");
+    let address = format!("127.0.1.2:{port}");
     let child = shell("exec \"$@\" >&- 2>&-")
         .args(["--listen", &address])
         .spawn();
