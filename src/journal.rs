@@ -12,7 +12,7 @@ use crate::config::{
     JOURNAL_LINE_BYTES_MAX, JOURNAL_LINES_MAX, JOURNAL_TOLD_MAX, JOURNAL_VALUE_CHARS_MAX,
     JOURNAL_WINDOW, Level,
 };
-use crate::domain::{Now, Timestamp};
+use crate::domain::time::{Now, Timestamp};
 
 /// The lines that wait to be written, and how often each event was told lately.
 #[derive(Debug)]

@@ -23,10 +23,10 @@
 //! 1. `shell/mod.rs` reads bytes from a socket and calls [`server::Server::receive`].
 //! 2. `server/commands.rs` has `wire/websocket.rs` unmask and assemble them to a message, and `conn/websocket.rs` read
 //!    the JSON: a `Command`.
-//! 3. `domain/messages.rs` checks it and pushes [`domain::Effect::Publish`]: a wish.
+//! 3. `domain/messages.rs` checks it and pushes [`domain::event::Effect::Publish`]: a wish.
 //! 4. `server/settle.rs` gives it to `server/backend.rs`, who orders and keeps messages. Memory answers at once.
 //! 5. `domain/messages.rs` appends it to the room's history, with its position: a fact. It pushes
-//!    [`domain::Effect::Broadcast`], and an acknowledgement if one was asked for.
+//!    [`domain::event::Effect::Broadcast`], and an acknowledgement if one was asked for.
 //! 6. `server/settle.rs` has `conn/websocket.rs` encode it, once, and appends the frame to the room's stream in
 //!    `server/fan_out.rs`.
 //! 7. At the end of the turn [`server::Server::flush`] sends the turn's frames to each member with one write. What a

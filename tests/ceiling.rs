@@ -4,7 +4,7 @@
 mod virtual_world;
 
 use sarang::config::Config;
-use sarang::domain::ConnectionId;
+use sarang::domain::ids::ConnectionId;
 use serde_json::{Value, json};
 use virtual_world::{World, text_frame};
 

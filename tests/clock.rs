@@ -7,7 +7,7 @@ mod virtual_world;
 use std::time::Duration;
 
 use sarang::config::{Config, HEAD_TIMEOUT, HEARTBEAT_EVERY, PING_AFTER, PONG_TIMEOUT};
-use sarang::domain::ConnectionId;
+use sarang::domain::ids::ConnectionId;
 use serde_json::{Value, json};
 use virtual_world::World;
 

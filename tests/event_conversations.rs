@@ -6,7 +6,7 @@ mod virtual_world;
 use std::time::Duration;
 
 use sarang::config::{Config, EVENT_OUTBOX_BYTES, EVENT_STALL_TIMEOUT, SAMPLING_GRACE};
-use sarang::domain::ConnectionId;
+use sarang::domain::ids::ConnectionId;
 use virtual_world::World;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -6,7 +6,7 @@ mod virtual_world;
 use sarang::config::{
     Config, OUTBOX_HIGH_WATER_BYTES, REPLIES_PER_TURN_BYTES, WRITES_PER_TURN_BYTES,
 };
-use sarang::domain::ConnectionId;
+use sarang::domain::ids::ConnectionId;
 use serde_json::json;
 use virtual_world::{World, frame};
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crowd::{config, resident_bytes};
 use sarang::config::{Config, SENDS_PER_TURN};
-use sarang::domain::ConnectionId;
+use sarang::domain::ids::ConnectionId;
 use sarang::domain::metrics::Machine;
 use virtual_world::World;
 

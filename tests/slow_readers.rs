@@ -6,7 +6,7 @@ mod virtual_world;
 use std::time::Duration;
 
 use sarang::config::{ANSWER_STALL_TIMEOUT, Config, KEEP_ALIVE_TIMEOUT, LINGER_TIMEOUT};
-use sarang::domain::ConnectionId;
+use sarang::domain::ids::ConnectionId;
 use serde_json::json;
 use virtual_world::{World, frame, text_frame};
 

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use sarang::domain::ConnectionId;
+use sarang::domain::ids::ConnectionId;
 use sarang::domain::metrics::Machine;
 
 use crate::Result;

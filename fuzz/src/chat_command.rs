@@ -2,7 +2,8 @@
 
 use sarang::config::MESSAGE_ID_BYTES_MAX;
 use sarang::conn::websocket::{Command, Ticket, parse};
-use sarang::domain::{ErrorCode, Position};
+use sarang::domain::error::ErrorCode;
+use sarang::domain::position::Position;
 use serde_json::{Map, Value, json};
 
 /// Fuzzes [`parse`] and [`Position::parse`].

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arbitrary::Arbitrary;
 use sarang::config::{EVENT_OUTBOX_BYTES, HISTORY_ON_ENTRY, OUTBOX_HIGH_WATER_BYTES};
-use sarang::domain::ConnectionId;
 use sarang::domain::event_log::Kind;
+use sarang::domain::ids::ConnectionId;
 use serde_json::{Value, json};
 
 use super::peer::{Peer, Said};

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use sarang::config::Config;
-use sarang::domain::ConnectionId;
+use sarang::domain::ids::ConnectionId;
 
 use super::peer::Peer;
 use super::world::{World, configured, credentials};

@@ -4,6 +4,7 @@ use zeroize::Zeroizing;
 
 use super::refusal::Refusal;
 use crate::config::{BODY_BYTES_MAX, ECHO_BODY_BYTES_MAX, HEAD_BYTES_MAX, IDLE_BUFFER_BYTES_MAX};
+use crate::domain::error::ErrorCode;
 use crate::ledger::{Held, Ledger};
 use crate::wire::http::{Request, parse_head};
 
@@ -131,7 +132,7 @@ impl Http {
             BODY_BYTES_MAX
         };
         if request.content_length.unwrap_or(0) > max as u64 {
-            return Step::Refuse(Refusal::CONTENT_TOO_LARGE);
+            return Step::Refuse(Refusal::from(ErrorCode::ContentTooLarge));
         }
         let is_asked =
             request.expects_continue && self.missing(&request) > 0 && self.buffer.is_empty();

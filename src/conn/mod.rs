@@ -3,38 +3,20 @@
 pub mod http;
 pub mod outbox;
 pub mod refusal;
+pub mod transmit;
 pub mod websocket;
 
-use std::io::IoSlice;
 use std::ops::Range;
 use std::rc::Rc;
 
-use crate::domain::ConnectionId;
 use crate::domain::event_log::Channel;
+use crate::domain::ids::ConnectionId;
 use crate::ledger::Ledger;
 use crate::wire::walker::Walker;
 use http::Http;
 use outbox::{Batch, Content, Flushed, Outbox};
+use transmit::{Sent, Transmit};
 use websocket::WebSocket;
-
-/// What became of bytes that were to be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// So many were taken; fewer than given means that the socket is full for now.
-    Bytes(usize),
-    /// The connection is broken.
-    Gone,
-}
-
-/// Where bytes leave: sockets in the server, memory in tests and simulations.
-pub trait Transmit {
-    /// Sends the beginning of `bytes`, as much as is taken without waiting.
-    fn send(&mut self, to: ConnectionId, bytes: &[u8]) -> Sent;
-    /// The same for the concatenation of `slices`.
-    fn send_vectored(&mut self, to: ConnectionId, slices: &[IoSlice<'_>]) -> Sent;
-    /// Ends our direction of the connection.
-    fn shutdown(&mut self, to: ConnectionId);
-}
 
 /// One connection. An idle WebSocket is nothing but this.
 #[derive(Debug)]

@@ -8,9 +8,9 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::{Sent, Transmit};
+use super::transmit::{Sent, Transmit};
 use crate::config::SLICES_PER_WRITE;
-use crate::domain::ConnectionId;
+use crate::domain::ids::ConnectionId;
 use crate::ledger::{Held, Ledger};
 use crate::wire::event_stream::{first_id, rest_of_event};
 use crate::wire::websocket::frame_len;

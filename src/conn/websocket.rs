@@ -10,7 +10,8 @@ use crate::config::{
     ECHO_MESSAGE_BYTES_MAX, ECHO_READ_BYTES, MESSAGE_BYTES_MAX, MESSAGE_ID_BYTES_MAX,
     WEBSOCKET_READ_BYTES,
 };
-use crate::domain::{ErrorCode, Event};
+use crate::domain::error::ErrorCode;
+use crate::domain::event::Event;
 use crate::wire::websocket::{Receiver, ReceiverLimits, TEXT, encode};
 
 /// One open WebSocket.

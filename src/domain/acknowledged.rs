@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hashbrown::HashTable;
 
-use super::Position;
+use super::position::Position;
 use crate::config::{ACKNOWLEDGED_FOR, ACKNOWLEDGED_MAX};
 
 /// The acknowledged ids of the last five minutes, in the order they came, with an index.

@@ -9,12 +9,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
 use super::accounts::{Accounts, Verifier, entries};
+use super::ids::ConnectionId;
 use super::random::Random;
 use super::sessions::Sessions;
 use super::throttle::Throttle;
 use super::tickets::Tickets;
+use super::time::Now;
 use super::tokens::{ISSUER, Identity, Revocations, identify};
-use super::{ConnectionId, Now};
 use crate::config::{REFRESH_SECS_MAX, SECRETS_MAX};
 use crate::wire::jwt::{Key, Refused, verify};
 

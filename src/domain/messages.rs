@@ -2,8 +2,11 @@
 
 use std::rc::Rc;
 
+use super::error::ErrorCode;
+use super::event::{ChatMessage, Draft, Effect, Event};
+use super::ids::ConnectionId;
 use super::rooms::{Effects, RoomManager};
-use super::{ChatMessage, ConnectionId, Draft, Effect, ErrorCode, Event, Now, Timestamp};
+use super::time::{Now, Timestamp};
 use crate::config::HISTORY_TOTAL_BYTES_MAX;
 
 impl RoomManager {
@@ -186,7 +189,7 @@ impl RoomManager {
 mod tests {
     use super::*;
     use crate::config::{Config, HISTORY_ON_ENTRY};
-    use crate::domain::RoomId;
+    use crate::domain::ids::RoomId;
 
     /// Says something in a room of this number.
     fn commit(manager: &mut RoomManager, room: usize, content: &str) {

@@ -10,7 +10,7 @@ use hashbrown::hash_table::Entry;
 use slab::Slab;
 use smallvec::SmallVec;
 
-use super::{ConnectionId, RoomId, UserId};
+use super::ids::{ConnectionId, RoomId, UserId};
 use crate::config::{ACCOUNT_NAME_CHARS_MAX, USERNAME_CHARS_MAX};
 
 /// Everybody who is connected.

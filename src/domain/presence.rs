@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use super::event::Event;
+use super::ids::RoomId;
 use super::rooms::{Effects, RoomManager};
-use super::{Event, Now, RoomId};
+use super::time::Now;
 use crate::config::ROOM_USERS_TOLD_EVERY;
 
 impl RoomManager {
@@ -81,7 +83,8 @@ impl RoomManager {
 mod tests {
     use super::*;
     use crate::config::{Config, PRESENCE_NAMES_MAX};
-    use crate::domain::{ConnectionId, Effect};
+    use crate::domain::event::Effect;
+    use crate::domain::ids::ConnectionId;
 
     /// Numbers of users that were told, and whether each entry was told by name.
     fn told(effects: &mut Effects) -> (Vec<usize>, usize) {

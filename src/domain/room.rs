@@ -5,8 +5,10 @@ use std::collections::btree_map::Entry;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::event::{Event, RoomInfo};
 use super::history::History;
-use super::{Event, RoomInfo, Timestamp, UserId};
+use super::ids::UserId;
+use super::time::Timestamp;
 use crate::config::{
     HISTORY_MESSAGES_MAX, HISTORY_ON_ENTRY, HISTORY_ROOM_BYTES_MAX, PRESENCE_NAMES_MAX,
     ROOM_NAME_CHARS_MAX,
@@ -139,7 +141,7 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ChatMessage;
+    use crate::domain::event::ChatMessage;
 
     /// How many of so many messages of a length stay, and with how many bytes.
     fn kept(count: usize, length: usize) -> (usize, usize) {

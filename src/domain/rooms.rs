@@ -7,9 +7,13 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::acknowledged::Acknowledged;
+use super::error::ErrorCode;
+use super::event::{Effect, Event, RoomInfo};
+use super::ids::{ConnectionId, RoomId};
 use super::people::People;
+use super::position::Position;
 use super::room::{Room, is_valid_room_name};
-use super::{ConnectionId, Effect, ErrorCode, Event, Now, Position, RoomId, RoomInfo, Timestamp};
+use super::time::{Now, Timestamp};
 use crate::config::{ROOM_USERS_MAX, RoomLimits};
 
 /// The effects of what was done, in the order they have to be carried out.
@@ -343,7 +347,7 @@ fn next_random(state: &mut u64) -> u64 {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::domain::Draft;
+    use crate::domain::event::Draft;
 
     /// The rooms that may make way, found by looking at all of them.
     fn empty_rooms(manager: &RoomManager) -> BTreeSet<(u64, RoomId)> {

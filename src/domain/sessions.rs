@@ -4,8 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::ids::ConnectionId;
+use super::time::Now;
 use super::tokens::Identity;
-use super::{ConnectionId, Now};
 
 /// The sessions that end with a token. Guests have none.
 #[derive(Debug, Default)]

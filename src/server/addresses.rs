@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use crate::config::TABLE_KEPT;
-use crate::domain::ConnectionId;
+use crate::domain::ids::ConnectionId;
 
 /// Who comes from where.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 //! A chat is a wish until the backend has made it a fact; only then is it history, broadcast and acknowledged. Memory
 //! does so at once. A disk or a cluster does so later, and hands the draft back when it has.
 
-use crate::domain::Draft;
+use crate::domain::event::Draft;
 
 /// Keeps messages as long as the server lives: in the rooms' own histories.
 #[derive(Debug, Default)]

@@ -8,7 +8,8 @@ use super::Server;
 use crate::config::{ECHO_BUFFER_BYTES, Level};
 use crate::conn::Phase;
 use crate::conn::refusal::Refusal;
-use crate::domain::{ConnectionId, Now};
+use crate::domain::ids::ConnectionId;
+use crate::domain::time::Now;
 use crate::wire::websocket::CloseCode;
 
 impl Server {

@@ -9,8 +9,11 @@ use crate::config::{
 };
 use crate::conn::http::Awaited;
 use crate::conn::refusal::Refusal;
-use crate::conn::{Connection, Phase, Transmit};
-use crate::domain::{ConnectionId, Now};
+use crate::conn::transmit::Transmit;
+use crate::conn::{Connection, Phase};
+use crate::domain::error::ErrorCode;
+use crate::domain::ids::ConnectionId;
+use crate::domain::time::Now;
 use crate::wire::websocket::{CloseCode, encode_close, encode_ping};
 
 impl Server {
@@ -152,7 +155,7 @@ impl Server {
             Phase::Http(http) if http.awaits() == Awaited::Job => {
                 self.refuse(id, Refusal::UNAVAILABLE, now)
             }
-            Phase::Http(_) => self.refuse(id, Refusal::REQUEST_TIMEOUT, now),
+            Phase::Http(_) => self.refuse(id, Refusal::from(ErrorCode::RequestTimeout), now),
             Phase::WebSocket(websocket) => {
                 if let Some(wait) = silence_left {
                     websocket.awaits_pong = false;

@@ -6,7 +6,10 @@ use super::Server;
 use crate::config::{OUTBOX_HIGH_WATER_BYTES, RATE_WARNINGS_MAX};
 use crate::conn::Phase;
 use crate::conn::websocket::{Command, parse};
-use crate::domain::{ConnectionId, Effect, ErrorCode, Event, Now, Timestamp};
+use crate::domain::error::ErrorCode;
+use crate::domain::event::{Effect, Event};
+use crate::domain::ids::ConnectionId;
+use crate::domain::time::{Now, Timestamp};
 use crate::wire::websocket::{BINARY, CloseCode, Incoming, Input, TEXT, encode};
 
 impl Server {

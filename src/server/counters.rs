@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::Server;
 use crate::conn::Phase;
-use crate::domain::ConnectionId;
 use crate::domain::event_log::Channel;
+use crate::domain::ids::ConnectionId;
 use crate::domain::metrics::Traffic;
 
 /// Upper bounds of the histogram of turns, in microseconds.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::conn::Connection;
-use crate::domain::ConnectionId;
+use crate::domain::ids::ConnectionId;
 
 /// The unit of all deadlines; they strike up to one tick late, never early.
 const TICKS_PER_SECOND: u32 = 10;

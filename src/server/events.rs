@@ -11,10 +11,12 @@ use crate::config::{
 };
 use crate::conn::refusal::Refusal;
 use crate::conn::{EventStream, Phase};
+use crate::domain::error::ErrorCode;
 use crate::domain::event_log::{Channel, Sample};
+use crate::domain::ids::ConnectionId;
 use crate::domain::metrics::{Facts, Machine};
+use crate::domain::time::{Now, Timestamp};
 use crate::domain::tokens::Identity;
-use crate::domain::{ConnectionId, ErrorCode, Now, Timestamp};
 use crate::wire::event_stream::{
     LAST_CHUNK, encode_chunk, encode_comment, encode_event, encode_notice, encode_retry,
 };
@@ -97,7 +99,7 @@ pub(super) fn posted(context: &Context<'_>, request: &Request) -> Result<Answer,
     check_origin(context.config, request)?;
     check_json(request)?;
     if request.body.len() > POSTED_BYTES_MAX {
-        return Err(Refusal::CONTENT_TOO_LARGE);
+        return Err(Refusal::from(ErrorCode::ContentTooLarge));
     }
     let value: Value = serde_json::from_slice(&request.body).map_err(|_| ErrorCode::BadJson)?;
     match value {
@@ -217,7 +219,7 @@ impl Server {
         figures: Map<String, Value>,
     ) -> Result<Response, Refusal> {
         if !self.metrics.has_room_for(&figures, POSTED_FIGURES_MAX) {
-            return Err(Refusal::CONTENT_TOO_LARGE);
+            return Err(Refusal::from(ErrorCode::ContentTooLarge));
         }
         let facts = self.facts();
         let sample = self.metrics.post(figures, &facts);

@@ -14,8 +14,9 @@ use slab::Slab;
 
 use crate::config::{ROOM_PENDING_HIGH_WATER_BYTES, SPARE_BUFFER_BYTES_MAX};
 use crate::conn::outbox::{Batch, Content};
-use crate::conn::{Connection, EventStream, Transmit};
-use crate::domain::{ConnectionId, RoomId};
+use crate::conn::transmit::Transmit;
+use crate::conn::{Connection, EventStream};
+use crate::domain::ids::{ConnectionId, RoomId};
 use crate::ledger::Ledger;
 
 /// What one subscribes to: a room, or (in a fan-out of their own) a channel of metrics.

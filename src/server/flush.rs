@@ -7,8 +7,10 @@ use crate::config::{
     WRITES_PER_TURN_BYTES,
 };
 use crate::conn::outbox::Flushed;
-use crate::conn::{Connection, Phase, Transmit};
-use crate::domain::{ConnectionId, Now};
+use crate::conn::transmit::Transmit;
+use crate::conn::{Connection, Phase};
+use crate::domain::ids::ConnectionId;
+use crate::domain::time::Now;
 
 impl Server {
     /// Sends what is to be sent: a slice of the fan-out, then whatever waits for single peers. True when there is more

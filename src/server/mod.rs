@@ -34,9 +34,10 @@ use crate::config::{
 use crate::conn::http::Http;
 use crate::conn::{Connection, Phase};
 use crate::domain::auth::{Auth, Credentials};
+use crate::domain::ids::ConnectionId;
 use crate::domain::metrics::Metrics;
 use crate::domain::rooms::{Effects, RoomManager};
-use crate::domain::{ConnectionId, Now};
+use crate::domain::time::Now;
 use crate::journal::Journal;
 use crate::ledger::Ledger;
 use crate::wire::websocket::CloseCode;

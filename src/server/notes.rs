@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use super::Server;
 use crate::config::Level;
-use crate::domain::{ConnectionId, Now};
+use crate::domain::ids::ConnectionId;
+use crate::domain::time::Now;
 use crate::wire::websocket::CloseCode;
 
 impl Server {

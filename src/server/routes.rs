@@ -11,10 +11,13 @@ use super::sign_in::{self, Attempt};
 use crate::config::Config;
 use crate::conn::refusal::Refusal;
 use crate::domain::auth::Auth;
+use crate::domain::error::ErrorCode;
+use crate::domain::event::{Event, RoomInfo};
 use crate::domain::event_log::Channel;
+use crate::domain::position::Position;
 use crate::domain::rooms::RoomManager;
+use crate::domain::time::Now;
 use crate::domain::tokens::Identity;
-use crate::domain::{ErrorCode, Event, Now, Position, RoomInfo};
 use crate::wire::http::{Method, Request, Upgrade};
 use crate::wire::response::Response;
 use crate::wire::websocket::accept_value;
@@ -167,9 +170,11 @@ pub fn answer(context: &mut Context<'_>, request: &mut Request) -> Answer {
 }
 
 fn route(context: &mut Context<'_>, request: &mut Request) -> Result<Answer, Refusal> {
-    let resource = Resource::find(context.config, request).ok_or(Refusal::NOT_FOUND)?;
+    let resource =
+        Resource::find(context.config, request).ok_or(Refusal::from(ErrorCode::NotFound))?;
     if !resource.allows(request.method) {
-        let response = Refusal::METHOD_NOT_ALLOWED.response(request.prefers_english());
+        let response =
+            Refusal::from(ErrorCode::MethodNotAllowed).response(request.prefers_english());
         return Ok(Answer::Response(response.field("Allow", resource.allow())));
     }
     if request.method == Method::Options {
@@ -254,7 +259,7 @@ pub(super) fn check_origin(config: &Config, request: &Request) -> Result<(), Ref
     if is_allowed_origin(config, request) {
         Ok(())
     } else {
-        Err(Refusal::FORBIDDEN_ORIGIN)
+        Err(Refusal::from(ErrorCode::ForbiddenOrigin))
     }
 }
 
@@ -264,11 +269,11 @@ pub(super) fn check_json(request: &Request) -> Result<(), Refusal> {
     if let Some(content_type) = &request.fields.content_type {
         let essence = content_type.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case("application/json") {
-            return Err(Refusal::UNSUPPORTED_MEDIA_TYPE);
+            return Err(Refusal::from(ErrorCode::UnsupportedMediaType));
         }
     }
     if request.content_length.is_none() {
-        return Err(Refusal::LENGTH_REQUIRED);
+        return Err(Refusal::from(ErrorCode::LengthRequired));
     }
     // Derived code would read an array as the fields in order.
     let is_array = request.body.trim_ascii_start().starts_with(b"[");
@@ -329,7 +334,7 @@ fn history(rooms: &RoomManager, name: &str, request: &Request) -> Result<Respons
 
 fn echo(request: &mut Request) -> Result<Response, Refusal> {
     if request.content_length.is_none() {
-        return Err(Refusal::LENGTH_REQUIRED);
+        return Err(Refusal::from(ErrorCode::LengthRequired));
     }
     let body = std::mem::take(&mut *request.body);
     Ok(Response::with(200, "application/octet-stream", body)
@@ -340,7 +345,8 @@ fn echo(request: &mut Request) -> Result<Response, Refusal> {
 fn upgrade(request: &Request, endpoint: Endpoint) -> Result<Answer, Refusal> {
     match &request.upgrade {
         Upgrade::None | Upgrade::UnsupportedVersion => {
-            let response = Refusal::UPGRADE_REQUIRED.response(request.prefers_english());
+            let response =
+                Refusal::from(ErrorCode::UpgradeRequired).response(request.prefers_english());
             let response = response
                 .field("Upgrade", "websocket")
                 .field("Connection", "Upgrade");

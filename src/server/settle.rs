@@ -6,7 +6,9 @@ use super::Server;
 use crate::conn::Phase;
 use crate::conn::outbox::{Batch, Content};
 use crate::conn::websocket::encode_event;
-use crate::domain::{ConnectionId, Effect, Event, Now, RoomId};
+use crate::domain::event::{Effect, Event};
+use crate::domain::ids::{ConnectionId, RoomId};
+use crate::domain::time::Now;
 
 /// Up to so many receivers a frame is copied for each, which appends it to what already waits for them.
 const COPIES_MAX: usize = 4;

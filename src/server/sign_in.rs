@@ -16,9 +16,11 @@ use crate::conn::Phase;
 use crate::conn::refusal::Refusal;
 use crate::domain::accounts::Verifier;
 use crate::domain::auth::Denied;
+use crate::domain::error::ErrorCode;
+use crate::domain::ids::ConnectionId;
 use crate::domain::people::is_valid_account_name;
+use crate::domain::time::Now;
 use crate::domain::tokens::Identity;
-use crate::domain::{ConnectionId, ErrorCode, Now};
 use crate::wire::http::Request;
 use crate::wire::response::{Framing, Response};
 use crate::wire::websocket::CloseCode;
@@ -182,7 +184,7 @@ impl Server {
             .flatten();
         let response = match issued {
             Some((token, expires_in)) => token_response(&token, expires_in),
-            None => Refusal::INVALID_CREDENTIALS.response(login.is_english),
+            None => Refusal::from(ErrorCode::InvalidCredentials).response(login.is_english),
         };
         self.answer_login(job, &login, response, now);
     }

@@ -28,7 +28,8 @@ use crate::config::{
     RESIDENT_EVERY,
 };
 use crate::domain::auth::Credentials;
-use crate::domain::{ConnectionId, Now};
+use crate::domain::ids::ConnectionId;
+use crate::domain::time::Now;
 use crate::server::{Server, ShellFacts};
 use accounts::entropy;
 use listener::{Arrival, Listener, refuse};

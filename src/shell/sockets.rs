@@ -6,8 +6,8 @@ use std::net::Shutdown;
 use mio::net::TcpStream;
 
 use crate::config::{DEMANDING_READS, DEMANDING_REPLY_BYTES, TABLE_KEPT};
-use crate::conn::{Sent, Transmit};
-use crate::domain::ConnectionId;
+use crate::conn::transmit::{Sent, Transmit};
+use crate::domain::ids::ConnectionId;
 
 /// Every open socket.
 #[derive(Debug, Default)]

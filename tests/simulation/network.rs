@@ -5,8 +5,8 @@ use std::io::IoSlice;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use sarang::conn::{Sent, Transmit};
-use sarang::domain::ConnectionId;
+use sarang::conn::transmit::{Sent, Transmit};
+use sarang::domain::ids::ConnectionId;
 
 use super::seed::Seed;
 

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sarang::config::{Config, RoomLimits};
-use sarang::domain::Now;
 use sarang::domain::accounts::{Accounts, DEMO_ACCOUNTS};
 use sarang::domain::auth::Credentials;
+use sarang::domain::time::Now;
 use sarang::server::Server;
 use sarang::wire::jwt::Key;
 

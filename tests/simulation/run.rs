@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use sarang::config::{ACCEPTS_PER_TURN, READ_BYTES};
-use sarang::domain::Now;
 use sarang::domain::metrics::Machine;
+use sarang::domain::time::Now;
 use sarang::server::{Server, ShellFacts};
 
 use super::chat::Chat;

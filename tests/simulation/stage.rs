@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use sarang::domain::Now;
+use sarang::domain::time::Now;
 
 use super::model::Model;
 use super::network::{Manner, Network, Wire};

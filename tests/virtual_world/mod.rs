@@ -8,11 +8,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use sarang::config::Config;
-use sarang::conn::{Sent, Transmit};
+use sarang::conn::transmit::{Sent, Transmit};
 use sarang::domain::accounts::{Accounts, DEMO_ACCOUNTS};
 use sarang::domain::auth::Credentials;
+use sarang::domain::ids::ConnectionId;
 use sarang::domain::metrics::Machine;
-use sarang::domain::{ConnectionId, Now};
+use sarang::domain::time::Now;
 use sarang::server::Server;
 use sarang::wire::jwt::Key;
 use serde_json::{Value, json};
