@@ -1,9 +1,9 @@
-//! Links the release binary statically where that can be done, so that `cargo build --release` alone makes the one file
-//! that runs on any machine, and whose memory is only its own: 0.7 MB less at the start.
+//! Links the release binary statically where possible, so that `cargo build --release` alone makes one file that runs
+//! on any machine. Without shared libraries it also takes 0.7 MB less memory at the start.
 //!
-//! Cargo takes `crt-static` from the environment or from a folder of its own, neither of which a fresh clone has. So the
-//! linker is told instead: `-static-pie`, and linker scripts in the place of the shared libraries which rustc names.
-//! Where the C library has no static form, or another target is built for, the binary is dynamic as usual.
+//! Cargo reads `crt-static` from the environment or from `.cargo`, neither of which a fresh clone has. Instead the
+//! linker gets `-static-pie`, and linker scripts in place of the shared libraries that rustc names. Where the C library
+//! has no static archive, and for other targets, the binary is dynamic as usual.
 #![forbid(unsafe_code)]
 
 use std::env::var;
@@ -11,7 +11,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// What rustc links a program for Linux with glibc to, beside `libgcc_s`.
+/// The libraries rustc links a program for Linux with glibc to, except `libgcc_s`.
 const LIBRARIES: [&str; 6] = ["c", "dl", "m", "pthread", "rt", "util"];
 
 fn main() {
@@ -20,7 +20,7 @@ fn main() {
         return;
     }
     let Some(scripts) = linker_scripts() else {
-        println!("cargo:warning=the C library has no static form here: the binary will be dynamic");
+        println!("cargo:warning=the static C library is not installed: the binary will be dynamic");
         return;
     };
     let Some(directory) = var("OUT_DIR").ok().map(PathBuf::from) else {
@@ -33,7 +33,7 @@ fn main() {
     println!("cargo:rustc-link-arg-bin=sarang=-static-pie");
 }
 
-/// A release build for this very machine's Linux with glibc, of which nobody has asked for something else.
+/// Whether it is a release build for the host, Linux with glibc, and `crt-static` is not set in another way.
 fn is_ours_to_link() -> bool {
     let is = |name: &str, value: &str| var(name).is_ok_and(|found| found == value);
     is("PROFILE", "release")
@@ -43,7 +43,7 @@ fn is_ours_to_link() -> bool {
         && !var("CARGO_CFG_TARGET_FEATURE").is_ok_and(|list| list.contains("crt-static"))
 }
 
-/// Each library with the script that names its static form; `None` when one of the files is not there.
+/// Each library with a linker script that names its static archive; `None` if a file is missing.
 fn linker_scripts() -> Option<Vec<(&'static str, String)>> {
     for needed in ["rcrt1.o", "libgcc_eh.a"] {
         file(needed)?;
@@ -56,7 +56,7 @@ fn linker_scripts() -> Option<Vec<(&'static str, String)>> {
     Some(scripts)
 }
 
-/// Where the C compiler finds a file; it answers with the bare name when it does not.
+/// The path where the C compiler finds a file; `None` if it prints the bare name, which means that it does not.
 fn file(name: &str) -> Option<String> {
     let output = Command::new("cc")
         .arg(format!("-print-file-name={name}"))

@@ -1,222 +1,245 @@
-//! Every limit, with its name and unit, and the configuration a server is started with.
+//! All limits, as named constants with units, and the configuration a server is started with.
 //!
-//! What a user may need to move is a field of [`Config`] and an option on the command line (`options.rs`); the others
-//! are constants. README.md has a table of all of them with what happens at each.
+//! A limit that an operator may need to change is a field of [`Config`] and a command line option (`options.rs`); the
+//! others are constants. README.md has a table of all limits and the effect of each.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Room names, in characters.
+/// The longest room name, in characters.
 pub const ROOM_NAME_CHARS_MAX: usize = 64;
-/// Guest names, in characters.
+/// The longest guest name, in characters.
 pub const USERNAME_CHARS_MAX: usize = 32;
-/// The `id` of a chat or whisper, in bytes.
+/// The longest `id` of a chat or whisper, in bytes.
 pub const MESSAGE_ID_BYTES_MAX: usize = 64;
-/// `max_users` of one room.
+/// The largest `max_users` of a room.
 pub const ROOM_USERS_MAX: u32 = 1_000_000;
 
-/// Messages told on entry, and by `GET /rooms/{name}/history`.
+/// Messages of a room's history sent on a join and by `GET /rooms/{name}/history`.
 pub const HISTORY_ON_ENTRY: usize = 50;
-/// Messages a room keeps for those who resume.
+/// Messages in the history of a room, for members that resume.
 pub const HISTORY_MESSAGES_MAX: usize = 1_000;
-/// Memory for one room's messages, in bytes; the last [`HISTORY_ON_ENTRY`] stay even above it.
+/// Memory for the history of one room, in bytes; the last [`HISTORY_ON_ENTRY`] messages stay even above it.
 pub const HISTORY_ROOM_BYTES_MAX: usize = 256 * 1024;
-/// Memory for all rooms' messages together, in bytes; the room used longest ago forgets first.
+/// Memory for the histories of all rooms, in bytes; above it messages of the least recently used room are dropped
+/// first.
 pub const HISTORY_TOTAL_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Users of a room up to which every entry and exit is told by name.
+/// Up to this many users of a room, each join and leave is announced with the user's name.
 pub const PRESENCE_NAMES_MAX: usize = 200;
-/// Above [`PRESENCE_NAMES_MAX`], the number of users is told at most this often.
+/// Above [`PRESENCE_NAMES_MAX`], the shortest time between two announcements of the number of users.
 pub const ROOM_USERS_TOLD_EVERY: Duration = Duration::from_secs(1);
 
-/// How long an acknowledged `id` is remembered.
+/// How long an acknowledged `id` is kept.
 pub const ACKNOWLEDGED_FOR: Duration = Duration::from_secs(5 * 60);
-/// Acknowledged ids remembered at most; the oldest is forgotten early.
+/// Acknowledged ids kept in all; above it the oldest is dropped early.
 pub const ACKNOWLEDGED_MAX: usize = 65_536;
+/// Acknowledged ids kept for one user; above it the user's oldest is dropped early.
+pub const ACKNOWLEDGED_PER_USER_MAX: usize = 4_096;
+/// Messages and room openings that the backend has not answered; above it `storage_unavailable`.
+pub const WISHES_MAX: usize = 65_536;
+/// Content of messages that the backend has not answered, in bytes; above it `storage_unavailable`.
+pub const WISHES_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How long a command or an opening handshake waits for the backend; then `backend_unavailable`.
+pub const BACKEND_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Account names, in characters.
+/// The longest account name, in characters.
 pub const ACCOUNT_NAME_CHARS_MAX: usize = 64;
-/// A password, in bytes; above it 400.
+/// The longest password, in bytes; above it 400.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
-/// Accounts in the users file; with more it is refused.
+/// Accounts in the users file; a file with more is refused.
 pub const ACCOUNTS_MAX: usize = 100_000;
-/// The users file and the secrets file, in bytes; a larger one is refused.
+/// The size of the users file and of the secrets file, in bytes; a larger file is refused.
 pub const CREDENTIALS_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// Memory one password check may cost, in KiB; a users file with more is refused.
+/// Memory of one password check, in KiB; a users file that asks for more is refused.
 pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
-/// Passes of one password check; a users file with more is refused.
+/// Passes of one password check; a users file that asks for more is refused.
 pub const ARGON2_PASSES_MAX: u32 = 16;
-/// Password checks that wait for the worker; above it 503.
+/// Password checks in the worker's queue; above it 503.
 pub const LOGIN_QUEUE_MAX: usize = 64;
-/// How long the worker keeps its memory after the last check.
+/// How long a request waits for its password check; then 503.
+pub const LOGIN_PATIENCE: Duration = Duration::from_secs(60);
+/// How long the worker keeps its memory after the last password check.
 pub const WORKER_MEMORY_KEPT: Duration = Duration::from_secs(2);
-/// Failures at one account from one address before each costs a wait (1, 2, 4 … seconds).
+/// Failed sign-ins to one account from one address before each further one causes a wait (1, 2, 4 … seconds).
 pub const LOGIN_FREE_FAILURES: u32 = 5;
-/// The longest such wait; then 429 becomes another try.
+/// The longest such wait. An attempt during the wait is answered with 429.
 pub const LOGIN_WAIT_MAX: Duration = Duration::from_secs(60);
-/// Attempts under way at one account from one address; above it 429.
+/// Concurrent sign-ins to one account from one address; above it 429.
 pub const LOGIN_IN_FLIGHT_MAX: u32 = 16;
-/// Failures from one address (loopback exempt), refilled one each [`LOGIN_ADDRESS_REFILL`]; above it 429.
+/// Failed sign-ins from one address, loopback exempt; one is refilled every [`LOGIN_ADDRESS_REFILL`]; above it 429.
 pub const LOGIN_ADDRESS_FAILURES: u32 = 20;
-/// How long one failure of an address counts.
+/// The time after which one more failure of an address is allowed.
 pub const LOGIN_ADDRESS_REFILL: Duration = Duration::from_secs(6);
-/// Failures at one account from everywhere, refilled one each second; above it 429.
+/// Failed sign-ins to one account from all addresses; one is refilled every second; above it 429.
 pub const LOGIN_ACCOUNT_FAILURES: u32 = 100;
-/// Entries in each table of the throttle; at it those without effect are forgotten.
+/// Entries in each table of the throttle; at it those without effect are dropped.
 pub const THROTTLED_MAX: usize = 10_000;
-/// How far another back end's clock may be ahead of ours, in seconds (`nbf`, `iat`). `exp` has no leeway.
+/// How far the clock of a token's issuer may be ahead of ours (`nbf`, `iat`), in seconds. `exp` has no leeway.
 pub const TOKEN_CLOCK_LEEWAY_SECS: u64 = 60;
-/// A token's `jti`, in bytes; above it the token is refused.
+/// The longest `jti` of a token, in bytes; above it the token is refused.
 pub const TOKEN_ID_BYTES_MAX: usize = 128;
-/// `--token-ttl` and `--ticket-ttl`, in seconds.
+/// The largest `--token-ttl` and `--ticket-ttl`, in seconds.
 pub const TTL_SECS_MAX: u64 = 10 * 366 * 24 * 60 * 60;
-/// From a password to the last token that `POST /auth/refresh` gives for it, in seconds.
+/// From a sign-in with a password to the last `POST /auth/refresh` for it, in seconds.
 pub const REFRESH_SECS_MAX: u64 = 24 * 60 * 60;
-/// Tickets issued and neither expired nor forgotten; above it 503.
+/// Tickets issued that are neither expired nor dropped; above it 503.
 pub const TICKETS_MAX: usize = 65_536;
-/// Tickets of one user that have not expired, redeemed or not, whatever the number of their tokens; above it 503.
+/// Tickets of one user that have not expired, redeemed or not, over all tokens of the user; above it 503.
 pub const TICKETS_PER_USER_MAX: usize = 10_000;
-/// Revoked tokens; above it 503. Each is forgotten when it would have expired.
+/// Revoked tokens; above it 503. Each is kept until it would have expired.
 pub const REVOCATIONS_MAX: usize = 65_536;
-/// Secrets in the secrets file; with more it is refused.
+/// Secrets in the secrets file; a file with more is refused.
 pub const SECRETS_MAX: usize = 16;
 
-/// Between two events of the machine.
+/// Between two `system_metrics` events.
 pub const SYSTEM_EVERY: Duration = Duration::from_secs(1);
-/// Between two events of the traffic.
+/// Between two `api_metrics` events.
 pub const API_EVERY: Duration = Duration::from_secs(5);
-/// Between two events of people and business.
+/// Between two `business_metrics` events.
 pub const BUSINESS_EVERY: Duration = Duration::from_secs(10);
 /// Between two heartbeat comments.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
-/// How long sampling goes on when the last subscriber has left: one that reconnects finds no hole.
+/// How long sampling goes on after the last subscriber has left, so that a subscriber that reconnects finds no gap.
 pub const SAMPLING_GRACE: Duration = Duration::from_secs(60);
-/// Events kept for those who resume; older ones are a gap.
+/// Events kept for subscribers that resume; older ones are a gap.
 pub const EVENTS_KEPT: usize = 200;
-/// What event streams tell their clients to wait before they reconnect, in milliseconds.
+/// The largest ID of the first event, whatever the clock says: JavaScript represents integers below 2^53 exactly.
+pub const FIRST_EVENT_ID_MAX: u64 = 1 << 52;
+/// The `retry` field of event streams: the time a client waits before it reconnects, in milliseconds.
 pub const EVENT_RETRY_MILLISECONDS: u64 = 3_000;
-/// Events queued for one subscriber, in bytes; above it only the latest of each kind are kept.
+/// Events in the outbox of one subscriber, in bytes; above it only the latest of each name are kept.
 pub const EVENT_OUTBOX_BYTES: usize = 256 * 1024;
-/// A subscriber whose socket takes nothing for this long is dropped.
+/// A subscriber whose socket takes no bytes for this long is disconnected.
 pub const EVENT_STALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// One post of figures, in bytes; above it 413.
+/// The body of a `POST /events/business`, in bytes; above it 413.
 pub const POSTED_BYTES_MAX: usize = 4 * 1024;
-/// Figures of a back end that are kept; a post that would add more is refused with 413.
+/// Posted figures that are kept; a post that would add more is refused with 413.
 pub const POSTED_FIGURES_MAX: usize = 64;
 
-/// The request line and fields of a request, in bytes; above it 431.
+/// The head of a request, in bytes; above it 431.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// The request target, in bytes; above it 414.
 pub const TARGET_BYTES_MAX: usize = 8 * 1024;
-/// Fields of a request; above it 431.
+/// Field lines of a request; above it 431.
 pub const HEAD_FIELDS_MAX: usize = 64;
 /// The body of a request, in bytes; above it 413.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The body of a `POST /http-echo`, in bytes; above it 413.
 pub const ECHO_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// A buffer kept for the next request of a connection, in bytes; a larger one is freed.
-pub const IDLE_BUFFER_BYTES_MAX: usize = 4 * 1024;
-/// From a connection's or request's first byte to the end of its head; then 408.
+/// From the start of a connection, or the first byte of a later request, to the end of the head; then 408.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the head of a request to the end of its body; then 408.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two requests of a connection; then it is closed.
 pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A peer that takes nothing of an answer for this long is dropped; one that takes a little now and then gets it whole.
+/// A client that takes no byte of a response for this long is disconnected; slow progress is enough to get all of it.
 pub const ANSWER_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A WebSocket message (and each frame of it), in bytes; above it close code 1009.
+/// A WebSocket message, in bytes; above it close code 1009.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// A message on `/ws-echo`, in bytes.
 pub const ECHO_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// What echoes may hold together, in bytes, beside [`Config::buffer_bytes`]: several messages of the largest size, each
-/// received, copied and queued.
+/// Memory of all echo connections, in bytes, on top of [`Config::buffer_bytes`]: room for several messages of the
+/// largest size, each received, copied and in an outbox.
 pub const ECHO_BUFFER_BYTES: usize = 512 * 1024 * 1024;
-/// tungstenite's read buffer, in bytes; allocated only while a message is under way.
-pub const WEBSOCKET_READ_BYTES: usize = 512;
-/// The same on `/ws-echo`, where messages are large.
-pub const ECHO_READ_BYTES: usize = 64 * 1024;
-/// A peer that sent nothing for this long is pinged.
+/// A peer that sends nothing for this long is pinged.
 pub const PING_AFTER: Duration = Duration::from_secs(25);
-/// A pinged peer that stays silent for this long is gone.
+/// A peer that sends nothing for this long after a ping is disconnected.
 pub const PONG_TIMEOUT: Duration = Duration::from_secs(20);
-/// From our close frame to the peer's; then the connection is shut down.
+/// From our close frame to the peer's; then the connection is closed.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
-/// From our end of a connection to the peer's; then it is dropped.
+/// From the end of our sending direction to the end of the peer's; then the socket is closed.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Messages refused with `rate_limited` in a row before close code 4009.
 pub const RATE_WARNINGS_MAX: u8 = 10;
 
-/// Bytes queued for a peer above which nothing more is read from it.
+/// The high-water mark of an outbox, in bytes: above it the peer is not read.
 pub const OUTBOX_HIGH_WATER_BYTES: usize = 64 * 1024;
-/// Messages of a room that wait for their fan-out, in bytes, above which its members' next messages are not read.
+/// Messages of a room that wait for their fan-out, in bytes; above it the next messages of its members are not read.
 pub const ROOM_PENDING_HIGH_WATER_BYTES: usize = 256 * 1024;
-/// Sends of a fan-out in one turn; then the sockets are looked at again.
+/// Sends of a fan-out in one turn; then the sockets are polled again.
 pub const SENDS_PER_TURN: usize = 512;
-/// Bytes that answer single peers in one turn, after which the next peer is read, and the next waiting request answered,
-/// in the next turn: a rush of joins is answered as it comes, not gathered in memory, and nobody waits for what others
-/// have asked for.
+/// The time for each part of a turn (reading, each fan-out, writing outboxes); the rest is left for the next turn. One
+/// send takes 5 µs, but up to 500 µs into a tiny window.
+pub const TURN_PART: Duration = Duration::from_millis(1);
+/// Sends, reads or writes between two reads of the clock.
+pub const STEPS_PER_CLOCK: usize = 2;
+/// Deadlines of connections handled in one turn.
+pub const DEADLINES_PER_TURN: usize = 1_024;
+/// The reply budget of a turn, in bytes; after it the next connection is read, and the next waiting request served, in
+/// the next turn. So the replies to a burst of joins are written as they are made instead of piling up in memory, and
+/// do not delay other connections.
 pub const REPLIES_PER_TURN_BYTES: usize = 128 * 1024;
-/// Bytes written from outboxes in one turn, after which more than [`OUTBOX_HIGH_WATER_BYTES`] that wait for one peer are
-/// written in the next turn; less is written at once.
+/// Bytes written from outboxes in one turn; after it an outbox over [`OUTBOX_HIGH_WATER_BYTES`] is written in the next
+/// turn. A smaller outbox is always written at once.
 pub const WRITES_PER_TURN_BYTES: usize = 1024 * 1024;
-/// A peer that is answered one read with more than this, in bytes, asks for much: it is read after those who ask for less.
+/// A connection is demanding if one read of it causes replies of more than this, in bytes: it is read after the others.
 pub const DEMANDING_REPLY_BYTES: usize = 16 * 1024;
-/// The number of its next reads for which that holds.
+/// The number of further reads for which a connection stays demanding.
 pub const DEMANDING_READS: u8 = 16;
-/// A peer whose system acknowledges nothing of what was sent to it for this long, or leaves no room for more, is gone
-/// (TCP_USER_TIMEOUT, RFC 5482): it notices event streams to peers that vanished. A little above [`EVENT_STALL_TIMEOUT`],
-/// so that a subscriber who only stalls has its whole minute.
+/// The number of reads for which a new connection counts as demanding, and again one that becomes a WebSocket: that of its
+/// opening handshake and the next, of its first join, which is answered with the history of the room; a client may send
+/// both at once. So a burst of joins does not delay other connections.
+pub const NEWCOMER_READS: u8 = 2;
+/// How long sent bytes may stay unacknowledged, or the peer's window closed, before the system breaks the connection
+/// (TCP_USER_TIMEOUT, RFC 5482). It detects that the peer of an event stream has vanished. It is a little above
+/// [`EVENT_STALL_TIMEOUT`], which applies first to a subscriber that only stalls.
 pub const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(65);
-/// A buffer kept for the next fan-out, in bytes; a larger one is freed.
+/// The largest buffer kept for the next fan-out, in bytes; a larger one is freed.
 pub const SPARE_BUFFER_BYTES_MAX: usize = 256 * 1024;
+/// From this many receivers of an event on they share one buffer; for fewer it is copied into each outbox.
+pub const SHARED_FROM: usize = 5;
 /// Slices given to one vectored write.
 pub const SLICES_PER_WRITE: usize = 64;
 
-/// The read buffer of the loop, in bytes: what is read from one connection in one turn. Large enough that the allocator
-/// maps it, so that only what was ever filled is resident.
+/// The read buffer of the loop, in bytes: the most that is read from one connection in one turn. It is so large that
+/// the allocator maps it, so that only pages that were ever filled are resident.
 pub const READ_BYTES: usize = 128 * 1024;
-/// What is read of each at least, in bytes, when many have sent something.
+/// The most that is read from a refused connection, in bytes: enough for the request it may have sent already.
+pub const REFUSED_READ_BYTES: usize = 16 * 1024;
+/// The least that is read from each connection in one turn when many are readable, in bytes.
 pub const READ_BYTES_MIN: usize = 8 * 1024;
-/// What the system keeps of what a peer has not taken, in bytes; Linux allows itself twice as much. Left alone it takes up
-/// to 4 MiB for each peer that reads nothing, beside our outboxes and not counted as our memory.
+/// The send buffer of a socket (SO_SNDBUF), in bytes; Linux doubles it. By default it grows to 4 MiB for each peer that
+/// does not read, on top of the outbox and not counted as memory of the process.
 pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
-/// Places kept in the tables of connections when the last has gone; larger ones are freed.
+/// Entries up to which the tables of connections are kept after the last connection has closed; larger ones are freed.
 pub const TABLE_KEPT: usize = 1024;
-/// How old the figure of our own memory may be.
+/// The largest age of the sample of our resident memory.
 pub const RESIDENT_EVERY: Duration = Duration::from_secs(1);
-/// Readiness events taken in one turn.
+/// Readiness events handled in one turn.
 pub const EVENTS_PER_TURN: usize = 1024;
 /// Connections accepted in one turn.
 pub const ACCEPTS_PER_TURN: usize = 256;
-/// When no connection can be accepted, not even to refuse it (no memory), how long until the next try.
+/// The time until the next attempt after no connection could be accepted, not even to refuse it (no memory).
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(200);
-/// From SIGTERM to the end, whatever the peers do.
+/// From SIGTERM to the end of the process, whatever the peers do.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How often an event is told in the journal within [`JOURNAL_WINDOW`]; then it is only counted.
-pub const JOURNAL_TOLD_MAX: u32 = 5;
-/// After this long the count is told, and the event again.
+/// Lines in the journal for one event within [`JOURNAL_WINDOW`]; above it the event is only counted.
+pub const JOURNAL_LINES_PER_EVENT_MAX: u32 = 5;
+/// The time after which that count is written, and the event gets lines again.
 pub const JOURNAL_WINDOW: Duration = Duration::from_secs(10);
-/// Lines that wait to be written to stderr; above it they are only counted.
+/// Lines to be written to stderr; above it events are only counted.
 pub const JOURNAL_LINES_MAX: usize = 256;
-/// A line of the journal, in bytes, save its last value's end: a pipe takes it whole or not at all (pipe(7)).
+/// A line of the journal, in bytes, not counting the rest of its last value: so short that a pipe takes all of it or
+/// nothing (pipe(7)).
 pub const JOURNAL_LINE_BYTES_MAX: usize = 2 * 1024;
-/// A value in a line of the journal, in characters; what is more is cut off.
+/// A value in a line of the journal, in characters; a longer one is truncated.
 pub const JOURNAL_VALUE_CHARS_MAX: usize = 128;
 
-/// How much an event in the journal matters.
+/// The severity of an event in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Something does not work as it should.
+    /// Something does not work.
     Error,
-    /// A limit was reached, or something was refused that an administrator wanted.
+    /// A limit was reached, or a request of the administrator failed.
     Warn,
-    /// What happens now and then in a healthy server.
+    /// An occasional event of a healthy server.
     Info,
-    /// What happens to each connection.
+    /// An event of each connection.
     Debug,
 }
 
@@ -235,65 +258,65 @@ impl Level {
     }
 }
 
-/// What the domain has to know about limits.
+/// The limits the domain applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomLimits {
     /// Whether a join creates a missing room.
     pub auto_rooms: bool,
-    /// Rooms on the server; at it the longest unused empty one makes way, else `too_many_rooms`.
+    /// Rooms on the server; at it the least recently used empty room is evicted, else `too_many_rooms`.
     pub rooms: usize,
-    /// Rooms one connection is in; above it `too_many_rooms`.
+    /// Rooms a connection may be in; above it `too_many_rooms`.
     pub rooms_per_connection: usize,
-    /// `max_users` of a room nobody sized.
+    /// `max_users` of a room that was created without one.
     pub room_users: u32,
-    /// A message, in characters; above it `content_too_long`.
+    /// The content of a message, in characters; above it `content_too_long`.
     pub content_chars: usize,
 }
 
-/// Everything a server is started with.
+/// The configuration a server is started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where to listen; port 0 picks one.
+    /// The address to listen on; port 0 picks a free port.
     pub listen: SocketAddr,
-    /// The users file; with it or [`Self::secret_file`] this is no demo.
+    /// The users file; without it and [`Self::secret_file`] the server is a demo.
     pub users: Option<PathBuf>,
     /// The file of token secrets.
     pub secret_file: Option<PathBuf>,
-    /// Whether event streams are open to all even with accounts.
+    /// Whether event streams and metrics need no token even with accounts.
     pub public_dashboard: bool,
-    /// How long a token lives, in seconds.
+    /// The time from the issue of a token to its expiry, in seconds.
     pub token_ttl_secs: u64,
-    /// How long a ticket lives.
+    /// The time from the issue of a ticket to its expiry.
     pub ticket_ttl: Duration,
-    /// Whether a name alone is an identity, beside the demo, where it is.
+    /// Whether guests connect with a name alone. In the demo they do in any case.
     pub guests: bool,
-    /// Origins beside our own from which browsers may come; `*` is every one.
+    /// Origins allowed in addition to the server's own; `*` allows every origin.
     pub allow_origins: Vec<String>,
     /// Whether `/ws-echo` and `POST /http-echo` exist.
     pub echo: bool,
-    /// Messages a second and connection; above it `rate_limited`, then 4009.
+    /// Messages per second and connection; above it `rate_limited`, then close code 4009; 0 is no limit.
     pub messages_per_second: u32,
     /// Connections in all; above it 503.
     pub connections: usize,
-    /// Connections of one address, loopback exempt; above it 503.
+    /// Connections from one address, loopback exempt; above it 503.
     pub connections_per_address: usize,
-    /// Bytes queued for one peer; above it 4008.
+    /// The size of an outbox, in bytes, not counting replies; above it close code 4008.
     pub outbox_bytes: usize,
-    /// Bytes queued for and half received from all peers together; above it those with the most go first.
+    /// Memory of all outboxes and receive buffers, in bytes; above it the largest are dropped first.
     pub buffer_bytes: usize,
-    /// What is worth a line on stderr.
+    /// The least severe level that is logged on stderr; `None` is off.
     pub log: Option<Level>,
-    /// The domain's share.
+    /// The limits of the domain.
     pub rooms: RoomLimits,
 }
 
 impl Config {
-    /// Whether nobody has configured who may come in: guests may, and an account is announced.
+    /// Whether neither accounts nor secrets are configured: guests are allowed, and a demo account is announced.
     pub fn is_demo(&self) -> bool {
         self.users.is_none() && self.secret_file.is_none()
     }
 
-    /// Whether a name alone is an identity.
+    /// Whether guests are allowed: users that connect with a name alone.
     pub fn takes_guests(&self) -> bool {
         self.guests || self.is_demo()
     }

@@ -1,55 +1,56 @@
-//! What is worth a person's eye: one line per event, `key=value`, levelled, and told a few times, not in a flood.
+//! The log for administrators: one line per event, with a level and `key=value` fields. Repeated events are counted
+//! instead of written.
 //!
-//! Nothing is written here. The server and the shell note what happened, and the shell writes the lines to stderr. A
-//! value is quoted where it has to be, its control characters escaped and its length limited, so that a peer who
-//! chooses a name cannot forge a line or steer a terminal. Passwords, tokens and tickets are never given to it.
+//! No I/O is done here. The server and the shell record events, and the shell writes the lines to stderr. Values are
+//! quoted where needed, control characters are escaped and the length is limited, so that a name chosen by a peer
+//! cannot forge a line or control a terminal. Passwords, tokens and tickets are never passed to it.
 
 use std::collections::VecDeque;
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use crate::config::{
-    JOURNAL_LINE_BYTES_MAX, JOURNAL_LINES_MAX, JOURNAL_TOLD_MAX, JOURNAL_VALUE_CHARS_MAX,
-    JOURNAL_WINDOW, Level,
+    JOURNAL_LINE_BYTES_MAX, JOURNAL_LINES_MAX, JOURNAL_LINES_PER_EVENT_MAX,
+    JOURNAL_VALUE_CHARS_MAX, JOURNAL_WINDOW, Level,
 };
 use crate::domain::time::{Now, Timestamp};
 
-/// The lines that wait to be written, and how often each event was told lately.
+/// The lines to be written, and how many lines each event has had lately.
 #[derive(Debug)]
 pub struct Journal {
-    /// What is told: this level and those that matter more; `None` is nothing.
+    /// The least severe level that is written; `None` is off.
     level: Option<Level>,
     lines: VecDeque<String>,
-    kinds: Vec<Kind>,
+    tallies: Vec<Tally>,
 }
 
-/// How often an event was told in its window of time.
+/// The count of one event in its window of time.
 #[derive(Debug)]
-struct Kind {
+struct Tally {
     event: &'static str,
     level: Level,
     since: Duration,
-    told: u32,
+    written: u32,
     suppressed: u64,
 }
 
 impl Journal {
-    /// Nothing has happened.
+    /// An empty journal.
     pub fn new(level: Option<Level>) -> Self {
         Self {
             level,
             lines: VecDeque::new(),
-            kinds: Vec::new(),
+            tallies: Vec::new(),
         }
     }
 
-    /// Whether events of this level are told.
+    /// Whether events of this level are written.
     pub fn takes(&self, level: Level) -> bool {
         self.level.is_some_and(|most| level <= most)
     }
 
-    /// Tells what an administrator did, each time: nobody else can have it happen.
-    pub fn tell(
+    /// Records an event that only an administrator can cause. It is written every time.
+    pub fn record(
         &mut self,
         level: Level,
         event: &'static str,
@@ -61,7 +62,8 @@ impl Journal {
         }
     }
 
-    /// Notes an event that peers may bring about. Within [`JOURNAL_WINDOW`] it is told [`JOURNAL_TOLD_MAX`] times, then only counted.
+    /// Records an event that peers can cause. Within [`JOURNAL_WINDOW`] it is written [`JOURNAL_LINES_PER_EVENT_MAX`]
+    /// times, then only counted.
     pub fn note(
         &mut self,
         level: Level,
@@ -73,46 +75,51 @@ impl Journal {
             return;
         }
         self.handle_timeout(now);
-        let place = self.kinds.iter().position(|kind| kind.event == event);
+        let place = self.tallies.iter().position(|tally| tally.event == event);
         let place = place.unwrap_or_else(|| {
-            self.kinds.push(Kind {
+            self.tallies.push(Tally {
                 event,
                 level,
                 since: now.monotonic,
-                told: 0,
+                written: 0,
                 suppressed: 0,
             });
-            self.kinds.len() - 1
+            self.tallies.len() - 1
         });
-        let kind = &mut self.kinds[place];
-        if kind.told >= JOURNAL_TOLD_MAX || self.lines.len() >= JOURNAL_LINES_MAX {
-            kind.suppressed += 1;
+        let tally = &mut self.tallies[place];
+        if tally.written >= JOURNAL_LINES_PER_EVENT_MAX || self.lines.len() >= JOURNAL_LINES_MAX {
+            tally.suppressed += 1;
             return;
         }
-        kind.told += 1;
+        tally.written += 1;
         self.lines.push_back(line(level, event, fields, now));
     }
 
-    /// When a count of what was not told is due, since the server's start.
+    /// When the next count of suppressed events has to be written, since the server's start.
     pub fn next_timeout(&self) -> Option<Duration> {
-        let counted = self.kinds.iter().filter(|kind| kind.suppressed > 0);
-        counted.map(|kind| kind.since + JOURNAL_WINDOW).min()
+        let counted = self.tallies.iter().filter(|tally| tally.suppressed > 0);
+        counted.map(|tally| tally.since + JOURNAL_WINDOW).min()
     }
 
-    /// Tells how often events were not told in a window that is over.
+    /// Writes the counts of suppressed events whose window is over.
     pub fn handle_timeout(&mut self, now: Now) {
-        let Self { lines, kinds, .. } = self;
-        kinds.retain(|kind| {
-            let is_over = kind.since + JOURNAL_WINDOW <= now.monotonic;
-            if is_over && kind.suppressed > 0 && lines.len() < JOURNAL_LINES_MAX {
-                let count: &dyn Display = &kind.suppressed;
-                lines.push_back(line(kind.level, kind.event, &[("suppressed", count)], now));
+        let Self { lines, tallies, .. } = self;
+        tallies.retain(|tally| {
+            let is_over = tally.since + JOURNAL_WINDOW <= now.monotonic;
+            if is_over && tally.suppressed > 0 && lines.len() < JOURNAL_LINES_MAX {
+                let count: &dyn Display = &tally.suppressed;
+                lines.push_back(line(
+                    tally.level,
+                    tally.event,
+                    &[("suppressed", count)],
+                    now,
+                ));
             }
             !is_over
         });
     }
 
-    /// A line to write, with its end.
+    /// The next line to write, with its line feed.
     pub fn poll_line(&mut self) -> Option<String> {
         self.lines.pop_front()
     }
@@ -149,7 +156,7 @@ fn push_value(value: &str, line: &mut String) {
         }
         match c {
             '\'' => line.push(c),
-            // Also invisible characters and those that turn the direction of writing.
+            // It also escapes invisible characters and those that change the direction of the text.
             _ => line.extend(c.escape_debug()),
         }
     }
@@ -211,11 +218,14 @@ mod tests {
         for _ in 0..1000 {
             journal.note(Level::Warn, "shed", &[], at(1));
         }
-        assert_eq!(lines(&mut journal).len(), JOURNAL_TOLD_MAX as usize);
+        assert_eq!(
+            lines(&mut journal).len(),
+            JOURNAL_LINES_PER_EVENT_MAX as usize
+        );
         let due = journal.next_timeout().expect("a count is due");
         assert_eq!(due, Duration::from_secs(1) + JOURNAL_WINDOW);
         journal.handle_timeout(at(due.as_secs()));
-        let count = 1000 - JOURNAL_TOLD_MAX;
+        let count = 1000 - JOURNAL_LINES_PER_EVENT_MAX;
         assert!(lines(&mut journal)[0].ends_with(&format!(" event=shed suppressed={count}\n")));
         assert_eq!(journal.next_timeout(), None);
         journal.note(Level::Warn, "shed", &[], at(due.as_secs()));
@@ -225,11 +235,14 @@ mod tests {
     #[test]
     fn what_an_administrator_does_is_told_each_time() {
         let mut journal = Journal::new(Some(Level::Warn));
-        for _ in 0..2 * JOURNAL_TOLD_MAX {
-            journal.tell(Level::Warn, "reload_failed", &[], at(1));
+        for _ in 0..2 * JOURNAL_LINES_PER_EVENT_MAX {
+            journal.record(Level::Warn, "reload_failed", &[], at(1));
         }
-        assert_eq!(lines(&mut journal).len(), 2 * JOURNAL_TOLD_MAX as usize);
-        journal.tell(Level::Info, "reloaded", &[], at(1));
+        assert_eq!(
+            lines(&mut journal).len(),
+            2 * JOURNAL_LINES_PER_EVENT_MAX as usize
+        );
+        journal.record(Level::Info, "reloaded", &[], at(1));
         assert!(lines(&mut journal).is_empty());
     }
 

@@ -1,42 +1,41 @@
-//! Memory that is held for peers, in bytes: one sum, kept by whoever holds some. It costs the same to ask however many
-//! do, so the ceiling over all of them ([`Config::buffer_bytes`](crate::config::Config::buffer_bytes)) can be looked at
-//! in every turn.
+//! The memory buffered for all peers, in bytes: a sum that each buffer updates with its [`Charge`]. Reading it takes
+//! constant time, so the limit [`Config::buffer_bytes`](crate::config::Config::buffer_bytes) is checked in every turn.
 
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
-/// The sum.
+/// The sum of all charges.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger(Rc<Cell<usize>>);
 
 impl Ledger {
-    /// What all hold together, in bytes.
+    /// The sum of all charges, in bytes.
     pub fn total(&self) -> usize {
         self.0.get()
     }
 }
 
-/// What one holds, as it stands in the sum; taken from it when dropped.
+/// The part of one owner in the sum; subtracted when dropped.
 #[derive(Debug, Default)]
-pub struct Held {
+pub struct Charge {
     ledger: OnceCell<Ledger>,
     bytes: Cell<usize>,
 }
 
-impl Held {
-    /// Enters how much it is now.
+impl Charge {
+    /// Sets the part to `bytes`. The first call determines the ledger.
     pub fn set(&self, ledger: &Ledger, bytes: usize) {
         let sum = &self.ledger.get_or_init(|| ledger.clone()).0;
         sum.set(sum.get() - self.bytes.replace(bytes) + bytes);
     }
 
-    /// How much it was when it was last entered, in bytes.
+    /// The value last set, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes.get()
     }
 }
 
-impl Drop for Held {
+impl Drop for Charge {
     fn drop(&mut self) {
         if let Some(Ledger(sum)) = self.ledger.get() {
             sum.set(sum.get() - self.bytes.get());
@@ -51,7 +50,7 @@ mod tests {
     #[test]
     fn the_sum_is_of_those_who_hold_something_now() {
         let ledger = Ledger::default();
-        let (one, other) = (Held::default(), Held::default());
+        let (one, other) = (Charge::default(), Charge::default());
         one.set(&ledger, 10);
         other.set(&ledger, 5);
         assert_eq!(ledger.total(), 15);

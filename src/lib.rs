@@ -1,45 +1,103 @@
 //! sarang (사랑방): chat rooms over WebSocket and live metrics by server-sent events, in one small server.
 //!
-//! The whole server is one value without I/O, [`server::Server`], and a thin shell around it moves bytes. So every
-//! conversation can be had in a test, a fuzzer or a simulation, on virtual time.
+//! The whole server is one value without I/O, [`server::Server`], and a thin shell around it moves bytes. So a
+//! whole server runs in a test, a fuzzer or a simulation, on virtual time.
 //!
 //! # The floors
 //!
-//! A file imports from its own floor and those below, never from above; `tests/tidy.rs` sees to it.
+//! A file imports from its own floor and those below, never from above, and no two files import each other;
+//! `tests/tidy` checks this.
 //!
 //! | floor | what it knows | files |
 //! |---|---|---|
-//! | 4 [`shell`] | sockets, the clock, entropy, signals: all I/O | `shell/mod.rs` (the loop), `listener.rs`, `sockets.rs`, `workers.rs` (passwords), `accounts.rs` (files), `machine.rs` (samples), `log.rs` (stderr) |
-//! | 3 [`server`] | all connections and all rooms, as one value | `server/mod.rs` (what the shell calls), `requests.rs` (HTTP), `routes.rs`, `sign_in.rs`, `events.rs`, `counters.rs`, `assets.rs`, `commands.rs` (WebSocket), `settle.rs` (effects), `fan_out.rs`, `flush.rs` (the end of a turn), `backend.rs`, `closing.rs`, `deadlines.rs`, `addresses.rs`, `ceiling.rs` (all buffers together), `notes.rs` (what is worth a line) |
-//! | 2 [`conn`] | one peer | `conn/mod.rs` (phases), `http.rs`, `websocket.rs` (JSON), `outbox.rs`, `refusal.rs` |
-//! | 1 [`domain`] | rooms and people, without bytes | `domain/mod.rs` (events, effects), `rooms.rs`, `room.rs`, `people.rs`, `messages.rs`, `presence.rs`, `history.rs`, `acknowledged.rs`; identity: `auth.rs`, `accounts.rs`, `tokens.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `random.rs`; metrics: `metrics.rs`, `event_log.rs` |
-//! | 0 [`wire`] | codecs, by the RFCs | `wire/http.rs`, `target.rs`, `response.rs`, `websocket.rs`, `walker.rs`, `close_code.rs`, `event_stream.rs`, `jwt.rs` |
+//! | 4 [`shell`] | sockets, the clock, entropy, signals, threads: all I/O | `shell/mod.rs` (the loop), `outside.rs` (the I/O of a turn), `sockets.rs`, `listener.rs`, `workers.rs` (passwords and files, on a thread), `accounts.rs` (files), `machine.rs` (samples), `log.rs` (stderr) |
+//! | 3 [`server`] | all connections and all rooms, as one value | see below |
+//! | 2 [`conn`] | one connection | `conn/mod.rs` (phases), `http.rs` (bytes to requests), `websocket.rs`, `command.rs` (JSON to commands), `event_json.rs` (events to JSON), `outbox.rs`, `refusal.rs` (error responses), `transmit.rs` |
+//! | 1 [`domain`] | rooms, users, identity and metrics, without bytes | see below |
+//! | 0 [`wire`] | codecs, by the RFCs | `wire/http.rs` and `target.rs` (requests), `response.rs`, `frame_reader.rs`, `frame.rs` and `text.rs` (WebSocket in), `websocket.rs` and `close_code.rs` (WebSocket out), `event_stream.rs`, `jwt.rs` |
 //!
-//! Beside them stand `main.rs`, [`options`] (the command line), [`config`] (every limit, with its unit), [`ledger`] (the memory
-//! held for peers, as one sum) and [`journal`] (what is worth a line on stderr). `build.rs` links the release binary.
+//! Beside them stand `main.rs`, [`options`] (the command line), [`config`] (every limit, with its unit), [`ledger`]
+//! (the buffer memory of all connections, as one sum) and [`journal`] (the lines for stderr). `build.rs` links the
+//! release binary.
+//!
+//! ## The server, floor 3
+//!
+//! | files | what |
+//! |---|---|
+//! | `mod.rs`, `turn.rs`, `flush.rs` | [`server::Server`]: its entry points, and one turn: read, handle deadlines, send, free |
+//! | `io.rs`, `jobs.rs` | the interface to the shell: sockets and clock as a trait, work that takes time as values |
+//! | `connections.rs`, with `addresses.rs`, `deadlines.rs`, `read_queue.rs` | part 1: all connections, their addresses and deadlines, and the order of reads |
+//! | `chat.rs`, with `fan_out.rs`, `backend.rs` | part 2: rooms, the fan-out to their members, and the backend that orders and stores messages |
+//! | `streams.rs` | part 3: metrics and their subscribers |
+//! | `sign_ins.rs` | part 4: accounts, tokens, tickets, sessions |
+//! | `requests.rs`, `routes.rs`, `dispatch.rs`, `answer.rs`, `waiting.rs`; `rest.rs`, `sign_in.rs`, `event_requests.rs`, `assets.rs`, `exposition.rs` | HTTP: the table of routes, and the handler of each route |
+//! | `handshake.rs`, `commands.rs`, `subscribers.rs`, `logins.rs`, `closing.rs` | operations on connections that involve several parts |
+//! | `counters.rs`, `notes.rs`, `ceiling.rs` | counters, journal lines, and the limit over all connections |
+//!
+//! ## The domain, floor 1
+//!
+//! | files | what |
+//! |---|---|
+//! | `rooms.rs`, `room.rs`, `membership.rs`, `opening.rs`, `presence.rs`, `people.rs`, `names.rs` | rooms and their members; how rooms are opened and evicted |
+//! | `messages.rs`, `wishes.rs`, `facts.rs`, `outcomes.rs`, `acknowledged.rs`, `history.rs`, `position.rs` | messages: a wish, then a fact |
+//! | `accounts.rs`, `credentials.rs`, `auth.rs`, `tokens.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `random.rs` | identity |
+//! | `metrics.rs`, `event_log.rs` | events of the metrics streams |
+//! | `event.rs`, `error.rs`, `ids.rs`, `time.rs` | values shared by all |
 //!
 //! # One chat message
 //!
-//! 1. `shell/mod.rs` reads bytes from a socket and calls [`server::Server::receive`].
-//! 2. `server/commands.rs` has `wire/websocket.rs` unmask and assemble them to a message, and `conn/websocket.rs` read
-//!    the JSON: a `Command`.
-//! 3. `domain/messages.rs` checks it and pushes [`domain::event::Effect::Publish`]: a wish.
-//! 4. `server/settle.rs` gives it to `server/backend.rs`, who orders and keeps messages. Memory answers at once.
-//! 5. `domain/messages.rs` appends it to the room's history, with its position: a fact. It pushes
-//!    [`domain::event::Effect::Broadcast`], and an acknowledgement if one was asked for.
-//! 6. `server/settle.rs` has `conn/websocket.rs` encode it, once, and appends the frame to the room's stream in
+//! 1. The shell calls [`server::Server::readable`]; in its [`turn`](server::Server::turn) the server reads bytes
+//!    through [`server::io::Io`] and passes them to [`receive`](server::Server::receive).
+//! 2. `server/commands.rs` has `wire/frame_reader.rs` unmask and assemble them into a message, and `conn/command.rs`
+//!    parse its JSON into a `Command`.
+//! 3. `domain/messages.rs` checks it and pushes [`domain::event::Effect::Publish`]: a wish, which stays in
+//!    `domain/wishes.rs` until it is answered.
+//! 4. `server/chat.rs` passes it to `server/backend.rs`, which orders and stores messages. The in-memory backend
+//!    answers at once; any other makes it a [`job`](server::jobs::Job), which is answered later by
+//!    [`server::Server::finished`].
+//! 5. `domain/outcomes.rs` appends the answer, a [`fact`](domain::facts::Fact), to the room's history. It pushes
+//!    [`domain::event::Effect::Broadcast`], and an acknowledgement if the message has an `id`.
+//! 6. `server/chat.rs` has `conn/event_json.rs` encode it once, and appends the frame to the room's stream in
 //!    `server/fan_out.rs`.
-//! 7. At the end of the turn [`server::Server::flush`] sends the turn's frames to each member with one write. What a
-//!    socket does not take waits in that member's `conn/outbox.rs`, shared with all who wait for the same.
+//! 7. At the end of the turn `server/flush.rs` sends the turn's frames to each member with one write. Bytes that a
+//!    socket does not take wait in that member's `conn/outbox.rs`, in one buffer shared by all members that wait for
+//!    them.
 //!
 //! # One event
 //!
-//! 1. [`server::Server::next_timeout`] says when something is due, and the shell waits no longer than that. It samples
-//!    the machine (`shell/machine.rs`) if [`server::Server::wants_machine`], and calls [`server::Server::sampled`].
-//! 2. `domain/metrics.rs` makes the event, `domain/event_log.rs` gives it its id and keeps it.
-//! 3. `server/events.rs` has `wire/event_stream.rs` encode it, once as it is and once as a chunk, and appends that to the
-//!    streams of its channels in a `server/fan_out.rs` of their own.
-//! 4. [`server::Server::flush`] sends it, the same way as a chat message.
+//! 1. [`server::Server::next_timeout`] gives the time of the next deadline, and the shell waits no longer than that.
+//!    The turn asks for a sample of the machine, a [`job`](server::jobs::Job), which the shell runs
+//!    (`shell/machine.rs`) and returns through [`server::Server::finished`].
+//! 2. `domain/metrics.rs` makes the data of the event, `domain/event_log.rs` gives it its id and keeps it.
+//! 3. `server/streams.rs` has `wire/event_stream.rs` encode it, once as it is and once as a chunk, and appends both
+//!    to the streams of its channels, in a separate `server/fan_out.rs`.
+//! 4. `server/flush.rs` sends it in the same way as a chat message.
+//!
+//! # One sign-in
+//!
+//! 1. `server/requests.rs` takes a request from `conn/http.rs`; `server/routes.rs` finds its route, and
+//!    `server/dispatch.rs` calls `server/sign_in.rs`, which reads name and password.
+//! 2. `server/logins.rs` asks `server/sign_ins.rs`, whose throttle admits the attempt, and starts the password check: a
+//!    [`job`](server::jobs::Job). The request waits in `server/waiting.rs`; later requests of its connection wait too.
+//! 3. `shell/workers.rs` checks it on its thread. The result goes to the throttle, `domain/auth.rs` issues a token, and
+//!    `server/requests.rs` responds.
+//! 4. The client exchanges the token for a ticket (`domain/tickets.rs`), which `server/handshake.rs` redeems before it
+//!    answers 101.
+//!
+//! # Where would I add…
+//!
+//! | … | where |
+//! |---|---|
+//! | a message type `typing` | a command in `conn/command.rs`, an event in `domain/event.rs`, what it does in `domain/messages.rs`, called from `server/commands.rs` |
+//! | a store on disk | a `Backend::Disk` in `server/backend.rs`, its job in `server/jobs.rs`, its thread in `shell/store.rs` (new) |
+//! | a backplane | a `Backend::Cluster` in `server/backend.rs`, outgoing sockets in `shell/dial.rs` (new), its protocol in `wire/resp.rs` (new) |
+//! | permessage-deflate | negotiated in `server/handshake.rs`; in: `wire/frame_reader.rs` returns messages with the reserved bit; out: `conn/outbox.rs`, whose `Batch` is sent to all receivers |
+//! | a metric channel `net` | `Kind` and `Channel` in `domain/event_log.rs`, its data in `domain/metrics.rs`, its sample in `shell/machine.rs` |
+//! | `POST` that publishes into a room | a row in `server/routes.rs`, the request in `server/rest.rs`, the wish in `domain/messages.rs` |
+//! | who may join which room, from token claims | the claims in `domain/tokens.rs`, the check in `domain/membership.rs` |
+//! | a unix socket | `shell/listener.rs` |
+//! | history size by room | `domain/room.rs` (`trim_history`), its setting in `domain/opening.rs` |
+//! | another error code | a row in `domain/error.rs` |
 #![forbid(unsafe_code)]
 
 pub mod config;

@@ -4,26 +4,28 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use sarang::options::{HELP, Request, parse};
+use sarang::options::{HELP, Invocation, parse};
 use sarang::shell;
 
-/// Exit code for arguments that cannot be used.
+/// The exit code for invalid arguments.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let environment = |name: &str| std::env::var(name).ok();
     let config = match parse(std::env::args_os().skip(1), environment) {
-        Ok(Request::Serve(config)) => config,
-        Ok(Request::Help) => return print(HELP),
-        Ok(Request::Version) => return print(concat!("sarang ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Request::User(command)) => {
+        Ok(Invocation::Serve(config)) => config,
+        Ok(Invocation::Help) => return print(HELP),
+        Ok(Invocation::Version) => {
+            return print(concat!("sarang ", env!("CARGO_PKG_VERSION"), "\n"));
+        }
+        Ok(Invocation::User(command)) => {
             return match shell::accounts::change(&command) {
                 Ok(text) => print(&text),
                 Err(sentence) => fail(&sentence),
             };
         }
         Err(sentence) => {
-            complain(&sentence);
+            print_error(&sentence);
             return ExitCode::from(USAGE);
         }
     };
@@ -34,16 +36,16 @@ fn main() -> ExitCode {
 }
 
 fn fail(sentence: &str) -> ExitCode {
-    complain(sentence);
+    print_error(sentence);
     ExitCode::FAILURE
 }
 
-/// Says what is wrong, if anybody can hear it: `eprintln!` would panic where stderr is full.
-fn complain(sentence: &str) {
+/// Prints an error to stderr. A failed write is ignored, where `eprintln!` would panic.
+fn print_error(sentence: &str) {
     _ = writeln!(std::io::stderr(), "sarang: {sentence}");
 }
 
-/// Prints to a reader that may be gone already (`sarang --help | head -1`).
+/// Prints to stdout, which may be closed already (`sarang --help | head -1`).
 fn print(text: &str) -> ExitCode {
     match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! The command line and the environment, to a [`Config`].
+//! Parses the command line and the environment into a [`Config`].
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -16,42 +16,42 @@ Usage: sarang [OPTIONS]
        sarang user add|remove NAME --users FILE    add an account (or change its password), remove one
        sarang user list --users FILE               list the accounts
 
-Started without --users and --secret-file it is a demo: it listens on 127.0.0.1:8000, guests come in by name, and there
+Without --users and --secret-file it is a demo: it listens on 127.0.0.1:8000, guests connect with a name only, and there
 is one account, admin with the password secret. Open http://127.0.0.1:8000 in a browser.
 
 Options:
   --users FILE                  accounts, one NAME:HASH per line, made by `sarang user add`; SIGHUP rereads it
-  --secret-file FILE            token secrets, one KID:SECRET per line of at least 32 bytes; the first signs
-  --token-ttl SECS              how long a token lives [3600]
-  --ticket-ttl SECS             how long a ticket lives [30]
-  --listen ADDR:PORT            where to listen; port 0 picks one [127.0.0.1:8000]
-  --guests                      guests may come in by name (in the demo they may anyway)
-  --public-dashboard            the event streams are open even with accounts
-  --allow-origin ORIGIN         let browsers on pages of this origin come in; repeatable, * is every one
+  --secret-file FILE            token secrets of at least 32 bytes, one KID:SECRET per line; the first signs
+  --token-ttl SECS              how long a token is valid [3600]
+  --ticket-ttl SECS             how long a ticket is valid [30]
+  --listen ADDR:PORT            where to listen; port 0 picks a free port [127.0.0.1:8000]
+  --guests                      allow guests, who have a name only (the demo always does)
+  --public-dashboard            open the event streams and /metrics to all, even with accounts
+  --allow-origin ORIGIN         allow browsers on pages of this origin; repeatable, * allows every origin
   --no-auto-rooms               a join does not create a missing room
   --echo                        add /ws-echo and POST /http-echo, for conformance suites
-  --log LEVEL                   what is told on stderr: off, error, warn, info or debug [warn]
+  --log LEVEL                   what is logged on stderr: off, error, warn, info or debug [warn]
   --help, -h                    print this
   --version, -V                 print the version
 
-Limits (0 is none):
+Limits (0 is no limit):
   --messages-per-second N       of one connection [100]
   --connections N               in all [65536]
-  --connections-per-address N   of one address, loopback exempt [256]
-  --outbox-bytes N              queued for one connection [1048576]
-  --buffer-bytes N              queued for and half received from all connections together [67108864]
+  --connections-per-address N   from one address, loopback exempt [256]
+  --outbox-bytes N              in the outbox of one connection [1048576]
+  --buffer-bytes N              in the outboxes and receive buffers of all connections [67108864]
   --content-chars N             of one message [4096]
-  --room-users N                of a room nobody sized [100]
+  --room-users N                of a room created without max_users [100]
   --rooms N                     on the server [1000]
-  --rooms-per-connection N      that one connection is in [64]
+  --rooms-per-connection N      a connection may be in [64]
 
-Each option is also an environment variable: --allow-origin is SARANG_ALLOW_ORIGIN (several separated by commas),
---guests is SARANG_GUESTS=1. An option on the command line wins.
+Each option is also an environment variable: --allow-origin is SARANG_ALLOW_ORIGIN (a list separated by commas),
+--guests is SARANG_GUESTS=1. The command line takes precedence.
 ";
 
-/// What the arguments ask for.
+/// What the arguments ask the program to do.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Request {
+pub enum Invocation {
     /// Run a server.
     Serve(Box<Config>),
     /// Print [`HELP`].
@@ -62,7 +62,7 @@ pub enum Request {
     User(UserCommand),
 }
 
-/// What `sarang user` is asked to do.
+/// A subcommand of `sarang user`.
 #[derive(Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are the arguments")]
 pub enum UserCommand {
@@ -74,94 +74,140 @@ pub enum UserCommand {
     List { file: PathBuf },
 }
 
-/// The options that take no value.
-const FLAGS: [&str; 4] = ["guests", "no-auto-rooms", "echo", "public-dashboard"];
-/// The options that take one.
-const VALUES: [&str; 16] = [
-    "users",
-    "secret-file",
-    "token-ttl",
-    "ticket-ttl",
-    "listen",
-    "allow-origin",
-    "log",
-    "messages-per-second",
-    "connections",
-    "connections-per-address",
-    "outbox-bytes",
-    "buffer-bytes",
-    "content-chars",
-    "room-users",
-    "rooms",
-    "rooms-per-connection",
+/// How an option is set.
+enum Setting {
+    /// It has no value.
+    Flag(fn(&mut Config)),
+    /// It has a value; the last one given counts.
+    Value(fn(&mut Config, &str) -> Result<(), String>),
+    /// It may be given several times, in the environment as one list separated by commas. The values of the command
+    /// line replace those of the environment: the first function clears them, the second adds one.
+    List(fn(&mut Config), fn(&mut Config, &str) -> Result<(), String>),
+}
+
+use Setting::{Flag, List, Value};
+
+/// Every option except `--help` and `--version`, in the order of [`HELP`].
+#[rustfmt::skip]
+const OPTIONS: [(&str, Setting); 20] = [
+    ("users", Value(|config, path| set(&mut config.users, Ok(Some(path.into()))))),
+    ("secret-file", Value(|config, path| set(&mut config.secret_file, Ok(Some(path.into()))))),
+    ("token-ttl", Value(|config, text| set(&mut config.token_ttl_secs, seconds(text)))),
+    ("ticket-ttl", Value(|config, text| set(&mut config.ticket_ttl, seconds(text).map(Duration::from_secs)))),
+    ("listen", Value(|config, text| set(&mut config.listen, address(text)))),
+    ("guests", Flag(|config| config.guests = true)),
+    ("public-dashboard", Flag(|config| config.public_dashboard = true)),
+    ("allow-origin", List(
+        |config| config.allow_origins.clear(),
+        |config, text| { config.allow_origins.push(origin(text)?); Ok(()) },
+    )),
+    ("no-auto-rooms", Flag(|config| config.rooms.auto_rooms = false)),
+    ("echo", Flag(|config| config.echo = true)),
+    ("log", Value(|config, text| set(&mut config.log, level(text)))),
+    ("messages-per-second", Value(|config, text| set(&mut config.messages_per_second, number(text)))),
+    ("connections", Value(|config, text| set(&mut config.connections, limit(text)))),
+    ("connections-per-address", Value(|config, text| set(&mut config.connections_per_address, limit(text)))),
+    ("outbox-bytes", Value(|config, text| set(&mut config.outbox_bytes, limit(text)))),
+    ("buffer-bytes", Value(|config, text| set(&mut config.buffer_bytes, limit(text)))),
+    ("content-chars", Value(|config, text| set(&mut config.rooms.content_chars, limit(text)))),
+    ("room-users", Value(|config, text| set(&mut config.rooms.room_users, room_users(text)))),
+    ("rooms", Value(|config, text| set(&mut config.rooms.rooms, limit(text)))),
+    ("rooms-per-connection", Value(|config, text| set(&mut config.rooms.rooms_per_connection, limit(text)))),
 ];
 
-/// Reads the arguments (without the program's name) and the environment.
+fn set<T>(field: &mut T, value: Result<T, String>) -> Result<(), String> {
+    *field = value?;
+    Ok(())
+}
+
+/// Parses the arguments (without the program's name) and the environment.
 ///
 /// # Errors
-/// A sentence that names the option that is wrong.
+/// A message that names the invalid option or variable.
 pub fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl Fn(&str) -> Option<String>,
-) -> Result<Request, String> {
+) -> Result<Invocation, String> {
     let mut config = Config::default();
-    for name in FLAGS {
-        match environment(&variable(name)).as_deref() {
-            None | Some("" | "0" | "false") => {}
-            Some("1" | "true") => set_flag(&mut config, name),
-            Some(_) => return Err(format!("{} must be 1 or 0", variable(name))),
-        }
-    }
-    for name in VALUES {
-        let Some(text) = environment(&variable(name)).filter(|text| !text.is_empty()) else {
-            continue;
-        };
-        let values: Vec<&str> = if name == "allow-origin" {
-            text.split(',').collect()
-        } else {
-            vec![&text]
-        };
-        for value in values {
-            set_value(&mut config, name, value.trim())
-                .map_err(|what| format!("{}: {what}", variable(name)))?;
-        }
-    }
+    read_environment(&mut config, environment)?;
     let mut parser = lexopt::Parser::from_args(arguments);
-    let mut has_own_origins = false;
+    let mut given: Vec<&str> = Vec::new();
     let mut is_first = true;
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         let name = match argument {
-            lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => return Ok(Request::Help),
-            lexopt::Arg::Long("version") | lexopt::Arg::Short('V') => return Ok(Request::Version),
+            lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => return Ok(Invocation::Help),
+            lexopt::Arg::Long("version") | lexopt::Arg::Short('V') => {
+                return Ok(Invocation::Version);
+            }
             lexopt::Arg::Long(name) => name.to_owned(),
             lexopt::Arg::Value(word) if word == "user" && is_first => {
-                return read_user_command(parser, config.users).map(Request::User);
+                return read_user_command(parser, config.users).map(Invocation::User);
             }
             other => return Err(format!("{}; see --help", other.unexpected())),
         };
         is_first = false;
-        if FLAGS.contains(&&*name) {
-            set_flag(&mut config, &name);
-        } else if VALUES.contains(&&*name) {
-            let value = parser
-                .value()
-                .map_err(|_| format!("--{name} needs a value"))?;
-            let value = value
-                .into_string()
-                .map_err(|_| format!("--{name}: the value is not UTF-8"))?;
-            if name == "allow-origin" && !std::mem::replace(&mut has_own_origins, true) {
-                config.allow_origins.clear();
+        let (name, setting) = OPTIONS
+            .iter()
+            .find(|(known, _)| *known == name)
+            .ok_or_else(|| format!("there is no option --{name}; see --help"))?;
+        match setting {
+            Flag(set) => set(&mut config),
+            Value(set) => set_to_next(&mut config, &mut parser, name, *set)?,
+            List(clear, add) => {
+                if !given.contains(name) {
+                    clear(&mut config);
+                }
+                set_to_next(&mut config, &mut parser, name, *add)?;
             }
-            set_value(&mut config, &name, &value).map_err(|what| format!("--{name}: {what}"))?;
-        } else {
-            return Err(format!("there is no option --{name}; see --help"));
         }
+        given.push(name);
     }
     check(&config)?;
-    Ok(Request::Serve(Box::new(config)))
+    Ok(Invocation::Serve(Box::new(config)))
 }
 
-/// Reads what follows `sarang user`.
+/// Sets the options for which the environment has a variable that is not empty.
+fn read_environment(
+    config: &mut Config,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<(), String> {
+    for (name, setting) in &OPTIONS {
+        let variable = variable(name);
+        let Some(text) = environment(&variable).filter(|text| !text.is_empty()) else {
+            continue;
+        };
+        let fail = |what| format!("{variable}: {what}");
+        match (setting, &*text) {
+            (Flag(_), "0" | "false") => {}
+            (Flag(set), "1" | "true") => set(config),
+            (Flag(_), _) => return Err(format!("{variable} must be 1 or 0")),
+            (Value(set), text) => set(config, text.trim()).map_err(fail)?,
+            (List(_, add), text) => text
+                .split(',')
+                .try_for_each(|value| add(config, value.trim()))
+                .map_err(fail)?,
+        }
+    }
+    Ok(())
+}
+
+/// Sets an option to the argument that follows it.
+fn set_to_next(
+    config: &mut Config,
+    parser: &mut lexopt::Parser,
+    name: &str,
+    set: fn(&mut Config, &str) -> Result<(), String>,
+) -> Result<(), String> {
+    let value = parser
+        .value()
+        .map_err(|_| format!("--{name} needs a value"))?;
+    let value = value
+        .into_string()
+        .map_err(|_| format!("--{name}: the value is not UTF-8"))?;
+    set(config, &value).map_err(|what| format!("--{name}: {what}"))
+}
+
+/// Parses the arguments after `sarang user`.
 fn read_user_command(
     mut parser: lexopt::Parser,
     mut file: Option<PathBuf>,
@@ -190,13 +236,13 @@ fn read_user_command(
             file: file()?,
         }),
         ["list"] => Ok(UserCommand::List { file: file()? }),
-        [] => Err("user: say add NAME, remove NAME or list; see --help".into()),
+        [] => Err("user: add NAME, remove NAME or list is missing; see --help".into()),
         ["add" | "remove"] => Err(format!(
             "user {}: the name is missing; see --help",
             words[0]
         )),
         ["add" | "remove", _, other, ..] | ["list", other, ..] | [other, ..] => {
-            Err(format!("user: \"{other}\" is not understood; see --help"))
+            Err(format!("user: unexpected argument \"{other}\"; see --help"))
         }
     }
 }
@@ -206,49 +252,19 @@ fn variable(name: &str) -> String {
     format!("SARANG_{}", name.to_uppercase().replace('-', "_"))
 }
 
-fn set_flag(config: &mut Config, name: &str) {
-    match name {
-        "guests" => config.guests = true,
-        "public-dashboard" => config.public_dashboard = true,
-        "no-auto-rooms" => config.rooms.auto_rooms = false,
-        _ => config.echo = true,
-    }
-}
-
-fn set_value(config: &mut Config, name: &str, value: &str) -> Result<(), String> {
-    let rooms = &mut config.rooms;
-    match name {
-        "listen" => {
-            config.listen = value
-                .parse()
-                .map_err(|_| format!("\"{value}\" is not ADDR:PORT, such as 127.0.0.1:8000"))?;
-        }
-        "users" => config.users = Some(value.into()),
-        "secret-file" => config.secret_file = Some(value.into()),
-        "token-ttl" => config.token_ttl_secs = seconds(value)?,
-        "ticket-ttl" => config.ticket_ttl = Duration::from_secs(seconds(value)?),
-        "allow-origin" => config.allow_origins.push(origin(value)?),
-        "log" => config.log = level(value)?,
-        "messages-per-second" => config.messages_per_second = number(value)?,
-        "connections" => config.connections = limit(value)?,
-        "connections-per-address" => config.connections_per_address = limit(value)?,
-        "outbox-bytes" => config.outbox_bytes = limit(value)?,
-        "buffer-bytes" => config.buffer_bytes = limit(value)?,
-        "content-chars" => rooms.content_chars = limit(value)?,
-        "room-users" => rooms.room_users = limit(value)?.min(ROOM_USERS_MAX as usize) as u32,
-        "rooms" => rooms.rooms = limit(value)?,
-        _ => rooms.rooms_per_connection = limit(value)?,
-    }
-    Ok(())
+fn address(value: &str) -> Result<SocketAddr, String> {
+    value
+        .parse()
+        .map_err(|_| format!("\"{value}\" is not ADDR:PORT, such as 127.0.0.1:8000"))
 }
 
 fn number<T: FromStr>(value: &str) -> Result<T, String> {
     value
         .parse()
-        .map_err(|_| format!("\"{value}\" is not a number from 0 up"))
+        .map_err(|_| format!("\"{value}\" is not a whole number from 0 up"))
 }
 
-/// A time to live; a token or ticket that expires at once is of no use.
+/// A time to live, in seconds; 0 is refused because such a token or ticket would be useless.
 fn seconds(value: &str) -> Result<u64, String> {
     match number(value)? {
         0 => Err("0 would expire at once".into()),
@@ -265,6 +281,11 @@ fn limit(value: &str) -> Result<usize, String> {
     })
 }
 
+/// The default limit of users of a room; 0 is [`ROOM_USERS_MAX`].
+fn room_users(value: &str) -> Result<u32, String> {
+    Ok(limit(value)?.min(ROOM_USERS_MAX as usize) as u32)
+}
+
 /// A level of the journal, `None` for off.
 fn level(value: &str) -> Result<Option<Level>, String> {
     let found = Level::NAMES.into_iter().find(|(name, _)| *name == value);
@@ -272,12 +293,12 @@ fn level(value: &str) -> Result<Option<Level>, String> {
         Some((_, level)) => Ok(Some(level)),
         None if value == "off" => Ok(None),
         None => Err(format!(
-            "\"{value}\" is none of off, error, warn, info, debug"
+            "\"{value}\" is not one of off, error, warn, info, debug"
         )),
     }
 }
 
-/// An origin as a browser writes it: no path, no slash at the end.
+/// An origin as a browser sends it (RFC 6454 section 6.2), without a path or a slash at the end.
 fn origin(value: &str) -> Result<String, String> {
     let is_origin = |value: &str| {
         value.split_once("://").is_some_and(|(scheme, host)| {
@@ -302,12 +323,122 @@ fn check(config: &Config) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "--listen {}: without accounts everyone who reaches this address could come in under any name, so the demo \
-         listens on loopback only (127.0.0.1 or [::1]); configure --users or --secret-file",
+        "--listen {}: without accounts every client that reaches this address could use any name, so the demo \
+        listens on loopback only (127.0.0.1 or [::1]); configure --users or --secret-file",
         config.listen
     ))
 }
 
 fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The options in the help, each with whether it has a value.
+    fn in_help() -> Vec<(&'static str, bool)> {
+        let lines = HELP.lines().filter_map(|line| line.strip_prefix("  --"));
+        let options = lines.map(|line| {
+            let (name, rest) = line.split_once([' ', ',']).expect("has a text");
+            (name, rest.starts_with(|c: char| c.is_ascii_uppercase()))
+        });
+        options.collect()
+    }
+
+    #[test]
+    fn the_help_has_every_option_and_no_other_in_the_order_of_the_table() {
+        let mut table: Vec<_> = OPTIONS
+            .iter()
+            .map(|(name, setting)| (*name, !matches!(setting, Flag(_))))
+            .collect();
+        let limits = table
+            .iter()
+            .position(|(name, _)| *name == "messages-per-second");
+        let limits = limits.expect("begins the limits");
+        // `--help` and `--version` are listed before the limits.
+        table.splice(limits..limits, [("help", false), ("version", false)]);
+        assert_eq!(in_help(), table);
+    }
+
+    /// The configuration that these arguments give.
+    fn parsed(arguments: &[&str]) -> Result<Config, String> {
+        match parse(arguments.iter().map(OsString::from), |_| None)? {
+            Invocation::Serve(config) => Ok(*config),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_option_sets_something_and_no_two_the_same() {
+        let mut made = vec![Config::default()];
+        for (name, setting) in &OPTIONS {
+            let value = match *name {
+                "listen" => "127.0.0.1:7",
+                "log" => "off",
+                "allow-origin" => "https://a.example",
+                _ => "7",
+            };
+            let option = format!("--{name}");
+            let config = match setting {
+                Flag(_) => parsed(&[&option]),
+                Value(_) | List(..) => parsed(&[&option, value]),
+            };
+            let config = config.expect("is right");
+            assert!(!made.contains(&config), "{name}");
+            made.push(config);
+        }
+    }
+
+    #[test]
+    fn no_unknown_name_sets_anything() {
+        for name in [
+            "--",
+            "--ech",
+            "--echoes",
+            "--room",
+            "--ECHO",
+            "--rooms_per_connection",
+        ] {
+            let arguments = [name, "7"];
+            assert!(parsed(&arguments).is_err(), "{name}");
+            assert!(parsed(&arguments[..1]).is_err() || name == "--", "{name}");
+        }
+    }
+
+    #[test]
+    fn an_option_replaces_its_variable_and_a_list_all_of_it() {
+        let environment = |name: &str| {
+            let value = match name {
+                "SARANG_ALLOW_ORIGIN" => "https://a.example, https://b.example",
+                "SARANG_ROOMS" => "7",
+                "SARANG_ECHO" => "1",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        };
+        let with =
+            |arguments: &[&str]| match parse(arguments.iter().map(OsString::from), environment) {
+                Ok(Invocation::Serve(config)) => {
+                    (config.allow_origins, config.rooms.rooms, config.echo)
+                }
+                other => panic!("{other:?}"),
+            };
+        let own = |origins: &[&str]| {
+            origins
+                .iter()
+                .map(|one| (*one).to_owned())
+                .collect::<Vec<_>>()
+        };
+        let (a, b, c) = (
+            "https://a.example",
+            "https://b.example",
+            "https://c.example",
+        );
+        assert_eq!(with(&[]), (own(&[a, b]), 7, true));
+        assert_eq!(with(&["--rooms", "8"]), (own(&[a, b]), 8, true));
+        let arguments = ["--allow-origin", c, "--allow-origin", a];
+        assert_eq!(with(&arguments), (own(&[c, a]), 7, true));
+    }
 }

@@ -7,7 +7,7 @@
  * Events (each a CustomEvent; its `detail` in brackets):
  *   state    [State]       also kept in `stream.state`
  *   samples  [Sample[]]    in the order of their ids, each id once
- *   gap      [{restarted, from, to, time}]  these ids are gone; `restarted`: the server began to count anew
+ *   gap      [{restarted, from, to, time}]  these ids are gone; `restarted`: the server was, and its ids begin elsewhere
  *   resumed  [{count, forMs}]               after a broken connection: nothing was lost, `count` events were caught up
  *
  * @typedef {{name: 'connecting'} | {name: 'connected'} | {name: 'signed-out'}
@@ -256,11 +256,12 @@ export class Stream extends EventTarget {
   }
 
   /** @returns whether something was lost that we would have had otherwise */
-  #missed({ data: { requested, oldest, newest }, time }) {
-    const restarted = !(Number(requested) <= (newest ?? 0));
+  #missed({ data: { requested, oldest, restarted }, time }) {
+    // Everything that is kept is asked for first: the rest was never ours to lose.
+    if (Number(requested) === 0) return false;
     if (restarted) for (const kind of ALL) this.#positions.set(kind, 0);
-    // Everything that is kept is asked for first, and what another channel had: the rest was never ours to lose.
-    else if (Number(requested) === 0 || (this.#switched && this.#lostAt === null)) return false;
+    // Nor was what another channel had.
+    else if (this.#switched && this.#lostAt === null) return false;
     this.#say('gap', { restarted, from: Number(requested) + 1, to: oldest - 1, time });
     return true;
   }
@@ -270,7 +271,7 @@ export class Stream extends EventTarget {
     if (id <= this.#positions.get(kind)) {
       if (isBurst) return false;
       // Live ids only grow: the server was started anew while another channel was chosen.
-      this.#missed({ data: { requested: Infinity, oldest: id, newest: id }, time: entry.time });
+      this.#missed({ data: { requested: Infinity, oldest: id, restarted: true }, time: entry.time });
     }
     // All of the channel up to this id was sent to us, of whatever kind.
     for (const known of this.#kinds) this.#positions.set(known, Math.max(id, this.#positions.get(known)));

@@ -1,29 +1,35 @@
-//! A connection that speaks HTTP: bytes to requests, one after the other (RFC 9112 section 9.3).
+//! A connection that speaks HTTP: received bytes to requests, one after the other (RFC 9112 section 9.3).
 
-use zeroize::Zeroizing;
+use std::time::Duration;
 
+use super::input::Input;
 use super::refusal::Refusal;
-use crate::config::{BODY_BYTES_MAX, ECHO_BODY_BYTES_MAX, HEAD_BYTES_MAX, IDLE_BUFFER_BYTES_MAX};
+use crate::config::HEAD_BYTES_MAX;
 use crate::domain::error::ErrorCode;
-use crate::ledger::{Held, Ledger};
-use crate::wire::http::{Request, parse_head};
+use crate::domain::ids::Serial;
+use crate::ledger::{Charge, Ledger};
+use crate::wire::head::HeadScan;
+use crate::wire::http::{HeadError, Request, parse_whole_head};
+use crate::wire::secret_bytes::SecretBytes;
 
-/// What has come and is not served yet.
+/// The receive side of an HTTP connection, between requests or in the middle of one.
 #[derive(Debug, Default)]
 pub struct Http {
-    buffer: Zeroizing<Vec<u8>>,
-    /// A request whose body has not come whole.
+    /// The bytes received so far of an incomplete head.
+    head: SecretBytes,
+    scan: HeadScan,
+    /// A request whose body is incomplete.
     awaits_body: Option<Box<Request>>,
-    /// Whether `/http-echo` exists, whose bodies may be large.
-    echo: bool,
-    /// For what the deadline that stands was set.
+    /// Pipelined input behind a request whose response is not ready, or not written, yet.
+    unread: Input<'static>,
+    /// Which wait the deadline is armed for.
     pub deadline_for: Option<Awaited>,
-    /// The job whose end the request being served waits for; nothing behind it is served before.
-    pub job: Option<u64>,
-    held: Held,
+    /// The job that the request being served waits for; pipelined requests are served after it.
+    pub job: Option<Wait>,
+    charge: Charge,
 }
 
-/// What the connection has to do next.
+/// What to do next for the connection.
 #[derive(Debug)]
 pub enum Step {
     /// Wait for more bytes.
@@ -32,15 +38,24 @@ pub enum Step {
     Continue,
     /// Serve a request.
     Serve(Box<Request>),
-    /// Refuse and close: where the next request would begin is not known.
-    Refuse(Refusal),
+    /// Refuse and close, because the start of the next request is unknown. With the request, if its head is valid.
+    Refuse(Refusal, Option<Box<Request>>),
 }
 
-/// Which part of a request is awaited; each has its own deadline.
+/// A wait for the end of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// The job.
+    pub serial: Serial,
+    /// How long it may take.
+    pub patience: Duration,
+}
+
+/// What an HTTP connection waits for; each wait has its own deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaited {
     /// The end of a job.
-    Job,
+    Job(Wait),
     /// The first byte of a request.
     Request,
     /// The rest of the head.
@@ -50,117 +65,232 @@ pub enum Awaited {
 }
 
 impl Http {
-    /// A connection on which nothing has come; `echo` tells whether `/http-echo` exists.
-    pub fn new(echo: bool) -> Self {
-        Self {
-            echo,
-            ..Self::default()
-        }
+    /// The input for [`Self::step`]: the input kept earlier, followed by `bytes`. The caller gives the part that `step`
+    /// leaves to [`Self::keep`].
+    pub fn receive<'b>(&mut self, bytes: &'b [u8]) -> Input<'b> {
+        std::mem::take(&mut self.unread).followed_by(bytes)
     }
 
-    /// Takes the next bytes of the stream.
-    pub fn push(&mut self, bytes: &[u8]) {
-        let need = self.buffer.len() + bytes.len();
-        if need > self.buffer.capacity() {
-            // Growing in place could leave a copy of a password behind; the old buffer is wiped.
-            let mut larger =
-                Zeroizing::new(Vec::with_capacity(need.max(2 * self.buffer.capacity())));
-            larger.extend_from_slice(&self.buffer);
-            self.buffer = larger;
-        }
-        self.buffer.extend_from_slice(bytes);
+    /// Keeps the rest of the input until more requests can be served.
+    pub fn keep(&mut self, input: Input<'_>) {
+        self.unread = input.into_owned();
     }
 
-    /// Bytes that have come and are not served.
+    /// Bytes received for requests that are not served yet.
     pub fn buffered_bytes(&self) -> usize {
-        self.buffer.len()
+        let body = self.awaits_body.as_ref();
+        self.head.len() + body.map_or(0, |request| request.body.len()) + self.unread.rest().len()
     }
 
-    /// Enters the memory they take in the ledger.
-    pub fn account(&self, ledger: &Ledger) {
-        self.held.set(ledger, self.buffer.capacity());
+    /// Charges the memory they take to the ledger.
+    pub fn charge(&self, ledger: &Ledger) {
+        let body = self.awaits_body.as_ref();
+        let body = body.map_or(0, |request| request.body.capacity());
+        let bytes = self.head.capacity() + body + self.unread.capacity();
+        self.charge.set(ledger, bytes);
     }
 
     /// What is awaited now.
     pub fn awaits(&self) -> Awaited {
-        if self.job.is_some() {
-            return Awaited::Job;
+        if let Some(wait) = self.job {
+            return Awaited::Job(wait);
         }
-        match (&self.awaits_body, self.buffer.is_empty()) {
+        match (&self.awaits_body, self.head.is_empty()) {
             (Some(_), _) => Awaited::Body,
             (None, true) => Awaited::Request,
             (None, false) => Awaited::Head,
         }
     }
 
-    /// Bytes after the last request that was served: on an upgrade they belong to the new protocol.
-    pub fn take_rest(&mut self) -> Vec<u8> {
-        std::mem::take(&mut *self.buffer)
+    /// Whether it waits for this job.
+    pub fn awaits_job(&self, serial: Serial) -> bool {
+        self.job.is_some_and(|wait| wait.serial == serial)
     }
 
-    /// The next step with what has come so far.
-    pub fn step(&mut self) -> Step {
+    /// The request whose body is incomplete.
+    pub fn unfinished_request(&self) -> Option<&Request> {
+        self.awaits_body.as_deref()
+    }
+
+    /// Takes the next step with the input received so far, and consumes the part it needs. `body_bytes_max` gives the
+    /// limit for the body of a request, in bytes. After [`Step::Wait`] the input is empty, unless a job is awaited.
+    pub fn step(
+        &mut self,
+        input: &mut Input<'_>,
+        body_bytes_max: impl FnOnce(&Request) -> usize,
+    ) -> Step {
         if self.job.is_some() {
             return Step::Wait;
         }
         match self.awaits_body.take() {
-            Some(request) => self.read_body(request),
-            None => self.read_head(),
+            Some(request) => self.read_body(request, input),
+            None => self.read_request(input, body_bytes_max),
         }
     }
 
-    fn read_head(&mut self) -> Step {
-        // Without a new line end there is no new head; this keeps a byte at a time from costing a scan each.
-        if self.buffer.len() < HEAD_BYTES_MAX
-            && !self.buffer.ends_with(b"\n")
-            && !self.buffer.contains(&b'\n')
-        {
-            return Step::Wait;
-        }
-        let (request, length) = match parse_head(&self.buffer) {
-            Ok(Some(found)) => found,
+    fn read_request(
+        &mut self,
+        input: &mut Input<'_>,
+        body_bytes_max: impl FnOnce(&Request) -> usize,
+    ) -> Step {
+        let request = match self.read_head(input) {
+            Ok(Some(request)) => request,
             Ok(None) => return Step::Wait,
-            Err(error) => return Step::Refuse(error.into()),
+            Err(error) => return Step::Refuse(error.into(), None),
         };
-        self.buffer.drain(..length);
-        if self.buffer.is_empty() && self.buffer.capacity() > IDLE_BUFFER_BYTES_MAX {
-            self.buffer = Zeroizing::default();
+        let length = request.content_length.unwrap_or(0);
+        if length > 0 && length > body_bytes_max(&request) as u64 {
+            return Step::Refuse(ErrorCode::ContentTooLarge.into(), Some(request));
         }
-        let max = if self.is_echo(&request) {
-            ECHO_BODY_BYTES_MAX
-        } else {
-            BODY_BYTES_MAX
-        };
-        if request.content_length.unwrap_or(0) > max as u64 {
-            return Step::Refuse(Refusal::from(ErrorCode::ContentTooLarge));
-        }
-        let is_asked =
-            request.expects_continue && self.missing(&request) > 0 && self.buffer.is_empty();
-        match self.read_body(Box::new(request)) {
-            Step::Wait if is_asked => Step::Continue,
+        let needs_continue = request.expects_continue && length > 0 && input.rest().is_empty();
+        match self.read_body(request, input) {
+            Step::Wait if needs_continue => Step::Continue,
             step => step,
         }
     }
 
-    fn read_body(&mut self, mut request: Box<Request>) -> Step {
-        if self.missing(&request) > 0 {
+    /// Parses a head in the input itself when all of it is there; only an incomplete one is copied.
+    fn read_head(&mut self, input: &mut Input<'_>) -> Result<Option<Box<Request>>, HeadError> {
+        let bytes = input.rest();
+        let Some(length) = self.scan.advance(bytes)? else {
+            self.head.append(bytes, HEAD_BYTES_MAX);
+            input.consume(bytes.len());
+            return Ok(None);
+        };
+        self.scan = HeadScan::default();
+        let request = match self.head.is_empty() {
+            true => parse_whole_head(&bytes[..length])?,
+            false => {
+                self.head.append(&bytes[..length], HEAD_BYTES_MAX);
+                parse_whole_head(&std::mem::take(&mut self.head))?
+            }
+        };
+        input.consume(length);
+        Ok(Some(Box::new(request)))
+    }
+
+    fn read_body(&mut self, mut request: Box<Request>, input: &mut Input<'_>) -> Step {
+        let length = request.content_length.unwrap_or(0) as usize;
+        let missing = length - request.body.len();
+        let count = missing.min(input.rest().len());
+        request.body.append(&input.rest()[..count], length);
+        input.consume(count);
+        if count < missing {
             self.awaits_body = Some(request);
             return Step::Wait;
         }
-        let length = request.content_length.unwrap_or(0) as usize;
-        let rest = Zeroizing::new(self.buffer.split_off(length));
-        request.body = std::mem::replace(&mut self.buffer, rest);
         Step::Serve(request)
     }
+}
 
-    fn missing(&self, request: &Request) -> u64 {
-        request
-            .content_length
-            .unwrap_or(0)
-            .saturating_sub(self.buffer.len() as u64)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::BODY_BYTES_MAX;
+
+    const WAIT: Wait = Wait {
+        serial: Serial(1),
+        patience: Duration::from_secs(1),
+    };
+
+    /// A request with a head of almost the largest size and a body of three bytes.
+    fn long_request() -> Vec<u8> {
+        let start = "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n";
+        let line = format!("X: {}\r\n", "y".repeat(500));
+        let count = (HEAD_BYTES_MAX - start.len()) / line.len() - 1;
+        format!("{start}{}\r\nabc", line.repeat(count)).into_bytes()
     }
 
-    fn is_echo(&self, request: &Request) -> bool {
-        self.echo && request.path == ["http-echo"]
+    #[test]
+    fn of_a_head_that_comes_byte_by_byte_each_byte_is_scanned_once() {
+        let request = long_request();
+        let (head, body) = request.split_at(request.len() - 3);
+        let mut http = Http::default();
+        for (count, byte) in (1..).zip(head) {
+            let mut input = http.receive(std::slice::from_ref(byte));
+            assert!(matches!(
+                http.step(&mut input, |_| BODY_BYTES_MAX),
+                Step::Wait
+            ));
+            http.keep(input);
+            if count < head.len() {
+                assert_eq!(http.scan.scanned_bytes(), count);
+                assert_eq!(http.buffered_bytes(), count);
+                assert_eq!(http.awaits(), Awaited::Head);
+            }
+        }
+        assert_eq!((http.awaits(), http.buffered_bytes()), (Awaited::Body, 0));
+        let mut input = http.receive(body);
+        let Step::Serve(request) = http.step(&mut input, |_| BODY_BYTES_MAX) else {
+            panic!("is whole");
+        };
+        assert_eq!(&*request.body, b"abc");
+        assert_eq!(http.awaits(), Awaited::Request);
+    }
+
+    #[test]
+    fn requests_that_come_whole_are_read_where_they_lie() {
+        let ledger = Ledger::default();
+        let mut http = Http::default();
+        let requests = long_request().repeat(3);
+        let mut input = http.receive(&requests);
+        for _ in 0..3 {
+            assert!(matches!(
+                http.step(&mut input, |_| BODY_BYTES_MAX),
+                Step::Serve(_)
+            ));
+        }
+        assert!(matches!(
+            http.step(&mut input, |_| BODY_BYTES_MAX),
+            Step::Wait
+        ));
+        http.keep(input);
+        http.charge(&ledger);
+        assert_eq!(ledger.total(), 0, "nothing is kept");
+    }
+
+    #[test]
+    fn what_waits_behind_a_job_is_copied_once_however_many_requests_it_is() {
+        let mut http = Http::default();
+        let requests = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
+        http.job = Some(WAIT);
+        let mut input = http.receive(&requests);
+        assert!(matches!(
+            http.step(&mut input, |_| BODY_BYTES_MAX),
+            Step::Wait
+        ));
+        http.keep(input);
+        let copy = http.unread.rest().as_ptr_range().end;
+        for served in 1..=100 {
+            http.job = None;
+            let mut input = http.receive(&[]);
+            assert!(matches!(
+                http.step(&mut input, |_| BODY_BYTES_MAX),
+                Step::Serve(_)
+            ));
+            http.job = Some(WAIT);
+            http.keep(input);
+            let rest = http.unread.rest();
+            assert_eq!(rest.len(), requests.len() / 100 * (100 - served));
+            assert!(rest.is_empty() || rest.as_ptr_range().end == copy);
+        }
+        let ledger = Ledger::default();
+        http.charge(&ledger);
+        assert_eq!(ledger.total(), 0, "the copy is freed");
+    }
+
+    #[test]
+    fn a_body_that_has_come_in_part_counts_as_buffered() {
+        let ledger = Ledger::default();
+        let mut http = Http::default();
+        let request = long_request();
+        let mut input = http.receive(&request[..request.len() - 1]);
+        assert!(matches!(
+            http.step(&mut input, |_| BODY_BYTES_MAX),
+            Step::Wait
+        ));
+        http.keep(input);
+        http.charge(&ledger);
+        assert_eq!((http.buffered_bytes(), ledger.total()), (2, 2));
     }
 }

@@ -1,6 +1,9 @@
-//! Floor 2, one peer: what it speaks and what waits for it. A connection knows no other.
+//! Floor 2: one connection, its protocol and its outbox. A connection does not know any other.
 
+pub mod command;
+pub mod event_json;
 pub mod http;
+pub mod input;
 pub mod outbox;
 pub mod refusal;
 pub mod transmit;
@@ -9,45 +12,60 @@ pub mod websocket;
 use std::ops::Range;
 use std::rc::Rc;
 
+use crate::config::NEWCOMER_READS;
 use crate::domain::event_log::Channel;
 use crate::domain::ids::ConnectionId;
 use crate::ledger::Ledger;
-use crate::wire::walker::Walker;
+use crate::wire::frame_reader::FrameReader;
 use http::Http;
 use outbox::{Batch, Content, Flushed, Outbox};
 use transmit::{Sent, Transmit};
 use websocket::WebSocket;
 
-/// One connection. An idle WebSocket is nothing but this.
+/// One connection. An idle WebSocket has no other memory.
 #[derive(Debug)]
 pub struct Connection {
-    /// What it speaks.
+    /// The protocol it speaks, and how far it is in its life.
     pub phase: Phase,
     outbox: Option<Box<Outbox>>,
-    /// When its deadline strikes, in ticks.
+    /// When its deadline expires, in ticks.
     pub due: u32,
-    /// When the deadlines look at it next, in ticks; never later than `due`.
-    pub queued: u32,
-    /// When something last came from it, in ticks.
+    /// When its deadline is checked next, in ticks; never later than `due`.
+    pub checked_at: u32,
+    /// When bytes were last received from it, in ticks.
     pub heard: u32,
-    /// Whether it is in the list of those to flush.
-    pub is_listed: bool,
-    /// Whether reading waits until its outbox is below the high-water mark.
-    pub is_paused: bool,
-    /// Whether the peer has ended its direction.
-    pub is_half_closed: bool,
+    marks: u8,
+    /// The number of reads for which it still counts as demanding.
+    pub demanding_reads: u8,
 }
 
-/// An event stream: what it tells, and whether in chunks.
+/// Flags of a connection, one bit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It is in the list of connections to flush.
+    Listed = 1,
+    /// It is not read until its outbox is below the high-water mark, or its command is answered.
+    Paused = 2,
+    /// The peer has closed its sending direction.
+    HalfClosed = 4,
+    /// It is in the list of connections to read.
+    ToRead = 8,
+    /// The poll reported the end of the stream or an error: it is read until the read reports it too.
+    Ending = 16,
+    /// Its outbox is over the limit: it is closed unless its socket takes the bytes when they are written.
+    Slow = 32,
+}
+
+/// An event stream: its channel and its framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventStream {
-    /// What it tells.
+    /// The channel whose events it sends.
     pub channel: Channel,
-    /// Whether in chunks (HTTP/1.1).
+    /// Whether it uses chunked transfer coding, as HTTP/1.1 has it.
     pub is_chunked: bool,
 }
 
-/// The life of a connection; it only goes down this list.
+/// The life of a connection; it moves only down this list.
 #[derive(Debug)]
 pub enum Phase {
     /// Requests and responses.
@@ -56,9 +74,9 @@ pub enum Phase {
     WebSocket(WebSocket),
     /// Events one way.
     EventStream(EventStream),
-    /// Our close frame is queued or sent; the peer's is awaited.
-    Closing(Box<Walker>),
-    /// What is queued goes out, then our direction ends; what comes is discarded until the peer's direction ends.
+    /// Our close frame is in the outbox or sent; the peer's is awaited (RFC 6455 section 7.1.1).
+    Closing(FrameReader),
+    /// The outbox is written, then our sending direction is closed; input is discarded until the peer closes its own.
     Lingering,
     /// To be freed at the end of the turn.
     Closed,
@@ -71,77 +89,96 @@ impl Connection {
             phase: Phase::Http(Box::new(http)),
             outbox: None,
             due: u32::MAX,
-            queued: u32::MAX,
+            checked_at: u32::MAX,
             heard: 0,
-            is_listed: false,
-            is_paused: false,
-            is_half_closed: false,
+            marks: 0,
+            demanding_reads: NEWCOMER_READS,
         }
     }
 
-    /// What waits for the peer; made when it is first needed.
+    /// Whether the flag is set.
+    pub fn is(&self, mark: Mark) -> bool {
+        self.marks & mark as u8 != 0
+    }
+
+    /// Sets or clears the flag.
+    pub fn set(&mut self, mark: Mark, is_true: bool) {
+        match is_true {
+            true => self.marks |= mark as u8,
+            false => self.marks &= !(mark as u8),
+        }
+    }
+
+    /// Sets or clears the flag, and returns whether it was set before.
+    pub fn replace(&mut self, mark: Mark, is_true: bool) -> bool {
+        let before = self.is(mark);
+        self.set(mark, is_true);
+        before
+    }
+
+    /// The outbox, created on first use.
     pub fn outbox(&mut self) -> &mut Outbox {
         self.outbox.get_or_insert_default()
     }
 
-    /// Bytes that wait for the peer.
+    /// Bytes in the outbox.
     pub fn queued_bytes(&self) -> usize {
         self.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
     }
 
-    /// Whether more waits for the peer than may, beside answers to its own requests.
+    /// Whether the outbox has more than `bytes_max`, not counting the replies to the peer's own requests.
     pub fn is_over(&self, bytes_max: usize) -> bool {
         self.outbox
             .as_ref()
             .is_some_and(|outbox| outbox.is_over(bytes_max))
     }
 
-    /// Whether the socket has to become writable before anything can be written.
+    /// Whether nothing can be written until the socket becomes writable.
     pub fn is_blocked(&self) -> bool {
         self.outbox
             .as_ref()
             .is_some_and(|outbox| outbox.is_blocked())
     }
 
-    /// Bytes that wait for the peer, or came from it and wait for their end.
+    /// Bytes in the outbox, and bytes received of incomplete or unserved requests and messages.
     pub fn buffered_bytes(&self) -> usize {
         let received = match &self.phase {
             Phase::Http(http) => http.buffered_bytes(),
-            Phase::WebSocket(websocket) => websocket.receiver.buffered_bytes(),
+            Phase::WebSocket(websocket) => websocket.reader.buffered_bytes(),
             _ => 0,
         };
         self.queued_bytes() + received
     }
 
-    /// Enters what waits for the peer in the ledger.
-    pub fn account_queued(&self, ledger: &Ledger) {
+    /// Charges the outbox to the ledger.
+    pub fn charge_queued(&self, ledger: &Ledger) {
         if let Some(outbox) = &self.outbox {
-            outbox.account(ledger);
+            outbox.charge(ledger);
         }
     }
 
-    /// Enters what came from the peer and waits for its end.
-    pub fn account_received(&self, ledger: &Ledger) {
+    /// Charges the buffers of received bytes to the ledger.
+    pub fn charge_received(&self, ledger: &Ledger) {
         match &self.phase {
-            Phase::Http(http) => http.account(ledger),
-            Phase::WebSocket(websocket) => websocket.receiver.account(ledger),
+            Phase::Http(http) => http.charge(ledger),
+            Phase::WebSocket(websocket) => websocket.reader.charge(ledger),
             _ => {}
         }
     }
 
-    /// Whether an HTTP response waits for the peer to take it.
+    /// Whether an HTTP response is not written completely.
     pub fn owes_response(&self) -> bool {
         self.outbox
             .as_ref()
             .is_some_and(|outbox| outbox.holds_response())
     }
 
-    /// Forgets whatever waits.
+    /// Drops the outbox and everything in it.
     pub fn drop_outbox(&mut self) {
         self.outbox = None;
     }
 
-    /// Sends a slice of a broadcast at once when nothing waits, else queues it. False when the connection is broken.
+    /// Sends a slice of a broadcast at once if the outbox is empty, else appends it. False if the connection is broken.
     #[inline]
     pub fn deliver(
         &mut self,
@@ -170,7 +207,7 @@ impl Connection {
         }
     }
 
-    /// Writes what waits. The outbox is freed when nothing does.
+    /// Writes the outbox, and frees it once it is empty.
     pub fn flush(&mut self, to: ConnectionId, transmit: &mut impl Transmit) -> Flushed {
         let Some(outbox) = &mut self.outbox else {
             return Flushed::Empty;
@@ -185,7 +222,7 @@ impl Connection {
         flushed
     }
 
-    /// The socket takes bytes again; true when some wait.
+    /// Notes that the socket is writable again. True if the outbox has bytes to write.
     pub fn unblock(&mut self) -> bool {
         self.outbox
             .as_mut()

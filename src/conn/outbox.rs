@@ -1,7 +1,7 @@
-//! What waits to be written to one peer: own bytes, and slices of what many receive.
+//! The outbox of one connection: bytes to write to its peer, owned or shared with other connections.
 //!
-//! It exists only while something waits. Nothing in it is copied per receiver: a broadcast is one buffer, and each
-//! receiver that lags holds a count on it.
+//! It exists only while there is something to write. A broadcast is not copied per receiver: it is one buffer, and the
+//! outbox of each receiver that lags has a reference to it.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -11,66 +11,69 @@ use std::rc::Rc;
 use super::transmit::{Sent, Transmit};
 use crate::config::SLICES_PER_WRITE;
 use crate::domain::ids::ConnectionId;
-use crate::ledger::{Held, Ledger};
+use crate::ledger::{Charge, Ledger};
 use crate::wire::event_stream::{first_id, rest_of_event};
 use crate::wire::websocket::frame_len;
 
-/// What many receive: one buffer, which stands in the ledger once when somebody still waits for it.
+/// Static content of at most this many bytes is copied into the last chunk.
+const COPIED_BYTES_MAX: usize = 512;
+
+/// A broadcast, encoded once for all its receivers. It is charged to the ledger once, when an outbox keeps it.
 #[derive(Debug)]
 pub struct Batch {
     /// The encoded frames or events.
     pub bytes: Vec<u8>,
-    held: Held,
+    charge: Charge,
 }
 
 impl Batch {
-    /// A batch that nobody waits for yet.
+    /// A batch that is in no outbox yet.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self {
             bytes,
-            held: Held::default(),
+            charge: Charge::default(),
         }
     }
 
-    /// Enters it: somebody waits for it.
-    pub fn account(&self, ledger: &Ledger) {
-        self.held.set(ledger, self.bytes.capacity());
+    /// Charges it to the ledger, once an outbox keeps it.
+    pub fn charge(&self, ledger: &Ledger) {
+        self.charge.set(ledger, self.bytes.capacity());
     }
 }
 
-/// Bytes on their way to one peer.
+/// Bytes to write to one peer, in order.
 #[derive(Debug, Default)]
 pub struct Outbox {
     chunks: VecDeque<Chunk>,
     bytes: usize,
-    /// Of the memory it holds, what is no other's: its own chunks, as long as something of them waits.
+    /// The bytes of its owned chunks; a partly written chunk counts in full.
     own_bytes: usize,
-    held: Held,
-    /// Bytes that answer the peer's own requests: they say nothing about how slowly it reads.
-    excused_bytes: usize,
-    /// The socket took less than it was given: it says when it takes more.
+    charge: Charge,
+    /// Bytes of replies to the peer's own requests, which do not count against a slow consumer.
+    exempt_bytes: usize,
+    /// The socket took only part of a write; the poll reports when it is writable again.
     is_blocked: bool,
 }
 
 #[derive(Debug)]
 struct Chunk {
     data: Data,
-    /// Where it began; a frame starts here.
+    /// Where it begins: at the start of a frame, of an event or of a part of a response.
     begin: usize,
-    /// Up to where it is written.
+    /// Where the unwritten part starts.
     start: usize,
     end: usize,
     content: Content,
 }
 
-/// What a chunk holds, which tells where it may be cut.
+/// The content of a chunk, which determines where the chunk may be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// Part of an HTTP response: nowhere.
+    /// Part of an HTTP response: it may not be cut.
     Http,
-    /// Whole WebSocket frames.
+    /// Whole WebSocket frames: it may be cut between two frames.
     Frames,
-    /// Whole events of an event stream.
+    /// Whole events of an event stream: it may be cut between two events.
     Events,
 }
 
@@ -104,7 +107,7 @@ impl Chunk {
         &self.all()[self.start..self.end]
     }
 
-    /// Memory that goes with it, in bytes.
+    /// The memory that is freed with it, in bytes.
     fn own_bytes(&self) -> usize {
         match &self.data {
             Data::Own(bytes) => bytes.len(),
@@ -113,52 +116,52 @@ impl Chunk {
     }
 }
 
-/// How a flush ended.
+/// The result of a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flushed {
     /// Everything is written.
     Empty,
-    /// The socket takes no more now.
+    /// The socket is full.
     Blocked,
     /// The connection is broken.
     Gone,
 }
 
 impl Outbox {
-    /// Bytes that wait.
+    /// Bytes to write.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Enters the memory it holds beside what others wait for too, in the ledger.
-    pub fn account(&self, ledger: &Ledger) {
+    /// Charges the memory it owns, which is all but the shared batches, to the ledger.
+    pub fn charge(&self, ledger: &Ledger) {
         let places = self.chunks.capacity() * size_of::<Chunk>();
-        self.held
+        self.charge
             .set(ledger, size_of::<Self>() + places + self.own_bytes);
     }
 
-    /// Whether more waits than may, not counting what is excused.
+    /// Whether it has more than `bytes_max` to write, not counting exempt bytes.
     pub fn is_over(&self, bytes_max: usize) -> bool {
-        self.bytes > bytes_max.saturating_add(self.excused_bytes)
+        self.bytes > bytes_max.saturating_add(self.exempt_bytes)
     }
 
-    /// Whether an HTTP response is under way.
+    /// Whether an HTTP response is being written.
     pub fn holds_response(&self) -> bool {
         let front = self.chunks.front();
         front.is_some_and(|chunk| chunk.content == Content::Http)
     }
 
-    /// Does not count this many of the bytes that wait.
-    pub fn excuse(&mut self, bytes: usize) {
-        self.excused_bytes += bytes;
+    /// Exempts this many more bytes from the limit of [`Self::is_over`].
+    pub fn exempt(&mut self, bytes: usize) {
+        self.exempt_bytes += bytes;
     }
 
-    /// Whether the socket has to become writable first.
+    /// Whether nothing can be written until the socket becomes writable.
     pub fn is_blocked(&self) -> bool {
         self.is_blocked
     }
 
-    /// Notes whether the socket takes bytes.
+    /// Notes whether the socket is full.
     pub fn set_blocked(&mut self, is_blocked: bool) {
         self.is_blocked = is_blocked;
     }
@@ -173,8 +176,12 @@ impl Outbox {
         self.push_own(bytes, Content::Http);
     }
 
-    /// Appends bytes that are part of the program.
+    /// Appends static content, part of an HTTP response. Short content is copied: one more slice in a vectored write
+    /// costs more.
     pub fn push_static(&mut self, bytes: &'static [u8]) {
+        if bytes.len() <= COPIED_BYTES_MAX {
+            return self.push_http(bytes);
+        }
         self.push(Chunk::new(
             Data::Static(bytes),
             0..bytes.len(),
@@ -187,12 +194,12 @@ impl Outbox {
         self.push_own(bytes, Content::Events);
     }
 
-    /// Appends what others receive too.
+    /// Appends a range of a batch.
     pub fn push_shared(&mut self, batch: &Rc<Batch>, range: Range<usize>, content: Content) {
         self.push(Chunk::new(Data::Shared(batch.clone()), range, content));
     }
 
-    /// Appends what others receive too, of which `count` bytes were already sent.
+    /// Appends a range of a batch of which the first `count` bytes are already sent.
     pub fn push_shared_begun(
         &mut self,
         batch: &Rc<Batch>,
@@ -235,7 +242,7 @@ impl Outbox {
         }
     }
 
-    /// The id of the first event of which nothing is written yet.
+    /// The ID of the first event of which nothing is written yet.
     pub fn first_unsent_id(&self) -> Option<u64> {
         self.chunks.iter().find_map(|chunk| {
             let written = chunk.start - chunk.begin;
@@ -244,10 +251,9 @@ impl Outbox {
         })
     }
 
-    /// Drops every frame or event of which nothing is written yet, so that what is queued now is the next thing the
-    /// peer reads.
+    /// Drops every frame and event of which nothing is written yet, so that the next push follows the one under way.
     pub fn discard_unsent(&mut self) {
-        // What is half written stands in front, and only there.
+        // Only the front chunk can be partly written.
         let mut is_front = true;
         self.chunks.retain_mut(|chunk| {
             let is_begun = is_front && chunk.start > chunk.begin;
@@ -268,7 +274,7 @@ impl Outbox {
                     chunk.end = chunk.start + rest;
                 }
             }
-            // What is queued next is appended where the chunk ends.
+            // The next push appends to these bytes.
             if let Data::Own(bytes) = &mut chunk.data {
                 bytes.truncate(chunk.end);
             }
@@ -281,10 +287,10 @@ impl Outbox {
             .sum();
         self.own_bytes = self.chunks.iter().map(Chunk::own_bytes).sum();
         self.chunks.shrink_to_fit();
-        self.excused_bytes = self.excused_bytes.min(self.bytes);
+        self.exempt_bytes = self.exempt_bytes.min(self.bytes);
     }
 
-    /// Writes what waits, in order, with as few writes as can be.
+    /// Writes as much as the socket takes, in order and with as few writes as possible.
     pub fn flush(&mut self, to: ConnectionId, transmit: &mut impl Transmit) -> Flushed {
         while !self.chunks.is_empty() {
             let offered: usize;
@@ -317,7 +323,7 @@ impl Outbox {
 
     fn advance(&mut self, mut count: usize) {
         self.bytes -= count;
-        self.excused_bytes = self.excused_bytes.min(self.bytes);
+        self.exempt_bytes = self.exempt_bytes.min(self.bytes);
         while let Some(chunk) = self.chunks.front_mut() {
             let rest = chunk.end - chunk.start;
             if count < rest {
@@ -336,7 +342,7 @@ mod tests {
     use super::*;
     use crate::wire::websocket::{CloseCode, TEXT, encode, encode_close};
 
-    /// A socket that takes a number of bytes and then is full.
+    /// A socket that takes a number of bytes and is then full.
     struct Pipe {
         taken: Vec<u8>,
         room: usize,

@@ -1,4 +1,4 @@
-//! Error responses: `{"error":{"code","message"}}` with the right status, in Korean or English.
+//! Error responses: `{"error":{"code","message"}}` with its status, in Korean or English.
 
 use std::time::Duration;
 
@@ -8,15 +8,17 @@ use crate::domain::error::ErrorCode;
 use crate::wire::http::HeadError;
 use crate::wire::response::Response;
 
-/// Why a request is refused: a row of the table of errors, and what belongs to this case only.
+/// Why a request is refused: a row of the table of errors, and the details of this case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The row of the table.
     pub code: ErrorCode,
-    /// What exactly is wrong with a malformed request or a token, in English.
+    /// The exact fault of a malformed request or of a token, in English; empty if there is none.
     detail: &'static str,
-    /// For Retry-After, in seconds; 0 is none.
+    /// For Retry-After (RFC 9110 section 10.2.3), in seconds; 0 omits the field.
     retry_after_secs: u64,
+    /// For Allow: the methods that the resource supports (RFC 9110 section 10.2.1).
+    allow: Option<&'static str>,
 }
 
 impl Refusal {
@@ -24,7 +26,7 @@ impl Refusal {
     pub const BAD_HANDSHAKE: Self =
         Self::detailed(ErrorCode::BadRequest, "malformed WebSocket handshake");
 
-    /// Something is full for a moment.
+    /// A resource of the server is exhausted for now: retry after a second.
     pub const UNAVAILABLE: Self = Self {
         retry_after_secs: 1,
         ..Self::detailed(ErrorCode::Unavailable, "")
@@ -35,15 +37,24 @@ impl Refusal {
             code,
             detail,
             retry_after_secs: 0,
+            allow: None,
         }
     }
 
-    /// A bearer token that is not accepted, and why.
+    /// A bearer token that is not accepted, and the reason.
     pub const fn invalid_token(why: &'static str) -> Self {
         Self::detailed(ErrorCode::InvalidToken, why)
     }
 
-    /// Too many attempts; when to try again.
+    /// A method that the resource does not support; `allow` lists those it does.
+    pub const fn method_not_allowed(allow: &'static str) -> Self {
+        Self {
+            allow: Some(allow),
+            ..Self::detailed(ErrorCode::MethodNotAllowed, "")
+        }
+    }
+
+    /// Too many attempts; `wait` is the time until the next one is allowed.
     pub fn too_many_requests(wait: Duration) -> Self {
         Self {
             retry_after_secs: wait.as_millis().div_ceil(1000) as u64,
@@ -70,6 +81,15 @@ impl Refusal {
             .field("X-Content-Type-Options", "nosniff");
         if status == 401 {
             response = response.field("WWW-Authenticate", self.challenge());
+        }
+        if status == 426 {
+            response = response
+                .field("Upgrade", "websocket")
+                .field("Connection", "Upgrade")
+                .field("Sec-WebSocket-Version", "13");
+        }
+        if let Some(allow) = self.allow {
+            response = response.field("Allow", allow);
         }
         if self.retry_after_secs > 0 {
             response = response.field("Retry-After", self.retry_after_secs.to_string());

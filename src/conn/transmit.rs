@@ -1,24 +1,24 @@
-//! Where bytes leave: sockets in the server, memory in tests and simulations.
+//! The trait through which connections send: sockets in the server, memory in tests and simulations.
 
 use std::io::IoSlice;
 
 use crate::domain::ids::ConnectionId;
 
-/// What became of bytes that were to be sent.
+/// The result of a send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// So many were taken; fewer than given means that the socket is full for now.
+    /// This many bytes were taken; fewer than given means that the socket is full.
     Bytes(usize),
     /// The connection is broken.
     Gone,
 }
 
-/// Where bytes leave: sockets in the server, memory in tests and simulations.
+/// Sends without blocking: to sockets in the server, to memory in tests and simulations.
 pub trait Transmit {
-    /// Sends the beginning of `bytes`, as much as is taken without waiting.
+    /// Sends as many of the first `bytes` as the socket takes.
     fn send(&mut self, to: ConnectionId, bytes: &[u8]) -> Sent;
-    /// The same for the concatenation of `slices`.
+    /// As [`Self::send`], for the concatenation of `slices`.
     fn send_vectored(&mut self, to: ConnectionId, slices: &[IoSlice<'_>]) -> Sent;
-    /// Ends our direction of the connection.
+    /// Closes our sending direction of the connection.
     fn shutdown(&mut self, to: ConnectionId);
 }

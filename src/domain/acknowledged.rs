@@ -1,95 +1,247 @@
-//! Which messages with an `id` were acknowledged, so that a resent one is acknowledged again and not said twice.
+//! Messages with an `id`: one that is sent again is acknowledged again, not published twice.
+//!
+//! An `id` belongs to a sender and a destination: the same `id` in another room, or to another user, is another
+//! message. It is entered with the wish, with a fingerprint of the content, and removed when the wish fails.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::time::Duration;
 
 use hashbrown::HashTable;
+use slab::Slab;
+use smallvec::SmallVec;
 
+use super::ids::{Origin, RoomKey};
 use super::position::Position;
-use crate::config::{ACKNOWLEDGED_FOR, ACKNOWLEDGED_MAX};
+use crate::config::{ACKNOWLEDGED_FOR, ACKNOWLEDGED_MAX, ACKNOWLEDGED_PER_USER_MAX};
 
-/// The acknowledged ids of the last five minutes, in the order they came, with an index.
-#[derive(Debug, Default)]
-pub struct Acknowledged {
-    entries: VecDeque<Entry>,
-    /// How many entries were forgotten: entry number `n` stands at `entries[n - forgotten]`.
-    forgotten: u64,
-    by_key: HashTable<u64>,
-    hasher: RandomState,
+/// The sender of a message. A guest and an account of the same name are different senders.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Sender {
+    /// The name of the account or guest.
+    pub name: Rc<str>,
+    /// Whether it is an account.
+    pub is_account: bool,
+}
+
+/// The destination of a message.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Destination {
+    /// A room, in its current epoch.
+    Room(RoomKey),
+    /// A user, in private.
+    Person(Rc<str>),
+}
+
+/// The key of a message: sender, destination, and the sender's `id`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MessageKey {
+    /// The sender.
+    pub sender: Sender,
+    /// The destination.
+    pub destination: Destination,
+    /// The `id` chosen by the sender.
+    pub id: Box<str>,
+}
+
+/// A message under way, in [`Acknowledged`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingId(u32);
+
+/// The state of a message with an `id`.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// New: it may be published, and is entered as under way.
+    New(PendingId),
+    /// Under way: the sender is answered when it is done.
+    UnderWay,
+    /// Acknowledged, with this position (a whisper has none).
+    Done(Option<Position>),
+    /// The `id` was used for other content.
+    OtherContent,
+}
+
+type Waiters = SmallVec<[Origin; 1]>;
+
+#[derive(Debug)]
+struct Pending {
+    key: MessageKey,
+    fingerprint: u64,
+    waiters: Waiters,
 }
 
 #[derive(Debug)]
-struct Entry {
-    at: Duration,
-    username: Rc<str>,
-    id: Box<str>,
-    /// `None` for a whisper, which has no place in a history.
+struct Done {
+    key: MessageKey,
+    fingerprint: u64,
     position: Option<Position>,
+    at: Duration,
+}
+
+/// Where a message is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slot {
+    Pending(u32),
+    /// By number, in the order of acknowledgement.
+    Done(u64),
+}
+
+/// The messages under way, and those acknowledged in the last [`ACKNOWLEDGED_FOR`].
+#[derive(Debug, Default)]
+pub struct Acknowledged {
+    pending: Slab<Pending>,
+    done: BTreeMap<u64, Done>,
+    last_number: u64,
+    /// The numbers of each sender's messages, oldest first.
+    of_user: HashMap<Sender, VecDeque<u64>>,
+    index: HashTable<Slot>,
+    hasher: RandomState,
 }
 
 impl Acknowledged {
-    /// What `id` of this user was acknowledged with, if it was within the last five minutes.
-    pub fn find(&mut self, username: &str, id: &str, now: Duration) -> Option<Option<Position>> {
+    /// Looks up a message, and enters it as under way if it is new.
+    pub fn claim(
+        &mut self,
+        key: MessageKey,
+        content: &str,
+        origin: Origin,
+        now: Duration,
+    ) -> Claim {
         self.forget_before(now.saturating_sub(ACKNOWLEDGED_FOR));
-        let hash = self.hasher.hash_one((username, id));
-        let number = *self.by_key.find(hash, |number| {
-            let entry = &self.entries[(number - self.forgotten) as usize];
-            &*entry.username == username && &*entry.id == id
-        })?;
-        Some(self.entries[(number - self.forgotten) as usize].position)
+        let fingerprint = self.hasher.hash_one(content);
+        match self.find(&key) {
+            Some(Slot::Pending(slot)) => {
+                let pending = &mut self.pending[slot as usize];
+                if pending.fingerprint != fingerprint {
+                    return Claim::OtherContent;
+                }
+                pending.waiters.push(origin);
+                Claim::UnderWay
+            }
+            Some(Slot::Done(number)) => match &self.done[&number] {
+                done if done.fingerprint != fingerprint => Claim::OtherContent,
+                done => Claim::Done(done.position),
+            },
+            None => {
+                let hash = self.hasher.hash_one(&key);
+                let slot = self.pending.insert(Pending {
+                    key,
+                    fingerprint,
+                    waiters: SmallVec::from_elem(origin, 1),
+                }) as u32;
+                self.add_to_index(hash, Slot::Pending(slot));
+                Claim::New(PendingId(slot))
+            }
+        }
     }
 
-    /// Keeps an acknowledged id; at [`ACKNOWLEDGED_MAX`] the oldest is forgotten early.
-    pub fn insert(
+    /// The message was committed or delivered: returns its `id` and the connections to acknowledge it to. Above
+    /// [`ACKNOWLEDGED_PER_USER_MAX`] the sender's oldest entry is forgotten, above [`ACKNOWLEDGED_MAX`] the oldest of
+    /// all.
+    pub fn done(
         &mut self,
-        username: Rc<str>,
-        id: Box<str>,
+        id: PendingId,
         position: Option<Position>,
         now: Duration,
-    ) {
-        while self.entries.len() >= ACKNOWLEDGED_MAX {
-            self.forget_oldest();
+    ) -> (Box<str>, Waiters) {
+        let pending = self.remove_pending(id);
+        let answered = (pending.key.id.clone(), pending.waiters);
+        if self.done.len() >= ACKNOWLEDGED_MAX
+            && let Some((&oldest, _)) = self.done.first_key_value()
+        {
+            self.forget(oldest);
         }
-        let hash = self.hasher.hash_one((&*username, &*id));
-        let number = self.forgotten + self.entries.len() as u64;
-        self.entries.push_back(Entry {
-            at: now,
-            username,
-            id,
+        self.last_number += 1;
+        let number = self.last_number;
+        let share = self.of_user.entry(pending.key.sender.clone()).or_default();
+        share.push_back(number);
+        let over = (share.len() > ACKNOWLEDGED_PER_USER_MAX).then(|| share[0]);
+        let hash = self.hasher.hash_one(&pending.key);
+        let done = Done {
+            key: pending.key,
+            fingerprint: pending.fingerprint,
             position,
-        });
+            at: now,
+        };
+        self.done.insert(number, done);
+        self.add_to_index(hash, Slot::Done(number));
+        if let Some(oldest) = over {
+            self.forget(oldest);
+        }
+        answered
+    }
+
+    /// The message failed: it may be sent again. Returns its `id` and the connections to refuse.
+    pub fn failed(&mut self, id: PendingId) -> (Box<str>, Waiters) {
+        let pending = self.remove_pending(id);
+        (pending.key.id, pending.waiters)
+    }
+
+    /// Messages that are under way.
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    fn find(&self, key: &MessageKey) -> Option<Slot> {
+        let hash = self.hasher.hash_one(key);
+        let found = self.index.find(hash, |slot| self.key(*slot) == key);
+        found.copied()
+    }
+
+    fn key(&self, slot: Slot) -> &MessageKey {
+        match slot {
+            Slot::Pending(slot) => &self.pending[slot as usize].key,
+            Slot::Done(number) => &self.done[&number].key,
+        }
+    }
+
+    fn add_to_index(&mut self, hash: u64, slot: Slot) {
         let Self {
-            entries,
-            forgotten,
-            by_key,
+            pending,
+            done,
+            index,
             hasher,
+            ..
         } = self;
-        by_key.insert_unique(hash, number, |number| {
-            let entry = &entries[(number - *forgotten) as usize];
-            hasher.hash_one((&*entry.username, &*entry.id))
+        index.insert_unique(hash, slot, |slot| match slot {
+            Slot::Pending(slot) => hasher.hash_one(&pending[*slot as usize].key),
+            Slot::Done(number) => hasher.hash_one(&done[number].key),
         });
+    }
+
+    fn remove_from_index(&mut self, slot: Slot) {
+        let hash = self.hasher.hash_one(self.key(slot));
+        if let Ok(found) = self.index.find_entry(hash, |other| *other == slot) {
+            found.remove();
+        }
+    }
+
+    fn remove_pending(&mut self, PendingId(slot): PendingId) -> Pending {
+        self.remove_from_index(Slot::Pending(slot));
+        self.pending.remove(slot as usize)
     }
 
     fn forget_before(&mut self, time: Duration) {
-        while self.entries.front().is_some_and(|entry| entry.at < time) {
-            self.forget_oldest();
+        while let Some((&number, oldest)) = self.done.first_key_value()
+            && oldest.at < time
+        {
+            self.forget(number);
         }
     }
 
-    fn forget_oldest(&mut self) {
-        let Some(entry) = self.entries.pop_front() else {
+    fn forget(&mut self, number: u64) {
+        self.remove_from_index(Slot::Done(number));
+        let Some(done) = self.done.remove(&number) else {
             return;
         };
-        let hash = self.hasher.hash_one((&*entry.username, &*entry.id));
-        let number = self.forgotten;
-        self.forgotten += 1;
-        if let Ok(found) = self
-            .by_key
-            .find_entry(hash, |candidate| *candidate == number)
-        {
-            found.remove();
+        if let Some(share) = self.of_user.get_mut(&done.key.sender) {
+            // The oldest of all is the oldest of its sender.
+            debug_assert_eq!(share.front(), Some(&number));
+            share.pop_front();
+            if share.is_empty() {
+                self.of_user.remove(&done.key.sender);
+            }
         }
     }
 }
@@ -97,55 +249,168 @@ impl Acknowledged {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ids::{ConnectionId, RoomId};
 
-    #[test]
-    fn an_id_is_remembered_for_five_minutes_and_per_user() {
-        let mut acknowledged = Acknowledged::default();
-        let position = Some(Position { epoch: 1, seq: 1 });
-        let start = Duration::from_secs(1000);
-        acknowledged.insert("김".into(), "a".into(), position, start);
-        assert_eq!(
-            acknowledged.find("김", "a", start + ACKNOWLEDGED_FOR),
-            Some(position)
-        );
-        assert_eq!(acknowledged.find("이", "a", start), None);
-        assert_eq!(acknowledged.find("김", "a", start), Some(position));
-        assert_eq!(acknowledged.find("김", "b", start), None);
-        assert_eq!(
-            acknowledged.find("김", "a", start + ACKNOWLEDGED_FOR + Duration::from_secs(1)),
-            None
-        );
+    const START: Duration = Duration::from_secs(1000);
+    const POSITION: Option<Position> = Some(Position { epoch: 1, seq: 1 });
+    const ROOM: Destination = Destination::Room(RoomKey {
+        id: RoomId(1),
+        epoch: 7,
+    });
+
+    fn origin(n: u32) -> Origin {
+        Origin {
+            connection: ConnectionId(n),
+            generation: n,
+        }
+    }
+
+    fn key(name: &str, destination: Destination, id: &str) -> MessageKey {
+        let sender = Sender {
+            name: name.into(),
+            is_account: false,
+        };
+        let id = id.into();
+        MessageKey {
+            sender,
+            destination,
+            id,
+        }
+    }
+
+    /// Publishes a message with this `id`, and acknowledges it at once.
+    fn say(acknowledged: &mut Acknowledged, key: MessageKey, now: Duration) -> Claim {
+        let claim = acknowledged.claim(key, "hi", origin(1), now);
+        if let Claim::New(id) = claim {
+            acknowledged.done(id, POSITION, now);
+        }
+        claim
+    }
+
+    fn is_new(claim: &Claim) -> bool {
+        matches!(claim, Claim::New(_))
     }
 
     #[test]
-    fn at_the_limit_the_oldest_is_forgotten_and_the_others_are_found() {
+    fn an_id_is_remembered_for_five_minutes() {
+        let mut acknowledged = Acknowledged::default();
+        let mut say = |now| say(&mut acknowledged, key("김", ROOM, "a"), now);
+        assert!(is_new(&say(START)));
+        assert_eq!(say(START + ACKNOWLEDGED_FOR), Claim::Done(POSITION));
+        let later = START + ACKNOWLEDGED_FOR + Duration::from_secs(1);
+        assert!(is_new(&say(later)));
+    }
+
+    #[test]
+    fn another_person_another_place_and_another_id_are_other_messages() {
+        let mut acknowledged = Acknowledged::default();
+        let mut account = key("김", ROOM, "a");
+        account.sender.is_account = true;
+        let again = RoomKey {
+            id: RoomId(1),
+            epoch: 8,
+        };
+        for key in [
+            key("김", ROOM, "a"),
+            key("이", ROOM, "a"),
+            account,
+            key("김", Destination::Room(again), "a"),
+            key("김", Destination::Person("이".into()), "a"),
+            key("김", Destination::Person("박".into()), "a"),
+            key("김", ROOM, "b"),
+        ] {
+            assert!(
+                is_new(&say(&mut acknowledged, key.clone(), START)),
+                "{key:?}"
+            );
+            assert_eq!(say(&mut acknowledged, key, START), Claim::Done(POSITION));
+        }
+    }
+
+    #[test]
+    fn an_id_with_other_content_is_refused_under_way_and_when_done() {
+        let mut acknowledged = Acknowledged::default();
+        let mut claim = |content| {
+            let key = key("김", ROOM, "a");
+            acknowledged.claim(key, content, origin(1), START)
+        };
+        assert!(is_new(&claim("one")));
+        assert_eq!(claim("two"), Claim::OtherContent);
+        acknowledged.done(PendingId(0), POSITION, START);
+        let claim = acknowledged.claim(key("김", ROOM, "a"), "two", origin(1), START);
+        assert_eq!(claim, Claim::OtherContent);
+    }
+
+    #[test]
+    fn everybody_who_sent_it_while_it_was_under_way_is_told() {
+        let mut acknowledged = Acknowledged::default();
+        for (n, expected) in [(1, true), (2, false), (3, false)] {
+            let key = key("김", ROOM, "a");
+            let claim = acknowledged.claim(key, "hi", origin(n), START);
+            assert_eq!(is_new(&claim), expected);
+        }
+        let (id, waiters) = acknowledged.done(PendingId(0), POSITION, START);
+        assert_eq!((&*id, &waiters[..]), ("a", &[1, 2, 3].map(origin)[..]));
+        assert_eq!(acknowledged.pending(), 0);
+    }
+
+    #[test]
+    fn what_failed_may_be_said_again() {
+        let mut acknowledged = Acknowledged::default();
+        let claim = acknowledged.claim(key("김", ROOM, "a"), "hi", origin(1), START);
+        assert_eq!(claim, Claim::New(PendingId(0)));
+        let (id, waiters) = acknowledged.failed(PendingId(0));
+        assert_eq!((&*id, waiters.len()), ("a", 1));
+        assert!(is_new(&say(&mut acknowledged, key("김", ROOM, "a"), START)));
+    }
+
+    #[test]
+    fn one_user_with_many_ids_pushes_out_only_their_own() {
+        let mut acknowledged = Acknowledged::default();
+        assert!(is_new(&say(&mut acknowledged, key("이", ROOM, "a"), START)));
+        for n in 0..ACKNOWLEDGED_MAX + 10 {
+            let key = key("김", ROOM, &n.to_string());
+            assert!(is_new(&say(&mut acknowledged, key, START)));
+        }
+        assert_eq!(acknowledged.done.len(), ACKNOWLEDGED_PER_USER_MAX + 1);
+        assert_eq!(acknowledged.index.len(), acknowledged.done.len());
+        let mut say =
+            |name, id: usize| say(&mut acknowledged, key(name, ROOM, &id.to_string()), START);
+        let last = ACKNOWLEDGED_MAX + 9;
+        assert_eq!(say("김", last), Claim::Done(POSITION));
+        assert!(is_new(&say("김", last - ACKNOWLEDGED_PER_USER_MAX)));
+        let theirs = acknowledged.claim(key("이", ROOM, "a"), "hi", origin(1), START);
+        assert_eq!(theirs, Claim::Done(POSITION));
+    }
+
+    #[test]
+    fn above_the_limit_of_all_the_oldest_is_forgotten() {
         let mut acknowledged = Acknowledged::default();
         for n in 0..=ACKNOWLEDGED_MAX {
-            acknowledged.insert("u".into(), n.to_string().into(), None, Duration::ZERO);
+            let key = key(&(n % 100).to_string(), ROOM, &n.to_string());
+            assert!(is_new(&say(&mut acknowledged, key, START)));
         }
-        assert_eq!(acknowledged.find("u", "0", Duration::ZERO), None);
-        assert_eq!(acknowledged.find("u", "1", Duration::ZERO), Some(None));
+        assert_eq!(acknowledged.done.len(), ACKNOWLEDGED_MAX);
+        assert_eq!(acknowledged.index.len(), ACKNOWLEDGED_MAX);
         assert_eq!(
-            acknowledged.find("u", &ACKNOWLEDGED_MAX.to_string(), Duration::ZERO),
-            Some(None)
+            say(&mut acknowledged, key("1", ROOM, "1"), START),
+            Claim::Done(POSITION)
         );
-        assert_eq!(acknowledged.entries.len(), ACKNOWLEDGED_MAX);
-        assert_eq!(acknowledged.by_key.len(), ACKNOWLEDGED_MAX);
+        assert!(is_new(&say(&mut acknowledged, key("0", ROOM, "0"), START)));
     }
 
     #[test]
-    fn ids_are_found_after_older_ones_were_forgotten_and_the_index_has_grown() {
+    fn nothing_is_left_of_users_whose_ids_are_forgotten() {
         let mut acknowledged = Acknowledged::default();
-        let later = ACKNOWLEDGED_FOR * 2;
-        for (now, count) in [(Duration::ZERO, 10), (later, 1_000)] {
-            for n in 0..count {
-                assert_eq!(acknowledged.find("u", &n.to_string(), now), None);
-                acknowledged.insert("u".into(), n.to_string().into(), None, now);
-            }
-            for n in 0..count {
-                assert_eq!(acknowledged.find("u", &n.to_string(), now), Some(None));
-            }
+        for n in 0..1_000 {
+            say(&mut acknowledged, key(&n.to_string(), ROOM, "a"), START);
         }
-        assert_eq!(acknowledged.forgotten, 10);
+        let later = START + ACKNOWLEDGED_FOR * 2;
+        say(&mut acknowledged, key("x", ROOM, "a"), later);
+        assert_eq!(
+            (acknowledged.done.len(), acknowledged.of_user.len()),
+            (1, 1)
+        );
+        assert_eq!(acknowledged.index.len(), 1);
     }
 }

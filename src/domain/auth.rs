@@ -1,76 +1,46 @@
-//! Who somebody is: passwords for tokens, tokens for tickets, tickets for sessions.
+//! Identity: passwords for tokens, tokens for tickets, tickets for sessions.
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use super::accounts::{Accounts, Verifier, entries};
+use super::accounts::{Accounts, Verifier};
+use super::credentials::{Credentials, Reload};
 use super::ids::ConnectionId;
 use super::random::Random;
 use super::sessions::Sessions;
 use super::throttle::Throttle;
 use super::tickets::Tickets;
 use super::time::Now;
-use super::tokens::{ISSUER, Identity, Revocations, identify};
-use crate::config::{REFRESH_SECS_MAX, SECRETS_MAX};
+use super::tokens::{FINGERPRINT, ISSUER, Identity, Revocations, identify};
+use crate::config::REFRESH_SECS_MAX;
 use crate::wire::jwt::{Key, Refused, verify};
 
-/// Accounts and secrets, as the files have them.
-#[derive(Debug)]
-pub struct Credentials {
-    /// Who has a password.
-    pub accounts: Accounts,
-    /// What tokens are signed with: the first signs, all verify.
-    pub keys: Vec<Key>,
-}
+/// The purpose of a key's tag of a verifier.
+const FINGERPRINT_PURPOSE: &str = "password fingerprint";
 
-/// Reads a secrets file: `kid:secret` per line, blank lines and lines that begin with `#` aside.
-///
-/// # Errors
-/// The first line that is wrong, with its number and without its content.
-pub fn parse_secrets(text: &str) -> Result<Vec<Key>, String> {
-    let mut keys: Vec<Key> = Vec::new();
-    for (number, line) in entries(text) {
-        let (id, secret) = line
-            .split_once(':')
-            .ok_or(format!("line {number} is not KID:SECRET"))?;
-        if id.is_empty() || keys.iter().any(|key| key.id.as_deref() == Some(id)) {
-            return Err(format!("line {number}: the kid is empty or stands twice"));
-        }
-        let key = Key::new(Some(id), secret.as_bytes())
-            .map_err(|Refused(why)| format!("line {number}: {why}"))?;
-        keys.push(key);
-    }
-    match keys.len() {
-        0 => Err("there is no secret in it".into()),
-        1..=SECRETS_MAX => Ok(keys),
-        _ => Err(format!("there are more than {SECRETS_MAX} secrets")),
-    }
-}
-
-/// Why a request is not let through.
+/// Why a request is not authorized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
     /// It has no bearer token.
     Missing,
-    /// It has one that is no good.
+    /// Its bearer token is not valid.
     Invalid(Refused),
 }
 
-/// Why a ticket opens nothing.
+/// Why a ticket is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadTicket {
-    /// Unknown, used, expired, or of a session that was ended.
+    /// Unknown, used, expired, or of a session that has ended.
     Unknown,
-    /// The token behind it has expired.
+    /// The token it was issued for has expired.
     TokenExpired,
 }
 
-/// Everything about identity.
+/// Accounts, tokens, tickets, sessions and the throttle of sign-ins.
 #[derive(Debug)]
 pub struct Auth {
     credentials: Credentials,
@@ -79,14 +49,14 @@ pub struct Auth {
     random: Random,
     tickets: Tickets,
     revocations: Revocations,
-    /// How often somebody may try.
+    /// The limits of sign-in attempts.
     pub throttle: Throttle,
-    /// Connections that came with a ticket.
+    /// The sessions of connections that were opened with a token or ticket.
     pub sessions: Sessions,
 }
 
 impl Auth {
-    /// Nobody has signed in. The seed decides tickets and token ids.
+    /// No sessions. `seed` determines tickets and token ids.
     pub fn new(
         credentials: Credentials,
         token_ttl_secs: u64,
@@ -110,22 +80,29 @@ impl Auth {
         self.credentials.accounts.has(name)
     }
 
-    /// The names of all accounts.
-    pub fn account_names(&self) -> Vec<Rc<str>> {
-        self.credentials.accounts.names().cloned().collect()
+    /// The accounts in force, for [`Reload::new`].
+    pub fn accounts(&self) -> &Arc<Accounts> {
+        &self.credentials.accounts
     }
 
-    /// What a password for this name is checked against.
+    /// The verifier for a name, also for one without an account.
     pub fn verifier(&self, name: &str) -> Arc<Verifier> {
         self.credentials.accounts.verifier(name)
     }
 
-    /// How long a ticket lives, in seconds.
+    /// Whether this is still the verifier of an account: the account may be removed or get another password during a
+    /// check.
+    pub fn is_in_force(&self, name: &str, verifier: &Verifier) -> bool {
+        let now = self.credentials.accounts.find(name);
+        now.is_some_and(|now| **now == *verifier)
+    }
+
+    /// The lifetime of a ticket, in seconds.
     pub fn ticket_ttl_secs(&self) -> u64 {
         self.ticket_ttl.as_secs()
     }
 
-    /// Whose the bearer token in an Authorization field is (RFC 6750 section 2.1).
+    /// The identity of the bearer token in an Authorization field (RFC 6750 section 2.1).
     ///
     /// # Errors
     /// [`Denied`].
@@ -141,25 +118,46 @@ impl Auth {
     }
 
     fn identify(&self, token: &str, now: Now) -> Result<Identity, Refused> {
-        let claims = verify(token, &self.credentials.keys)?;
+        let (claims, key) = verify(token, &self.credentials.keys)?;
         let (_, signature) = token.rsplit_once('.').unwrap_or_default();
         let identity = identify(&claims, signature, now.unix.as_secs())?;
-        self.check_standing(&identity)?;
+        if identity.is_ours {
+            self.check_fingerprint(&identity.username, &claims, key)?;
+        }
+        if self.revocations.covers(&identity) {
+            return Err(Refused("the token was revoked"));
+        }
         Ok(identity)
     }
 
-    /// A token that was good may have been revoked, or have lost its account.
-    fn check_standing(&self, identity: &Identity) -> Result<(), Refused> {
-        if self.revocations.covers(identity) {
-            return Err(Refused("the token was revoked"));
-        }
-        if identity.is_ours && !self.has_account(&identity.username) {
-            return Err(Refused("the token's account is gone"));
-        }
-        Ok(())
+    /// The claim of our tokens that identifies the password they were issued for. It reveals nothing without the
+    /// secret, and another password has another fingerprint: so a changed password invalidates its tokens without
+    /// stored state, also after a restart.
+    fn fingerprint(&self, username: &str, key: &Key) -> Option<String> {
+        let verifier = self.credentials.accounts.find(username)?;
+        Some(key.tag(FINGERPRINT_PURPOSE, &verifier.bytes()))
     }
 
-    /// A token for somebody whose password was right at `authenticated_at`, and how long it lives, in seconds.
+    fn check_fingerprint(
+        &self,
+        username: &str,
+        claims: &Map<String, Value>,
+        key: &Key,
+    ) -> Result<(), Refused> {
+        let expected = self
+            .fingerprint(username, key)
+            .ok_or(Refused("the token's account is gone"))?;
+        match claims.get(FINGERPRINT) {
+            Some(Value::String(found)) if *found == expected => Ok(()),
+            Some(_) => Err(Refused("the password has changed; sign in again")),
+            None => Err(Refused(
+                "the token has no fingerprint of the password; sign in again",
+            )),
+        }
+    }
+
+    /// A token for an account whose password was checked at `authenticated_at` (seconds since 1970), and its lifetime
+    /// in seconds; `None` without an account or a secret.
     pub fn issue_token(
         &mut self,
         username: &str,
@@ -168,6 +166,7 @@ impl Auth {
     ) -> Option<(String, u64)> {
         let issued_at = now.unix.as_secs();
         let id = URL_SAFE_NO_PAD.encode(&self.random.bytes()[..16]);
+        let key = self.credentials.keys.first()?;
         let claims = json!({
             "iss": ISSUER,
             "sub": username,
@@ -175,17 +174,15 @@ impl Auth {
             "exp": issued_at + self.token_ttl_secs,
             "jti": id,
             "auth_time": authenticated_at,
+            FINGERPRINT: self.fingerprint(username, key)?,
         });
-        Some((
-            self.credentials.keys.first()?.sign(&claims),
-            self.token_ttl_secs,
-        ))
+        Some((key.sign(&claims), self.token_ttl_secs))
     }
 
-    /// A newer token for the bearer of one of ours, within a day of the password.
+    /// A newer token for the bearer of one of ours, within [`REFRESH_SECS_MAX`] of the password check.
     ///
     /// # Errors
-    /// A token that is not ours, or whose password was too long ago.
+    /// The token is not ours, or its password check is too old.
     pub fn refresh(&mut self, identity: &Identity, now: Now) -> Result<(String, u64), Refused> {
         let is_recent =
             now.unix.as_secs() < identity.authenticated_at.saturating_add(REFRESH_SECS_MAX);
@@ -196,7 +193,7 @@ impl Auth {
         issued.ok_or(Refused("no secret signs tokens here"))
     }
 
-    /// A ticket for the bearer of a token; `None` when there are too many.
+    /// A ticket for the bearer of a token; `None` at a limit of tickets.
     pub fn issue_ticket(&mut self, identity: Identity, now: Now) -> Option<String> {
         let random = self.random.bytes();
         self.tickets.issue(
@@ -207,7 +204,7 @@ impl Auth {
         )
     }
 
-    /// Whose ticket this is; it is used up.
+    /// Redeems a ticket, which uses it up.
     ///
     /// # Errors
     /// [`BadTicket`].
@@ -216,36 +213,44 @@ impl Auth {
             .tickets
             .redeem(ticket, now.monotonic)
             .ok_or(BadTicket::Unknown)?;
+        self.check_redeemed(identity, now)
+    }
+
+    /// Checks an identity whose ticket was redeemed, here or elsewhere: its token may have expired or been revoked since
+    /// the ticket was issued.
+    ///
+    /// # Errors
+    /// [`BadTicket`].
+    pub fn check_redeemed(&self, identity: Identity, now: Now) -> Result<Identity, BadTicket> {
         if identity.expires_at <= now.unix.as_secs() {
             return Err(BadTicket::TokenExpired);
         }
-        self.check_standing(&identity)
-            .map_err(|_| BadTicket::Unknown)?;
+        if self.revocations.covers(&identity) {
+            return Err(BadTicket::Unknown);
+        }
         Ok(identity)
     }
 
-    /// Refuses a token and its tickets from here on; its connections, or `None` when too many tokens are revoked.
+    /// Revokes a token and its tickets. Returns its connections, or `None` at the limit of revoked tokens.
     pub fn revoke(&mut self, identity: &Identity, now: Now) -> Option<Vec<ConnectionId>> {
         let is_revoked = self.revocations.revoke_token(identity, now);
         is_revoked.then(|| self.sessions.of_token(&identity.token))
     }
 
-    /// Replaces accounts and secrets. The names whose account is gone or has another password: what was issued to them
-    /// is refused from here on.
-    pub fn reload(&mut self, credentials: Credentials, now: Now) -> Vec<Rc<str>> {
-        let gone: Vec<_> = self
-            .credentials
-            .accounts
-            .gone_in(&credentials.accounts)
-            .cloned()
-            .collect();
+    /// Puts newer credentials in force, and leaves the previous ones in `reload`, to be dropped by a job. Tokens and
+    /// tickets of the names in [`Reload::gone`] are refused from here on.
+    pub fn reload(&mut self, reload: &mut Reload, now: Now) {
+        std::mem::swap(&mut self.credentials, &mut reload.credentials);
+        self.tickets.void(&reload.gone);
+        // A removed account that is added again does not make its old tokens valid. A changed password needs no
+        // revocation: the fingerprint differs.
+        let accounts = &self.credentials.accounts;
+        let removed = reload.gone.iter().filter(|name| !accounts.has(name));
         let until = now.unix.as_secs() + self.token_ttl_secs.max(REFRESH_SECS_MAX);
-        self.revocations.revoke_names(&gone, until, now);
-        self.credentials = credentials;
-        gone
+        self.revocations.revoke_names(removed, until, now);
     }
 
-    /// Random bytes for whoever needs some.
+    /// The source of random bytes.
     pub fn random(&mut self) -> &mut Random {
         &mut self.random
     }
@@ -255,19 +260,27 @@ impl Auth {
 mod tests {
     use super::*;
     use crate::domain::accounts::DEMO_ACCOUNTS;
+    use crate::domain::credentials::parse_secrets;
 
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
     const TTL: u64 = 3_600;
 
     fn credentials(accounts: &str, keys: Vec<Key>) -> Credentials {
         Credentials {
-            accounts: Accounts::parse(accounts, [0; 32]).expect("reads"),
+            accounts: Accounts::parse(accounts, [0; 32]).expect("reads").into(),
             keys,
         }
     }
 
     fn keys() -> Vec<Key> {
         parse_secrets(&format!("a:{SECRET}")).expect("reads")
+    }
+
+    /// Puts other accounts in force; returns the names that were signed out.
+    fn reload(auth: &mut Auth, accounts: &str, now: Now) -> Vec<String> {
+        let mut reload = Reload::new(credentials(accounts, keys()), auth.accounts());
+        auth.reload(&mut reload, now);
+        reload.gone.iter().map(|name| name.to_string()).collect()
     }
 
     fn auth() -> Auth {
@@ -282,7 +295,7 @@ mod tests {
         }
     }
 
-    /// A token for the demo's account, issued at second 0, and whose it is.
+    /// A token for the demo's account, issued at second 0, and its identity.
     fn signed_in(auth: &mut Auth) -> (String, Identity) {
         let (token, ttl) = auth
             .issue_token("admin", 1_700_000_000, at(0))
@@ -294,41 +307,9 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_one_to_sixteen_with_a_name_each() {
-        let lines =
-            |count: usize| -> String { (0..count).map(|n| format!("k{n}:{SECRET}\n")).collect() };
-        for count in [1, SECRETS_MAX] {
-            assert_eq!(
-                parse_secrets(&lines(count)).map(|keys| keys.len()),
-                Ok(count)
-            );
-        }
-        for (text, why) in [
-            (lines(0), "there is no secret in it"),
-            (lines(SECRETS_MAX + 1), "there are more than 16 secrets"),
-            (
-                format!(":{SECRET}"),
-                "line 1: the kid is empty or stands twice",
-            ),
-            (
-                lines(1).repeat(2),
-                "line 2: the kid is empty or stands twice",
-            ),
-            ("k".into(), "line 1 is not KID:SECRET"),
-            (
-                "k:short".into(),
-                "line 1: a secret must have at least 32 bytes",
-            ),
-        ] {
-            assert_eq!(parse_secrets(&text).map(|_| ()), Err(why.to_owned()));
-        }
-    }
-
-    #[test]
     fn a_bearer_token_names_its_account_until_it_expires() {
         let mut auth = auth();
         assert!(auth.has_account("admin") && !auth.has_account("kim"));
-        assert_eq!(auth.account_names(), ["admin".into()]);
         let (bearer, identity) = signed_in(&mut auth);
         assert_eq!((&*identity.username, identity.is_ours), ("admin", true));
         let lower = bearer.replace("Bearer ", "bearer   ");
@@ -401,17 +382,14 @@ mod tests {
 
         let mut auth = self::auth();
         let (bearer, _) = signed_in(&mut auth);
-        assert_eq!(auth.reload(credentials(DEMO_ACCOUNTS, keys()), at(1)), []);
+        assert_eq!(reload(&mut auth, DEMO_ACCOUNTS, at(1)), [""; 0]);
         assert!(auth.authenticate(Some(&bearer), at(1)).is_ok());
-        let gone = auth.reload(credentials("", keys()), at(1));
-        assert_eq!(gone, ["admin".into()]);
-        assert_eq!(auth.authenticate(Some(&bearer), at(1)), revoked);
-        let (token, _) = auth.issue_token("admin", 0, at(2)).expect("signs");
-        let later = auth.authenticate(Some(&format!("Bearer {token}")), at(2));
-        assert_eq!(
-            later,
-            Err(Denied::Invalid(Refused("the token's account is gone")))
-        );
+        assert_eq!(reload(&mut auth, "", at(1)), ["admin"]);
+        let gone = Err(Denied::Invalid(Refused("the token's account is gone")));
+        assert_eq!(auth.authenticate(Some(&bearer), at(1)), gone);
+        assert_eq!(auth.issue_token("admin", 0, at(2)), None);
+        assert_eq!(reload(&mut auth, DEMO_ACCOUNTS, at(2)), [""; 0]);
+        assert_eq!(auth.authenticate(Some(&bearer), at(2)), revoked);
     }
 
     #[test]
@@ -419,11 +397,88 @@ mod tests {
         let mut auth = auth();
         let (bearer, _) = signed_in(&mut auth);
         let both = format!("{DEMO_ACCOUNTS}{}", DEMO_ACCOUNTS.replace("admin", "kim"));
-        auth.reload(credentials("", keys()), at(0));
-        auth.reload(credentials(&both, keys()), at(1));
-        let gone = auth.reload(credentials(DEMO_ACCOUNTS, keys()), at(TTL - 1));
-        assert_eq!(gone, ["kim".into()]);
+        reload(&mut auth, "", at(0));
+        reload(&mut auth, &both, at(1));
+        assert_eq!(reload(&mut auth, DEMO_ACCOUNTS, at(TTL - 1)), ["kim"]);
         let revoked = Err(Denied::Invalid(Refused("the token was revoked")));
         assert_eq!(auth.authenticate(Some(&bearer), at(TTL - 1)), revoked);
+    }
+
+    /// The demo's account with another salt, and so another verifier.
+    fn other_password() -> String {
+        DEMO_ACCOUNTS.replace("$c2FyYW5n", "$c2FyYW5m")
+    }
+
+    #[test]
+    fn another_password_ends_tokens_and_tickets_and_not_what_is_issued_from_then_on() {
+        let mut auth = auth();
+        let (bearer, identity) = signed_in(&mut auth);
+        let ticket = auth.issue_ticket(identity, at(0)).expect("has room");
+        assert_eq!(reload(&mut auth, &other_password(), at(0)), ["admin"]);
+        let changed = Refused("the password has changed; sign in again");
+        let refused = Err(Denied::Invalid(changed));
+        assert_eq!(auth.authenticate(Some(&bearer), at(0)), refused);
+        assert_eq!(auth.redeem(&ticket, at(0)), Err(BadTicket::Unknown));
+        // Also in the same second.
+        let (_, identity) = signed_in(&mut auth);
+        let ticket = auth
+            .issue_ticket(identity.clone(), at(0))
+            .expect("has room");
+        assert_eq!(auth.redeem(&ticket, at(0)), Ok(identity));
+    }
+
+    #[test]
+    fn a_token_outlives_a_restart_and_its_password_does_not() {
+        let started = |accounts: &str, secrets: &str| {
+            let credentials = credentials(accounts, parse_secrets(secrets).expect("reads"));
+            Auth::new(credentials, TTL, Duration::from_secs(30), &[8; 32])
+        };
+        let (bearer, _) = signed_in(&mut auth());
+        let old = format!("a:{SECRET}");
+        let with_newer = format!("b:{}\n{old}", SECRET.to_uppercase());
+        for (accounts, secrets, is_good) in [
+            (DEMO_ACCOUNTS, &old, true),
+            (DEMO_ACCOUNTS, &with_newer, true),
+            (&other_password(), &old, false),
+            (&other_password(), &with_newer, false),
+            (&DEMO_ACCOUNTS.replace("t=2", "t=3"), &old, false),
+            ("", &old, false),
+        ] {
+            let auth = started(accounts, secrets);
+            let found = auth.authenticate(Some(&bearer), at(1));
+            assert_eq!(found.is_ok(), is_good, "{accounts} {secrets}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_of_ours_without_a_fingerprint_is_refused_and_another_back_end_needs_none() {
+        let auth = auth();
+        let mut claims = json!({"sub": "admin", "exp": 1_700_000_900, "iss": "sarang"});
+        let mut judged = |name: &str, value: Value| {
+            claims[name] = value;
+            let bearer = format!("Bearer {}", keys()[0].sign(&claims));
+            auth.authenticate(Some(&bearer), at(0))
+                .map(|identity| identity.is_ours)
+        };
+        let refused = |why| Err(Denied::Invalid(Refused(why)));
+        let changed = "the password has changed; sign in again";
+        let missing = "the token has no fingerprint of the password; sign in again";
+        assert_eq!(judged("jti", json!("1")), refused(missing));
+        for value in [json!(null), json!(""), json!(7), json!("A".repeat(22))] {
+            assert_eq!(judged(FINGERPRINT, value), refused(changed));
+        }
+        assert_eq!(judged("iss", json!("another")), Ok(false));
+    }
+
+    #[test]
+    fn a_password_is_in_force_while_its_account_has_it() {
+        let mut auth = auth();
+        let verifier = auth.verifier("admin");
+        assert!(auth.is_in_force("admin", &verifier));
+        assert!(!auth.is_in_force("kim", &auth.verifier("kim")));
+        reload(&mut auth, DEMO_ACCOUNTS, at(0));
+        assert!(auth.is_in_force("admin", &verifier));
+        reload(&mut auth, &other_password(), at(0));
+        assert!(!auth.is_in_force("admin", &verifier));
     }
 }

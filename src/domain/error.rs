@@ -1,4 +1,4 @@
-//! Why something is refused: one table of every error code, over HTTP and over WebSocket.
+//! Errors: one table of every error code, over HTTP and over WebSocket.
 
 use serde::{Serialize, Serializer};
 
@@ -10,10 +10,10 @@ struct Row {
     english: &'static str,
 }
 
-/// Makes [`ErrorCode`] of the table: `Code = "name on the wire", HTTP status, Korean, English;`.
+/// Makes [`ErrorCode`] from the table: `Code = "name on the wire", HTTP status, Korean, English;`.
 macro_rules! error_codes {
     ($($code:ident = $name:literal, $status:literal, $korean:literal, $english:literal;)*) => {
-        /// Why a request was refused. The names on the wire never change.
+        /// Why a request or command was refused. The names on the wire never change.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         #[allow(missing_docs, reason = "each is explained by its sentence in the table")]
         pub enum ErrorCode { $($code,)* }
@@ -84,12 +84,12 @@ impl ErrorCode {
         self.row().status
     }
 
-    /// The sentence for people who read Korean.
+    /// The sentence in Korean.
     pub const fn korean(self) -> &'static str {
         self.row().korean
     }
 
-    /// The sentence for people who read English.
+    /// The sentence in English.
     pub const fn english(self) -> &'static str {
         self.row().english
     }

@@ -1,40 +1,29 @@
-//! What connections are told, and what else has to happen outside the domain, as values.
+//! Events for connections, and other effects outside the domain, as values.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use serde::Serialize;
 
 use super::error::ErrorCode;
-use super::ids::{ConnectionId, RoomId};
+use super::ids::{ConnectionId, Origin, RoomId, Serial};
 use super::position::Position;
 use super::time::Timestamp;
+use super::wishes::{Opening, Publication};
 
-/// A chat message in a room's history: a fact, with its place in the order.
+/// A committed chat message, with its position in the room's history.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct ChatMessage {
     /// The room's name.
     pub room: Rc<str>,
-    /// Who said it.
+    /// The name of its author.
     pub username: Rc<str>,
-    /// What was said.
+    /// Its text.
     pub content: Box<str>,
     /// When it was committed.
     pub timestamp: Timestamp,
-    /// Where it stands in the room's history.
+    /// Its position in the room's history.
     pub position: Position,
-}
-
-/// What somebody wants to be said in a room: a wish, until the backend has ordered and kept it.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Draft {
-    /// The room it is for.
-    pub room: RoomId,
-    /// Who says it.
-    pub username: Rc<str>,
-    /// What is said.
-    pub content: Box<str>,
-    /// The connection it came from and the `id` its sender wants acknowledged.
-    pub acknowledge: Option<(ConnectionId, Box<str>)>,
 }
 
 /// A room as `GET /rooms` and `room_list` show it.
@@ -42,17 +31,17 @@ pub struct Draft {
 pub struct RoomInfo {
     /// The room's name.
     pub name: Rc<str>,
-    /// The most users it takes.
+    /// Its limit of users.
     pub max_users: u32,
-    /// Users in it now (users, not connections).
+    /// The number of users in it (not of connections).
     pub users: usize,
-    /// Messages ever said in it (of this epoch).
+    /// The number of messages committed in this epoch.
     pub messages: u64,
     /// When it was created.
     pub created_at: Timestamp,
 }
 
-/// What a connection is told. Serialized, it is the JSON of SPEC section 3.
+/// An event for a connection. Serialized, it is the JSON of SPEC section 3.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[allow(
@@ -80,7 +69,7 @@ pub enum Event {
     UserJoined { room: Rc<str>, username: Rc<str> },
     /// A user's last connection left a room.
     UserLeft { room: Rc<str>, username: Rc<str> },
-    /// The number of users of a room too large to tell each entry and exit.
+    /// The number of users of a room too large to announce each entry and exit.
     RoomUsers { room: Rc<str>, count: usize },
     /// A message in a room.
     Chat(Rc<ChatMessage>),
@@ -93,13 +82,13 @@ pub enum Event {
     },
     /// The answer to `room_list`.
     RoomList { rooms: Vec<RoomInfo> },
-    /// A message with an `id` is in history (a whisper: was delivered, and has no position).
+    /// A message with an `id` was committed (a whisper: was delivered, and has no position).
     Ack {
         id: Box<str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         position: Option<Position>,
     },
-    /// A request was refused; the connection stays up.
+    /// A command was refused; the connection stays open.
     Error {
         code: ErrorCode,
         message: &'static str,
@@ -109,8 +98,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// The refusal of a request that had this `id`. Over WebSocket the message is always Korean: programs and pages go
-    /// by the code.
+    /// The refusal of a command with this `id`. Over WebSocket the message is always Korean: clients go by the code.
     pub fn error(code: ErrorCode, id: Option<Box<str>>) -> Self {
         Self::Error {
             code,
@@ -118,33 +106,47 @@ impl Event {
             id,
         }
     }
-
-    /// Whether it answers a request of the very connection that is told.
-    pub fn is_answer(&self) -> bool {
-        !matches!(self, Self::Whisper { .. })
-    }
 }
 
-/// What has to happen outside the domain, as a value.
+/// Something to be done outside the domain, as a value.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Tell one connection.
-    Tell(ConnectionId, Event),
-    /// Tell each of these, who may be many: the connections of two users.
-    TellEach(Vec<ConnectionId>, Event),
-    /// Tell every connection in a room, save one.
+    /// Answer a command of this connection, in the same turn. Answers are exempt from the limit of the outbox.
+    Answer(ConnectionId, Event),
+    /// Answer a command of this WebSocket in a later turn, if it is still open.
+    Reply(Origin, Event),
+    /// Deliver to each of these connections: all those of two users.
+    Deliver(Vec<ConnectionId>, Event),
+    /// Broadcast to every connection in a room, except one.
     Broadcast {
         /// The room.
         room: RoomId,
-        /// What to tell.
+        /// The event.
         event: Event,
-        /// The connection that is not told.
+        /// The connection that does not get it.
         exclude: Option<ConnectionId>,
     },
-    /// From here on the connection gets what is broadcast in the room.
+    /// Subscribe the connection to the room's broadcasts.
     Subscribe(ConnectionId, RoomId),
-    /// From here on it does not.
+    /// Unsubscribe it.
     Unsubscribe(ConnectionId, RoomId),
-    /// Have the backend order and keep a message; [`rooms::RoomManager::committed`] is called when it has.
-    Publish(Draft),
+    /// Have the backend order and store a message. The outcome goes to
+    /// [`RoomManager::answered`](super::rooms::RoomManager::answered).
+    Publish(Publication),
+    /// Have the backend open a room. The outcome goes to the same method.
+    Open(Opening),
+    /// Carry out the next commands of a parked connection.
+    Resume(ConnectionId),
+    /// Answer the `POST /rooms` with this serial.
+    Created(Serial, Result<RoomInfo, ErrorCode>),
 }
+
+impl Effect {
+    /// The refusal of a command in a later turn.
+    pub fn refusal(origin: Origin, code: ErrorCode, id: Option<Box<str>>) -> Self {
+        Self::Reply(origin, Event::error(code, id))
+    }
+}
+
+/// Effects, in the order in which they have to be carried out.
+pub type Effects = VecDeque<Effect>;

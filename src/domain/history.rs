@@ -1,7 +1,7 @@
-//! A room's past: a ring of messages by position.
+//! The history of a room: a ring of messages by position.
 //!
-//! A position is `EPOCH:SEQ`. The epoch changes only when the room's past was lost; the sequence has no holes. So a
-//! client that names its last position can be told exactly what it missed, or learn that some of it is gone.
+//! A position is `EPOCH:SEQ`. The epoch changes only when the room's history was lost; sequence numbers have no gaps.
+//! So a client that sends its last position gets exactly the messages it missed, or learns that some of them are gone.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -13,23 +13,28 @@ use super::position::Position;
 #[derive(Debug)]
 pub struct History {
     epoch: u64,
-    /// The sequence number of the newest message ever, kept or not.
+    /// The sequence number of the newest message, kept or not.
     newest: u64,
     messages: VecDeque<Rc<ChatMessage>>,
     bytes: usize,
 }
 
-/// What a message costs beside its content: the record, its count and its place in the ring, in bytes.
+/// Memory of a message beside its content, in bytes: the record, its reference count and its place in the ring.
 const MESSAGE_OVERHEAD_BYTES: usize = size_of::<ChatMessage>() + 3 * size_of::<usize>();
 
+fn cost(message: &ChatMessage) -> usize {
+    MESSAGE_OVERHEAD_BYTES + message.content.len()
+}
+
 impl History {
-    /// An empty past.
-    pub fn new(epoch: u64) -> Self {
+    /// The history as the backend has it: the last messages, oldest first, without a gap up to `newest`.
+    pub fn with(epoch: u64, newest: u64, messages: Vec<Rc<ChatMessage>>) -> Self {
+        let bytes = messages.iter().map(|message| cost(message)).sum();
         Self {
             epoch,
-            newest: 0,
-            messages: VecDeque::new(),
-            bytes: 0,
+            newest,
+            messages: messages.into(),
+            bytes,
         }
     }
 
@@ -41,20 +46,12 @@ impl History {
         }
     }
 
-    /// The position the next message gets.
-    pub fn next_position(&self) -> Position {
-        Position {
-            epoch: self.epoch,
-            seq: self.newest + 1,
-        }
-    }
-
-    /// Memory held by the messages, in bytes.
+    /// Memory of the messages, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Messages kept.
+    /// The number of messages kept.
     pub fn len(&self) -> usize {
         self.messages.len()
     }
@@ -64,18 +61,25 @@ impl History {
         self.messages.is_empty()
     }
 
-    /// Appends the message that stands at [`Self::next_position`].
-    pub fn append(&mut self, message: Rc<ChatMessage>) {
-        debug_assert_eq!(message.position, self.next_position());
+    /// Appends a message if it is the next one of this epoch; otherwise returns false and changes nothing.
+    pub fn append(&mut self, message: Rc<ChatMessage>) -> bool {
+        let next = Position {
+            epoch: self.epoch,
+            seq: self.newest + 1,
+        };
+        if message.position != next {
+            return false;
+        }
         self.newest += 1;
-        self.bytes += MESSAGE_OVERHEAD_BYTES + message.content.len();
+        self.bytes += cost(&message);
         self.messages.push_back(message);
+        true
     }
 
-    /// Forgets the oldest message.
+    /// Drops the oldest message.
     pub fn drop_oldest(&mut self) {
         if let Some(message) = self.messages.pop_front() {
-            self.bytes -= MESSAGE_OVERHEAD_BYTES + message.content.len();
+            self.bytes -= cost(&message);
         }
     }
 
@@ -85,7 +89,7 @@ impl History {
             .range(self.messages.len().saturating_sub(count)..)
     }
 
-    /// Every message after `since`, oldest first; `None` when some of them are gone or `since` is not of this past.
+    /// Every message after `since`, oldest first; `None` if some of them are gone or `since` has another epoch.
     pub fn after(&self, since: Position) -> Option<impl Iterator<Item = &Rc<ChatMessage>>> {
         if since.epoch != self.epoch {
             return None;
@@ -102,18 +106,29 @@ mod tests {
     use crate::domain::time::Timestamp;
 
     fn history_of(count: u64) -> History {
-        let mut history = History::new(7);
-        for _ in 0..count {
-            let position = history.next_position();
-            history.append(Rc::new(ChatMessage {
-                room: "r".into(),
-                username: "u".into(),
-                content: format!("m{}", position.seq).into(),
-                timestamp: Timestamp(0),
-                position,
-            }));
+        let messages = (1..=count).map(message).collect();
+        History::with(7, count, messages)
+    }
+
+    fn message(seq: u64) -> Rc<ChatMessage> {
+        Rc::new(ChatMessage {
+            room: "r".into(),
+            username: "u".into(),
+            content: format!("m{seq}").into(),
+            timestamp: Timestamp(0),
+            position: Position { epoch: 7, seq },
+        })
+    }
+
+    #[test]
+    fn only_the_next_message_is_appended() {
+        let mut history = history_of(2);
+        for seq in [0, 1, 2, 4] {
+            assert!(!history.append(message(seq)), "{seq}");
         }
-        history
+        assert!(history.append(message(3)) && history.append(message(4)));
+        assert_eq!(seqs(history.last(9)), [1, 2, 3, 4]);
+        assert_eq!(history.position(), Position { epoch: 7, seq: 4 });
     }
 
     fn seqs<'a>(messages: impl Iterator<Item = &'a Rc<ChatMessage>>) -> Vec<u64> {

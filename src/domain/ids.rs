@@ -1,34 +1,56 @@
-//! Numbers that name connections, rooms and users while they exist.
+//! Ids of connections, rooms and users.
 
-/// One connection: its index in the server's slab. Reused after the connection was freed at the end of a turn.
+/// A connection: its index in the server's slab. Reused after the connection was freed at the end of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u32);
 
-/// One room, for as long as it exists.
+/// A room: its slot. Reused after the room was evicted; [`RoomKey`] is unique.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomId(pub u32);
 
-/// One user, for as long as a connection of theirs is open.
+/// A user: its slot. Reused after the user has left, with no message under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(pub u32);
 
 impl ConnectionId {
-    /// The index into whatever is kept per connection.
+    /// Its index in tables by connection.
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
 impl RoomId {
-    /// The index into whatever is kept per room.
+    /// Its index in tables by room.
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
 impl UserId {
-    /// The index into whatever is kept per user.
+    /// Its index in tables by user.
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
+
+/// A room as wishes and facts name it: a reused slot has another epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RoomKey {
+    /// Its slot.
+    pub id: RoomId,
+    /// The epoch of its positions.
+    pub epoch: u64,
+}
+
+/// A WebSocket as it is named beyond its turn: a reused slot has another generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin {
+    /// Its slot.
+    pub connection: ConnectionId,
+    /// The number of the WebSocket in this server, from 1.
+    pub generation: u32,
+}
+
+/// Matches an answer of the backend, or the result of a job, with its request; never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Serial(pub u64);

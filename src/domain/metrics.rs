@@ -1,7 +1,7 @@
-//! Live metrics: what is measured, when, and the last events for those who resume.
+//! Live metrics: what is measured and when, and the log of recent events.
 //!
-//! Nothing is sampled while nobody listens. A little after the last subscriber has gone the sampling rests, and what was
-//! kept is no longer true of the time in between, so it is forgotten when somebody listens again; the ids go on.
+//! Nothing is sampled without subscribers. [`SAMPLING_GRACE`] after the last subscriber has gone sampling stops, and
+//! the kept events are dropped, because none cover the time in between; ids continue.
 
 use std::time::Duration;
 
@@ -12,47 +12,47 @@ use super::event_log::{EventLog, Kind, Sample};
 use super::random::Random;
 use crate::config::{HEARTBEAT_EVERY, SAMPLING_GRACE};
 
-/// The machine at one moment, in percent.
+/// A sample of the machine, in percent; `None` where the system does not report a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Machine {
-    /// Of all processors' time since the last sample.
-    pub cpu: f64,
-    /// Of the memory.
-    pub memory: f64,
-    /// Of the file system of the data.
-    pub disk: f64,
+    /// Use of all processors since the last sample.
+    pub cpu: Option<f64>,
+    /// Use of the memory.
+    pub memory: Option<f64>,
+    /// Use of the file system of the data.
+    pub disk: Option<f64>,
 }
 
-/// Requests over a time.
+/// Requests over a period.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Responses sent.
     pub requests: u64,
-    /// Of them with a status from 400 on.
+    /// Those of them with status 400 or above.
     pub errors: u64,
-    /// From a request to its response, summed up.
+    /// The sum of the times from request to response.
     pub time: Duration,
 }
 
 /// The metrics.
 #[derive(Debug)]
 pub struct Metrics {
-    /// What was told.
+    /// The recent events.
     pub log: EventLog,
-    /// When the next of each kind is due; nothing is while sampling rests.
+    /// When the next event of each kind is due; `None` while sampling is stopped.
     due: Option<[Duration; 3]>,
     heartbeat_due: Duration,
-    /// When the last subscriber left, while sampling goes on.
+    /// When the last subscriber left, while sampling continues.
     idle_since: Option<Duration>,
     traffic: Traffic,
-    /// The traffic up to the last event of it.
-    told: Traffic,
+    /// The traffic up to the last `api_metrics` event.
+    reported: Traffic,
     revenue: u64,
     orders: u64,
     posted: Map<String, Value>,
 }
 
-/// The next multiple of a period.
+/// The next multiple of a period, after `now`.
 fn next_multiple(period: Duration, now: Duration) -> Duration {
     let periods = now.as_micros() / period.as_micros() + 1;
     period.saturating_mul(u32::try_from(periods).unwrap_or(u32::MAX))
@@ -62,7 +62,7 @@ fn one_decimal(number: f64) -> f64 {
     (number * 10.0).round() / 10.0
 }
 
-/// Of 100, or 0 of nothing.
+/// `part` of `whole` in percent; 0 if `whole` is 0.
 fn percent(part: u64, whole: u64) -> f64 {
     if whole == 0 {
         0.0
@@ -72,15 +72,15 @@ fn percent(part: u64, whole: u64) -> f64 {
 }
 
 impl Metrics {
-    /// No event yet.
-    pub fn new() -> Self {
+    /// Metrics without events; the id of the first one is `first_id`, at least 1.
+    pub fn new(first_id: u64) -> Self {
         Self {
-            log: EventLog::default(),
+            log: EventLog::new(first_id),
             due: None,
             heartbeat_due: HEARTBEAT_EVERY,
             idle_since: None,
             traffic: Traffic::default(),
-            told: Traffic::default(),
+            reported: Traffic::default(),
             revenue: 1_250_000,
             orders: 89,
             posted: Map::new(),
@@ -94,7 +94,7 @@ impl Metrics {
         self.traffic.time += traffic.time;
     }
 
-    /// Somebody listens.
+    /// There is a subscriber: starts sampling, if it is stopped.
     pub fn wake(&mut self, now: Duration) {
         self.idle_since = None;
         if self.due.is_none() {
@@ -103,16 +103,22 @@ impl Metrics {
         }
     }
 
-    /// Nobody listens any more.
+    /// The last subscriber has gone: sampling stops after [`SAMPLING_GRACE`].
     pub fn rest(&mut self, now: Duration) {
         self.idle_since.get_or_insert(now);
     }
 
-    /// When something is due, since the server's start.
+    /// When something is due, as time since the server's start.
     pub fn next_timeout(&self) -> Option<Duration> {
-        let due = self.due?.into_iter().chain([self.heartbeat_due]).min();
-        due.min(self.idle_since.map(|since| since + SAMPLING_GRACE))
-            .or(due)
+        let events = self.due?.into_iter();
+        events.chain(self.next_heartbeat()).min()
+    }
+
+    /// Like [`Self::next_timeout`], without the events: they wait for a sample of the machine that is under way.
+    pub fn next_heartbeat(&self) -> Option<Duration> {
+        self.due?;
+        let rest = self.idle_since.map(|since| since + SAMPLING_GRACE);
+        rest.into_iter().chain([self.heartbeat_due]).min()
     }
 
     /// Whether a sample of the machine is needed now.
@@ -120,7 +126,7 @@ impl Metrics {
         self.due.is_some_and(|[system, ..]| system <= now)
     }
 
-    /// Whether a heartbeat is due now; the next is then set.
+    /// Whether a heartbeat is due now; if so, schedules the next.
     pub fn take_heartbeat(&mut self, now: Duration) -> bool {
         let is_due = self.due.is_some() && self.heartbeat_due <= now;
         if is_due {
@@ -129,7 +135,7 @@ impl Metrics {
         is_due
     }
 
-    /// Stops sampling when nobody has listened for a while.
+    /// Stops sampling if there was no subscriber for [`SAMPLING_GRACE`].
     pub fn rest_if_idle(&mut self, now: Duration) {
         if self.due.is_some()
             && self
@@ -142,11 +148,12 @@ impl Metrics {
         }
     }
 
-    /// The events that are due. Times are absolute: being late once delays nothing that follows.
+    /// Creates the events that are due. Due times are multiples of the period, so that a late event does not delay
+    /// later ones.
     pub fn due_samples(
         &mut self,
         machine: Option<Machine>,
-        facts: &Facts,
+        gauges: &Gauges,
         random: &mut Random,
         now: Duration,
     ) -> Vec<Sample> {
@@ -161,10 +168,10 @@ impl Metrics {
             *due = next_multiple(kind.every(), now);
             let data = match kind {
                 Kind::System => system_data(machine.unwrap_or_default()),
-                Kind::Api => self.api_data(facts),
+                Kind::Api => self.api_data(gauges),
                 Kind::Business => {
                     self.walk(random);
-                    self.business_data(facts)
+                    self.business_data(gauges)
                 }
             };
             samples.push(self.log.append(kind, data));
@@ -172,18 +179,18 @@ impl Metrics {
         samples
     }
 
-    /// A back end's own figures: they replace the simulated ones from here on, and are told at once.
-    pub fn post(&mut self, figures: Map<String, Value>, facts: &Facts) -> Sample {
+    /// Takes figures posted by a back end: they replace the simulated ones, and are sent at once.
+    pub fn post(&mut self, figures: Map<String, Value>, gauges: &Gauges) -> Sample {
         for (name, value) in figures {
             self.posted.insert(name, value);
         }
-        // Who is here we know better.
+        // These are not the back end's to set.
         self.posted.remove("active_users");
         self.posted.remove("simulated");
-        self.log.append(Kind::Business, self.business_data(facts))
+        self.log.append(Kind::Business, self.business_data(gauges))
     }
 
-    /// Whether so many figures of a back end are more than is kept.
+    /// Whether at most `max` figures would be kept with these.
     pub fn has_room_for(&self, figures: &Map<String, Value>, max: usize) -> bool {
         let new = figures
             .keys()
@@ -192,13 +199,13 @@ impl Metrics {
         self.posted.len() + new <= max
     }
 
-    fn api_data(&mut self, facts: &Facts) -> String {
-        let (all, told) = (
+    fn api_data(&mut self, gauges: &Gauges) -> String {
+        let (all, reported) = (
             self.traffic,
-            std::mem::replace(&mut self.told, self.traffic),
+            std::mem::replace(&mut self.reported, self.traffic),
         );
-        let requests = all.requests - told.requests;
-        let time = (all.time - told.time).as_secs_f64() * 1000.0;
+        let requests = all.requests - reported.requests;
+        let time = (all.time - reported.time).as_secs_f64() * 1000.0;
         let mean = if requests == 0 {
             0.0
         } else {
@@ -207,15 +214,15 @@ impl Metrics {
         let data = ApiData {
             requests,
             avg_response_ms: mean,
-            error_rate: percent(all.errors - told.errors, requests),
+            error_rate: percent(all.errors - reported.errors, requests),
             total_requests: all.requests,
             total_error_rate: percent(all.errors, all.requests),
-            subscribers: facts.subscribers,
+            subscribers: gauges.subscribers,
         };
         json(&data)
     }
 
-    /// A bounded random walk, so that the demo's dashboard lives.
+    /// A bounded random walk, for the simulated figures of the demo.
     fn walk(&mut self, random: &mut Random) {
         let number = random.number();
         let step = |value: u64, max_step: u64, most: u64, random: u64| {
@@ -227,9 +234,9 @@ impl Metrics {
         self.orders = step(self.orders, 6, 999, number >> 32);
     }
 
-    fn business_data(&self, facts: &Facts) -> String {
+    fn business_data(&self, gauges: &Gauges) -> String {
         let mut data = Map::new();
-        data.insert("active_users".into(), facts.active_users.into());
+        data.insert("active_users".into(), gauges.active_users.into());
         data.insert("revenue".into(), self.revenue.into());
         data.insert("orders".into(), self.orders.into());
         for (name, value) in &self.posted {
@@ -243,30 +250,24 @@ impl Metrics {
     }
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// What the server knows of itself.
+/// The server's own gauges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// People connected now.
+pub struct Gauges {
+    /// Users connected now.
     pub active_users: usize,
     /// Event streams open now.
     pub subscribers: usize,
 }
 
-/// The payload of `system_metrics`, in percent.
+/// The data of `system_metrics`, in percent; `null` where the system does not report a value.
 #[derive(Serialize)]
 struct SystemData {
-    cpu: f64,
-    memory: f64,
-    disk: f64,
+    cpu: Option<f64>,
+    memory: Option<f64>,
+    disk: Option<f64>,
 }
 
-/// The payload of `api_metrics`: the last interval, and all of it since the start.
+/// The data of `api_metrics`: of the last interval, and since the start (`total_`).
 #[derive(Serialize)]
 struct ApiData {
     requests: u64,
@@ -279,9 +280,9 @@ struct ApiData {
 
 fn system_data(machine: Machine) -> String {
     json(&SystemData {
-        cpu: one_decimal(machine.cpu),
-        memory: one_decimal(machine.memory),
-        disk: one_decimal(machine.disk),
+        cpu: machine.cpu.map(one_decimal),
+        memory: machine.memory.map(one_decimal),
+        disk: machine.disk.map(one_decimal),
     })
 }
 
@@ -294,20 +295,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::EVENTS_KEPT;
     use crate::domain::event_log::{Backlog, Channel};
 
-    const FACTS: Facts = Facts {
+    const GAUGES: Gauges = Gauges {
         active_users: 3,
         subscribers: 1,
     };
     const SECOND: Duration = Duration::from_secs(1);
 
     fn sample(metrics: &mut Metrics, machine: Option<Machine>, now: Duration) -> Vec<Sample> {
-        metrics.due_samples(machine, &FACTS, &mut Random::new(&[1; 32]), now)
+        metrics.due_samples(machine, &GAUGES, &mut Random::new(&[1; 32]), now)
     }
 
-    /// All events of so many seconds.
+    /// All events of this many seconds.
     fn run(metrics: &mut Metrics, seconds: u32) -> Vec<Sample> {
         let machine = Some(Machine::default());
         let samples = (0..seconds).flat_map(|second| sample(metrics, machine, SECOND * second));
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn the_three_cadences_have_one_sequence() {
-        let mut metrics = Metrics::new();
+        let mut metrics = Metrics::new(1);
         metrics.wake(Duration::ZERO);
         let samples = run(&mut metrics, 60);
         let count = |kind| samples.iter().filter(|sample| sample.kind == kind).count();
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn being_late_once_delays_nothing_that_follows() {
-        let mut metrics = Metrics::new();
+        let mut metrics = Metrics::new(1);
         metrics.wake(Duration::ZERO);
         let late = Duration::from_millis(3_700);
         sample(&mut metrics, Some(Machine::default()), late);
@@ -342,7 +342,7 @@ mod tests {
 
     #[test]
     fn nothing_is_due_while_nobody_listens_and_ids_go_on() {
-        let mut metrics = Metrics::new();
+        let mut metrics = Metrics::new(1);
         assert_eq!(metrics.next_timeout(), None);
         metrics.wake(Duration::ZERO);
         let newest = run(&mut metrics, 10).last().map_or(0, |sample| sample.id);
@@ -357,15 +357,14 @@ mod tests {
                 samples: vec![]
             }
         );
-        assert_eq!(
-            metrics.log.backlog(Channel::All, Some("1")).gap,
-            Some((newest, newest))
-        );
+        let gap = metrics.log.backlog(Channel::All, Some("1")).gap;
+        let bounds = gap.map(|gap| (gap.oldest, gap.newest));
+        assert_eq!(bounds, Some((newest, newest)));
     }
 
     #[test]
     fn who_resumes_gets_every_later_event_of_the_channel_whatever_channel_the_id_is_from() {
-        let mut metrics = Metrics::new();
+        let mut metrics = Metrics::new(1);
         metrics.wake(Duration::ZERO);
         let samples = run(&mut metrics, 30);
         for channel in Channel::ALL {
@@ -385,63 +384,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_from_another_life_or_no_number_is_a_gap_and_all_that_is_kept() {
-        let mut metrics = Metrics::new();
-        metrics.wake(Duration::ZERO);
-        run(&mut metrics, 300);
-        let newest = metrics.log.newest();
-        let oldest = newest - EVENTS_KEPT as u64 + 1;
-        for requested in [
-            "1",
-            "x",
-            "",
-            "-1",
-            "+5",
-            "99999999999999999999",
-            &(newest + 1).to_string(),
-            &(oldest - 2).to_string(),
-        ] {
-            let backlog = metrics.log.backlog(Channel::All, Some(requested));
-            assert_eq!(backlog.gap, Some((oldest, newest)), "{requested}");
-            assert_eq!(ids(&backlog).len(), EVENTS_KEPT);
-        }
-        assert_eq!(
-            metrics
-                .log
-                .backlog(Channel::All, Some(&(oldest - 1).to_string()))
-                .gap,
-            None
-        );
-    }
-
-    #[test]
-    fn a_new_subscriber_gets_the_latest_of_each_kind() {
-        let mut metrics = Metrics::new();
-        metrics.wake(Duration::ZERO);
-        run(&mut metrics, 12);
-        let kinds = |channel| {
-            metrics
-                .log
-                .latest(channel)
-                .into_iter()
-                .map(|sample| sample.kind)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(
-            kinds(Channel::Dashboard),
-            [Kind::Api, Kind::Business, Kind::System]
-        );
-        assert_eq!(kinds(Channel::Api), [Kind::Api]);
-    }
-
-    #[test]
     fn what_a_back_end_posts_replaces_what_is_simulated() {
-        let mut metrics = Metrics::new();
+        let mut metrics = Metrics::new(1);
         let value = |sample: Sample| serde_json::from_str::<Value>(&sample.data).expect("is JSON");
         let figures = |value: Value| value.as_object().cloned().expect("is an object");
         let mut posted = |sent: Value| {
-            let told = value(metrics.post(figures(sent), &FACTS));
-            ["revenue", "visits", "active_users", "simulated"].map(|name| told[name].clone())
+            let reported = value(metrics.post(figures(sent), &GAUGES));
+            ["revenue", "visits", "active_users", "simulated"].map(|name| reported[name].clone())
         };
         let first = posted(json!({"revenue": 5, "visits": 2, "active_users": 9}));
         assert_eq!(first, [json!(5), json!(2), json!(3), json!(["orders"])]);
@@ -451,26 +400,38 @@ mod tests {
 
     #[test]
     fn traffic_is_told_for_the_last_interval_and_for_all_time() {
-        let mut metrics = Metrics::new();
-        let mut told = |requests, errors, millis| {
+        let mut metrics = Metrics::new(1);
+        let mut reported = |requests, errors, millis| {
             metrics.count(Traffic {
                 requests,
                 errors,
                 time: Duration::from_millis(millis),
             });
-            let data: Map<_, _> = serde_json::from_str(&metrics.api_data(&FACTS)).expect("is JSON");
+            let data: Map<_, _> =
+                serde_json::from_str(&metrics.api_data(&GAUGES)).expect("is JSON");
             let values: Vec<String> = data.values().map(Value::to_string).collect();
             values.join(" ")
         };
         // By name: mean in milliseconds, errors in percent, requests, subscribers, and the last two of all time.
-        assert_eq!(told(3, 1, 10), "3.333 33.3 3 1 33.3 3");
-        assert_eq!(told(1, 0, 2), "2.0 0.0 1 1 25.0 4");
-        assert_eq!(told(0, 0, 0), "0.0 0.0 0 1 25.0 4");
+        assert_eq!(reported(3, 1, 10), "3.333 33.3 3 1 33.3 3");
+        assert_eq!(reported(1, 0, 2), "2.0 0.0 1 1 25.0 4");
+        assert_eq!(reported(0, 0, 0), "0.0 0.0 0 1 25.0 4");
+    }
+
+    #[test]
+    fn a_figure_that_the_system_does_not_tell_is_null_and_no_number() {
+        let machine = Machine {
+            cpu: None,
+            memory: Some(0.0),
+            disk: Some(52.06),
+        };
+        let expected = r#"{"cpu":null,"memory":0.0,"disk":52.1}"#;
+        assert_eq!(system_data(machine), expected);
     }
 
     #[test]
     fn a_machine_that_is_not_known_is_not_told_of() {
-        let mut metrics = Metrics::new();
+        let mut metrics = Metrics::new(1);
         metrics.wake(Duration::ZERO);
         let samples = sample(&mut metrics, None, Duration::ZERO);
         let kinds: Vec<Kind> = samples.iter().map(|sample| sample.kind).collect();
@@ -479,7 +440,7 @@ mod tests {
 
     #[test]
     fn simulated_figures_walk_in_bounded_steps_that_a_seed_replays() {
-        let (mut metrics, mut random) = (Metrics::new(), Random::new(&[1; 32]));
+        let (mut metrics, mut random) = (Metrics::new(1), Random::new(&[1; 32]));
         let mut steps = std::collections::BTreeSet::new();
         for _ in 0..1000 {
             let (revenue, orders) = (metrics.revenue, metrics.orders as i64);

@@ -1,18 +1,25 @@
-//! Floor 1, the domain: rooms, people and what they say to each other. No bytes, no sockets, no clock, no entropy.
+//! Floor 1, the domain: rooms, users, messages, identity and metrics. No bytes, no sockets, no clock, no entropy.
 //!
-//! A call into the domain changes its state and pushes [`Effect`]s: what has to happen outside, as values. The server
-//! carries them out (`server/settle.rs`), a test compares them.
+//! A call into the domain changes its state and pushes [`Effect`](event::Effect)s: what is to be done outside, as
+//! values. The server carries them out (`server/chat.rs`), a test compares them.
 
 pub mod accounts;
 pub mod acknowledged;
 pub mod auth;
+mod check;
+pub mod credentials;
 pub mod error;
 pub mod event;
 pub mod event_log;
+pub mod facts;
 pub mod history;
 pub mod ids;
+mod membership;
 mod messages;
 pub mod metrics;
+pub mod names;
+mod opening;
+mod outcomes;
 pub mod people;
 pub mod position;
 mod presence;
@@ -20,7 +27,10 @@ pub mod random;
 pub mod room;
 pub mod rooms;
 pub mod sessions;
+#[cfg(test)]
+mod testing;
 pub mod throttle;
 pub mod tickets;
 pub mod time;
 pub mod tokens;
+pub mod wishes;

@@ -1,7 +1,8 @@
-//! Who is here: users by name, and the session of each connection.
+//! The connected users by name, and the session of each connection.
 //!
-//! A user is a name with at least one open connection; several connections (tabs, devices) may be the same user.
+//! A user is a name with at least one open connection; several connections (tabs, devices) may belong to one user.
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 
@@ -10,22 +11,26 @@ use hashbrown::hash_table::Entry;
 use slab::Slab;
 use smallvec::SmallVec;
 
+use super::acknowledged::Sender;
 use super::ids::{ConnectionId, RoomId, UserId};
-use crate::config::{ACCOUNT_NAME_CHARS_MAX, USERNAME_CHARS_MAX};
 
-/// Everybody who is connected.
+/// The connected users.
 #[derive(Debug, Default)]
 pub struct People {
     users: Slab<User>,
-    /// With the hash of the name, so that no name is read when the table grows: at a million, that would take the loop
-    /// a sixth of a second.
+    /// With the hash of the name, so that growing the table reads no name: at a million users that would block the loop
+    /// for a sixth of a second.
     by_name: HashTable<(NameHash, UserId)>,
     hasher: RandomState,
-    /// By connection. 24 bytes each: an idle connection has to be cheap.
+    /// By user: whether it is an account, not a guest.
+    is_account: Vec<bool>,
+    /// By connection. 24 bytes each, to keep an idle connection cheap.
     sessions: Vec<Session>,
+    /// Users who have left rooms in which their messages are under way, with the number of those rooms.
+    leaving: BTreeMap<UserId, u32>,
 }
 
-/// Half a hash, which is enough.
+/// Half of a 64-bit hash: collisions are rare enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct NameHash(u32);
 
@@ -34,7 +39,7 @@ impl NameHash {
         Self(hasher.hash_one(name) as u32)
     }
 
-    /// For a table that takes the place from the low bits, and what it compares first from the high ones.
+    /// The hash for the table, which takes the bucket from its low bits and the tag from its high bits.
     fn spread(self) -> u64 {
         u64::from(self.0) << 32 | u64::from(self.0)
     }
@@ -43,22 +48,22 @@ impl NameHash {
 #[derive(Debug)]
 struct User {
     name: Rc<str>,
-    /// In their order, so that one is found without a look at the others.
+    /// Sorted, for binary search.
     connections: SmallVec<[ConnectionId; 4]>,
 }
 
-/// What a connection has entered; empty before [`People::enter`] and after [`People::exit`].
+/// The user and the rooms of a connection; empty before [`People::enter`] and after [`People::exit`].
 #[derive(Debug, Default)]
 struct Session {
     user: Option<UserId>,
     rooms: Rooms,
 }
 
-/// The rooms of a connection: mostly one, which then needs no memory of its own.
+/// The rooms of a connection. Mostly one, which needs no allocation.
 #[derive(Debug, Default)]
 #[allow(
     clippy::box_collection,
-    reason = "the box keeps it at 16 bytes for those who are in one room"
+    reason = "the box keeps it at 16 bytes for a connection in one room"
 )]
 enum Rooms {
     #[default]
@@ -97,33 +102,37 @@ impl Rooms {
     }
 }
 
-/// Whether a guest may carry this name: 1 to [`USERNAME_CHARS_MAX`] characters, none of them a control character.
-pub fn is_valid_username(name: &str) -> bool {
-    (1..=USERNAME_CHARS_MAX).contains(&name.chars().count()) && !name.chars().any(char::is_control)
-}
-
-/// Whether an account may carry this name: 1 to [`ACCOUNT_NAME_CHARS_MAX`] characters, no control character, no colon
-/// (the users file has one behind it) and no white space at the ends.
-pub fn is_valid_account_name(name: &str) -> bool {
-    (1..=ACCOUNT_NAME_CHARS_MAX).contains(&name.chars().count())
-        && !name.contains(|c: char| c.is_control() || c == ':')
-        && name.trim() == name
-        && !name.starts_with('#')
-}
-
 impl People {
-    /// Opens the session of a connection.
-    pub fn enter(&mut self, connection: ConnectionId, name: &str) {
+    /// Opens the session of a connection. A guest and an account of the same name are two users.
+    pub fn enter(&mut self, connection: ConnectionId, name: &str, is_account: bool) {
+        let user = self.find_or_add(name, is_account);
+        let connections = &mut self.users[user.index()].connections;
+        if let Err(place) = connections.binary_search(&connection) {
+            connections.insert(place, connection);
+        }
+        if self.sessions.len() <= connection.index() {
+            self.sessions
+                .resize_with(connection.index() + 1, Session::default);
+        }
+        self.sessions[connection.index()] = Session {
+            user: Some(user),
+            rooms: Rooms::None,
+        };
+    }
+
+    fn find_or_add(&mut self, name: &str, is_account: bool) -> UserId {
         let Self {
             users,
             by_name,
             hasher,
-            sessions,
+            is_account: accounts,
+            ..
         } = self;
         let hash = NameHash::of(name, hasher);
-        let is_same =
-            |(other, id): &(NameHash, UserId)| *other == hash && &*users[id.index()].name == name;
-        let user = match by_name.entry(hash.spread(), is_same, |(hash, _)| hash.spread()) {
+        let is_same = |(other, id): &(NameHash, UserId)| {
+            *other == hash && &*users[id.index()].name == name && accounts[id.index()] == is_account
+        };
+        match by_name.entry(hash.spread(), is_same, |(hash, _)| hash.spread()) {
             Entry::Occupied(entry) => entry.get().1,
             Entry::Vacant(entry) => {
                 let user = UserId(users.vacant_key() as u32);
@@ -132,23 +141,16 @@ impl People {
                     name: name.into(),
                     connections: SmallVec::new(),
                 });
+                if accounts.len() <= user.index() {
+                    accounts.resize(user.index() + 1, false);
+                }
+                accounts[user.index()] = is_account;
                 user
             }
-        };
-        let connections = &mut users[user.index()].connections;
-        if let Err(place) = connections.binary_search(&connection) {
-            connections.insert(place, connection);
         }
-        if sessions.len() <= connection.index() {
-            sessions.resize_with(connection.index() + 1, Session::default);
-        }
-        sessions[connection.index()] = Session {
-            user: Some(user),
-            rooms: Rooms::None,
-        };
     }
 
-    /// Ends the session of a connection that is in no room any more.
+    /// Ends the session of a connection, which must have left its rooms.
     pub fn exit(&mut self, connection: ConnectionId) {
         let Some(session) = self.sessions.get_mut(connection.index()) else {
             return;
@@ -164,19 +166,52 @@ impl People {
         if let Ok(place) = connections.binary_search(&connection) {
             connections.remove(place);
         }
-        if connections.is_empty() {
-            let name = self.users.remove(user.index()).name;
-            let hash = NameHash::of(&name, &self.hasher);
-            if let Ok(entry) = self
-                .by_name
-                .find_entry(hash.spread(), |(_, id)| *id == user)
-            {
-                entry.remove();
-            }
+        self.forget_if_gone(user);
+    }
+
+    fn forget_if_gone(&mut self, user: UserId) {
+        let is_here = !self.users[user.index()].connections.is_empty();
+        if is_here || self.leaving.contains_key(&user) {
+            return;
+        }
+        let name = self.users.remove(user.index()).name;
+        let hash = NameHash::of(&name, &self.hasher);
+        if let Ok(entry) = self
+            .by_name
+            .find_entry(hash.spread(), |(_, id)| *id == user)
+        {
+            entry.remove();
         }
     }
 
-    /// Whose session this connection is; `None` before it has entered.
+    /// A user's last connection has left a room in which messages of theirs are under way: the user stays known.
+    pub(super) fn add_leaving(&mut self, user: UserId) {
+        *self.leaving.entry(user).or_default() += 1;
+    }
+
+    /// Ends that: the exit was announced, or the user has joined again.
+    pub(super) fn remove_leaving(&mut self, user: UserId) {
+        let Some(rooms) = self.leaving.get_mut(&user) else {
+            return;
+        };
+        *rooms -= 1;
+        if *rooms == 0 {
+            self.leaving.remove(&user);
+            self.forget_if_gone(user);
+        }
+    }
+
+    /// Another user with the same name whose last messages are under way: a guest and an account can have one name.
+    pub(super) fn leaving_namesake(&self, user: UserId) -> Option<UserId> {
+        let name = self.name(user);
+        let hash = NameHash::of(name, &self.hasher);
+        let mut alike = self.by_name.iter_hash(hash.spread()).map(|(_, id)| *id);
+        alike.find(|other| {
+            *other != user && self.leaving.contains_key(other) && self.name(*other) == name
+        })
+    }
+
+    /// The user of a connection; `None` before it has entered.
     pub fn user_of(&self, connection: ConnectionId) -> Option<UserId> {
         self.sessions.get(connection.index())?.user
     }
@@ -186,23 +221,43 @@ impl People {
         &self.users[user.index()].name
     }
 
+    /// The sender identity of a user: a guest and an account of the same name differ.
+    pub fn sender(&self, user: UserId) -> Sender {
+        Sender {
+            name: self.name(user).clone(),
+            is_account: self.is_account[user.index()],
+        }
+    }
+
     /// The user of this name, if connected.
     pub fn find(&self, name: &str) -> Option<UserId> {
         let hash = NameHash::of(name, &self.hasher);
         let found = self.by_name.find(hash.spread(), |(other, id)| {
-            *other == hash && &*self.users[id.index()].name == name
+            let user = &self.users[id.index()];
+            *other == hash && &*user.name == name && !user.connections.is_empty()
         });
         found.map(|(_, id)| *id)
     }
 
-    /// Every open connection of a user, in the order of connections.
+    /// Every open connection of a user, sorted.
     pub fn connections(&self, user: UserId) -> &[ConnectionId] {
         &self.users[user.index()].connections
     }
 
+    /// Users who have left rooms in which their messages are under way, with the number of those rooms.
+    pub(super) fn leaving(&self) -> &BTreeMap<UserId, u32> {
+        &self.leaving
+    }
+
+    /// Whether no user is known.
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty()
+    }
+
     /// Users connected now.
     pub fn count(&self) -> usize {
-        self.users.len()
+        let is_gone = |user: &&UserId| self.users[user.index()].connections.is_empty();
+        self.users.len() - self.leaving.keys().filter(is_gone).count()
     }
 
     /// The rooms this connection is in.
@@ -212,12 +267,12 @@ impl People {
             .map_or(&[], |session| session.rooms.as_slice())
     }
 
-    /// Notes that a connection is in a room.
+    /// Adds a room to a connection.
     pub fn add_room(&mut self, connection: ConnectionId, room: RoomId) {
         self.sessions[connection.index()].rooms.push(room);
     }
 
-    /// Notes that a connection is no longer in a room; false when it was not.
+    /// Removes a room from a connection; false if the connection was not in it.
     pub fn remove_room(&mut self, connection: ConnectionId, room: RoomId) -> bool {
         self.sessions
             .get_mut(connection.index())
@@ -235,13 +290,13 @@ mod tests {
     #[test]
     fn two_connections_of_one_name_are_one_user_until_the_last_exits() {
         let mut people = People::default();
-        people.enter(A, "김철수");
-        people.enter(B, "김철수");
+        people.enter(A, "김철수", false);
+        people.enter(B, "김철수", false);
         assert_eq!(people.count(), 1);
         let user = people.find("김철수").expect("is here");
         assert_eq!(people.connections(user), [A, B]);
         for id in [9, 5, 7, 3, 11] {
-            people.enter(ConnectionId(id), "김철수");
+            people.enter(ConnectionId(id), "김철수", false);
         }
         assert_eq!(
             people.connections(user),
@@ -259,18 +314,9 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_1_to_32_characters_and_no_control_character() {
-        assert!(is_valid_username("홍"));
-        assert!(is_valid_username(&"가".repeat(32)));
-        assert!(!is_valid_username(&"가".repeat(33)));
-        assert!(!is_valid_username(""));
-        assert!(!is_valid_username("a\u{7}b"));
-    }
-
-    #[test]
     fn a_connection_is_in_the_rooms_it_was_added_to_and_not_removed_from() {
         let mut people = People::default();
-        people.enter(A, "김철수");
+        people.enter(A, "김철수", false);
         for room in 0..3 {
             people.add_room(A, RoomId(room));
         }
@@ -283,7 +329,7 @@ mod tests {
     fn each_of_many_is_found_by_name_and_no_longer_when_gone() {
         let mut people = People::default();
         for n in 0..5_000 {
-            people.enter(ConnectionId(n), &n.to_string());
+            people.enter(ConnectionId(n), &n.to_string(), false);
         }
         for n in (0..5_000).step_by(2) {
             people.exit(ConnectionId(n));
@@ -303,7 +349,7 @@ mod tests {
     #[test]
     fn one_room_is_left_by_its_own_number_only() {
         let mut people = People::default();
-        people.enter(A, "김철수");
+        people.enter(A, "김철수", false);
         people.add_room(A, RoomId(7));
         assert!(!people.remove_room(A, RoomId(8)));
         assert_eq!(people.rooms(A), [RoomId(7)]);
@@ -315,8 +361,8 @@ mod tests {
     #[test]
     fn a_user_keeps_the_connections_that_did_not_exit() {
         let mut people = People::default();
-        people.enter(A, "김철수");
-        people.enter(B, "김철수");
+        people.enter(A, "김철수", false);
+        people.enter(B, "김철수", false);
         let user = people.user_of(B).expect("has entered");
         assert_eq!(people.user_of(A), Some(user));
         people.exit(A);

@@ -1,9 +1,10 @@
-//! Unpredictable bytes from one seed: HMAC-SHA-256 of a counter. The entropy is an argument, so a seed replays a run.
+//! Unpredictable bytes from one seed: HMAC-SHA-256 of a counter. The seed is an argument, so the same seed replays a
+//! run.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// A generator that whoever does not know the seed cannot foretell.
+/// A generator whose output cannot be predicted without the seed.
 pub struct Random {
     mac: Hmac<Sha256>,
     counter: u64,

@@ -1,4 +1,4 @@
-//! One room: who is in it and what was said.
+//! One room: its members and its history.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -6,86 +6,200 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::event::{Event, RoomInfo};
+use super::facts::OpenedRoom;
 use super::history::History;
 use super::ids::UserId;
 use super::time::Timestamp;
 use crate::config::{
     HISTORY_MESSAGES_MAX, HISTORY_ON_ENTRY, HISTORY_ROOM_BYTES_MAX, PRESENCE_NAMES_MAX,
-    ROOM_NAME_CHARS_MAX,
 };
 
-/// A room. Presence counts users: a user's second tab changes nothing for the others.
+/// A room. Presence counts users: a user's second connection changes nothing for the others.
 #[derive(Debug)]
 pub struct Room {
     /// Its name.
     pub name: Rc<str>,
-    /// The most users it takes.
+    /// Its limit of users.
     pub max_users: u32,
     /// When it was created.
     pub created_at: Timestamp,
-    /// What was said in it.
+    /// Its last messages.
     pub history: History,
-    /// Users, with the number of their connections here.
+    /// Users, with the number of their connections here; 0 for a user who has left while their messages are under way.
     users: BTreeMap<UserId, u32>,
-    /// Created on purpose, not by a join: it does not make way for others while it is empty.
+    /// Users with messages under way and their number, sorted by user.
+    authors: Vec<(UserId, u32)>,
+    /// Created by `POST /rooms`, not by a join: never evicted.
     pub is_kept: bool,
-    /// When `room_users` was last told, for a room too large to tell each change.
-    pub count_told_at: Option<Duration>,
-    /// Whether a change of the number waits to be told.
+    /// When `room_users` was last sent. Used in rooms too large to announce each entry and exit.
+    pub count_sent_at: Option<Duration>,
+    /// Whether a `room_users` is due.
     pub is_count_due: bool,
-    /// Grows with every use of any room: the smallest was used longest ago.
+    /// A counter of uses over all rooms: the smallest value is the least recently used room.
     pub last_used: u64,
 }
 
-/// Whether a room may have this name: 1 to [`ROOM_NAME_CHARS_MAX`] characters, none of them a control character.
-pub fn is_valid_room_name(name: &str) -> bool {
-    (1..=ROOM_NAME_CHARS_MAX).contains(&name.chars().count()) && !name.chars().any(char::is_control)
+/// What the entry of a connection changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entered {
+    /// The user's first connection in the room.
+    First,
+    /// The user had left, but their exit was not announced yet.
+    Again,
+    /// The user had left, and their exit was announced, but messages are under way.
+    Back,
+    /// The user has another connection in the room.
+    Another,
+}
+
+/// What the exit of a connection changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// The user's last connection: the user has left.
+    Last,
+    /// The user's last connection, but messages are under way: the exit is announced when they are answered.
+    Leaving,
+    /// The user has another connection in the room.
+    Another,
+}
+
+/// What the end of a user's message changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// The user is in the room, or has more messages under way.
+    Nothing,
+    /// The user had left and waited for this: the user has left now.
+    Last,
+    /// The user's exit was announced before: nothing is left of the user here.
+    Rest,
 }
 
 impl Room {
-    /// An empty room.
-    pub fn new(name: Rc<str>, max_users: u32, epoch: u64, created_at: Timestamp) -> Self {
+    /// A room as the backend has opened it, without members.
+    pub fn new(name: Rc<str>, opened: OpenedRoom) -> Self {
         Self {
             name,
-            max_users,
-            created_at,
-            history: History::new(epoch),
+            max_users: opened.max_users,
+            created_at: opened.created_at,
+            history: History::with(opened.epoch, opened.newest, opened.messages),
             users: BTreeMap::new(),
-            is_kept: false,
-            count_told_at: None,
+            authors: Vec::new(),
+            is_kept: opened.is_kept,
+            count_sent_at: None,
             is_count_due: false,
             last_used: 0,
         }
     }
 
-    /// Whether one more connection of this user would be one user too many.
+    /// Whether the room is full, and this user is not in it.
     pub fn is_full_for(&self, user: UserId) -> bool {
         self.users.len() >= self.max_users as usize && !self.users.contains_key(&user)
     }
 
-    /// Adds a connection of a user; true when it is the user's first here.
-    pub fn add(&mut self, user: UserId) -> bool {
-        let connections = self.users.entry(user).or_insert(0);
-        *connections += 1;
-        *connections == 1
-    }
-
-    /// Removes a connection of a user; true when it was the user's last here.
-    pub fn remove(&mut self, user: UserId) -> bool {
-        let Entry::Occupied(mut entry) = self.users.entry(user) else {
-            return false;
-        };
-        *entry.get_mut() -= 1;
-        let was_last = *entry.get() == 0;
-        if was_last {
-            entry.remove();
+    /// Adds a connection of a user.
+    pub fn add(&mut self, user: UserId) -> Entered {
+        let has_wishes = self.author(user).is_ok();
+        match self.users.entry(user) {
+            Entry::Vacant(entry) => {
+                entry.insert(1);
+                match has_wishes {
+                    true => Entered::Back,
+                    false => Entered::First,
+                }
+            }
+            Entry::Occupied(mut entry) => {
+                let connections = entry.get_mut();
+                *connections += 1;
+                match *connections {
+                    1 => Entered::Again,
+                    _ => Entered::Another,
+                }
+            }
         }
-        was_last
     }
 
-    /// Whether it makes way for others: it is empty, and was not created on purpose.
-    pub fn makes_way(&self) -> bool {
-        self.users.is_empty() && !self.is_kept
+    /// Removes a connection of a user. The user stays while their messages are under way.
+    pub fn remove(&mut self, user: UserId) -> Left {
+        let has_wishes = self.author(user).is_ok();
+        let Entry::Occupied(mut entry) = self.users.entry(user) else {
+            return Left::Another;
+        };
+        match *entry.get() {
+            0 => Left::Another,
+            1 if has_wishes => {
+                entry.insert(0);
+                Left::Leaving
+            }
+            1 => {
+                entry.remove();
+                Left::Last
+            }
+            _ => {
+                *entry.get_mut() -= 1;
+                Left::Another
+            }
+        }
+    }
+
+    /// Counts a message of a user as under way.
+    pub fn add_wish(&mut self, user: UserId) {
+        match self.author(user) {
+            Ok(place) => self.authors[place].1 += 1,
+            Err(place) => self.authors.insert(place, (user, 1)),
+        }
+    }
+
+    /// A message of a user is answered.
+    pub fn remove_wish(&mut self, user: UserId) -> Answered {
+        let Ok(place) = self.author(user) else {
+            return Answered::Nothing;
+        };
+        self.authors[place].1 -= 1;
+        if self.authors[place].1 > 0 {
+            return Answered::Nothing;
+        }
+        self.authors.remove(place);
+        match self.users.get(&user) {
+            Some(0) => {
+                self.users.remove(&user);
+                Answered::Last
+            }
+            Some(_) => Answered::Nothing,
+            None => Answered::Rest,
+        }
+    }
+
+    /// Removes a user who has left, without waiting for their messages; false if there is none.
+    pub fn remove_leaving(&mut self, user: UserId) -> bool {
+        let is_leaving = self.users.get(&user) == Some(&0);
+        if is_leaving {
+            self.users.remove(&user);
+        }
+        is_leaving
+    }
+
+    fn author(&self, user: UserId) -> Result<usize, usize> {
+        self.authors.binary_search_by_key(&user, |(user, _)| *user)
+    }
+
+    /// Whether the room may be evicted: it has no users, no messages under way, and was not created by `POST /rooms`.
+    pub fn is_evictable(&self) -> bool {
+        self.users.is_empty() && self.authors.is_empty() && !self.is_kept
+    }
+
+    /// Users with messages under way and their number, sorted by user.
+    pub fn authors(&self) -> &[(UserId, u32)] {
+        &self.authors
+    }
+
+    /// Users without a connection here who have messages under way.
+    pub fn leaving(&self) -> impl Iterator<Item = UserId> {
+        let authors = self.authors.iter().map(|(user, _)| *user);
+        authors.filter(|user| {
+            self.users
+                .get(user)
+                .is_none_or(|connections| *connections == 0)
+        })
     }
 
     /// Users in the room.
@@ -93,7 +207,7 @@ impl Room {
         self.users.len()
     }
 
-    /// The users but `except`, [`PRESENCE_NAMES_MAX`] of them at most.
+    /// The users except one, [`PRESENCE_NAMES_MAX`] of them at most.
     pub fn users_except(&self, except: Option<UserId>) -> impl Iterator<Item = UserId> {
         self.users
             .keys()
@@ -102,12 +216,12 @@ impl Room {
             .take(PRESENCE_NAMES_MAX)
     }
 
-    /// Whether each entry and exit is told by name, not only as a number once a second.
-    pub fn tells_names(&self) -> bool {
+    /// Whether each entry and exit is announced by name; else as a number, at most once a second.
+    pub fn announces_names(&self) -> bool {
         self.users.len() <= PRESENCE_NAMES_MAX
     }
 
-    /// The last messages for somebody who enters.
+    /// The last [`HISTORY_ON_ENTRY`] messages, for a new member.
     pub fn recent(&self) -> Vec<Event> {
         self.history
             .last(HISTORY_ON_ENTRY)
@@ -116,7 +230,7 @@ impl Room {
             .collect()
     }
 
-    /// Forgets what is over the room's own limits; the last [`HISTORY_ON_ENTRY`] messages always stay.
+    /// Drops the oldest messages above the room's own limits; the last [`HISTORY_ON_ENTRY`] always stay.
     pub fn trim_history(&mut self) {
         let history = &mut self.history;
         while history.len() > HISTORY_MESSAGES_MAX
@@ -142,19 +256,36 @@ impl Room {
 mod tests {
     use super::*;
     use crate::domain::event::ChatMessage;
+    use crate::domain::position::Position;
 
-    /// How many of so many messages of a length stay, and with how many bytes.
+    fn room() -> Room {
+        let opened = OpenedRoom {
+            epoch: 7,
+            max_users: 1,
+            is_kept: false,
+            created_at: Timestamp(0),
+            newest: 0,
+            messages: Vec::new(),
+        };
+        Room::new("r".into(), opened)
+    }
+
+    /// Of `count` messages of a length, how many are kept, and in how many bytes.
     fn kept(count: usize, length: usize) -> (usize, usize) {
-        let mut room = Room::new("r".into(), 1, 7, Timestamp(0));
+        let mut room = room();
         for _ in 0..count {
+            let position = room.history.position();
             let message = ChatMessage {
                 room: "r".into(),
                 username: "u".into(),
                 content: "x".repeat(length).into(),
                 timestamp: Timestamp(0),
-                position: room.history.next_position(),
+                position: Position {
+                    seq: position.seq + 1,
+                    ..position
+                },
             };
-            room.history.append(Rc::new(message));
+            assert!(room.history.append(Rc::new(message)));
             room.trim_history();
         }
         assert_eq!(
@@ -169,7 +300,7 @@ mod tests {
         assert_eq!(kept(HISTORY_MESSAGES_MAX, 1).0, HISTORY_MESSAGES_MAX);
         assert_eq!(kept(HISTORY_MESSAGES_MAX + 9, 1).0, HISTORY_MESSAGES_MAX);
         let (_, overhead) = kept(1, 0);
-        // Of such messages 64 fit exactly.
+        // Exactly 64 messages of this length fit.
         let length = HISTORY_ROOM_BYTES_MAX / 64 - overhead;
         assert_eq!(kept(64, length), (64, HISTORY_ROOM_BYTES_MAX));
         assert_eq!(kept(99, length), (64, HISTORY_ROOM_BYTES_MAX));
@@ -177,17 +308,74 @@ mod tests {
         assert_eq!(kept(99, 2 * length).0, HISTORY_ON_ENTRY);
     }
 
+    const A: UserId = UserId(1);
+    const B: UserId = UserId(2);
+
     #[test]
     fn a_user_enters_with_the_first_connection_and_leaves_with_the_last() {
-        let mut room = Room::new("r".into(), 1, 7, Timestamp(0));
-        let (a, b) = (UserId(1), UserId(2));
-        assert!(!room.is_full_for(a));
-        assert!(room.add(a) && !room.add(a));
-        assert!(!room.is_full_for(a) && room.is_full_for(b));
-        assert!(room.users_except(None).eq([a]) && room.users_except(Some(a)).eq([]));
-        assert!(!room.remove(b) && !room.remove(a));
+        let mut room = room();
+        assert!(!room.is_full_for(A));
+        assert_eq!(
+            (room.add(A), room.add(A)),
+            (Entered::First, Entered::Another)
+        );
+        assert!(!room.is_full_for(A) && room.is_full_for(B));
+        assert!(room.users_except(None).eq([A]) && room.users_except(Some(A)).eq([]));
+        assert_eq!(
+            (room.remove(B), room.remove(A)),
+            (Left::Another, Left::Another)
+        );
         assert_eq!(room.count(), 1);
-        assert!(room.remove(a) && !room.remove(a));
+        assert_eq!(
+            (room.remove(A), room.remove(A)),
+            (Left::Last, Left::Another)
+        );
         assert_eq!(room.count(), 0);
+    }
+
+    #[test]
+    fn a_user_who_leaves_stays_until_what_they_said_is_answered() {
+        let mut room = room();
+        room.add(A);
+        room.add_wish(A);
+        room.add_wish(A);
+        assert_eq!(room.remove(A), Left::Leaving);
+        assert!(room.count() == 1 && !room.is_evictable());
+        assert_eq!(room.remove_wish(A), Answered::Nothing);
+        assert_eq!(room.remove_wish(A), Answered::Last);
+        assert!(room.count() == 0 && room.is_evictable());
+        assert_eq!(room.remove_wish(A), Answered::Nothing);
+    }
+
+    #[test]
+    fn a_user_who_comes_back_before_that_has_never_left() {
+        let mut room = room();
+        room.add(A);
+        room.add_wish(A);
+        assert_eq!(room.remove(A), Left::Leaving);
+        assert_eq!(room.add(A), Entered::Again);
+        assert_eq!(room.remove_wish(A), Answered::Nothing);
+        assert_eq!((room.count(), room.remove(A)), (1, Left::Last));
+    }
+
+    #[test]
+    fn a_user_whose_exit_is_announced_early_is_back_when_they_enter_and_else_leaves_no_more() {
+        for comes_back in [true, false] {
+            let mut room = room();
+            room.add(A);
+            assert!(!room.remove_leaving(A));
+            room.add_wish(A);
+            room.remove(A);
+            assert!(room.remove_leaving(A) && !room.remove_leaving(A));
+            assert!(room.count() == 0 && room.leaving().eq([A]) && !room.is_evictable());
+            if comes_back {
+                assert_eq!(room.add(A), Entered::Back);
+                assert_eq!(room.remove_wish(A), Answered::Nothing);
+                assert_eq!((room.count(), room.remove(A)), (1, Left::Last));
+            } else {
+                assert_eq!(room.remove_wish(A), Answered::Rest);
+            }
+            assert!(room.is_evictable());
+        }
     }
 }

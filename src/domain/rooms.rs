@@ -1,6 +1,6 @@
-//! All rooms and everybody in them: what each request does, as effects.
+//! All rooms and their members: what each command does, as effects.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,194 +8,78 @@ use slab::Slab;
 
 use super::acknowledged::Acknowledged;
 use super::error::ErrorCode;
-use super::event::{Effect, Event, RoomInfo};
-use super::ids::{ConnectionId, RoomId};
+use super::event::{Effect, Effects, Event, RoomInfo};
+use super::ids::{ConnectionId, RoomId, RoomKey, Serial};
 use super::people::People;
-use super::position::Position;
-use super::room::{Room, is_valid_room_name};
-use super::time::{Now, Timestamp};
-use crate::config::{ROOM_USERS_MAX, RoomLimits};
+use super::room::Room;
+use super::wishes::Wishes;
+use crate::config::RoomLimits;
 
-/// The effects of what was done, in the order they have to be carried out.
-pub type Effects = VecDeque<Effect>;
-
-/// Rooms by name, people by name, and who is where.
+/// Rooms by name, users by name, and the members of each room.
 #[derive(Debug)]
 pub struct RoomManager {
     pub(super) limits: RoomLimits,
-    /// The state of the epochs' generator.
-    seed: u64,
     pub(super) rooms: Slab<Room>,
-    by_name: HashMap<Rc<str>, RoomId>,
+    pub(super) by_name: HashMap<Rc<str>, RoomId>,
     pub(super) people: People,
+    /// Wishes the backend has not answered.
+    pub(super) wishes: Wishes,
+    /// Rooms that are being opened, by name.
+    pub(super) opening: HashMap<Rc<str>, Serial>,
+    /// Connections whose join waits for a room to be opened.
+    pub(super) joining: BTreeMap<ConnectionId, Serial>,
     pub(super) acknowledged: Acknowledged,
     pub(super) history_bytes: usize,
-    uses: u64,
-    /// Rooms that may make way for others, empty and not created on purpose, by their last use.
-    makeshift: BTreeSet<(u64, RoomId)>,
-    pub(super) is_presence_told: bool,
-    /// Rooms whose number of users is to be told, by time.
+    pub(super) uses: u64,
+    /// Rooms that may be evicted, by their last use.
+    pub(super) evictable: BTreeSet<(u64, RoomId)>,
+    pub(super) is_presence_announced: bool,
+    /// Rooms whose number of users is to be announced, by time.
     pub(super) counts_due: BTreeSet<(Duration, RoomId)>,
 }
 
+/// The outcome of a join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joined {
+    /// The answer is among the effects.
+    Now,
+    /// The room is being opened: [`Effect::Resume`] follows the answer.
+    Later,
+}
+
 impl RoomManager {
-    /// No rooms. The seed decides the epochs of the rooms to come.
-    pub fn new(limits: RoomLimits, seed: u64) -> Self {
+    /// A manager without rooms.
+    pub fn new(limits: RoomLimits) -> Self {
         Self {
             limits,
-            seed,
             rooms: Slab::new(),
             by_name: HashMap::new(),
             people: People::default(),
+            wishes: Wishes::default(),
+            opening: HashMap::new(),
+            joining: BTreeMap::new(),
             acknowledged: Acknowledged::default(),
             history_bytes: 0,
             uses: 0,
-            makeshift: BTreeSet::new(),
-            is_presence_told: true,
+            evictable: BTreeSet::new(),
+            is_presence_announced: true,
             counts_due: BTreeSet::new(),
         }
     }
 
-    /// Everybody who is connected.
+    /// The connected users.
     pub fn people(&self) -> &People {
         &self.people
     }
 
-    /// Frees the tables of those who were here; nobody is now.
+    /// Frees the tables of users if no user is left.
     pub fn forget_people(&mut self) {
-        debug_assert_eq!(self.people.count(), 0);
-        self.people = People::default();
-    }
-
-    /// A connection becomes a session of this user and is welcomed.
-    pub fn enter(
-        &mut self,
-        connection: ConnectionId,
-        username: &str,
-        expires_at: Option<Timestamp>,
-        effects: &mut Effects,
-    ) {
-        self.people.enter(connection, username);
-        effects.push_back(Effect::Tell(
-            connection,
-            Event::Welcome {
-                username: username.into(),
-                expires_at,
-            },
-        ));
-    }
-
-    /// A connection is gone: it leaves every room it is in.
-    pub fn exit(&mut self, connection: ConnectionId, now: Now, effects: &mut Effects) {
-        while let Some(&room) = self.people.rooms(connection).last() {
-            self.remove_member(connection, room, now, effects);
+        if self.people.is_empty() {
+            self.people = People::default();
         }
-        self.people.exit(connection);
     }
 
-    /// Creates a room on purpose: it stays while it is empty.
-    ///
-    /// # Errors
-    /// `bad_room_name`, `bad_request` (a limit that is not 1 to 1,000,000), `room_exists`, `too_many_rooms`.
-    pub fn create_room(
-        &mut self,
-        name: &str,
-        max_users: Option<u32>,
-        now: Now,
-    ) -> Result<RoomInfo, ErrorCode> {
-        let id = self.add_room(name, max_users, true, now)?;
-        Ok(self.rooms[id.index()].info())
-    }
-
-    /// A connection enters a room, which is created when there is none of that name. With `since` it is told what it
-    /// missed, or the last messages when that is not possible.
-    ///
-    /// # Errors
-    /// `already_in_room`, `room_full`, `too_many_rooms`, `room_not_found` (without auto-rooms), `bad_room_name`.
-    pub fn join_room(
-        &mut self,
-        connection: ConnectionId,
-        name: &str,
-        since: Option<&str>,
-        now: Now,
-        effects: &mut Effects,
-    ) -> Result<(), ErrorCode> {
-        let user = self
-            .people
-            .user_of(connection)
-            .ok_or(ErrorCode::Unauthorized)?;
-        let id = match self.by_name.get(name) {
-            Some(&id) => id,
-            None if !is_valid_room_name(name) => return Err(ErrorCode::BadRoomName),
-            None if !self.limits.auto_rooms => return Err(ErrorCode::RoomNotFound),
-            None if self.in_too_many(connection) => return Err(ErrorCode::TooManyRooms),
-            None => self.add_room(name, None, false, now)?,
-        };
-        if self.people.rooms(connection).contains(&id) {
-            return Err(ErrorCode::AlreadyInRoom);
-        }
-        if self.in_too_many(connection) {
-            return Err(ErrorCode::TooManyRooms);
-        }
-        let room = &mut self.rooms[id.index()];
-        if room.is_full_for(user) {
-            return Err(ErrorCode::RoomFull);
-        }
-        self.makeshift.remove(&(room.last_used, id));
-        let is_first = room.add(user);
-        self.people.add_room(connection, id);
-        self.mark_used(id);
-        if is_first {
-            let event = |room: &Room| Event::UserJoined {
-                room: room.name.clone(),
-                username: self.people.name(user).clone(),
-            };
-            let event = event(&self.rooms[id.index()]);
-            self.tell_presence(id, event, now, effects);
-        }
-        let room = &self.rooms[id.index()];
-        let missed = since
-            .and_then(Position::parse)
-            .and_then(|since| room.history.after(since));
-        let (history, recovered) = match missed {
-            Some(messages) => (messages.cloned().map(Event::Chat).collect(), true),
-            None => (room.recent(), false),
-        };
-        let event = Event::RoomJoined {
-            room: room.name.clone(),
-            history,
-            online_users: room
-                .users_except(Some(user))
-                .map(|user| self.people.name(user).clone())
-                .collect(),
-            online_count: room.count(),
-            position: room.history.position(),
-            recovered,
-        };
-        effects.push_back(Effect::Tell(connection, event));
-        effects.push_back(Effect::Subscribe(connection, id));
-        Ok(())
-    }
-
-    /// A connection leaves a room.
-    ///
-    /// # Errors
-    /// `not_in_room`.
-    pub fn leave_room(
-        &mut self,
-        connection: ConnectionId,
-        name: &str,
-        now: Now,
-        effects: &mut Effects,
-    ) -> Result<(), ErrorCode> {
-        let room = self.joined(connection, name)?;
-        self.remove_member(connection, room, now, effects);
-        let name = self.rooms[room.index()].name.clone();
-        effects.push_back(Effect::Tell(connection, Event::RoomLeft { room: name }));
-        Ok(())
-    }
-
-    /// Tells everybody in a room, save one connection.
+    /// Broadcasts an event to all members of a room, except one connection.
     pub fn send_to_room(
         &self,
         room: RoomId,
@@ -210,7 +94,8 @@ impl RoomManager {
         });
     }
 
-    /// A room as `GET /rooms/{name}` shows it, with the names of those who are in it (200 at most).
+    /// A room as `GET /rooms/{name}` shows it, with the names of its members
+    /// ([`PRESENCE_NAMES_MAX`](crate::config::PRESENCE_NAMES_MAX) at most).
     ///
     /// # Errors
     /// `room_not_found`.
@@ -232,12 +117,12 @@ impl RoomManager {
         Ok(&self.rooms[id.index()])
     }
 
-    /// How many rooms there are.
+    /// The number of rooms.
     pub fn count(&self) -> usize {
         self.rooms.len()
     }
 
-    /// Every room, in the order of their slots.
+    /// All rooms, by slot.
     pub fn list(&self) -> Vec<RoomInfo> {
         self.rooms.iter().map(|(_, room)| room.info()).collect()
     }
@@ -251,129 +136,93 @@ impl RoomManager {
         }
     }
 
-    fn in_too_many(&self, connection: ConnectionId) -> bool {
+    pub(super) fn is_in_too_many(&self, connection: ConnectionId) -> bool {
         self.people.rooms(connection).len() >= self.limits.rooms_per_connection
     }
 
-    fn add_room(
-        &mut self,
-        name: &str,
-        max_users: Option<u32>,
-        is_kept: bool,
-        now: Now,
-    ) -> Result<RoomId, ErrorCode> {
-        if !is_valid_room_name(name) {
-            return Err(ErrorCode::BadRoomName);
-        }
-        if max_users.is_some_and(|max| !(1..=ROOM_USERS_MAX).contains(&max)) {
-            return Err(ErrorCode::BadRequest);
-        }
-        if self.by_name.contains_key(name) {
-            return Err(ErrorCode::RoomExists);
-        }
-        if self.rooms.len() >= self.limits.rooms && !self.evict_a_room() {
-            return Err(ErrorCode::TooManyRooms);
-        }
-        let name: Rc<str> = name.into();
-        let max_users = max_users.unwrap_or(self.limits.room_users);
-        let epoch = next_random(&mut self.seed);
-        let mut room = Room::new(name.clone(), max_users, epoch, Timestamp::from(now));
-        room.is_kept = is_kept;
-        let id = RoomId(self.rooms.insert(room) as u32);
-        self.by_name.insert(name, id);
-        self.mark_used(id);
-        Ok(id)
-    }
-
-    /// At the limit of rooms, the one that has been empty and unused for longest makes way, unless it was created on
-    /// purpose.
-    fn evict_a_room(&mut self) -> bool {
-        let Some((_, id)) = self.makeshift.pop_first() else {
-            return false;
-        };
-        let room = self.rooms.remove(id.index());
-        self.history_bytes -= room.history.bytes();
-        self.by_name.remove(&room.name);
-        true
+    /// The key of a room, as wishes and facts name it.
+    pub(super) fn key(&self, id: RoomId) -> RoomKey {
+        let epoch = self.rooms[id.index()].history.position().epoch;
+        RoomKey { id, epoch }
     }
 
     pub(super) fn mark_used(&mut self, id: RoomId) {
         self.uses += 1;
         let room = &mut self.rooms[id.index()];
         let before = std::mem::replace(&mut room.last_used, self.uses);
-        if room.makes_way() {
-            self.makeshift.remove(&(before, id));
-            self.makeshift.insert((self.uses, id));
+        if room.is_evictable() {
+            self.evictable.remove(&(before, id));
+            self.evictable.insert((self.uses, id));
         }
     }
 
-    fn remove_member(
-        &mut self,
-        connection: ConnectionId,
-        id: RoomId,
-        now: Now,
-        effects: &mut Effects,
-    ) {
-        let Some(user) = self.people.user_of(connection) else {
-            return;
-        };
-        if !self.people.remove_room(connection, id) {
-            return;
-        }
-        effects.push_back(Effect::Unsubscribe(connection, id));
-        let room = &mut self.rooms[id.index()];
-        if room.remove(user) {
-            let event = Event::UserLeft {
-                room: room.name.clone(),
-                username: self.people.name(user).clone(),
-            };
-            if room.makes_way() {
-                self.makeshift.insert((room.last_used, id));
-            }
-            self.tell_presence(id, event, now, effects);
+    /// Something that kept a room from eviction has ended.
+    pub(super) fn note_evictable(&mut self, id: RoomId) {
+        let room = &self.rooms[id.index()];
+        if room.is_evictable() {
+            self.evictable.insert((room.last_used, id));
         }
     }
-}
-
-/// `SplitMix64`: enough for epochs, which have to differ and need not be secret.
-fn next_random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
-    use crate::domain::event::Draft;
+    use crate::config::{Config, ROOM_USERS_MAX};
+    use crate::domain::testing::{origin, settle};
+    use crate::domain::time::Now;
 
-    /// The rooms that may make way, found by looking at all of them.
+    /// The evictable rooms, found by a search of all rooms.
     fn empty_rooms(manager: &RoomManager) -> BTreeSet<(u64, RoomId)> {
-        let empty = manager.rooms.iter().filter(|(_, room)| room.makes_way());
+        let empty = manager.rooms.iter().filter(|(_, room)| room.is_evictable());
         empty
             .map(|(index, room)| (room.last_used, RoomId(index as u32)))
             .collect()
     }
 
+    /// A simple generator of pseudo-random numbers.
+    fn next_random(state: &mut u64) -> u64 {
+        *state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        *state >> 20 ^ *state << 44
+    }
+
+    /// Joins a room; returns the final answer.
+    fn join_as(manager: &mut RoomManager, id: ConnectionId, room: &str) -> Result<(), ErrorCode> {
+        let mut effects = Effects::new();
+        manager.join_room(origin(id), room, (None, None), Now::default(), &mut effects)?;
+        let refused = settle(manager, &mut effects, Now::default())
+            .into_iter()
+            .find_map(|effect| match effect {
+                Effect::Reply(_, Event::Error { code, .. }) => Some(code),
+                _ => None,
+            });
+        refused.map_or(Ok(()), Err)
+    }
+
+    fn create(manager: &mut RoomManager, name: &str, max: Option<u32>) -> Result<(), ErrorCode> {
+        let mut effects = Effects::new();
+        let serial = Serial(9);
+        manager.create_room(serial, name, max, &mut effects)?;
+        match settle(manager, &mut effects, Now::default()).pop() {
+            Some(Effect::Created(answered, info)) if answered == serial => info.map(|_| ()),
+            other => panic!("unexpected: {other:?}"),
+        }
+    }
+
     #[test]
-    fn the_room_that_makes_way_is_known_without_looking_at_the_others() {
+    fn the_room_that_is_evicted_is_known_without_looking_at_the_others() {
         let limits = RoomLimits {
             rooms: 6,
             rooms_per_connection: 3,
             room_users: 2,
             ..Config::default().rooms
         };
-        let mut manager = RoomManager::new(limits, 1);
+        let mut manager = RoomManager::new(limits);
         let (mut effects, mut seed, mut evicted) = (Effects::new(), 7, 0);
-        for connection in 0..4 {
-            manager.enter(
-                ConnectionId(connection),
-                &connection.to_string(),
-                None,
-                &mut effects,
-            );
+        for n in 0..4 {
+            manager.enter(ConnectionId(n), &n.to_string(), None, &mut effects);
         }
         for _ in 0..5_000 {
             let random = next_random(&mut seed);
@@ -383,18 +232,16 @@ mod tests {
             let (uses, is_known) = (manager.uses, manager.find(&name).is_ok());
             let was_full = manager.count() == manager.limits.rooms;
             effects.clear();
-            // Refused when it is full, known, or nobody is in it: all of that happens.
+            // Some are refused: a full room, a second join, a leave without a join.
             _ = match (random >> 16) % 64 {
-                0..32 => manager.join_room(connection, &name, None, Now::default(), &mut effects),
+                0..32 => join_as(&mut manager, connection, &name),
                 32..62 => manager.leave_room(connection, &name, Now::default(), &mut effects),
                 62 => {
                     manager.exit(connection, Now::default(), &mut effects);
                     manager.enter(connection, "again", None, &mut effects);
                     Ok(())
                 }
-                _ if random >> 60 == 0 => {
-                    manager.create_room(&name, None, Now::default()).map(|_| ())
-                }
+                _ if (random >> 24).is_multiple_of(16) => create(&mut manager, &name, None),
                 _ => Ok(()),
             };
             if was_full && !is_known && manager.find(&name).is_ok() {
@@ -406,31 +253,25 @@ mod tests {
                 );
                 evicted += 1;
             }
-            assert_eq!(manager.makeshift, empty_rooms(&manager));
+            assert_eq!(manager.evictable, empty_rooms(&manager));
+            manager.check();
         }
         assert!(evicted > 100, "{evicted}");
     }
 
-    #[test]
-    fn epochs_are_those_of_split_mix_64() {
-        let mut state = 0;
-        assert_eq!(next_random(&mut state), 0xe220_a839_7b1d_cdaf);
-        assert_eq!(next_random(&mut state), 0x6e78_9e6a_a1b9_65f4);
-    }
-
     const A: ConnectionId = ConnectionId(0);
 
-    /// Nobody but one connection, with these limits.
+    /// A manager with one connection, and these limits.
     fn manager(limits: impl FnOnce(&mut RoomLimits)) -> RoomManager {
         let mut config = Config::default().rooms;
         limits(&mut config);
-        let mut manager = RoomManager::new(config, 1);
+        let mut manager = RoomManager::new(config);
         manager.enter(A, "kim", None, &mut Effects::new());
         manager
     }
 
     fn join(manager: &mut RoomManager, room: &str) -> Result<(), ErrorCode> {
-        manager.join_room(A, room, None, Now::default(), &mut Effects::new())
+        join_as(manager, A, room)
     }
 
     fn leave(manager: &mut RoomManager, room: &str) {
@@ -453,17 +294,22 @@ mod tests {
     }
 
     #[test]
-    fn the_empty_room_used_longest_ago_makes_way_with_its_history() {
+    fn the_empty_room_used_longest_ago_is_evicted_with_its_history() {
         let mut manager = manager(|limits| limits.rooms = 2);
         for room in ["a", "b"] {
             assert_eq!(join(&mut manager, room), Ok(()));
-            let draft = Draft {
-                room: manager.joined(A, room).expect("is in it"),
-                username: "kim".into(),
-                content: room.repeat(9).into(),
-                acknowledge: None,
-            };
-            manager.committed(draft, Now::default(), &mut Effects::new());
+            let mut effects = Effects::new();
+            let content = room.repeat(9);
+            let said = manager.chat(
+                origin(A),
+                room,
+                &content,
+                None,
+                Now::default(),
+                &mut effects,
+            );
+            assert_eq!(said, Ok(()));
+            settle(&mut manager, &mut effects, Now::default());
         }
         let of_one = manager.history_bytes / 2;
         assert_eq!(join(&mut manager, "c"), Err(ErrorCode::TooManyRooms));
@@ -485,14 +331,14 @@ mod tests {
         assert!(manager.people().rooms(A).is_empty());
         assert_eq!(manager.people().find("kim"), None);
         for (name, max_users, expected) in [
-            ("b", 0, Some(ErrorCode::BadRequest)),
-            ("b", ROOM_USERS_MAX + 1, Some(ErrorCode::BadRequest)),
-            ("b", ROOM_USERS_MAX, None),
-            ("c", 1, None),
-            ("c", 1, Some(ErrorCode::RoomExists)),
+            ("b", 0, Err(ErrorCode::BadRequest)),
+            ("b", ROOM_USERS_MAX + 1, Err(ErrorCode::BadRequest)),
+            ("b", ROOM_USERS_MAX, Ok(())),
+            ("c", 1, Ok(())),
+            ("c", 1, Err(ErrorCode::RoomExists)),
         ] {
-            let created = manager.create_room(name, Some(max_users), Now::default());
-            assert_eq!(created.err(), expected, "{name} {max_users}");
+            let created = create(&mut manager, name, Some(max_users));
+            assert_eq!(created, expected, "{name} {max_users}");
         }
         let rooms = manager
             .list()

@@ -1,4 +1,4 @@
-//! Sessions of connections that came with a ticket: whose they are, and when they end.
+//! Sessions of connections opened with a token or ticket: their identity and their end.
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use super::ids::ConnectionId;
 use super::time::Now;
 use super::tokens::Identity;
 
-/// The sessions that end with a token. Guests have none.
+/// The sessions that end when their token expires. Guests have none.
 #[derive(Debug, Default)]
 pub struct Sessions {
     identities: HashMap<ConnectionId, (Identity, Duration)>,
@@ -17,7 +17,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Opens a session, or has it end with a newer token.
+    /// Opens a session, or extends it to the end of a newer token.
     pub fn open(&mut self, connection: ConnectionId, identity: Identity, now: Now) {
         self.close(connection);
         let left = Duration::from_secs(identity.expires_at).saturating_sub(now.unix);
@@ -27,7 +27,7 @@ impl Sessions {
         self.identities.insert(connection, (identity, due));
     }
 
-    /// Ends a session, if there is one.
+    /// Ends the session of a connection, if there is one.
     pub fn close(&mut self, connection: ConnectionId) {
         if let Some((identity, due)) = self.identities.remove(&connection) {
             self.by_expiry.remove(&(due, connection));
@@ -35,7 +35,7 @@ impl Sessions {
         }
     }
 
-    /// Whose session a connection is; `None` for a guest.
+    /// The identity of a connection's session; `None` for a guest.
     pub fn of(&self, connection: ConnectionId) -> Option<&Identity> {
         self.identities
             .get(&connection)
@@ -53,7 +53,7 @@ impl Sessions {
 
     /// The connections of one user.
     pub fn of_name(&self, name: &str) -> Vec<ConnectionId> {
-        // A token is named by its subject first: theirs stand together.
+        // The name of a token begins with its subject, so the tokens of a user are adjacent.
         let first = Identity::token_of(name, "");
         let mut connections: Vec<_> = self
             .by_token
@@ -65,12 +65,12 @@ impl Sessions {
         connections
     }
 
-    /// When the next session ends, since the server's start.
+    /// When the next session ends, as time since the server's start.
     pub fn next_timeout(&self) -> Option<Duration> {
         self.by_expiry.first().map(|(due, _)| *due)
     }
 
-    /// A session whose token has expired.
+    /// A connection whose token has expired.
     pub fn due(&self, now: Duration) -> Option<ConnectionId> {
         self.by_expiry
             .first()

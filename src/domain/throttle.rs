@@ -1,8 +1,8 @@
-//! How often somebody may try to sign in.
+//! The throttle of sign-in attempts.
 //!
-//! Failures count per account *and* address, so that nobody locks another out: whoever guesses waits, the owner at
-//! another address does not. Beside that an address has a bucket of failures, and an account a large one that refills
-//! every second, against guesses from many addresses.
+//! Failures count per account *and* address, so that nobody can lock an account: a guesser waits, the owner at another
+//! address does not. In addition each address has a bucket of failures, and each account a large one that refills every
+//! second, against guesses from many addresses.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use crate::config::{
     LOGIN_IN_FLIGHT_MAX, LOGIN_WAIT_MAX, THROTTLED_MAX,
 };
 
-/// Failures of the last minutes.
+/// The recent failures.
 #[derive(Debug, Default)]
 pub struct Throttle {
     pairs: HashMap<(Rc<str>, IpAddr), Pair>,
@@ -30,14 +30,14 @@ struct Pair {
     wait_until: Duration,
 }
 
-/// Failures that leak away at a rate, kept as the time at which none is left.
+/// A leaky bucket of failures, kept as the time at which it is empty.
 #[derive(Debug, Default)]
 struct Bucket {
     empty_at: Duration,
 }
 
 impl Bucket {
-    /// How long until one more failure fits into a bucket of `size`.
+    /// The time until one more failure fits into a bucket of `size` that drains one failure per `refill`.
     fn wait(&self, size: u32, refill: Duration, now: Duration) -> Duration {
         (self.empty_at + refill).saturating_sub(now + refill * size)
     }
@@ -49,7 +49,7 @@ impl Bucket {
 
 const ACCOUNT_REFILL: Duration = Duration::from_secs(1);
 
-/// What an attempt is counted under: IPv6 addresses by their network of 64 bits, which one host may have whole.
+/// The address an attempt is counted for: of IPv6 the 64-bit network, as one host may have all of it.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
@@ -58,10 +58,10 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 impl Throttle {
-    /// Admits an attempt, which has to end with [`Self::end`].
+    /// Admits an attempt, which must end with [`Self::end`].
     ///
     /// # Errors
-    /// How long to wait, if it is not admitted.
+    /// The time to wait, if it is not admitted.
     pub fn begin(
         &mut self,
         account: &Rc<str>,
@@ -98,7 +98,7 @@ impl Throttle {
         Ok(())
     }
 
-    /// Notes how an attempt ended; `None` is not at all.
+    /// Records the result of an attempt; `None` if the password was not checked.
     pub fn end(
         &mut self,
         account: &Rc<str>,
@@ -145,7 +145,8 @@ impl Throttle {
         }
     }
 
-    /// At [`THROTTLED_MAX`] what has no effect now is forgotten; if everything has, the lot.
+    /// At [`THROTTLED_MAX`] entries, drops those without effect now; if that is not enough, all pairs without an
+    /// attempt under way.
     fn forget(&mut self, now: Duration) {
         if self.pairs.len() >= THROTTLED_MAX {
             self.pairs
@@ -186,7 +187,7 @@ mod tests {
         for _ in 0..8 {
             let wait = fail(&mut throttle, HOME, now).expect_err("has to wait");
             waits.push(wait.as_secs());
-            // Waiting does not grow by asking.
+            // An attempt refused early does not extend the wait.
             assert_eq!(fail(&mut throttle, HOME, now), Err(wait));
             now += wait;
             assert_eq!(fail(&mut throttle, HOME, now), Ok(()));
@@ -286,7 +287,7 @@ mod tests {
         assert!(throttle.pairs.is_empty());
     }
 
-    /// A throttle with this many pairs of each kind: idle, waiting, under way.
+    /// A throttle with this many idle pairs, pairs that wait, and pairs with an attempt under way.
     fn crowded(idle: usize, waiting: usize, in_flight: usize) -> Throttle {
         let mut throttle = Throttle::default();
         for n in 0..idle + waiting + in_flight {

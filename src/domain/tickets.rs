@@ -1,10 +1,11 @@
-//! Tickets: 256 random bits that open one WebSocket once, within seconds.
+//! Tickets: 256 random bits that open one connection once, within seconds.
 //!
-//! A browser cannot send a bearer token with a WebSocket handshake, and a token in an address would end up in logs and
-//! histories. A ticket may: it is worth nothing a moment later. Only its hash is kept.
+//! A browser cannot send a bearer token with a WebSocket handshake, and a token in a URL would end up in logs and
+//! browser histories. A ticket may: it is worthless once used or expired. Only its hash is kept.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -20,14 +21,15 @@ type Hash = [u8; 32];
 #[derive(Debug, Default)]
 pub struct Tickets {
     by_hash: HashMap<Hash, Identity>,
-    /// All issued, redeemed or not, in the order they expire, with their user.
+    /// All issued tickets, redeemed or not, by expiry, with their user.
     expiries: VecDeque<(Duration, Hash, Rc<str>)>,
-    /// How many of those are of each user.
+    /// The number of entries in `expiries` of each user.
     of_user: HashMap<Rc<str>, usize>,
 }
 
 impl Tickets {
-    /// A new ticket for an identity, from these random bytes; `None` at [`TICKETS_MAX`] or [`TICKETS_PER_USER_MAX`].
+    /// Issues a ticket for an identity from these random bytes; `None` at [`TICKETS_MAX`] or [`TICKETS_PER_USER_MAX`].
+    /// `expires` and `now` are times since the server's start.
     pub fn issue(
         &mut self,
         random: [u8; 32],
@@ -49,14 +51,24 @@ impl Tickets {
         Some(ticket)
     }
 
-    /// Whose ticket this is; it is used up.
+    /// Redeems a ticket, which uses it up; `None` if it is not valid.
     pub fn redeem(&mut self, ticket: &str, now: Duration) -> Option<Identity> {
         self.sweep(now);
         let hash: Hash = Sha256::digest(ticket).into();
         self.by_hash.remove(&hash)
     }
 
-    /// Forgets what has expired; what is still good is not looked at.
+    /// Removes every ticket of these names. The tickets are searched only if one of the names has some.
+    pub fn void(&mut self, names: &[Arc<str>]) {
+        let has_some = |name: &&str| self.of_user.contains_key(*name);
+        let names: HashSet<&str> = names.iter().map(|name| &**name).filter(has_some).collect();
+        if !names.is_empty() {
+            self.by_hash
+                .retain(|_, identity| !names.contains(&*identity.username));
+        }
+    }
+
+    /// Removes expired tickets; valid ones are not visited.
     fn sweep(&mut self, now: Duration) {
         while self
             .expiries
@@ -127,6 +139,23 @@ mod tests {
         assert!((0..TICKETS_PER_USER_MAX as u64).all(|n| issue(n, "a")));
         assert!(!issue(1_000_000, "a"));
         assert!(issue(1_000_001, "b"));
+    }
+
+    #[test]
+    fn the_tickets_of_a_name_are_void_and_those_of_others_are_not() {
+        let mut tickets = Tickets::default();
+        let mut issued = Vec::new();
+        for (n, name) in [(1, "a"), (2, "ab"), (3, "a"), (4, "c")] {
+            let ticket = tickets.issue([n; 32], identity(name), NOW + TTL, NOW);
+            issued.push(ticket.expect("is under the limits"));
+        }
+        tickets.void(&["a".into(), "nobody".into()]);
+        let names = issued.iter().map(|ticket| tickets.redeem(ticket, NOW));
+        let names: Vec<_> = names.collect();
+        let expected = [None, Some(identity("ab")), None, Some(identity("c"))];
+        assert_eq!(names, expected);
+        assert_eq!(tickets.redeem("other", NOW + TTL), None);
+        assert!(tickets.expiries.is_empty() && tickets.of_user.is_empty());
     }
 
     #[test]

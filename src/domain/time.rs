@@ -1,4 +1,4 @@
-//! Time as an argument: the clocks the shell reads, and how a time is written.
+//! Time as an argument: the two clocks the shell reads, and the text of timestamps.
 
 use std::time::Duration;
 
@@ -13,18 +13,69 @@ pub struct Now {
     pub unix: Duration,
 }
 
+impl Now {
+    /// The time at a later reading of the monotonic clock; the wall clock advances by the same amount.
+    #[must_use]
+    pub fn later(self, monotonic: Duration) -> Self {
+        let passed = monotonic.saturating_sub(self.monotonic);
+        Self {
+            monotonic: self.monotonic + passed,
+            unix: self.unix.saturating_add(passed),
+        }
+    }
+}
+
+/// The length of a timestamp's text, in bytes.
+pub const TIMESTAMP_BYTES: usize = 20;
+
 /// A point of wall-clock time in whole seconds, written as RFC 3339 UTC ending in `Z`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// The last second a four-digit year can name, 9999-12-31T23:59:59Z; a clock beyond it is shown as this.
+    /// The last second with a four-digit year, 9999-12-31T23:59:59Z; a later time is shown as this.
     const LAST: u64 = 253_402_300_799;
 
-    /// So many seconds after 1970-01-01T00:00:00Z.
+    /// This many seconds after 1970-01-01T00:00:00Z.
     pub fn from_secs(secs: u64) -> Self {
         Self(secs.min(Self::LAST))
     }
+
+    /// Writes its text into a buffer. Every message has a timestamp, so this avoids the cost of `format!`.
+    pub fn text(self, buffer: &mut [u8; TIMESTAMP_BYTES]) -> &str {
+        *buffer = *b"0000-00-00T00:00:00Z";
+        let [year, month, day] = date(self.0 / 86_400);
+        let (hour, minute, second) = (self.0 / 3600 % 24, self.0 / 60 % 60, self.0 % 60);
+        for (mut number, digits) in [
+            (year, 0..4),
+            (month, 5..7),
+            (day, 8..10),
+            (hour, 11..13),
+            (minute, 14..16),
+            (second, 17..19),
+        ] {
+            for digit in buffer[digits].iter_mut().rev() {
+                *digit = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+        }
+        str::from_utf8(buffer).expect("digits and signs are ASCII")
+    }
+}
+
+/// The year, month and day of this many days after 1970-01-01 in the Gregorian calendar. Years are counted from March,
+/// so that the leap day is the last day of its year and of the cycle of 400 years.
+fn date(days: u64) -> [u64; 3] {
+    // Days since 0000-03-01.
+    let days = days + 719_468;
+    let (cycle, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let is_next_year = month >= 10;
+    let year = 400 * cycle + year + u64::from(is_next_year);
+    [year, if is_next_year { month - 9 } else { month + 3 }, day]
 }
 
 impl From<Now> for Timestamp {
@@ -35,20 +86,33 @@ impl From<Now> for Timestamp {
 
 impl std::fmt::Display for Timestamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let time = std::time::UNIX_EPOCH + Duration::from_secs(self.0);
-        humantime::format_rfc3339_seconds(time).fmt(f)
+        f.write_str(self.text(&mut [0; TIMESTAMP_BYTES]))
     }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.text(&mut [0; TIMESTAMP_BYTES]))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
+
+    #[test]
+    fn every_day_up_to_the_last_year_is_written_as_others_read_it() {
+        let days = Timestamp::LAST / 86_400;
+        for day in 0..=days {
+            // A different time on each day.
+            let secs = day * 86_400 + day * 7_919 % 86_400;
+            let text = Timestamp(secs).to_string();
+            let read = humantime::parse_rfc3339(&text).expect("is RFC 3339");
+            assert_eq!(read, UNIX_EPOCH + Duration::from_secs(secs), "{text}");
+        }
+    }
 
     #[test]
     fn a_time_is_written_in_rfc_3339_and_stops_at_the_last_year() {

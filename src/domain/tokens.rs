@@ -1,49 +1,52 @@
-//! What a token's claims must say (RFC 7519 section 4.1), and which tokens are revoked.
+//! The required claims of a token (RFC 7519 section 4.1), and revoked tokens.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::people::is_valid_account_name;
+use super::names::is_valid_account_name;
 use super::time::Now;
 use crate::config::{REVOCATIONS_MAX, TOKEN_CLOCK_LEEWAY_SECS, TOKEN_ID_BYTES_MAX};
 use crate::wire::jwt::Refused;
 
-/// Who signs our own tokens.
+/// The issuer of our own tokens (`iss`).
 pub const ISSUER: &str = "sarang";
-/// 9999-12-31T23:59:59Z, the last second RFC 3339 can write; a number above it is a mistake, such as milliseconds.
+/// The claim of our tokens with the fingerprint of the password they were issued for.
+pub const FINGERPRINT: &str = "pwf";
+/// 9999-12-31T23:59:59Z, the last second RFC 3339 can express; a larger number is a mistake, such as milliseconds.
 const NUMERIC_DATE_MAX: u64 = 253_402_300_799;
 
-/// Who a token says somebody is, and for how long. Times are seconds since 1970.
+/// The identity in a token's claims. Times are seconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The subject.
     pub username: Rc<str>,
-    /// What names the token: the subject with its `jti`, or with its signature when it has none.
+    /// The name of the token: the subject with its `jti`, or with its signature if it has none.
     pub token: Rc<str>,
     /// When it was issued.
     pub issued_at: u64,
     /// When it expires.
     pub expires_at: u64,
-    /// When the password was given, for one of ours.
+    /// When the password was checked (`auth_time`), for one of ours.
     pub authenticated_at: u64,
-    /// Whether we issued it, so that its subject must be one of our accounts.
+    /// Whether this server issued it, so that its subject must be one of its accounts.
     pub is_ours: bool,
 }
 
 impl Identity {
-    /// What names a token of this subject, which has no line end in it.
+    /// The name of a token of this subject. No subject contains a line feed.
     pub fn token_of(username: &str, token: &str) -> Rc<str> {
         format!("{username}\n{token}").into()
     }
 }
 
-/// The identity in the claims of a verified token; `signature` names it when it has no `jti`.
+/// The identity in the claims of a verified token; `signature` names the token if it has no `jti`.
 ///
 /// # Errors
-/// A claim that is missing, ill-typed, or says that the token is not valid now.
+/// A claim is missing or of the wrong type, or the token is not valid now.
 pub fn identify(
     claims: &Map<String, Value>,
     signature: &str,
@@ -81,7 +84,7 @@ pub fn identify(
     })
 }
 
-/// A NumericDate in whole seconds; one as text, with a fraction, negative or out of range is none.
+/// A NumericDate (RFC 7519 section 2) in whole seconds. Text, fractions, negative and out-of-range numbers are refused.
 fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, Refused> {
     match claims.get(name) {
         None => Ok(None),
@@ -92,8 +95,8 @@ fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, Refused>
     }
 }
 
-/// Until when something is kept: until both clocks have passed it. By the wall clock alone, one that was ahead for a moment
-/// would bring back what was revoked; by the other alone, one that was set back.
+/// A time that is over when both clocks have passed it. With the wall clock alone, a clock that was ahead for a moment
+/// would make revoked tokens valid again; with the monotonic clock alone, one that was set back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Until {
     monotonic: Duration,
@@ -114,17 +117,17 @@ impl Until {
     }
 }
 
-/// Tokens that are refused although they have not expired. Each is kept until it would have.
+/// Tokens that are refused although they have not expired. Each entry is kept until its token has expired.
 #[derive(Debug, Default)]
 pub struct Revocations {
     tokens: HashSet<Rc<str>>,
-    /// Names whose tokens issued up to a second are refused, until the last of them has expired.
-    names: HashMap<Rc<str>, (u64, Until)>,
+    /// Names whose tokens issued up to this second are refused, and until when the entry is kept.
+    names: HashMap<Arc<str>, (u64, Until)>,
     expiries: BTreeSet<(Until, Rc<str>)>,
 }
 
 impl Revocations {
-    /// Revokes one token; false at [`REVOCATIONS_MAX`].
+    /// Revokes a token; false at [`REVOCATIONS_MAX`].
     pub fn revoke_token(&mut self, identity: &Identity, now: Now) -> bool {
         self.sweep(now);
         if self.tokens.len() >= REVOCATIONS_MAX {
@@ -137,18 +140,26 @@ impl Revocations {
         true
     }
 
-    /// Revokes every token of these names issued until now; the last of them expires at `until`. There are never more
-    /// of these than accounts were removed.
-    pub fn revoke_names(&mut self, names: &[Rc<str>], until: u64, now: Now) {
-        self.names.retain(|_, (_, until)| !until.is_over(now));
+    /// Revokes every token of these names issued until now; the last of them expires at `until` (seconds since 1970).
+    /// The number of entries is at most the number of removed accounts.
+    pub fn revoke_names<'a>(
+        &mut self,
+        names: impl Iterator<Item = &'a Arc<str>>,
+        until: u64,
+        now: Now,
+    ) {
+        let mut names = names.peekable();
+        // Swept only when entries are added.
+        if names.peek().is_some() {
+            self.names.retain(|_, (_, until)| !until.is_over(now));
+        }
         let what = (now.unix.as_secs(), Until::new(until, now));
-        self.names
-            .extend(names.iter().map(|name| (name.clone(), what)));
+        self.names.extend(names.map(|name| (name.clone(), what)));
     }
 
     /// Whether a token is revoked.
     pub fn covers(&self, identity: &Identity) -> bool {
-        let name = self.names.get(&identity.username);
+        let name = self.names.get(&*identity.username);
         self.tokens.contains(&identity.token)
             || name.is_some_and(|(second, _)| identity.issued_at <= *second)
     }
@@ -171,7 +182,7 @@ mod tests {
 
     const NOW: u64 = 1_700_000_000;
 
-    /// So many seconds later, by each clock.
+    /// A time that is this many seconds later, by each clock.
     fn at(monotonic: u64, unix: u64) -> Now {
         Now {
             monotonic: Duration::from_secs(monotonic),
@@ -238,7 +249,7 @@ mod tests {
         assert!(!revocations.covers(&identity));
         assert!(revocations.revoke_token(&identity, at(0, 0)));
         assert!(revocations.covers(&identity));
-        // Also not while one of the clocks is ahead.
+        // Neither while one of the clocks is ahead.
         for (monotonic, unix) in [(9, 9), (9, 1000), (1000, 9)] {
             revocations.sweep(at(monotonic, unix));
             assert!(revocations.covers(&identity), "{monotonic} {unix}");
@@ -253,13 +264,13 @@ mod tests {
         let issued =
             |at| identified(json!({"sub": "a", "exp": NOW + 10, "iat": at})).expect("is valid");
         let mut revoke = |names: &[&str], until, now| {
-            let names: Vec<Rc<str>> = names.iter().map(|name| (*name).into()).collect();
-            revocations.revoke_names(&names, until, now);
+            let names: Vec<Arc<str>> = names.iter().map(|name| (*name).into()).collect();
+            revocations.revoke_names(names.iter(), until, now);
             let covers = [NOW, NOW + 1].map(|at| revocations.covers(&issued(at)));
             (covers, revocations.names.len())
         };
         assert_eq!(revoke(&["a", "b"], NOW + 100, at(0, 0)), ([true, false], 2));
-        // Revoking another forgets what is over, and a clock that was ahead for a moment is not that.
+        // Revoking another token sweeps the entries that are over, but not because a clock was ahead for a moment.
         assert_eq!(
             revoke(&["c"], NOW + 9_100, at(1, 9_000)),
             ([true, false], 3)
@@ -281,10 +292,10 @@ mod tests {
     #[test]
     fn a_revoked_name_is_forgotten_when_its_last_token_has_expired() {
         let mut revocations = Revocations::default();
-        revocations.revoke_names(&["a".into()], NOW + 100, at(0, 0));
-        revocations.revoke_names(&["b".into()], NOW + 200, at(99, 99));
+        revocations.revoke_names([&"a".into()].into_iter(), NOW + 100, at(0, 0));
+        revocations.revoke_names([&"b".into()].into_iter(), NOW + 200, at(99, 99));
         assert!(revocations.names.contains_key("a"));
-        revocations.revoke_names(&["c".into()], NOW + 200, at(100, 100));
+        revocations.revoke_names([&"c".into()].into_iter(), NOW + 200, at(100, 100));
         assert!(!revocations.names.contains_key("a"));
         assert_eq!(revocations.names.len(), 2);
     }

@@ -1,4 +1,4 @@
-//! How many connections each address has. Loopback is a proxy or ourselves: it is not counted, and costs nothing.
+//! Connections by address. Loopback is a proxy or this machine itself: it is not counted.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -6,16 +6,16 @@ use std::net::IpAddr;
 use crate::config::TABLE_KEPT;
 use crate::domain::ids::ConnectionId;
 
-/// Who comes from where.
+/// The addresses of connections, and how many each has.
 #[derive(Debug, Default)]
 pub struct Addresses {
-    /// By connection, up to the last that is counted: a table by hash would be moved whole when it grows.
+    /// By connection, up to the last counted one: a hash table would be rehashed as a whole when it grows.
     of: Vec<Option<IpAddr>>,
     counts: HashMap<IpAddr, u32>,
 }
 
 impl Addresses {
-    /// Counts a connection; false when its address has `max` already.
+    /// Counts a connection; false if its address already has `max`.
     pub fn add(&mut self, id: ConnectionId, address: IpAddr, max: usize) -> bool {
         let address = address.to_canonical();
         if address.is_loopback() {
@@ -33,13 +33,13 @@ impl Addresses {
         true
     }
 
-    /// Where a connection comes from.
+    /// The address of a connection; loopback if it is not counted.
     pub fn of(&self, id: ConnectionId) -> IpAddr {
         let counted = self.of.get(id.index()).copied().flatten();
         counted.unwrap_or(IpAddr::from([127, 0, 0, 1]))
     }
 
-    /// A connection is over.
+    /// Removes a connection.
     pub fn remove(&mut self, id: ConnectionId) {
         let Some(address) = self.of.get_mut(id.index()).and_then(Option::take) else {
             return;
@@ -70,10 +70,10 @@ mod tests {
         assert!(addresses.add(id(7), THERE, 2));
         assert!(addresses.add(id(3), THERE, 2));
         assert!(!addresses.add(id(9), THERE, 2));
-        // As IPv6 sees it.
+        // The same address, mapped to IPv6.
         assert!(!addresses.add(id(9), "::ffff:192.0.2.1".parse().expect("is one"), 2));
         assert_eq!((addresses.of(id(7)), addresses.of(id(9))), (THERE, HERE));
-        // One that was refused takes nobody's place when it goes.
+        // Removing a refused connection must not reduce the count.
         addresses.remove(id(9));
         assert!(!addresses.add(id(9), THERE, 2));
         addresses.remove(id(7));

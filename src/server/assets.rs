@@ -7,12 +7,12 @@ use sha2::{Digest as _, Sha256};
 use crate::wire::http::Request;
 use crate::wire::response::Response;
 
-/// Scripts, styles and connections only from here; nothing inline, no frames around us.
+/// Scripts, styles and connections from this origin only, nothing inline, and no framing by other pages.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 struct Asset {
-    path: &'static [&'static str],
+    name: &'static str,
     content_type: &'static str,
     bytes: &'static [u8],
 }
@@ -23,103 +23,103 @@ const STYLE: &str = "text/css; charset=utf-8";
 
 const ASSETS: &[Asset] = &[
     Asset {
-        path: &[""],
+        name: "index.html",
         content_type: HTML,
         bytes: include_bytes!("../../static/index.html"),
     },
     Asset {
-        path: &["static", "chat.js"],
+        name: "chat.js",
         content_type: SCRIPT,
         bytes: include_bytes!("../../static/chat.js"),
     },
     Asset {
-        path: &["static", "chat.css"],
+        name: "chat.css",
         content_type: STYLE,
         bytes: include_bytes!("../../static/chat.css"),
     },
     Asset {
-        path: &["static", "lists.js"],
+        name: "lists.js",
         content_type: SCRIPT,
         bytes: include_bytes!("../../static/lists.js"),
     },
     Asset {
-        path: &["static", "log.js"],
+        name: "log.js",
         content_type: SCRIPT,
         bytes: include_bytes!("../../static/log.js"),
     },
     Asset {
-        path: &["static", "sarang.js"],
+        name: "sarang.js",
         content_type: SCRIPT,
         bytes: include_bytes!("../../static/sarang.js"),
     },
     Asset {
-        path: &["static", "entry.js"],
+        name: "entry.js",
         content_type: SCRIPT,
         bytes: include_bytes!("../../static/entry.js"),
     },
     Asset {
-        path: &["static", "session.js"],
+        name: "session.js",
         content_type: SCRIPT,
         bytes: include_bytes!("../../static/session.js"),
     },
     Asset {
-        path: &["static", "view.js"],
+        name: "view.js",
         content_type: SCRIPT,
         bytes: include_bytes!("../../static/view.js"),
     },
     Asset {
-        path: &["static", "words.js"],
+        name: "words.js",
         content_type: SCRIPT,
         bytes: include_bytes!("../../static/words.js"),
     },
     Asset {
-        path: &["static", "dashboard.js"],
+        name: "dashboard.js",
         content_type: SCRIPT,
         bytes: include_bytes!("../../static/dashboard.js"),
     },
     Asset {
-        path: &["static", "dashboard.css"],
+        name: "dashboard.css",
         content_type: STYLE,
         bytes: include_bytes!("../../static/dashboard.css"),
     },
     Asset {
-        path: &["static", "dashboard-words.js"],
+        name: "dashboard-words.js",
         content_type: SCRIPT,
         bytes: include_bytes!("../../static/dashboard-words.js"),
     },
     Asset {
-        path: &["static", "chart.js"],
+        name: "chart.js",
         content_type: SCRIPT,
         bytes: include_bytes!("../../static/chart.js"),
     },
     Asset {
-        path: &["static", "figure.js"],
+        name: "figure.js",
         content_type: SCRIPT,
         bytes: include_bytes!("../../static/figure.js"),
     },
     Asset {
-        path: &["static", "gauge.js"],
+        name: "gauge.js",
         content_type: SCRIPT,
         bytes: include_bytes!("../../static/gauge.js"),
     },
     Asset {
-        path: &["static", "series.js"],
+        name: "series.js",
         content_type: SCRIPT,
         bytes: include_bytes!("../../static/series.js"),
     },
     Asset {
-        path: &["static", "stream.js"],
+        name: "stream.js",
         content_type: SCRIPT,
         bytes: include_bytes!("../../static/stream.js"),
     },
     Asset {
-        path: &["dashboard"],
+        name: "dashboard.html",
         content_type: HTML,
         bytes: include_bytes!("../../static/dashboard.html"),
     },
 ];
 
-/// Entity tags (RFC 9110 section 8.8.3), by the content: computed when the first page is asked for.
+/// Entity tags (RFC 9110 section 8.8.3), from a hash of the content: computed with the first request for a file.
 static ENTITY_TAGS: LazyLock<Vec<String>> =
     LazyLock::new(|| ASSETS.iter().map(|asset| entity_tag(asset.bytes)).collect());
 
@@ -127,15 +127,13 @@ static ENTITY_TAGS: LazyLock<Vec<String>> =
 #[derive(Clone, Copy, Debug)]
 pub struct AssetId(usize);
 
-/// The file at a path.
-pub fn find(path: &[&str]) -> Option<AssetId> {
-    ASSETS
-        .iter()
-        .position(|asset| asset.path == path)
-        .map(AssetId)
+/// The file with this name, among those under `/static` (`is_part`) or the pages.
+pub fn find(name: &str, is_part: bool) -> Option<AssetId> {
+    let is_it = |asset: &Asset| asset.name == name && (asset.content_type != HTML) == is_part;
+    ASSETS.iter().position(is_it).map(AssetId)
 }
 
-/// The response with a file; 304 when the client has it (RFC 9110 section 13.1.2).
+/// The response with a file; 304 if the client's copy is current (RFC 9110 section 13.1.2).
 pub fn response(AssetId(index): AssetId, request: &Request) -> Response {
     let (asset, tag) = (&ASSETS[index], &ENTITY_TAGS[index]);
     let known = request.fields.if_none_match.as_deref().unwrap_or_default();

@@ -1,17 +1,177 @@
-//! Who orders and keeps messages.
+//! The backend: orders and stores messages, and opens rooms. No I/O: work outside the process leaves as a job.
 //!
-//! A chat is a wish until the backend has made it a fact; only then is it history, broadcast and acknowledged. Memory
-//! does so at once. A disk or a cluster does so later, and hands the draft back when it has.
+//! A message is a wish until the backend answers with a fact; only then is it added to history, broadcast and
+//! acknowledged.
 
-use crate::domain::event::Draft;
+use std::collections::VecDeque;
 
-/// Keeps messages as long as the server lives: in the rooms' own histories.
-#[derive(Debug, Default)]
-pub struct Memory;
+use super::jobs::Job;
+use crate::domain::facts::{Fact, OpenedRoom, Outcome};
+use crate::domain::position::Position;
+use crate::domain::time::{Now, Timestamp};
+use crate::domain::wishes::{Opening, Publication};
+
+/// Where messages are ordered and stored.
+#[derive(Debug)]
+pub enum Backend {
+    /// In the memory of this process: answers at once; lost at exit.
+    Memory(Memory),
+    /// Outside this process: each wish leaves as a job and is answered later. Between rooms the answers may come in any
+    /// order.
+    Remote(Remote),
+}
+
+impl Backend {
+    /// Takes a message to order and store; returns the outcome if it is known at once.
+    pub fn publish(&mut self, publication: Publication, now: Now) -> Option<Outcome> {
+        match self {
+            Self::Memory(memory) => Some(memory.publish(publication, now)),
+            Self::Remote(remote) => remote.push(Job::Publish(publication)),
+        }
+    }
+
+    /// Takes a room to open; returns the outcome if it is known at once.
+    pub fn open(&mut self, opening: Opening, now: Now) -> Option<Outcome> {
+        match self {
+            Self::Memory(memory) => Some(memory.open(&opening, now)),
+            Self::Remote(remote) => remote.push(Job::Open(opening)),
+        }
+    }
+
+    /// Whether tickets are redeemed by a job, because other nodes issue and redeem them too.
+    pub fn redeems_tickets(&self) -> bool {
+        matches!(self, Self::Remote(_))
+    }
+
+    /// The backend's next job, if any.
+    pub fn poll_job(&mut self) -> Option<Job> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Remote(remote) => remote.queue.pop_front(),
+        }
+    }
+
+    /// Whether the backend has jobs.
+    pub fn has_jobs(&self) -> bool {
+        matches!(self, Self::Remote(remote) if !remote.queue.is_empty())
+    }
+}
+
+/// The in-memory backend. It numbers messages; the rooms' histories keep them.
+#[derive(Debug)]
+pub struct Memory {
+    /// State of the epoch generator.
+    seed: u64,
+    /// The position of the newest message of each room, by slot.
+    newest: Vec<Position>,
+}
 
 impl Memory {
-    /// Takes a wish; the fact, if it is one already.
-    pub fn publish(&mut self, draft: Draft) -> Option<Draft> {
-        Some(draft)
+    /// A backend without rooms. `seed` determines the epochs of later rooms.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            newest: Vec::new(),
+        }
+    }
+
+    fn publish(&mut self, publication: Publication, now: Now) -> Outcome {
+        let Publication {
+            serial,
+            room,
+            username,
+            content,
+            ..
+        } = publication;
+        let nothing = Position { epoch: 0, seq: 0 };
+        if self.newest.len() <= room.id.index() {
+            self.newest.resize(room.id.index() + 1, nothing);
+        }
+        let position = &mut self.newest[room.id.index()];
+        if position.epoch != room.epoch {
+            *position = Position {
+                epoch: room.epoch,
+                seq: 0,
+            };
+        }
+        position.seq += 1;
+        Outcome::Published(Fact {
+            serial: Some(serial),
+            room,
+            username,
+            content,
+            timestamp: Timestamp::from(now),
+            position: *position,
+        })
+    }
+
+    fn open(&mut self, opening: &Opening, now: Now) -> Outcome {
+        let room = OpenedRoom {
+            epoch: next_random(&mut self.seed),
+            max_users: opening.max_users,
+            is_kept: opening.is_kept,
+            created_at: Timestamp::from(now),
+            newest: 0,
+            messages: Vec::new(),
+        };
+        Outcome::Opened(opening.serial, room)
+    }
+}
+
+/// A backend outside this process: its jobs that are not taken yet.
+#[derive(Debug, Default)]
+pub struct Remote {
+    queue: VecDeque<Job>,
+}
+
+impl Remote {
+    fn push(&mut self, job: Job) -> Option<Outcome> {
+        self.queue.push_back(job);
+        None
+    }
+}
+
+/// `SplitMix64`: epochs must differ, but need not be unpredictable.
+fn next_random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{RoomId, RoomKey, Serial};
+
+    #[test]
+    fn epochs_are_those_of_split_mix_64() {
+        let mut state = 0;
+        assert_eq!(next_random(&mut state), 0xe220_a839_7b1d_cdaf);
+        assert_eq!(next_random(&mut state), 0x6e78_9e6a_a1b9_65f4);
+    }
+
+    #[test]
+    fn memory_numbers_each_room_without_a_hole_and_a_reused_slot_from_the_start() {
+        let mut backend = Backend::Memory(Memory::new(1));
+        let mut say = |id, epoch| {
+            let publication = Publication {
+                serial: Serial(1),
+                room: RoomKey {
+                    id: RoomId(id),
+                    epoch,
+                },
+                username: "u".into(),
+                content: "c".into(),
+                message_id: None,
+            };
+            match backend.publish(publication, Now::default()) {
+                Some(Outcome::Published(fact)) => fact.position,
+                other => panic!("unexpected: {other:?}"),
+            }
+        };
+        for (id, epoch, seq) in [(0, 7, 1), (0, 7, 2), (3, 9, 1), (0, 7, 3), (0, 8, 1)] {
+            assert_eq!(say(id, epoch), Position { epoch, seq });
+        }
     }
 }

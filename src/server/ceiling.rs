@@ -1,8 +1,8 @@
-//! The ceiling over all buffers together: what waits for peers, and what came from them and is not whole yet.
+//! The ceiling over all buffers together: outboxes, and input that is not complete yet.
 //!
-//! Each connection has limits of its own, but a crowd of peers who each stay just under theirs could still fill the
-//! memory. Above the ceiling those for whom the most is held go first, so a peer who reads and writes as it should,
-//! and for whom nearly nothing is held, is never among them.
+//! Each connection has limits of its own, but many peers just below them could still fill the memory. Above the ceiling
+//! the connections with the largest buffers are ended first, so a peer that reads and writes normally, with nearly
+//! empty buffers, is never among them.
 
 use super::Server;
 use crate::config::{ECHO_BUFFER_BYTES, Level};
@@ -10,16 +10,16 @@ use crate::conn::Phase;
 use crate::conn::refusal::Refusal;
 use crate::domain::ids::ConnectionId;
 use crate::domain::time::Now;
-use crate::wire::websocket::CloseCode;
+use crate::wire::close_code::CloseCode;
 
 impl Server {
-    /// Memory held for all peers together, in bytes.
+    /// Buffer memory of all connections, in bytes.
     pub fn buffered_bytes(&self) -> usize {
-        self.ledger.total()
+        self.connections.ledger().total()
     }
 
-    /// Above [`Config::buffer_bytes`](crate::config::Config::buffer_bytes), ends the connections for which the most is
-    /// held, until there is some room again, so that the search is rare.
+    /// Above [`Config::buffer_bytes`](crate::config::Config::buffer_bytes), ends the connections with the largest
+    /// buffers until a sixteenth of it is free, so that the search is rare.
     pub(super) fn keep_ceiling(&mut self, now: Now) {
         let echo = if self.config.echo {
             ECHO_BUFFER_BYTES
@@ -27,28 +27,28 @@ impl Server {
             0
         };
         let max = self.config.buffer_bytes.saturating_add(echo);
-        if self.ledger.total() <= max {
+        if self.buffered_bytes() <= max {
             return;
         }
         let enough = max - max / 16;
         let mut holders: Vec<(usize, ConnectionId)> = self
             .connections
             .iter()
-            .map(|(index, connection)| (connection.buffered_bytes(), ConnectionId(index as u32)))
+            .map(|(id, connection)| (connection.buffered_bytes(), id))
             .filter(|(bytes, _)| *bytes > 0)
             .collect();
         holders.sort_unstable();
-        while self.ledger.total() > enough
+        while self.buffered_bytes() > enough
             && let Some((bytes, id)) = holders.pop()
         {
             self.shed(id, bytes, now);
         }
     }
 
-    /// Takes back what is held for one connection; all but an event stream end with it.
+    /// Frees the buffers of one connection: an event stream is conflated, any other connection ends.
     fn shed(&mut self, id: ConnectionId, bytes: usize, now: Now) {
         self.counters.shed += 1;
-        let total = self.ledger.total();
+        let total = self.buffered_bytes();
         self.note(
             Level::Warn,
             "buffers_full",
@@ -56,14 +56,14 @@ impl Server {
             &[("bytes", &bytes), ("total_bytes", &total)],
             now,
         );
-        let connection = &self.connections[id.index()];
+        let connection = &self.connections[id];
         let is_received = connection.queued_bytes() < bytes / 2;
         match connection.phase {
             Phase::EventStream(_) => self.relieve(id),
             Phase::WebSocket(_) => self.close_websocket(id, CloseCode::SLOW_CONSUMER, now),
-            Phase::Http(_) if is_received => self.refuse(id, Refusal::UNAVAILABLE, now),
+            Phase::Http(_) if is_received => self.refuse(id, Refusal::UNAVAILABLE, None, now),
             _ => self.closed(id, now),
         }
-        self.connections[id.index()].account_queued(&self.ledger);
+        self.connections[id].charge_queued(self.connections.ledger());
     }
 }

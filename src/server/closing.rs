@@ -8,29 +8,25 @@ use crate::config::{
     ANSWER_STALL_TIMEOUT, CLOSE_TIMEOUT, LINGER_TIMEOUT, Level, PING_AFTER, PONG_TIMEOUT,
 };
 use crate::conn::http::Awaited;
-use crate::conn::refusal::Refusal;
-use crate::conn::transmit::Transmit;
-use crate::conn::{Connection, Phase};
-use crate::domain::error::ErrorCode;
+use crate::conn::{Connection, Mark, Phase};
 use crate::domain::ids::ConnectionId;
 use crate::domain::time::Now;
-use crate::wire::websocket::{CloseCode, encode_close, encode_ping};
+use crate::wire::close_code::CloseCode;
+use crate::wire::websocket::{encode_close, encode_ping};
 
 impl Server {
-    /// Stops accepting and says goodbye to everybody: close code 1001, after what is queued for them.
+    /// Starts draining: refuses new connections, closes WebSockets with close code 1001 behind their queued bytes, and
+    /// ends event streams and idle HTTP connections.
     pub fn drain(&mut self, now: Now) {
-        self.is_draining = true;
-        self.rooms.stop_telling_presence();
-        let count = self.connections.len();
+        self.connections.is_draining = true;
+        let (rooms, _) = self.chat.rooms_mut();
+        rooms.stop_announcing_presence();
+        let count = self.connections.count();
         self.journal
-            .tell(Level::Info, "draining", &[("connections", &count)], now);
-        let ids: Vec<ConnectionId> = self
-            .connections
-            .iter()
-            .map(|(index, _)| ConnectionId(index as u32))
-            .collect();
+            .record(Level::Info, "draining", &[("connections", &count)], now);
+        let ids: Vec<ConnectionId> = self.connections.iter().map(|(id, _)| id).collect();
         for id in ids {
-            match &self.connections[id.index()].phase {
+            match &self.connections[id].phase {
                 Phase::WebSocket(_) => self.close_websocket(id, CloseCode::GOING_AWAY, now),
                 Phase::Http(http) if http.awaits() == Awaited::Request => self.linger(id, now),
                 Phase::EventStream(_) => {
@@ -39,153 +35,186 @@ impl Server {
                 _ => {}
             }
         }
+        self.check();
     }
 
-    /// Whether the server takes no more connections.
+    /// Whether the server is draining.
     pub fn is_draining(&self) -> bool {
-        self.is_draining
+        self.connections.is_draining
     }
 
-    /// Leaves every room, sends a close frame and awaits the peer's (RFC 6455 section 7.1.2).
+    /// Leaves every room, sends a close frame and waits for the peer's (RFC 6455 section 7.1.2).
     pub(super) fn close_websocket(&mut self, id: ConnectionId, code: CloseCode, now: Now) {
-        let Phase::WebSocket(websocket) = &mut self.connections[id.index()].phase else {
+        let Phase::WebSocket(websocket) = &mut self.connections[id].phase else {
             return;
         };
-        let walker = websocket.receiver.take_walker();
-        self.say_goodbye(id, code, now);
-        if walker.saw_close() {
+        let mut reader = std::mem::take(&mut websocket.reader);
+        let is_over = reader.start_discarding();
+        self.send_close(id, code, now);
+        if is_over {
             return self.linger(id, now);
         }
-        self.set_phase(id, Phase::Closing(Box::new(walker)));
-        let connection = &mut self.connections[id.index()];
-        self.deadlines
-            .set(id, connection, now.monotonic + CLOSE_TIMEOUT);
+        self.connections.set_phase(id, Phase::Closing(reader));
+        self.connections
+            .set_deadline(id, now.monotonic + CLOSE_TIMEOUT);
+    }
+
+    /// Discards input after our close frame, up to the peer's close frame.
+    pub(super) fn discard(&mut self, id: ConnectionId, bytes: &mut [u8], now: Now) {
+        if let Phase::Closing(reader) = &mut self.connections[id].phase
+            && reader.discard(bytes)
+        {
+            self.linger(id, now);
+        }
     }
 
     /// Leaves every room, sends a close frame and reads nothing more (RFC 6455 section 7.1.7).
     pub(super) fn fail_websocket(&mut self, id: ConnectionId, code: CloseCode, now: Now) {
-        self.say_goodbye(id, code, now);
+        self.send_close(id, code, now);
         self.linger(id, now);
     }
 
-    fn say_goodbye(&mut self, id: ConnectionId, code: CloseCode, now: Now) {
+    fn send_close(&mut self, id: ConnectionId, code: CloseCode, now: Now) {
         *self.counters.closes.entry(code.0).or_default() += 1;
         self.note_close(id, code, now);
         self.leave(id, now);
-        let connection = &mut self.connections[id.index()];
+        let outbox = self.connections[id].outbox();
         if code == CloseCode::SLOW_CONSUMER {
-            connection.outbox().discard_unsent();
+            outbox.discard_unsent();
         }
         self.frame.clear();
         encode_close(code, &mut self.frame);
-        connection.outbox().push_frames(&self.frame);
-        self.list(id);
+        outbox.push_frames(&self.frame);
+        self.connections.list(id);
     }
 
-    /// Ends a session and leaves every room.
+    /// Ends everything the connection takes part in: its event stream, its wait for a job, its rooms and its session.
     pub(super) fn leave(&mut self, id: ConnectionId, now: Now) {
-        if let Phase::EventStream(stream) = self.connections[id.index()].phase {
-            self.close_event_stream(id, stream, now);
+        if let Phase::EventStream(stream) = self.connections[id].phase {
+            let connections = &mut self.connections;
+            self.streams.close(id, stream, connections, now.monotonic);
         }
-        self.rooms.exit(id, now, &mut self.effects);
-        self.auth.sessions.close(id);
+        match &self.connections[id].phase {
+            Phase::Http(http) => {
+                if let Awaited::Job(wait) = http.awaits() {
+                    self.waiting.abandon(wait.serial);
+                }
+            }
+            _ => _ = self.waiting.take_extension_of(self.connections.origin(id)),
+        }
+        let (rooms, effects) = self.chat.rooms_mut();
+        rooms.exit(id, now, effects);
+        self.sign_ins.auth_mut().sessions.close(id);
         self.settle(now);
     }
 
-    /// Closes the sessions whose token has expired.
-    pub(super) fn end_sessions(&mut self, now: Now) {
-        while let Some(id) = self.auth.sessions.due(now.monotonic) {
-            self.end_session(id, CloseCode::TOKEN_EXPIRED, now);
-        }
-    }
-
-    /// Ends what a token has opened: a WebSocket with a close frame, an event stream by its end.
+    /// Ends a connection that a token has opened: a WebSocket with a close frame, an event stream by ending the
+    /// response.
     pub(super) fn end_session(&mut self, id: ConnectionId, code: CloseCode, now: Now) {
-        match self.connections[id.index()].phase {
+        match self.connections[id].phase {
             Phase::WebSocket(_) => self.close_websocket(id, code, now),
             Phase::EventStream(_) => {
                 self.depart(id, now);
             }
             _ => {}
         }
-        self.auth.sessions.close(id);
+        self.sign_ins.auth_mut().sessions.close(id);
     }
 
-    /// Leaves everything; what is queued goes out, then our direction ends.
+    /// Leaves everything, then lingers: queued bytes are sent, then our direction is shut down.
     pub(super) fn depart(&mut self, id: ConnectionId, now: Now) {
         self.leave(id, now);
         self.linger(id, now);
     }
 
-    /// What is queued goes out, then our direction ends.
+    /// Lingers: queued bytes are sent, then our direction is shut down.
     pub(super) fn linger(&mut self, id: ConnectionId, now: Now) {
-        self.set_phase(id, Phase::Lingering);
-        let connection = &mut self.connections[id.index()];
-        self.deadlines
-            .set(id, connection, now.monotonic + LINGER_TIMEOUT);
-        self.list(id);
+        self.connections.set_phase(id, Phase::Lingering);
+        self.connections
+            .set_deadline(id, now.monotonic + LINGER_TIMEOUT);
+        self.connections.list(id);
     }
 
-    /// Closes those for whom too much waits; everyone else is unhurt.
-    pub(super) fn close_slow_consumers(&mut self, transmit: &mut impl Transmit, now: Now) {
-        while let Some(id) = self.troubled.slow.pop() {
-            let Some(connection) = self.connections.get_mut(id.index()) else {
+    /// Closes slow consumers: WebSockets whose outbox is over its limit. Bytes queued in this turn may not have been
+    /// written yet, and a peer that takes them is not slow: that shows when its outbox is written.
+    pub(super) fn close_slow_consumers(&mut self, now: Now) {
+        while let Some(id) = self.chat.troubled.slow.pop() {
+            let Some(connection) = self.connections.get_mut(id) else {
                 continue;
             };
             if !matches!(connection.phase, Phase::WebSocket(_)) {
                 continue;
             }
-            // What was queued in this turn has not been offered to the socket yet: nobody is slow who takes it.
-            connection.flush(id, transmit);
-            if connection.is_over(self.config.outbox_bytes) {
-                self.close_websocket(id, CloseCode::SLOW_CONSUMER, now);
+            if connection.is_blocked() {
+                self.close_if_slow(id, now);
+            } else {
+                connection.set(Mark::Slow, true);
+                self.connections.list(id);
             }
         }
     }
 
-    /// A connection's deadline has come.
-    pub(super) fn deadline(&mut self, id: ConnectionId, now: Now) {
-        let connection = &mut self.connections[id.index()];
-        if let Some(wait) = time_to_take_response(connection, now) {
-            return self.deadlines.set(id, connection, now.monotonic + wait);
+    /// Closes a WebSocket whose socket is blocked if its outbox is over its limit; true if it was closed.
+    pub(super) fn close_if_slow(&mut self, id: ConnectionId, now: Now) -> bool {
+        let is_slow = self.connections[id].is_over(self.config.outbox_bytes);
+        if is_slow {
+            self.close_websocket(id, CloseCode::SLOW_CONSUMER, now);
         }
-        let silence_left = silence_left(connection, PING_AFTER, now.monotonic);
-        match &mut connection.phase {
-            Phase::Http(http) if http.awaits() == Awaited::Request => self.closed(id, now),
-            Phase::Http(http) if http.awaits() == Awaited::Job => {
-                self.refuse(id, Refusal::UNAVAILABLE, now)
-            }
-            Phase::Http(_) => self.refuse(id, Refusal::from(ErrorCode::RequestTimeout), now),
-            Phase::WebSocket(websocket) => {
-                if let Some(wait) = silence_left {
-                    websocket.awaits_pong = false;
-                    self.deadlines.set(id, connection, now.monotonic + wait);
-                } else if websocket.awaits_pong {
-                    self.closed(id, now);
-                } else {
-                    websocket.awaits_pong = true;
-                    self.frame.clear();
-                    encode_ping(&mut self.frame);
-                    connection.outbox().push_frames(&self.frame);
-                    self.deadlines
-                        .set(id, connection, now.monotonic + PONG_TIMEOUT);
-                    self.list(id);
+        is_slow
+    }
+
+    /// Handles a deadline of a connection.
+    pub(super) fn deadline(&mut self, id: ConnectionId, now: Now) {
+        let connection = &mut self.connections[id];
+        if let Some(wait) = time_to_take_response(connection, now) {
+            return self.connections.set_deadline(id, now.monotonic + wait);
+        }
+        match &connection.phase {
+            Phase::Http(http) => match http.awaits() {
+                Awaited::Request => self.closed(id, now),
+                Awaited::Job(wait) => self.give_up_waiting(id, wait, now),
+                Awaited::Head | Awaited::Body => {
+                    self.refuse_late_request(id, now);
                 }
-            }
-            Phase::EventStream(_) => self.judge_subscriber(id, now),
+            },
+            Phase::WebSocket(_) => self.ping_or_give_up(id, now),
+            Phase::EventStream(_) => self.check_subscriber(id, now),
             Phase::Closing(_) => self.linger(id, now),
             Phase::Lingering => self.closed(id, now),
             Phase::Closed => {}
         }
     }
+
+    /// Pings a WebSocket after [`PING_AFTER`] of silence, and closes it when [`PONG_TIMEOUT`] passes without input.
+    fn ping_or_give_up(&mut self, id: ConnectionId, now: Now) {
+        let connection = &mut self.connections[id];
+        let silence_left = silence_left(connection, PING_AFTER, now.monotonic);
+        let Phase::WebSocket(websocket) = &mut connection.phase else {
+            return;
+        };
+        if let Some(wait) = silence_left {
+            websocket.awaits_pong = false;
+            return self.connections.set_deadline(id, now.monotonic + wait);
+        }
+        if websocket.awaits_pong {
+            return self.closed(id, now);
+        }
+        websocket.awaits_pong = true;
+        self.frame.clear();
+        encode_ping(&mut self.frame);
+        connection.outbox().push_frames(&self.frame);
+        self.connections
+            .set_deadline(id, now.monotonic + PONG_TIMEOUT);
+        self.connections.list(id);
+    }
 }
 
-/// How long a peer may still take nothing of the response it is being sent, when that is what it is waited for.
+/// How long the peer may still take no byte of its response, if that is what the connection waits for.
 fn time_to_take_response(connection: &Connection, now: Now) -> Option<Duration> {
     let is_reading = match &connection.phase {
         Phase::Lingering => true,
-        // With more requests in hand than there is room for responses, nothing is awaited of it.
-        Phase::Http(http) => http.awaits() == Awaited::Request || connection.is_paused,
+        // Paused: requests wait for room in the outbox, so no input is awaited.
+        Phase::Http(http) => http.awaits() == Awaited::Request || connection.is(Mark::Paused),
         _ => false,
     };
     (is_reading && connection.owes_response())

@@ -1,108 +1,117 @@
-//! Carries out what comes over WebSocket.
-
-use tungstenite::Message;
+//! Carries out messages received over WebSocket.
 
 use super::Server;
+use super::answer::Redeemed;
+use super::jobs::{Job, Ticket};
+use super::waiting::Extension;
 use crate::config::{OUTBOX_HIGH_WATER_BYTES, RATE_WARNINGS_MAX};
-use crate::conn::Phase;
-use crate::conn::websocket::{Command, parse};
+use crate::conn::command::{Command, parse};
+use crate::conn::{Mark, Phase};
 use crate::domain::error::ErrorCode;
 use crate::domain::event::{Effect, Event};
-use crate::domain::ids::ConnectionId;
+use crate::domain::ids::{ConnectionId, Origin, Serial};
+use crate::domain::rooms::Joined;
 use crate::domain::time::{Now, Timestamp};
-use crate::wire::websocket::{BINARY, CloseCode, Incoming, Input, TEXT, encode};
+use crate::wire::close_code::CloseCode;
+use crate::wire::frame_reader::Incoming;
+use crate::wire::websocket::{BINARY, TEXT, encode, encode_close_answer, encode_pong};
+
+/// The progress of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Done,
+    /// Its answer comes later: the connection is parked, so that its next commands wait.
+    Waits,
+}
 
 impl Server {
     /// Carries out every message in these bytes.
-    pub(super) fn receive_messages(&mut self, id: ConnectionId, bytes: &[u8], now: Now) {
-        let Phase::WebSocket(websocket) = &mut self.connections[id.index()].phase else {
+    pub(super) fn receive_messages(&mut self, id: ConnectionId, bytes: &mut [u8], now: Now) {
+        let Phase::WebSocket(websocket) = &mut self.connections[id].phase else {
             return;
         };
         websocket.awaits_pong = false;
-        let limits = websocket.limits();
-        let input = websocket.receiver.begin(limits, bytes);
-        self.take_messages(id, input, now);
-        self.connections[id.index()].account_received(&self.ledger);
+        // Earlier unread bytes come first.
+        if websocket.reader.has_unread() {
+            websocket.reader.keep_unread(bytes);
+        } else {
+            self.take_messages(id, bytes, now);
+        }
+        self.connections[id].charge_received(self.connections.ledger());
     }
 
-    /// Goes on with what had to wait for the answers to earlier messages.
+    /// Carries out the messages that waited for the answer to an earlier one.
     pub(super) fn resume_messages(&mut self, id: ConnectionId, now: Now) {
-        let Phase::WebSocket(websocket) = &mut self.connections[id.index()].phase else {
+        let Phase::WebSocket(websocket) = &mut self.connections[id].phase else {
             return;
         };
-        let rest = websocket.receiver.take_rest();
-        let input = websocket.receiver.resume(&rest);
-        self.take_messages(id, input, now);
-        self.connections[id.index()].account_received(&self.ledger);
+        let mut unread = websocket.reader.take_unread();
+        self.take_messages(id, &mut unread, now);
+        self.connections[id].charge_received(self.connections.ledger());
     }
 
-    fn take_messages(&mut self, id: ConnectionId, mut input: Input<'_>, now: Now) {
+    fn take_messages(&mut self, id: ConnectionId, mut input: &mut [u8], now: Now) {
         loop {
-            let connection = &mut self.connections[id.index()];
+            let connection = &mut self.connections[id];
             let is_full = connection.queued_bytes() > OUTBOX_HIGH_WATER_BYTES;
             // A message may have ended the session.
             let Phase::WebSocket(websocket) = &mut connection.phase else {
-                return;
+                return self.discard(id, input, now);
             };
-            if is_full {
-                websocket.receiver.keep_rest(&input);
-                connection.is_paused = true;
+            if is_full || websocket.is_parked {
+                websocket.reader.keep_unread(input);
+                connection.set(Mark::Paused, true);
                 return;
             }
-            let next = websocket.receiver.next(&mut input);
-            let is_echo = websocket.is_echo;
-            self.reply(id, &input.take_replies());
-            match next {
-                Ok(Some(Incoming::Message(message))) if is_echo => self.echo(id, &message),
-                Ok(Some(Incoming::Message(Message::Text(text)))) => self.carry_out(id, &text, now),
-                Ok(Some(Incoming::Message(_))) => {
-                    self.close_websocket(id, CloseCode::UNSUPPORTED_DATA, now)
-                }
-                Ok(Some(Incoming::Control)) => {}
-                Ok(Some(Incoming::Closed)) => {
-                    self.depart(id, now);
-                }
+            let limits = websocket.limits();
+            match websocket.reader.next(&mut input, limits) {
+                Ok(Some(incoming)) => self.take(id, incoming, now),
                 Ok(None) => return,
                 Err(code) => self.fail_websocket(id, code, now),
             }
         }
     }
 
-    /// Pongs and close frames go out after what was queued before.
-    fn reply(&mut self, id: ConnectionId, replies: &[u8]) {
-        if replies.is_empty() {
-            return;
+    fn take(&mut self, id: ConnectionId, incoming: Incoming<'_>, now: Now) {
+        let phase = &self.connections[id].phase;
+        let is_echo = matches!(phase, Phase::WebSocket(websocket) if websocket.is_echo);
+        match incoming {
+            Incoming::Text(text) if is_echo => self.echo(id, TEXT, text.as_bytes()),
+            Incoming::Binary(payload) if is_echo => self.echo(id, BINARY, &payload),
+            Incoming::Text(text) => self.carry_out(id, &text, now),
+            Incoming::Binary(_) | Incoming::Compressed { .. } => {
+                self.close_websocket(id, CloseCode::UNSUPPORTED_DATA, now)
+            }
+            Incoming::Ping(payload) => {
+                self.frame.clear();
+                encode_pong(&payload, &mut self.frame);
+                self.chat
+                    .push_control(id, &self.frame, &mut self.connections);
+            }
+            Incoming::Pong => {}
+            Incoming::Close(payload) => {
+                self.frame.clear();
+                encode_close_answer(&payload, &mut self.frame);
+                self.chat
+                    .push_control(id, &self.frame, &mut self.connections);
+                self.depart(id, now);
+            }
         }
-        let connection = &mut self.connections[id.index()];
-        self.fan_out
-            .catch_up(id, connection, self.rooms.people().rooms(id));
-        connection.outbox().push_frames(replies);
-        connection.outbox().excuse(replies.len());
-        if connection.is_over(self.config.outbox_bytes) {
-            self.troubled.slow.push(id);
-        }
-        self.replied_bytes += replies.len();
-        self.list(id);
     }
 
-    fn echo(&mut self, id: ConnectionId, message: &Message) {
-        let (first, payload) = match message {
-            Message::Text(text) => (TEXT, text.as_bytes()),
-            Message::Binary(bytes) => (BINARY, &bytes[..]),
-            _ => return,
-        };
+    fn echo(&mut self, id: ConnectionId, first: u8, payload: &[u8]) {
         self.frame.clear();
         encode(first, payload, &mut self.frame);
-        let outbox = self.connections[id.index()].outbox();
+        let outbox = self.connections[id].outbox();
         outbox.push_frames(&self.frame);
-        outbox.excuse(self.frame.len());
-        self.replied_bytes += self.frame.len();
-        self.list(id);
+        outbox.exempt(self.frame.len());
+        self.connections.replied_bytes += self.frame.len();
+        self.connections.list(id);
     }
 
     fn carry_out(&mut self, id: ConnectionId, text: &str, now: Now) {
         let parsed = parse(text);
-        let Phase::WebSocket(websocket) = &mut self.connections[id.index()].phase else {
+        let Phase::WebSocket(websocket) = &mut self.connections[id].phase else {
             return;
         };
         let is_allowed = websocket
@@ -122,9 +131,13 @@ impl Server {
             ),
             Err((code, message_id)) => (Err(code), message_id),
         };
-        if let Err(code) = done {
-            let event = Event::error(code, message_id.map(Into::into));
-            self.effects.push_back(Effect::Tell(id, event));
+        match done {
+            Ok(Progress::Done) => {}
+            Ok(Progress::Waits) => self.connections.park(id, now.monotonic),
+            Err(code) => {
+                let event = Event::error(code, message_id.map(Into::into));
+                self.push_effect(Effect::Answer(id, event));
+            }
         }
         self.settle(now);
     }
@@ -135,58 +148,127 @@ impl Server {
         command: Command<'_>,
         message_id: Option<&str>,
         now: Now,
-    ) -> Result<(), ErrorCode> {
-        let Self { rooms, effects, .. } = self;
+    ) -> Result<Progress, ErrorCode> {
+        let origin = self.connections.origin(id);
+        let (rooms, effects) = self.chat.rooms_mut();
         match command {
             Command::Join { room, since } => {
-                rooms.join_room(id, &room, since.as_deref(), now, effects)
+                let join = (since.as_deref(), message_id);
+                return match rooms.join_room(origin, &room, join, now, effects)? {
+                    Joined::Now => Ok(Progress::Done),
+                    Joined::Later => Ok(Progress::Waits),
+                };
             }
             Command::Chat { room, content } => {
-                rooms.chat(id, &room, &content, message_id, now, effects)
+                rooms.chat(origin, &room, &content, message_id, now, effects)?;
             }
             Command::Whisper { to, content } => {
-                rooms.whisper(id, &to, &content, message_id, now, effects)
+                rooms.whisper(origin, &to, &content, message_id, now, effects)?;
             }
-            Command::Leave { room } => rooms.leave_room(id, &room, now, effects),
+            Command::Leave { room } => rooms.leave_room(id, &room, now, effects)?,
             Command::RoomList => {
-                effects.push_back(Effect::Tell(
-                    id,
-                    Event::RoomList {
-                        rooms: rooms.list(),
-                    },
-                ));
-                Ok(())
+                let rooms = rooms.list();
+                effects.push_back(Effect::Answer(id, Event::RoomList { rooms }));
             }
-            Command::Auth { ticket } => self.extend_session(id, &ticket.0, now),
+            Command::Auth { ticket } => {
+                return self.redeem_to_extend(origin, &ticket.0, message_id, now);
+            }
         }
+        Ok(Progress::Done)
     }
 
-    /// Has a session end with a newer token of the same user. Guests have none to extend.
+    /// Redeems a ticket presented over an open WebSocket, at once or by a job.
+    fn redeem_to_extend(
+        &mut self,
+        origin: Origin,
+        ticket: &str,
+        message_id: Option<&str>,
+        now: Now,
+    ) -> Result<Progress, ErrorCode> {
+        if self.chat.backend().redeems_tickets() {
+            let ticket = Ticket(ticket.to_owned());
+            let serial = self.jobs.push(Job::RedeemTicket(ticket));
+            let message_id = message_id.map(Into::into);
+            self.waiting
+                .insert_extension(serial, Extension { origin, message_id });
+            return Ok(Progress::Waits);
+        }
+        let redeemed = self.sign_ins.auth_mut().redeem(ticket, now);
+        self.extend_session(origin.connection, redeemed, now)?;
+        Ok(Progress::Done)
+    }
+
+    /// A ticket presented over a WebSocket was redeemed by a job; `None` if the shared store did not answer.
+    pub(super) fn extension_redeemed(
+        &mut self,
+        serial: Serial,
+        redeemed: Option<Redeemed>,
+        now: Now,
+    ) {
+        let Some(Extension { origin, message_id }) = self.waiting.take_extension(serial) else {
+            return;
+        };
+        if !self.connections.is_open(origin) {
+            return;
+        }
+        let extended = match redeemed {
+            Some(redeemed) => self.extend_session(origin.connection, redeemed, now),
+            None => Err(ErrorCode::BackendUnavailable),
+        };
+        if let Err(code) = extended {
+            self.push_effect(Effect::refusal(origin, code, message_id));
+        }
+        self.push_effect(Effect::Resume(origin.connection));
+        self.settle(now);
+    }
+
+    /// Extends a session to the expiry of a newer token of the same user. Guests have no session to extend.
     fn extend_session(
         &mut self,
         id: ConnectionId,
-        ticket: &str,
+        redeemed: Redeemed,
         now: Now,
     ) -> Result<(), ErrorCode> {
-        let identity = self
-            .auth
-            .redeem(ticket, now)
-            .map_err(|_| ErrorCode::Unauthorized)?;
-        let current = self.auth.sessions.of(id).ok_or(ErrorCode::Unauthorized)?;
+        let identity = redeemed.map_err(|_| ErrorCode::Unauthorized)?;
+        let sessions = &mut self.sign_ins.auth_mut().sessions;
+        let current = sessions.of(id).ok_or(ErrorCode::Unauthorized)?;
         if current.username != identity.username {
             return Err(ErrorCode::Unauthorized);
         }
         let username = identity.username.clone();
         let expires_at = Timestamp::from_secs(identity.expires_at.max(current.expires_at));
-        // A token that expires sooner shortens nothing.
+        // A token that expires sooner does not shorten the session.
         if identity.expires_at > current.expires_at {
-            self.auth.sessions.open(id, identity, now);
+            sessions.open(id, identity, now);
         }
         let event = Event::Welcome {
             username,
             expires_at: Some(expires_at),
         };
-        self.effects.push_back(Effect::Tell(id, event));
+        self.push_effect(Effect::Answer(id, event));
         Ok(())
+    }
+
+    /// A parked command has timed out: it is refused, and the connection resumes.
+    pub(super) fn give_up_parked(&mut self, id: ConnectionId, now: Now) {
+        let origin = self.connections.origin(id);
+        match self.waiting.take_extension_of(origin) {
+            Some(Extension { origin, message_id }) => {
+                let code = ErrorCode::BackendUnavailable;
+                self.push_effect(Effect::refusal(origin, code, message_id));
+                self.push_effect(Effect::Resume(id));
+            }
+            None => {
+                let (rooms, effects) = self.chat.rooms_mut();
+                rooms.give_up_joining(id, effects);
+            }
+        }
+        self.settle(now);
+        self.connections.unpark(id);
+    }
+
+    fn push_effect(&mut self, effect: Effect) {
+        let (_, effects) = self.chat.rooms_mut();
+        effects.push_back(effect);
     }
 }

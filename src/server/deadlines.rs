@@ -1,5 +1,5 @@
-//! Deadlines of connections, lazily: moving one later costs nothing, because only then is the entry that stands looked
-//! at when it strikes.
+//! Lazy deadlines of connections: moving one later costs nothing, because its entry is checked, and moved, only when it
+//! strikes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,64 +7,73 @@ use std::time::Duration;
 use crate::conn::Connection;
 use crate::domain::ids::ConnectionId;
 
-/// The unit of all deadlines; they strike up to one tick late, never early.
+/// The resolution of deadlines; they strike up to one tick late, never early.
 const TICKS_PER_SECOND: u32 = 10;
 
-/// "Never".
+/// No deadline.
 pub const NEVER: u32 = u32::MAX;
 
-/// A time since the server's start, in whole ticks that have passed.
+/// Converts time since the server's start to ticks, rounded down.
 pub fn ticks(time: Duration) -> u32 {
     let ticks = time.as_millis() * u128::from(TICKS_PER_SECOND) / 1000;
     u32::try_from(ticks).unwrap_or(NEVER - 1)
 }
 
-/// How long a peer may still be silent, of so much since it was last heard; `None` when that is over.
+/// How long the peer may still be silent, if it may be for `limit` since it was last heard; `None` when that has
+/// passed.
 pub fn silence_left(connection: &Connection, limit: Duration, now: Duration) -> Option<Duration> {
     let silent = ticks(now).saturating_sub(connection.heard);
     (silent < ticks(limit)).then(|| limit - limit * silent / ticks(limit))
 }
 
-/// Who is to be looked at, by tick. A connection has one entry that counts: the one at its `queued`.
+/// Connections to check, by tick. Of a connection's entries only the one at its `checked_at` is valid.
 #[derive(Debug, Default)]
 pub struct Deadlines {
     entries: BTreeMap<u32, Vec<ConnectionId>>,
 }
 
 impl Deadlines {
-    /// Sets a connection's deadline; only an earlier one than before needs a new entry.
+    /// Sets a connection's deadline; only an earlier one than before adds an entry.
     pub fn set(&mut self, id: ConnectionId, connection: &mut Connection, at: Duration) {
         connection.due = ticks(at) + 1;
-        if connection.due < connection.queued {
-            connection.queued = connection.due;
+        if connection.due < connection.checked_at {
+            connection.checked_at = connection.due;
             self.entries.entry(connection.due).or_default().push(id);
         }
     }
 
-    /// When the next entry strikes, since the server's start.
+    /// When the next entry strikes, as time since the server's start.
     pub fn next(&self) -> Option<Duration> {
         let (tick, _) = self.entries.first_key_value()?;
         Some(Duration::from_secs(1) / TICKS_PER_SECOND * *tick)
     }
 
-    /// The entries that strike by now, one tick's worth.
-    pub fn pop(&mut self, now: Duration) -> Option<(u32, Vec<ConnectionId>)> {
-        let entry = self.entries.first_entry()?;
-        (*entry.key() <= ticks(now)).then(|| entry.remove_entry())
+    /// Removes an entry that strikes by now; returns its tick and its connection.
+    pub fn pop(&mut self, now: Duration) -> Option<(u32, ConnectionId)> {
+        let mut entry = self.entries.first_entry()?;
+        let tick = *entry.key();
+        if tick > ticks(now) {
+            return None;
+        }
+        let id = entry.get_mut().pop()?;
+        if entry.get().is_empty() {
+            entry.remove();
+        }
+        Some((tick, id))
     }
 
-    /// Whether the entry of this tick counts and the connection's deadline has come; one that was moved is put where it
-    /// belongs.
+    /// Whether the entry of this tick is valid and the connection's deadline has passed. A deadline that was moved
+    /// later gets a new entry.
     pub fn strikes(&mut self, id: ConnectionId, connection: &mut Connection, tick: u32) -> bool {
-        if connection.queued != tick {
+        if connection.checked_at != tick {
             return false;
         }
-        connection.queued = NEVER;
+        connection.checked_at = NEVER;
         if connection.due == NEVER {
             return false;
         }
         if connection.due > tick {
-            connection.queued = connection.due;
+            connection.checked_at = connection.due;
             self.entries.entry(connection.due).or_default().push(id);
             return false;
         }
@@ -81,11 +90,8 @@ mod tests {
 
     fn strikes_at(deadlines: &mut Deadlines, connection: &mut Connection) -> Option<Duration> {
         while let Some(at) = deadlines.next() {
-            let (tick, ids) = deadlines.pop(at)?;
-            if ids
-                .iter()
-                .any(|id| deadlines.strikes(*id, connection, tick))
-            {
+            let (tick, id) = deadlines.pop(at)?;
+            if deadlines.strikes(id, connection, tick) {
                 return Some(at);
             }
         }

@@ -1,25 +1,30 @@
-//! The fan-out: what is said in a room (or told on a channel of metrics), encoded once, to everybody with one write each.
+//! The fan-out: frames broadcast in a room (or on a channel of metrics), encoded once, sent with one write per
+//! receiver.
 //!
-//! A room is a stream of frames. What is broadcast during a turn is appended to `pending`; at the end of the turn that
-//! becomes one batch, and a pass sends it to one subscriber after the other. Of each subscriber it is known up to which
-//! offset it has seen the stream, so whoever joins in the middle begins there, and whoever is to be told something else
-//! catches up first: every peer gets everything in the order in which it happened.
+//! A topic is a stream of frames. What is broadcast during a turn is appended to `pending`; at the end of the turn that
+//! becomes one batch, and a pass sends it to one subscriber after the other. The offset of each subscriber in the
+//! stream is known, so a subscriber that joins during a pass begins there, and one that gets another frame catches up
+//! first: every connection receives everything in order.
 //!
-//! A pass over many subscribers is done in slices, so that the loop looks at its sockets in between.
+//! A pass over many subscribers is done in slices, so that the loop polls its sockets in between.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
 use slab::Slab;
 
-use crate::config::{ROOM_PENDING_HIGH_WATER_BYTES, SPARE_BUFFER_BYTES_MAX};
+use super::io::Io;
+use crate::config::{ROOM_PENDING_HIGH_WATER_BYTES, SPARE_BUFFER_BYTES_MAX, STEPS_PER_CLOCK};
 use crate::conn::outbox::{Batch, Content};
-use crate::conn::transmit::Transmit;
 use crate::conn::{Connection, EventStream};
 use crate::domain::ids::{ConnectionId, RoomId};
 use crate::ledger::Ledger;
 
-/// What one subscribes to: a room, or (in a fan-out of their own) a channel of metrics.
+#[cfg(test)]
+mod tests;
+
+/// The topic of a subscription: a room or, in a separate fan-out, a channel of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Topic(u32);
 
@@ -44,30 +49,30 @@ impl Topic {
 /// The streams of all topics.
 #[derive(Debug, Default)]
 pub struct FanOut {
-    /// Messages times their receivers, since the start.
+    /// Deliveries, frames times receivers, since the start.
     pub deliveries: u64,
     streams: Vec<Stream>,
-    /// Topics that have something to send, each once.
+    /// Topics with something to send, each once.
     active: VecDeque<Topic>,
-    /// A buffer for the next batch.
+    /// A spare buffer for the next batch.
     spare: Vec<u8>,
 }
 
 #[derive(Debug, Default)]
 struct Stream {
-    /// In the order of connections, so that whoever comes or goes in the middle of a pass moves nobody else.
+    /// In the order of ids, so that a subscriber added or removed during a pass moves no other.
     subscribers: BTreeSet<ConnectionId>,
-    /// Those who have seen more than the pass and its cursor tell, with the offset up to which they have.
+    /// Offsets of the subscribers that are ahead of the pass and its cursor.
     ahead: BTreeMap<ConnectionId, u64>,
     pass: Option<Pass>,
-    /// Frames that no pass sends yet.
+    /// Frames that are not in a pass yet.
     pending: Vec<u8>,
     /// The offset at which `pending` begins: everything before is in the pass or was sent.
     pending_at: u64,
     is_active: bool,
 }
 
-/// One batch on its way to the subscribers: those before `next` have it.
+/// A batch being sent: the subscribers before `next` have it.
 #[derive(Debug)]
 struct Pass {
     batch: Rc<Batch>,
@@ -75,35 +80,51 @@ struct Pass {
     next: ConnectionId,
 }
 
-/// What a pass works with.
+/// What a pass uses.
 pub struct Sending<'a, T> {
     /// Sends left in this turn.
     pub sends: usize,
+    /// The last clock reading, as time since the server's start.
+    pub now: Duration,
+    /// When the time of this part of the turn is spent.
+    pub until: Duration,
     /// The limit of an outbox, in bytes.
     pub outbox_bytes_max: usize,
     /// All connections.
     pub connections: &'a mut Slab<Connection>,
-    /// Where bytes leave.
-    pub transmit: &'a mut T,
-    /// Connections that were found wanting.
+    /// Sockets and clock.
+    pub io: &'a mut T,
+    /// Connections that are slow, blocked or broken after a pass.
     pub troubled: &'a mut Troubled,
-    /// Where a batch is entered for which somebody waits.
+    /// The ledger, charged with each batch that stays in an outbox.
     pub ledger: &'a Ledger,
 }
 
-/// Connections that a pass found wanting.
+impl<T: Io> Sending<'_, T> {
+    /// Reads the clock every [`STEPS_PER_CLOCK`] sends, and ends the slice when its time is spent.
+    fn check_clock(&mut self) {
+        if self.sends.is_multiple_of(STEPS_PER_CLOCK) {
+            self.now = self.io.monotonic();
+            if self.now >= self.until {
+                self.sends = 0;
+            }
+        }
+    }
+}
+
+/// Connections that are slow, blocked or broken after a pass.
 #[derive(Debug, Default)]
 pub struct Troubled {
-    /// More waits for them than may.
+    /// Their outbox is over its limit.
     pub slow: Vec<ConnectionId>,
-    /// Their socket takes nothing now.
+    /// Their socket is blocked.
     pub blocked: Vec<ConnectionId>,
-    /// They are broken.
+    /// Their socket is broken.
     pub gone: Vec<ConnectionId>,
 }
 
 impl FanOut {
-    /// From here on the connection gets what is broadcast under the topic.
+    /// Subscribes a connection to what is broadcast under the topic from here on.
     pub fn subscribe(&mut self, id: ConnectionId, topic: impl Into<Topic>) {
         let topic = topic.into();
         if self.streams.len() <= topic.index() {
@@ -114,7 +135,7 @@ impl FanOut {
         stream.skip(id);
     }
 
-    /// From here on the connection does not get it; what was broadcast before is still delivered.
+    /// Unsubscribes a connection; what was broadcast before is still delivered.
     pub fn unsubscribe(
         &mut self,
         id: ConnectionId,
@@ -133,7 +154,7 @@ impl FanOut {
         }
     }
 
-    /// How many subscribe to a topic.
+    /// The number of subscribers of a topic.
     pub fn subscribers(&self, topic: impl Into<Topic>) -> usize {
         self.streams
             .get(topic.into().index())
@@ -160,8 +181,8 @@ impl FanOut {
         }
     }
 
-    /// Puts into a connection's outbox whatever its rooms have broadcast so far, so that what is told to it next comes
-    /// after.
+    /// Queues in a connection's outbox what was broadcast in its rooms so far, so that what is queued next comes after
+    /// it.
     pub fn catch_up(&mut self, id: ConnectionId, connection: &mut Connection, rooms: &[RoomId]) {
         for room in rooms {
             if let Some(stream) = self.streams.get_mut(room.index()) {
@@ -170,12 +191,12 @@ impl FanOut {
         }
     }
 
-    /// Moves a subscriber to the end of its room's stream without sending what is in between.
+    /// Moves a subscriber to the end of the topic's stream without sending what is in between.
     pub fn skip(&mut self, id: ConnectionId, topic: impl Into<Topic>) {
         self.streams[topic.into().index()].skip(id);
     }
 
-    /// Whether one of these rooms has so much to send that its members should not say more now.
+    /// Whether one of these rooms has more than [`ROOM_PENDING_HIGH_WATER_BYTES`] that are not in a pass yet.
     pub fn is_congested(&self, rooms: &[RoomId]) -> bool {
         let streams = rooms
             .iter()
@@ -185,13 +206,22 @@ impl FanOut {
             .any(|stream| stream.pending.len() > ROOM_PENDING_HIGH_WATER_BYTES)
     }
 
-    /// Whether something is to be sent.
+    /// Whether a topic has something to send.
     pub fn is_active(&self) -> bool {
         !self.active.is_empty()
     }
 
-    /// Sends to as many subscribers as may be in this turn, one topic after the other.
-    pub fn run<T: Transmit>(&mut self, sending: &mut Sending<'_, T>) {
+    /// Asserts the invariants.
+    pub fn check(&self) {
+        let active = self.streams.iter().filter(|stream| stream.is_active);
+        assert_eq!(active.count(), self.active.len(), "each active topic once");
+        for stream in &self.streams {
+            stream.check();
+        }
+    }
+
+    /// Sends within the budget of this turn, one topic after the other.
+    pub fn run<T: Io>(&mut self, sending: &mut Sending<'_, T>) {
         while sending.sends > 0 {
             let Some(topic) = self.active.pop_front() else {
                 return;
@@ -214,6 +244,22 @@ impl FanOut {
 }
 
 impl Stream {
+    fn check(&self) {
+        let has_something = self.pass.is_some() || !self.pending.is_empty();
+        assert!(
+            !has_something || self.is_active,
+            "a topic with unsent frames is active"
+        );
+        for (id, seen) in &self.ahead {
+            assert!(self.subscribers.contains(id) && *seen <= self.end());
+        }
+        if let Some(pass) = &self.pass {
+            let length = pass.batch.bytes.len() as u64;
+            // What was pending when the last subscriber left in the middle of a pass was dropped.
+            assert!(pass.begin + length <= self.pending_at);
+        }
+    }
+
     fn end(&self) -> u64 {
         self.pending_at + self.pending.len() as u64
     }
@@ -229,8 +275,8 @@ impl Stream {
         });
     }
 
-    /// Goes on with the pass; whether it has reached everybody.
-    fn run_pass<T: Transmit>(&mut self, sending: &mut Sending<'_, T>) -> bool {
+    /// Continues the pass; returns whether it has reached every subscriber.
+    fn run_pass<T: Io>(&mut self, sending: &mut Sending<'_, T>) -> bool {
         let Some(pass) = &mut self.pass else {
             return true;
         };
@@ -249,7 +295,7 @@ impl Stream {
             sending.sends -= 1;
             let range = (seen - pass.begin) as usize..pass.batch.bytes.len();
             let connection = &mut sending.connections[id.index()];
-            if !connection.deliver(id, &pass.batch, range, sending.transmit) {
+            if !connection.deliver(id, &pass.batch, range, sending.io) {
                 sending.troubled.gone.push(id);
             } else if connection.queued_bytes() > 0 {
                 sending.troubled.blocked.push(id);
@@ -257,17 +303,18 @@ impl Stream {
                     sending.troubled.slow.push(id);
                 }
             }
+            sending.check_clock();
         }
         true
     }
 
-    /// Ends the pass; its buffer, if nobody lags.
+    /// Ends the pass; returns its buffer if no outbox shares it.
     fn end_pass(&mut self, ledger: &Ledger) -> Option<Vec<u8>> {
         self.ahead.retain(|_, seen| *seen > self.pending_at);
         let mut buffer = match Rc::try_unwrap(self.pass.take()?.batch) {
             Ok(batch) => batch.bytes,
             Err(batch) => {
-                batch.account(ledger);
+                batch.charge(ledger);
                 return None;
             }
         };
@@ -275,19 +322,21 @@ impl Stream {
         (buffer.capacity() <= SPARE_BUFFER_BYTES_MAX).then_some(buffer)
     }
 
-    /// The offset up to which a subscriber has the stream.
+    /// The offset up to which a subscriber has received the stream.
     fn seen(&self, id: ConnectionId) -> u64 {
-        let told = match &self.pass {
+        let passed = match &self.pass {
             Some(pass) if id >= pass.next => pass.begin,
             _ => self.pending_at,
         };
-        self.ahead.get(&id).map_or(told, |ahead| told.max(*ahead))
+        self.ahead
+            .get(&id)
+            .map_or(passed, |ahead| passed.max(*ahead))
     }
 
-    /// Notes that a subscriber has, or need not have, everything up to now.
+    /// Marks everything up to now as received, or not to be sent, for a subscriber.
     fn skip(&mut self, id: ConnectionId) {
         let end = self.end();
-        if self.seen(id) < end {
+        if self.subscribers.contains(&id) && self.seen(id) < end {
             self.ahead.insert(id, end);
         }
     }

@@ -1,156 +1,181 @@
-//! The end of a turn: what leaves, in which order, and how much of it now.
+//! The end of a turn: what is sent, in which order, and within which budgets.
 
 use super::Server;
 use super::fan_out::Sending;
+use super::io::Io;
 use crate::config::{
-    EVENT_OUTBOX_BYTES, LINGER_TIMEOUT, OUTBOX_HIGH_WATER_BYTES, SENDS_PER_TURN,
-    WRITES_PER_TURN_BYTES,
+    EVENT_OUTBOX_BYTES, LINGER_TIMEOUT, OUTBOX_HIGH_WATER_BYTES, SENDS_PER_TURN, STEPS_PER_CLOCK,
+    TURN_PART, WRITES_PER_TURN_BYTES,
 };
 use crate::conn::outbox::Flushed;
-use crate::conn::transmit::Transmit;
-use crate::conn::{Connection, Phase};
+use crate::conn::{Connection, Mark, Phase};
 use crate::domain::ids::ConnectionId;
 use crate::domain::time::Now;
 
 impl Server {
-    /// Sends what is to be sent: a slice of the fan-out, then whatever waits for single peers. True when there is more
-    /// to do at once.
-    pub fn flush(&mut self, transmit: &mut impl Transmit, now: Now) -> bool {
-        self.fan_out.run(&mut Sending {
-            sends: SENDS_PER_TURN,
-            outbox_bytes_max: self.config.outbox_bytes,
-            connections: &mut self.connections,
-            transmit,
-            troubled: &mut self.troubled,
-            ledger: &self.ledger,
-        });
-        self.events.run(&mut Sending {
-            sends: SENDS_PER_TURN,
-            outbox_bytes_max: EVENT_OUTBOX_BYTES,
-            connections: &mut self.connections,
-            transmit,
-            troubled: &mut self.lagging,
-            ledger: &self.ledger,
-        });
+    /// Sends the output of the turn: a slice of each fan-out, then the outboxes of the listed connections.
+    pub(super) fn flush(&mut self, now: Now, io: &mut impl Io) {
+        let now = self.run_passes(now, io);
         self.note_high_water();
-        while let Some(id) = self.troubled.gone.pop() {
+        while let Some(id) = self.chat.troubled.gone.pop() {
             self.closed(id, now);
         }
-        self.close_slow_consumers(transmit, now);
+        self.close_slow_consumers(now);
         self.relieve_subscribers(now);
-        while let Some(id) = self.resumed.pop() {
-            if self.connections.contains(id.index()) {
-                self.serve_requests(id, now);
-            }
-        }
-        self.replied_bytes = 0;
-        let mut at = 0;
-        while let Some(&id) = self.listed.get(at) {
-            at += 1;
-            self.flush_one(id, transmit, now);
-        }
-        self.listed.clear();
-        self.listed.append(&mut self.deferred);
-        self.replied_bytes = 0;
-        self.written_bytes = 0;
-        self.keep_ceiling(now);
+        self.serve_resumed(now);
+        self.connections.replied_bytes = 0;
         let sent = self.counters.take_sent(now.monotonic);
-        self.metrics.count(sent);
-        self.readable.append(&mut self.held);
-        self.fan_out.is_active()
-            || self.events.is_active()
-            || !self.readable.is_empty()
-            || !self.resumed.is_empty()
-            || !self.listed.is_empty()
-            || !self.jobs.is_empty()
+        self.streams.count(sent);
+        self.flush_listed(now, io);
+        self.connections.replied_bytes = 0;
+        self.keep_ceiling(now);
+        for id in self.connections.read_queue.take_congested() {
+            self.read_again(id);
+        }
     }
 
-    /// Notes what waits for whom, and the most that ever waited for one peer.
+    /// Runs a slice of each fan-out that has something to send; returns the last clock reading.
+    fn run_passes(&mut self, now: Now, io: &mut impl Io) -> Now {
+        let mut now = now;
+        let (connections, ledger) = self.connections.slab_and_ledger();
+        for (parts, outbox_bytes_max) in [
+            (self.chat.fan_out_and_troubled(), self.config.outbox_bytes),
+            (self.streams.fan_out_and_troubled(), EVENT_OUTBOX_BYTES),
+        ] {
+            let (fan_out, troubled) = parts;
+            if !fan_out.is_active() {
+                continue;
+            }
+            let mut sending = Sending {
+                sends: SENDS_PER_TURN,
+                now: now.monotonic,
+                until: now.monotonic + TURN_PART,
+                outbox_bytes_max,
+                connections,
+                io,
+                troubled,
+                ledger,
+            };
+            fan_out.run(&mut sending);
+            now = now.later(sending.now);
+        }
+        now
+    }
+
+    /// Serves the remaining input of connections whose wait has ended.
+    fn serve_resumed(&mut self, now: Now) {
+        while let Some(id) = self.connections.poll_resumed() {
+            if self.connections.get(id).is_some() {
+                self.unpause(id);
+                self.serve_rest(id, now);
+            }
+        }
+    }
+
+    /// Serves input that was received behind an unanswered request or command.
+    fn serve_rest(&mut self, id: ConnectionId, now: Now) {
+        match self.connections[id].phase {
+            Phase::Http(_) => self.serve_requests(id, &[], now),
+            _ => self.resume_messages(id, now),
+        }
+    }
+
+    /// Resumes reading from a connection, if it was paused.
+    fn unpause(&mut self, id: ConnectionId) {
+        if self.connections[id].replace(Mark::Paused, false) {
+            self.read_again(id);
+        }
+    }
+
+    /// Charges the queued bytes to the ledger, and records the largest outbox so far.
     fn note_high_water(&mut self) {
-        let waiting = self
-            .troubled
-            .blocked
-            .drain(..)
-            .chain(self.listed.iter().copied());
+        let blocked = self.chat.troubled.blocked.drain(..);
+        let waiting = blocked.chain(self.connections.listed().iter().copied());
         let bytes = waiting
-            .filter_map(|id| self.connections.get(id.index()))
-            .inspect(|connection| connection.account_queued(&self.ledger))
+            .filter_map(|id| self.connections.get(id))
+            .inspect(|connection| connection.charge_queued(self.connections.ledger()))
             .map(Connection::queued_bytes)
             .max();
         let most = &mut self.counters.outbox_high_water_bytes;
         *most = bytes.unwrap_or(0).max(*most);
     }
 
-    fn flush_one(&mut self, id: ConnectionId, transmit: &mut impl Transmit, now: Now) {
-        let Some(connection) = self.connections.get_mut(id.index()) else {
-            return;
-        };
-        connection.is_listed = false;
-        let queued = connection.queued_bytes();
-        let is_long = queued > OUTBOX_HIGH_WATER_BYTES && !connection.is_blocked();
-        if is_long && self.written_bytes > WRITES_PER_TURN_BYTES {
-            return self.defer(id);
+    /// Writes the listed outboxes. Those beyond the turn's budget are deferred to the next turn.
+    fn flush_listed(&mut self, mut now: Now, io: &mut impl Io) {
+        let until = now.monotonic + TURN_PART;
+        let (mut at, mut written) = (0, 0);
+        while let Some(&id) = self.connections.listed().get(at) {
+            if at > 0 && at.is_multiple_of(STEPS_PER_CLOCK) {
+                now = now.later(io.monotonic());
+            }
+            at += 1;
+            let Some(connection) = self.connections.get_mut(id) else {
+                continue;
+            };
+            connection.set(Mark::Listed, false);
+            let is_long = connection.queued_bytes() > OUTBOX_HIGH_WATER_BYTES;
+            let has_to_wait =
+                is_long && !connection.is_blocked() && written > WRITES_PER_TURN_BYTES;
+            if has_to_wait || now.monotonic >= until {
+                self.connections.defer(id);
+            } else {
+                written += self.flush_one(id, io, now);
+            }
         }
-        let flushed = connection.flush(id, transmit);
-        self.written_bytes += queued - connection.queued_bytes();
+        self.connections.begin_list();
+    }
+
+    /// Writes one outbox; returns the number of bytes the socket took.
+    fn flush_one(&mut self, id: ConnectionId, io: &mut impl Io, now: Now) -> usize {
+        let connection = &mut self.connections[id];
+        let queued = connection.queued_bytes();
+        let may_be_slow = connection.replace(Mark::Slow, false);
+        let flushed = connection.flush(id, io);
+        let written = queued - connection.queued_bytes();
         match flushed {
-            Flushed::Gone => return self.closed(id, now),
+            Flushed::Gone => {
+                self.closed(id, now);
+                return written;
+            }
             Flushed::Blocked => {
-                connection.account_queued(&self.ledger);
+                self.connections[id].charge_queued(self.connections.ledger());
                 self.watch(id, now);
+                if may_be_slow && self.close_if_slow(id, now) {
+                    return written;
+                }
             }
             Flushed::Empty => {}
         }
         let is_turn_full = self.is_turn_full();
-        let Some(connection) = self.connections.get_mut(id.index()) else {
-            return;
-        };
-        if connection.is_paused && connection.queued_bytes() <= OUTBOX_HIGH_WATER_BYTES {
+        let connection = &self.connections[id];
+        if connection.is(Mark::Paused) && connection.queued_bytes() <= OUTBOX_HIGH_WATER_BYTES {
             if is_turn_full {
-                return self.defer(id);
+                self.connections.defer(id);
+                return written;
             }
-            connection.is_paused = false;
-            self.readable.push(id);
-            // What came in the same read as that whose answers were in the way.
-            match connection.phase {
-                Phase::Http(_) => self.serve_requests(id, now),
-                _ => self.resume_messages(id, now),
-            }
-            if self.connections[id.index()].queued_bytes() > 0 {
-                return;
+            self.unpause(id);
+            self.serve_rest(id, now);
+            if self.connections[id].queued_bytes() > 0 {
+                return written;
             }
         }
         if flushed == Flushed::Empty {
-            self.flushed(id, transmit, now);
+            self.flushed(id, io, now);
         }
+        written
     }
 
-    /// Nothing waits for this peer any more.
-    fn flushed(&mut self, id: ConnectionId, transmit: &mut impl Transmit, now: Now) {
-        let connection = &mut self.connections[id.index()];
-        match (&connection.phase, connection.is_half_closed) {
+    /// The outbox is empty: closes a half-closed connection, or shuts down our direction of a lingering one.
+    fn flushed(&mut self, id: ConnectionId, io: &mut impl Io, now: Now) {
+        let connection = &self.connections[id];
+        match (&connection.phase, connection.is(Mark::HalfClosed)) {
             (Phase::Http(_) | Phase::Lingering, true) => self.closed(id, now),
             (Phase::Lingering, false) => {
-                transmit.shutdown(id);
-                self.deadlines
-                    .set(id, connection, now.monotonic + LINGER_TIMEOUT);
+                io.shutdown(id);
+                self.connections
+                    .set_deadline(id, now.monotonic + LINGER_TIMEOUT);
             }
             _ => {}
-        }
-    }
-
-    /// Has a connection's outbox flushed at the end of the next turn.
-    fn defer(&mut self, id: ConnectionId) {
-        self.connections[id.index()].is_listed = true;
-        self.deferred.push(id);
-    }
-
-    /// Has a connection's outbox flushed at the end of the turn.
-    pub(super) fn list(&mut self, id: ConnectionId) {
-        let connection = &mut self.connections[id.index()];
-        if !connection.is_listed {
-            connection.is_listed = true;
-            self.listed.push(id);
         }
     }
 }

@@ -1,214 +1,196 @@
 //! Floor 3, the server: every connection and every room, as one value without I/O.
 //!
-//! The shell tells it what happened ([`Server::accept`], [`Server::receive`], [`Server::end_of_stream`],
-//! [`Server::closed`], [`Server::writable`], [`Server::handle_timeout`]) and asks what is to be done
-//! ([`Server::flush`], [`Server::poll_readable`], [`Server::poll_freed`], [`Server::next_timeout`]). So a whole server
-//! runs in a test, a fuzzer or a simulation, on virtual time.
+//! The shell reports events ([`Server::accept`], [`Server::readable`], [`Server::ending`], [`Server::writable`],
+//! [`Server::finished`]) and runs a [`Server::turn`] with sockets and a clock. Work that takes time leaves as a job
+//! ([`Server::poll_job`]). So a whole server runs in a test, a fuzzer or a simulation, on virtual time.
 
 mod addresses;
+pub mod answer;
 pub mod assets;
 pub mod backend;
 mod ceiling;
-pub mod closing;
-pub mod commands;
+pub mod chat;
+mod closing;
+mod commands;
+pub mod connections;
 mod counters;
 pub mod deadlines;
-mod events;
+mod dispatch;
+mod event_requests;
+mod exposition;
 pub mod fan_out;
 mod flush;
+mod handshake;
+pub mod io;
+pub mod jobs;
+mod logins;
 mod notes;
-pub mod requests;
+mod read_queue;
+mod requests;
+mod rest;
 pub mod routes;
-pub mod settle;
-pub mod sign_in;
+mod sign_in;
+pub mod sign_ins;
+pub mod streams;
+mod subscribers;
+mod turn;
+pub mod waiting;
 
-use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use slab::Slab;
-
-use crate::config::{
-    Config, HEAD_TIMEOUT, Level, OUTBOX_HIGH_WATER_BYTES, REPLIES_PER_TURN_BYTES, TABLE_KEPT,
-};
-use crate::conn::http::Http;
-use crate::conn::{Connection, Phase};
-use crate::domain::auth::{Auth, Credentials};
-use crate::domain::ids::ConnectionId;
-use crate::domain::metrics::Metrics;
-use crate::domain::rooms::{Effects, RoomManager};
+use crate::config::{Config, DEADLINES_PER_TURN, FIRST_EVENT_ID_MAX, Level};
+use crate::conn::{Connection, Mark, Phase};
+use crate::domain::credentials::Credentials;
+use crate::domain::ids::{ConnectionId, Serial};
+use crate::domain::random::Random;
+use crate::domain::rooms::RoomManager;
 use crate::domain::time::Now;
 use crate::journal::Journal;
-use crate::ledger::Ledger;
-use crate::wire::websocket::CloseCode;
-use addresses::Addresses;
-use backend::Memory;
+use crate::wire::close_code::CloseCode;
+use crate::wire::response::HttpDate;
+use backend::{Backend, Memory};
+use chat::Chat;
+use connections::Connections;
 use counters::Counters;
 pub use counters::ShellFacts;
-use deadlines::{Deadlines, ticks};
-use fan_out::{FanOut, Troubled};
-use sign_in::{Login, PasswordCheck};
+use deadlines::ticks;
+use jobs::{Done, Job, Jobs};
+use sign_ins::SignIns;
+use streams::Streams;
+use waiting::WaitingRequests;
 
-/// The whole server but its sockets.
+/// The whole server, except its sockets.
 #[derive(Debug)]
 pub struct Server {
     config: Config,
-    connections: Slab<Connection>,
-    /// Who comes from where.
-    addresses: Addresses,
-    rooms: RoomManager,
-    auth: Auth,
-    /// Attempts to sign in that wait for their password check, by job.
-    logins: HashMap<u64, Login>,
-    jobs: VecDeque<PasswordCheck>,
-    last_job: u64,
-    /// Connections whose next request may be served.
-    resumed: Vec<ConnectionId>,
-    backend: Memory,
-    /// What is said in rooms.
-    fan_out: FanOut,
-    /// What is told to event streams.
-    events: FanOut,
-    metrics: Metrics,
+    /// All connections, and the work lists of this turn.
+    connections: Connections,
+    /// Rooms and their messages.
+    chat: Chat,
+    /// Metrics and their subscribers.
+    streams: Streams,
+    /// Accounts, tokens, tickets and sessions.
+    sign_ins: SignIns,
+    /// Jobs the shell has not taken yet.
+    jobs: Jobs,
+    /// Requests and commands that wait for a job's result.
+    waiting: WaitingRequests,
     counters: Counters,
-    /// What is worth a line on stderr.
+    /// Lines for stderr.
     pub journal: Journal,
-    /// Memory held for peers.
-    ledger: Ledger,
-    deadlines: Deadlines,
-    effects: Effects,
-    /// Connections with something new in their outbox.
-    listed: Vec<ConnectionId>,
-    /// Those of the next turn, because this one has answered enough.
-    deferred: Vec<ConnectionId>,
-    /// Connections that may be read again.
-    readable: Vec<ConnectionId>,
-    /// Connections that may be read when the fan-out has made progress.
-    held: Vec<ConnectionId>,
-    /// Connections whose socket the shell may drop at the end of the turn.
-    freed: Vec<ConnectionId>,
-    troubled: Troubled,
-    /// The same of event streams.
-    lagging: Troubled,
-    scratch: Vec<u8>,
+    /// The cached Date field of responses (RFC 9110 section 6.6.1).
+    date: HttpDate,
+    /// The buffer of one read.
+    buffer: Vec<u8>,
+    /// Scratch space: a response head or a frame being encoded.
     frame: Vec<u8>,
-    /// Bytes queued for single peers in this turn.
-    replied_bytes: usize,
-    /// Bytes written from outboxes in this turn.
-    written_bytes: usize,
-    is_draining: bool,
+    /// Calls until the invariants are asserted again (debug builds only).
+    unchecked: usize,
 }
 
 impl Server {
-    /// A server without connections. The seed decides epochs, tickets and token ids.
-    pub fn new(config: Config, credentials: Credentials, seed: &[u8; 32]) -> Self {
-        let mut auth = Auth::new(credentials, config.token_ttl_secs, config.ticket_ttl, seed);
-        let epochs = auth.random().number();
+    /// A server without connections, with the in-memory backend. `seed` determines room epochs, tickets, token ids and
+    /// simulated figures; `now` determines the first event id.
+    pub fn new(config: Config, credentials: Credentials, seed: &[u8; 32], now: Now) -> Self {
+        let epochs = Random::new(seed).number();
+        let backend = Backend::Memory(Memory::new(epochs));
+        Self::with_backend(config, credentials, seed, now, backend)
+    }
+
+    /// Like [`Self::new`], with the given backend.
+    pub fn with_backend(
+        config: Config,
+        credentials: Credentials,
+        seed: &[u8; 32],
+        now: Now,
+        backend: Backend,
+    ) -> Self {
+        let mut seeds = Random::new(seed);
+        let (mut of_sign_ins, mut of_streams) = ([0; 32], [0; 32]);
+        // [`Self::new`] takes the epochs' seed from the first number.
+        seeds.number();
+        of_sign_ins.copy_from_slice(&seeds.bytes());
+        of_streams.copy_from_slice(&seeds.bytes());
+        let (token_ttl_secs, ticket_ttl) = (config.token_ttl_secs, config.ticket_ttl);
         Self {
-            connections: Slab::new(),
-            addresses: Addresses::default(),
-            rooms: RoomManager::new(config.rooms.clone(), epochs),
-            auth,
-            logins: HashMap::new(),
-            jobs: VecDeque::new(),
-            last_job: 0,
-            resumed: Vec::new(),
-            backend: Memory,
-            fan_out: FanOut::default(),
-            events: FanOut::default(),
-            metrics: Metrics::new(),
+            connections: Connections::default(),
+            chat: Chat::new(config.rooms.clone(), config.outbox_bytes, backend),
+            streams: Streams::new(first_event_id(&config, now), &of_streams),
+            sign_ins: SignIns::new(credentials, token_ttl_secs, ticket_ttl, &of_sign_ins),
+            jobs: Jobs::default(),
+            waiting: WaitingRequests::default(),
             counters: Counters::default(),
             journal: Journal::new(config.log),
-            ledger: Ledger::default(),
-            deadlines: Deadlines::default(),
-            effects: Effects::new(),
-            listed: Vec::new(),
-            deferred: Vec::new(),
-            readable: Vec::new(),
-            held: Vec::new(),
-            freed: Vec::new(),
-            troubled: Troubled::default(),
-            lagging: Troubled::default(),
-            scratch: Vec::new(),
+            date: HttpDate::default(),
+            buffer: Vec::new(),
             frame: Vec::new(),
-            replied_bytes: 0,
-            written_bytes: 0,
-            is_draining: false,
+            unchecked: 0,
             config,
         }
     }
 
-    /// A new connection from an address; `None` at a limit or when draining: answer 503 and drop it.
+    /// Accepts a connection from an address. `None` at a limit or while draining: the caller answers 503 and drops it.
     pub fn accept(&mut self, address: IpAddr, now: Now) -> Option<ConnectionId> {
-        if self.is_draining {
+        if self.connections.is_draining {
             return None;
         }
-        if self.connections.len() >= self.config.connections {
-            self.note_refused("connections", address, now);
-            return None;
-        }
-        let id = ConnectionId(self.connections.vacant_key() as u32);
-        if !self
-            .addresses
-            .add(id, address, self.config.connections_per_address)
+        match self
+            .connections
+            .accept(address, &self.config, now.monotonic)
         {
-            self.note_refused("connections_per_address", address, now);
-            return None;
+            Ok(id) => {
+                self.note(Level::Debug, "connected", id, &[], now);
+                self.check();
+                Some(id)
+            }
+            Err(limit) => {
+                self.note_refused(limit, address, now);
+                None
+            }
         }
-        let mut connection = Connection::new(Http::new(self.config.echo));
-        connection.heard = ticks(now.monotonic);
-        self.deadlines
-            .set(id, &mut connection, now.monotonic + HEAD_TIMEOUT);
-        self.counters.add_connection(&connection.phase);
-        self.connections.insert(connection);
-        self.note(Level::Debug, "connected", id, &[], now);
-        Some(id)
     }
 
-    /// Bytes came from a peer.
-    pub fn receive(&mut self, id: ConnectionId, bytes: &[u8], now: Now) {
-        let Some(connection) = self.connections.get_mut(id.index()) else {
+    /// Handles bytes received from the peer. WebSocket payloads are unmasked in place.
+    pub fn receive(&mut self, id: ConnectionId, bytes: &mut [u8], now: Now) {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        // Whose bytes are discarded is alive as long as it takes what it is owed.
+        // A lingering peer's input proves nothing: only accepting queued bytes keeps it alive.
         if !matches!(connection.phase, Phase::Lingering) {
             connection.heard = ticks(now.monotonic);
         }
-        match &mut connection.phase {
-            Phase::Http(http) => {
-                http.push(bytes);
-                self.serve_requests(id, now);
-            }
+        match &connection.phase {
+            Phase::Http(_) => self.serve_requests(id, bytes, now),
             Phase::WebSocket(_) => self.receive_messages(id, bytes, now),
-            Phase::Closing(walker) => {
-                walker.advance(bytes);
-                if walker.saw_close() || walker.is_bad_header() {
-                    self.linger(id, now);
-                }
-            }
+            Phase::Closing(_) => self.discard(id, bytes, now),
             Phase::EventStream(_) | Phase::Lingering | Phase::Closed => {}
         }
+        self.check();
     }
 
-    /// The peer has ended its direction.
+    /// The peer has closed its sending direction (TCP FIN).
     pub fn end_of_stream(&mut self, id: ConnectionId, now: Now) {
-        let Some(connection) = self.connections.get_mut(id.index()) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        connection.is_half_closed = true;
+        connection.set(Mark::HalfClosed, true);
         match connection.phase {
-            // The responses it still waits for go out first.
-            Phase::Http(_) | Phase::Lingering if connection.queued_bytes() > 0 => self.list(id),
+            // Queued responses are sent first.
+            Phase::Http(_) | Phase::Lingering if connection.queued_bytes() > 0 => {
+                self.connections.list(id);
+            }
             Phase::WebSocket(_) if connection.queued_bytes() > 0 => {
                 self.depart(id, now);
             }
             _ => self.closed(id, now),
         }
+        self.check();
     }
 
-    /// The connection is broken, or has served its purpose.
+    /// Ends a connection that is broken or finished. Its slot is freed at the end of the turn.
     pub fn closed(&mut self, id: ConnectionId, now: Now) {
-        let Some(connection) = self.connections.get_mut(id.index()) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         if matches!(connection.phase, Phase::Closed) {
@@ -216,123 +198,87 @@ impl Server {
         }
         self.note(Level::Debug, "disconnected", id, &[], now);
         self.leave(id, now);
-        self.set_phase(id, Phase::Closed);
-        self.connections[id.index()].drop_outbox();
-        self.freed.push(id);
+        self.connections.close(id);
+        self.check();
     }
 
-    /// A socket takes bytes again.
+    /// The socket is writable again.
     pub fn writable(&mut self, id: ConnectionId, now: Now) {
-        let Some(connection) = self.connections.get_mut(id.index()) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         if connection.unblock() {
-            // A peer that takes bytes is alive, even while nothing is read from it.
+            // A peer that accepts bytes is alive, even while its input is not read.
             connection.heard = ticks(now.monotonic);
-            self.list(id);
+            self.connections.list(id);
+        }
+        self.check();
+    }
+
+    /// The next job for the shell, if any. Its result goes to [`Self::finished`] under the same serial.
+    pub fn poll_job(&mut self) -> Option<(Serial, Job)> {
+        match self.chat.poll_job() {
+            Some(job) => Some((self.jobs.next_serial(), job)),
+            None => self.jobs.pop(),
         }
     }
 
-    /// Whether more may be read from a peer now; if not, [`Self::poll_readable`] names it when it may.
-    pub fn may_read(&mut self, id: ConnectionId) -> bool {
-        let Some(connection) = self.connections.get_mut(id.index()) else {
-            return false;
-        };
-        let is_waiting = match &connection.phase {
-            Phase::Http(http) if http.job.is_some() => true,
-            Phase::Lingering => false,
-            // One that is paused has sent more than was answered.
-            _ => connection.is_paused || connection.queued_bytes() > OUTBOX_HIGH_WATER_BYTES,
-        };
-        if is_waiting {
-            connection.is_paused = true;
-            return false;
-        }
-        if self.fan_out.is_congested(self.rooms.people().rooms(id)) {
-            self.held.push(id);
-            return false;
-        }
-        true
-    }
-
-    /// Bytes that answered single peers in this turn.
-    pub fn replied_bytes(&self) -> usize {
-        self.replied_bytes
-    }
-
-    /// Whether the rest is to be read, and answered, in the next turn.
-    pub fn is_turn_full(&self) -> bool {
-        self.replied_bytes > REPLIES_PER_TURN_BYTES
-    }
-
-    /// Whether what comes from a peer is HTTP, which may hold a password.
-    pub fn speaks_http(&self, id: ConnectionId) -> bool {
-        self.connections
-            .get(id.index())
-            .is_some_and(|connection| matches!(connection.phase, Phase::Http(_)))
-    }
-
-    /// Replaces accounts and secrets. Whoever lost theirs is signed out, and a guest whose name belongs to an account
-    /// from here on gives way.
-    pub fn reload(&mut self, credentials: Credentials, now: Now) {
-        for name in self.auth.reload(credentials, now) {
-            for id in self.auth.sessions.of_name(&name) {
-                self.end_session(id, CloseCode::SESSION_ENDED, now);
+    /// Takes the result of a job. The connection that caused the job may have closed since.
+    pub fn finished(&mut self, serial: Serial, done: Done, now: Now) {
+        match done {
+            Done::PasswordChecked(is_accepted) => self.password_checked(serial, is_accepted, now),
+            Done::CredentialsRead(read) => self.credentials_read(read, now),
+            Done::MachineSampled(machine) => {
+                let active_users = self.chat.rooms().people().count();
+                self.streams.sampled(machine, active_users, now.monotonic);
+            }
+            Done::TicketRedeemed(redeemed) => self.ticket_redeemed(serial, redeemed, now),
+            Done::Answered(outcome) => {
+                self.chat.answered(outcome, &mut self.connections, now);
+                self.answer_created(now);
             }
         }
-        for name in self.auth.account_names() {
-            self.close_guests(&name, now);
-        }
+        self.check();
     }
 
-    /// A connection that may be read again.
-    pub fn poll_readable(&mut self) -> Option<ConnectionId> {
-        self.readable.pop()
-    }
-
-    /// A connection that is over: its socket is to be dropped. Only at the end of a turn, so that nothing that still
-    /// names it can mean another.
-    pub fn poll_freed(&mut self) -> Option<ConnectionId> {
-        let id = self.freed.pop()?;
-        let connection = self.connections.remove(id.index());
-        self.counters.remove_connection(&connection.phase);
-        self.addresses.remove(id);
-        if self.connections.is_empty() && self.connections.capacity() > TABLE_KEPT {
-            self.connections = Slab::new();
-            self.rooms.forget_people();
-        }
-        Some(id)
-    }
-
-    /// Connections that are not freed.
+    /// Connections in the table, including closed ones that are not freed yet.
     pub fn connection_count(&self) -> usize {
-        self.connections.len()
+        self.connections.count()
     }
 
-    /// Bytes that wait for a peer.
+    /// Bytes queued in the connection's outbox; 0 if there is no such connection.
     pub fn queued_bytes(&self, id: ConnectionId) -> usize {
-        let connection = self.connections.get(id.index());
+        let connection = self.connections.get(id);
         connection.map_or(0, Connection::queued_bytes)
     }
 
-    /// What the shell has seen, and how long the last turn took.
-    pub fn observe(&mut self, facts: ShellFacts, turn: Duration) {
+    /// Open event streams.
+    pub fn subscriber_count(&self) -> usize {
+        self.streams.subscriber_count()
+    }
+
+    /// Replaces the totals that only the shell knows.
+    pub fn observe(&mut self, facts: ShellFacts) {
         self.counters.shell = facts;
-        self.counters.turn(turn);
+    }
+
+    /// Requests and commands that wait for a job's result.
+    pub fn waiting_count(&self) -> usize {
+        self.waiting.len()
     }
 
     /// The rooms.
     pub fn rooms(&self) -> &RoomManager {
-        &self.rooms
+        self.chat.rooms()
     }
 
-    /// When [`Self::handle_timeout`] has something to do, since the server's start.
+    /// When [`Self::handle_timeout`] is next due, as time since the server's start. Any call may change it.
     pub fn next_timeout(&self) -> Option<Duration> {
         [
-            self.deadlines.next(),
-            self.rooms.next_timeout(),
-            self.auth.sessions.next_timeout(),
-            self.metrics.next_timeout(),
+            self.connections.next_timeout(),
+            self.chat.next_timeout(),
+            self.sign_ins.auth().sessions.next_timeout(),
+            self.streams.next_timeout(),
             self.journal.next_timeout(),
         ]
         .into_iter()
@@ -340,21 +286,60 @@ impl Server {
         .min()
     }
 
-    /// Does what is due.
+    /// Handles everything due; at most [`DEADLINES_PER_TURN`] session ends and as many connection deadlines per call.
     pub fn handle_timeout(&mut self, now: Now) {
         self.journal.handle_timeout(now);
-        self.rooms.handle_timeout(now, &mut self.effects);
-        self.settle(now);
-        self.end_sessions(now);
-        while let Some((tick, ids)) = self.deadlines.pop(now.monotonic) {
-            for id in ids {
-                let Some(connection) = self.connections.get_mut(id.index()) else {
-                    continue;
-                };
-                if self.deadlines.strikes(id, connection, tick) {
-                    self.deadline(id, now);
-                }
-            }
+        self.chat.handle_timeout(&mut self.connections, now);
+        self.streams.handle_timeout(&mut self.jobs, now);
+        while let Some(id) = self.connections.overdue_parked(now.monotonic) {
+            self.give_up_parked(id, now);
         }
+        for _ in 0..DEADLINES_PER_TURN {
+            let Some(id) = self.sign_ins.auth().sessions.due(now.monotonic) else {
+                break;
+            };
+            self.end_session(id, CloseCode::TOKEN_EXPIRED, now);
+        }
+        for _ in 0..DEADLINES_PER_TURN {
+            let Some(id) = self.connections.poll_deadline(now.monotonic) else {
+                break;
+            };
+            self.deadline(id, now);
+        }
+        self.check();
+    }
+
+    /// Carries out the domain's effects, then answers the requests whose room creation has finished.
+    fn settle(&mut self, now: Now) {
+        self.chat.settle(&mut self.connections, now);
+        self.answer_created(now);
+    }
+
+    /// Asserts the invariants of every part, in debug builds. The check visits every connection and room, so with many
+    /// connections it runs only once in `connections / 8 + 1` calls.
+    fn check(&mut self) {
+        if !cfg!(debug_assertions) {
+            return;
+        }
+        if self.unchecked > 0 {
+            self.unchecked -= 1;
+            return;
+        }
+        self.unchecked = self.connections.count() / 8;
+        self.connections.check();
+        self.chat.check();
+        self.streams.check();
+        self.sign_ins.check();
+        self.waiting.check();
+    }
+}
+
+/// The first event id: 1 in the demo, otherwise the milliseconds since 1970, so that an id from before a restart is
+/// always older than every kept event.
+fn first_event_id(config: &Config, now: Now) -> u64 {
+    let milliseconds = u64::try_from(now.unix.as_millis()).unwrap_or(u64::MAX);
+    match config.is_demo() {
+        true => 1,
+        false => milliseconds.clamp(1, FIRST_EVENT_ID_MAX),
     }
 }

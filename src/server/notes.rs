@@ -1,4 +1,4 @@
-//! What the server notes in its journal: who was refused or ended, and why.
+//! Journal lines of the server: which connections were refused or ended, and why.
 
 use std::fmt::Display;
 use std::net::IpAddr;
@@ -7,10 +7,10 @@ use super::Server;
 use crate::config::Level;
 use crate::domain::ids::ConnectionId;
 use crate::domain::time::Now;
-use crate::wire::websocket::CloseCode;
+use crate::wire::close_code::CloseCode;
 
 impl Server {
-    /// Notes what happened to a connection, with where it comes from and whose it is.
+    /// Notes an event of a connection, with its address and its user.
     pub(super) fn note(
         &mut self,
         level: Level,
@@ -22,8 +22,8 @@ impl Server {
         if !self.journal.takes(level) {
             return;
         }
-        let address = self.addresses.of(id);
-        let people = self.rooms.people();
+        let address = self.connections.address(id);
+        let people = self.chat.rooms().people();
         let user = people.user_of(id).map(|user| people.name(user).clone());
         let mut all: Vec<(&str, &dyn Display)> = vec![("address", &address)];
         if let Some(name) = &user {
@@ -33,7 +33,7 @@ impl Server {
         self.journal.note(level, event, &all, now);
     }
 
-    /// Notes that nobody more was let in.
+    /// Counts and notes a refused connection, with the limit that was reached.
     pub fn note_refused(&mut self, limit: &'static str, address: IpAddr, now: Now) {
         self.counters.refused_connections += 1;
         self.journal.note(
@@ -44,13 +44,13 @@ impl Server {
         );
     }
 
-    /// Notes that a WebSocket is closed by us; before its rooms are left, so that it still has a name.
+    /// Notes that the server closes a WebSocket. Called before its session ends, so that its user is still known.
     pub(super) fn note_close(&mut self, id: ConnectionId, code: CloseCode, now: Now) {
         let level = match code {
             CloseCode::SLOW_CONSUMER | CloseCode::RATE_LIMITED => Level::Info,
             _ => Level::Debug,
         };
-        let queued = self.connections[id.index()].queued_bytes();
+        let queued = self.connections[id].queued_bytes();
         self.note(
             level,
             "websocket_closed",
@@ -60,14 +60,39 @@ impl Server {
         );
     }
 
-    /// Notes how an attempt to sign in ended. What was typed is named only where it is an account: it may be a password
-    /// in the wrong field.
-    pub(super) fn note_login(&mut self, account: &str, outcome: &str, address: IpAddr, now: Now) {
+    /// Counts and notes the outcome of a sign-in.
+    pub(super) fn count_login(
+        &mut self,
+        account: &str,
+        outcome: &'static str,
+        address: IpAddr,
+        now: Now,
+    ) {
+        *self.counters.logins.entry(outcome).or_default() += 1;
+        self.note_login(account, outcome, address, now);
+    }
+
+    /// Notes the outcome of reloading accounts and secrets.
+    pub(super) fn note_reload(&mut self, read: Result<(), &String>, now: Now) {
+        match read {
+            Ok(()) => self.journal.record(Level::Info, "reloaded", &[], now),
+            Err(sentence) => self.journal.record(
+                Level::Warn,
+                "reload_failed",
+                &[("reason", sentence), ("in_force", &"what was before")],
+                now,
+            ),
+        }
+    }
+
+    /// Notes the outcome of a sign-in. The name is written only if it is an account: it may be a password typed into
+    /// the wrong field.
+    fn note_login(&mut self, account: &str, outcome: &str, address: IpAddr, now: Now) {
         let level = match outcome {
             "throttled" | "busy" => Level::Warn,
             _ => Level::Info,
         };
-        let account = match self.auth.has_account(account) {
+        let account = match self.sign_ins.auth().has_account(account) {
             true => account,
             false => "unknown",
         };

@@ -1,306 +1,384 @@
-//! Serves what comes over HTTP, one request after the other, and opens WebSockets.
+//! Serves HTTP requests, one at a time and in order (RFC 9112 section 9.3.2).
 
 use std::borrow::Cow;
 
 use super::Server;
-use super::routes::{
-    Answer, Context, Endpoint, answer, is_allowed_origin, text_response, with_cors,
-};
+use super::answer::{Answer, Context, Exchange, Redeemed, json_response, text_response};
+use super::dispatch::answer;
+use super::jobs::{Job, Ticket};
+use super::rest;
+use super::routes::body_bytes_max;
+use super::waiting::{Waiting, What};
 use crate::config::{
-    BODY_TIMEOUT, HEAD_TIMEOUT, KEEP_ALIVE_TIMEOUT, OUTBOX_HIGH_WATER_BYTES, PING_AFTER,
+    BACKEND_PATIENCE, BODY_TIMEOUT, HEAD_TIMEOUT, KEEP_ALIVE_TIMEOUT, LOGIN_PATIENCE,
+    OUTBOX_HIGH_WATER_BYTES,
 };
-use crate::conn::Phase;
-use crate::conn::http::{Awaited, Step};
+use crate::conn::http::{Awaited, Step, Wait};
+use crate::conn::input::Input;
 use crate::conn::refusal::Refusal;
-use crate::conn::websocket::WebSocket;
-use crate::domain::auth::BadTicket;
-use crate::domain::ids::ConnectionId;
-use crate::domain::people::is_valid_username;
-use crate::domain::time::{Now, Timestamp};
-use crate::domain::tokens::Identity;
-use crate::wire::http::{Method, Request};
-use crate::wire::response::{Framing, Response};
-use crate::wire::websocket::CloseCode;
+use crate::conn::{Mark, Phase};
+use crate::domain::error::ErrorCode;
+use crate::domain::ids::{ConnectionId, Serial};
+use crate::domain::time::Now;
+use crate::wire::http::Request;
+use crate::wire::response::{HttpDate, Response};
 
 /// The Prometheus text format.
 const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Who is behind a WebSocket.
-enum Peer {
-    Guest(String),
-    Member(Identity),
-}
-
 impl Server {
-    /// Serves the requests that have come, as far as there is room for their responses.
-    pub(super) fn serve_requests(&mut self, id: ConnectionId, now: Now) {
-        self.take_requests(id, now);
-        self.connections[id.index()].account_received(&self.ledger);
+    /// Serves the requests in these bytes and in earlier unread ones, while the outbox is below its high-water mark.
+    pub(super) fn serve_requests(&mut self, id: ConnectionId, bytes: &[u8], now: Now) {
+        let Phase::Http(http) = &mut self.connections[id].phase else {
+            return;
+        };
+        let mut input = http.receive(bytes);
+        self.take_requests(id, &mut input, now);
+        match &mut self.connections[id].phase {
+            Phase::Http(http) => http.keep(input),
+            // Bytes behind an upgrade belong to the new protocol.
+            _ => self.receive_behind_upgrade(id, input.rest(), now),
+        }
+        self.connections[id].charge_received(self.connections.ledger());
     }
 
-    fn take_requests(&mut self, id: ConnectionId, now: Now) {
+    /// Handles bytes received behind the request that opened a WebSocket.
+    pub(super) fn receive_behind_upgrade(&mut self, id: ConnectionId, bytes: &[u8], now: Now) {
+        if !bytes.is_empty() {
+            self.receive(id, &mut bytes.to_vec(), now);
+        }
+    }
+
+    fn take_requests(&mut self, id: ConnectionId, input: &mut Input<'_>, now: Now) {
         loop {
-            let connection = &mut self.connections[id.index()];
+            let connection = &mut self.connections[id];
             if connection.queued_bytes() > OUTBOX_HIGH_WATER_BYTES {
-                connection.is_paused = true;
+                connection.set(Mark::Paused, true);
                 return;
             }
             let Phase::Http(http) = &mut connection.phase else {
                 return;
             };
-            match http.step() {
+            match http.step(input, |request| body_bytes_max(&self.config, request)) {
                 Step::Wait => return self.await_request(id, now),
                 Step::Continue => {
                     connection
                         .outbox()
                         .push_http(b"HTTP/1.1 100 Continue\r\n\r\n");
-                    self.list(id);
+                    self.connections.list(id);
                 }
-                Step::Serve(request) => self.serve(id, *request, now),
-                Step::Refuse(refusal) => self.refuse(id, refusal, now),
+                Step::Serve(request) => self.serve(id, *request, None, now),
+                Step::Refuse(refusal, request) => {
+                    self.refuse(id, refusal, request.as_deref(), now);
+                }
             }
         }
     }
 
     fn await_request(&mut self, id: ConnectionId, now: Now) {
-        let connection = &mut self.connections[id.index()];
-        let Phase::Http(http) = &mut connection.phase else {
+        let Phase::Http(http) = &mut self.connections[id].phase else {
             return;
         };
         let awaited = http.awaits();
-        // A deadline runs from the beginning of what is awaited: a byte now and then does not move it.
+        // The deadline runs from the start of what is awaited: single bytes do not extend it.
         if http.deadline_for.replace(awaited) != Some(awaited) {
             let timeout = match awaited {
-                Awaited::Request | Awaited::Job => KEEP_ALIVE_TIMEOUT,
+                Awaited::Job(wait) => wait.patience,
+                Awaited::Request => KEEP_ALIVE_TIMEOUT,
                 Awaited::Head => HEAD_TIMEOUT,
                 Awaited::Body => BODY_TIMEOUT,
             };
-            self.deadlines.set(id, connection, now.monotonic + timeout);
+            self.connections.set_deadline(id, now.monotonic + timeout);
         }
     }
 
-    fn serve(&mut self, id: ConnectionId, mut request: Request, now: Now) {
-        if let Phase::Http(http) = &mut self.connections[id.index()].phase {
+    /// Answers a request. `redeemed` is the result of its ticket if a job redeemed it.
+    pub(super) fn serve(
+        &mut self,
+        id: ConnectionId,
+        mut request: Request,
+        redeemed: Option<Redeemed>,
+        now: Now,
+    ) {
+        if let Phase::Http(http) = &mut self.connections[id].phase {
             http.deadline_for = None;
         }
-        let framing = self.framing(&request, now);
-        let Self {
-            config,
-            rooms,
-            auth,
-            ..
-        } = self;
+        let exchange = Exchange::of(&self.config, &request, self.connections.is_draining, now);
         let context = &mut Context {
-            config,
-            rooms,
-            auth,
+            config: &self.config,
+            rooms: self.chat.rooms(),
+            redeems_later: self.chat.backend().redeems_tickets(),
+            auth: self.sign_ins.auth_mut(),
+            redeemed,
             now,
         };
-        match answer(context, &mut request) {
-            Answer::Response(response) => self.respond_and_go_on(id, response, framing, now),
-            Answer::Login(attempt) => self.start_login(id, attempt, &request, now),
-            Answer::Logout(identity) => {
-                let response = self.log_out(&identity, request.prefers_english(), now);
-                let response = with_cors(&self.config, &request, response);
-                self.respond_and_go_on(id, response, framing, now);
+        let answer = answer(context, &mut request);
+        let redeemed = context.redeemed.take();
+        match answer {
+            Err(refusal) => self.respond_and_go_on(id, &exchange, Err(refusal), now),
+            Ok(Answer::Response(response)) => {
+                self.respond_and_go_on(id, &exchange, Ok(response), now);
             }
-            Answer::EventStream(response, subscription) => {
-                self.respond(id, response, framing);
-                self.open_event_stream(id, subscription, now);
+            Ok(Answer::WebSocket(response, endpoint)) => {
+                let request = Box::new(request);
+                self.complete_handshake(id, exchange, response, (request, endpoint), redeemed, now);
             }
-            Answer::Figures(figures) => {
-                let taken = self.take_figures(figures);
-                let response =
-                    taken.unwrap_or_else(|refusal| refusal.response(request.prefers_english()));
-                let response = with_cors(&self.config, &request, response);
-                self.respond_and_go_on(id, response, framing, now);
-            }
-            Answer::Exposition => {
-                let page = self.exposition().into_bytes();
-                let response =
-                    Response::with(200, EXPOSITION_TYPE, page).field("Cache-Control", "no-store");
-                self.respond_and_go_on(id, response, framing, now);
-            }
-            Answer::Readiness => {
-                let (status, text) = if self.is_draining {
-                    (503, "draining\n")
-                } else {
-                    (200, "ready\n")
-                };
-                self.respond_and_go_on(id, text_response(status, text), framing, now);
-            }
-            Answer::WebSocket(response, endpoint) => {
-                self.respond(
-                    id,
-                    response,
-                    Framing {
-                        keep_alive: true,
-                        ..framing
-                    },
-                );
-                self.open_websocket(id, &request, endpoint, now);
-            }
+            Ok(answer) => self.carry_out_answer(id, answer, exchange, request, now),
         }
         self.settle(now);
     }
 
-    pub(super) fn framing(&self, request: &Request, now: Now) -> Framing {
-        Framing {
-            is_head: request.method == Method::Head,
-            keep_alive: request.keep_alive && !self.is_draining,
-            is_http11: request.is_http11,
-            unix: now.unix,
-            since: now.monotonic,
-        }
+    /// Carries out answers that need more than a [`Context`].
+    fn carry_out_answer(
+        &mut self,
+        id: ConnectionId,
+        answer: Answer,
+        exchange: Exchange,
+        request: Request,
+        now: Now,
+    ) {
+        let result = match answer {
+            Answer::Login(attempt) => return self.start_login(id, attempt, exchange, now),
+            Answer::CreateRoom { name, max_users } => {
+                return self.create_room(id, &name, max_users, exchange, now);
+            }
+            Answer::Redeem(ticket) => {
+                return self.redeem_later(id, ticket, exchange, Box::new(request));
+            }
+            Answer::EventStream(response, subscription) => {
+                self.respond(id, &exchange, Ok(response));
+                return self.open_event_stream(id, subscription, now);
+            }
+            Answer::Logout(identity) => self.log_out(&identity, now),
+            Answer::Figures(figures) => {
+                let active_users = self.chat.rooms().people().count();
+                let id = self.streams.post(figures, active_users);
+                id.map(|id| json_response(200, &serde_json::json!({"id": id})))
+                    .ok_or(ErrorCode::ContentTooLarge.into())
+            }
+            Answer::Exposition => {
+                let page = self.exposition().into_bytes();
+                let response = Response::with(200, EXPOSITION_TYPE, page);
+                Ok(response.field("Cache-Control", "no-store"))
+            }
+            Answer::Readiness if self.connections.is_draining => {
+                Ok(text_response(503, "draining\n"))
+            }
+            Answer::Readiness => Ok(text_response(200, "ready\n")),
+            Answer::Response(response) | Answer::WebSocket(response, _) => Ok(response),
+        };
+        self.respond_and_go_on(id, &exchange, result, now);
     }
 
-    /// Responds, and closes where the connection does not stay open.
+    /// Responds, and closes the connection unless it is kept alive.
     pub(super) fn respond_and_go_on(
         &mut self,
         id: ConnectionId,
-        response: Response,
-        framing: Framing,
+        exchange: &Exchange,
+        answer: Result<Response, Refusal>,
         now: Now,
     ) {
-        // A stream that is told of by HEAD says that the connection closes, so it does.
-        let keep_alive = framing.keep_alive && !response.is_stream;
-        self.respond(id, response, framing);
-        if !keep_alive {
+        // The response to HEAD for an event stream says that the connection closes, so it does.
+        let is_stream = answer.as_ref().is_ok_and(|response| response.is_stream);
+        self.respond(id, exchange, answer);
+        if !exchange.framing.keep_alive || is_stream {
             self.linger(id, now);
         }
     }
 
-    fn respond(&mut self, id: ConnectionId, response: Response, framing: Framing) {
+    /// The one way in which responses leave.
+    pub(super) fn respond(
+        &mut self,
+        id: ConnectionId,
+        exchange: &Exchange,
+        answer: Result<Response, Refusal>,
+    ) {
+        let response = exchange.complete(answer);
+        let framing = exchange.framing;
         self.counters.respond(response.status, framing.since);
-        let outbox = self.connections[id.index()].outbox();
         self.frame.clear();
-        response.encode_head(framing, &mut self.frame);
+        response.encode_head(framing, &mut self.date, &mut self.frame);
+        let outbox = self.connections[id].outbox();
         outbox.push_http(&self.frame);
-        self.replied_bytes += self.frame.len();
+        let mut length = self.frame.len();
         if !framing.is_head {
-            self.replied_bytes += response.body.len();
+            length += response.body.len();
             match response.body {
                 Cow::Borrowed(bytes) => outbox.push_static(bytes),
                 Cow::Owned(bytes) => outbox.push_http(&bytes),
             }
         }
-        self.list(id);
+        self.connections.replied_bytes += length;
+        self.connections.list(id);
     }
 
-    /// What a connection over a limit is sent before it is dropped.
+    /// The response to a connection refused at a limit: 503.
     pub fn refusal_of_a_connection(&self, now: Now) -> Vec<u8> {
-        let framing = Framing::of_refusal(now.unix, now.monotonic);
-        let response = Refusal::UNAVAILABLE.response(false);
+        let exchange = Exchange::of_no_request(now);
+        let response = exchange.complete(Err(Refusal::UNAVAILABLE));
         let mut bytes = Vec::new();
-        response.encode_head(framing, &mut bytes);
+        response.encode_head(exchange.framing, &mut HttpDate::default(), &mut bytes);
         bytes.extend_from_slice(&response.body);
         bytes
     }
 
-    /// Refuses a request after which nothing can be read, and closes.
-    pub(super) fn refuse(&mut self, id: ConnectionId, refusal: Refusal, now: Now) {
-        let framing = Framing::of_refusal(now.unix, now.monotonic);
-        self.respond(id, refusal.response(false), framing);
+    /// Refuses input that leaves the connection unreadable, and closes. `request` is there if its head could be parsed.
+    pub(super) fn refuse(
+        &mut self,
+        id: ConnectionId,
+        refusal: Refusal,
+        request: Option<&Request>,
+        now: Now,
+    ) {
+        let mut exchange = match request {
+            Some(request) => Exchange::of(&self.config, request, true, now),
+            None => Exchange::of_no_request(now),
+        };
+        exchange.framing.keep_alive = false;
+        self.respond(id, &exchange, Err(refusal));
         self.linger(id, now);
     }
 
-    /// The connection speaks WebSocket from here on. A refused identity is told by a close frame, since a browser shows
-    /// a page nothing else.
-    fn open_websocket(
+    /// Refuses a request that did not arrive whole in time (408), and closes.
+    pub(super) fn refuse_late_request(&mut self, id: ConnectionId, now: Now) {
+        let Phase::Http(http) = &mut self.connections[id].phase else {
+            return;
+        };
+        let exchange = match http.unfinished_request() {
+            Some(request) => Exchange::of(&self.config, request, true, now),
+            None => Exchange::of_no_request(now),
+        };
+        self.respond(id, &exchange, Err(ErrorCode::RequestTimeout.into()));
+        self.linger(id, now);
+    }
+
+    /// Makes the connection wait for the job with this serial: later requests are not served before its answer.
+    pub(super) fn wait_for(
         &mut self,
-        id: ConnectionId,
-        request: &Request,
-        endpoint: Endpoint,
+        serial: Serial,
+        connection: ConnectionId,
+        exchange: Exchange,
+        what: What,
+    ) {
+        let patience = match &what {
+            What::Password(_) => LOGIN_PATIENCE,
+            What::Room | What::Ticket(_) => BACKEND_PATIENCE,
+        };
+        if let Phase::Http(http) = &mut self.connections[connection].phase {
+            http.job = Some(Wait { serial, patience });
+        }
+        let waiting = Waiting {
+            connection,
+            exchange,
+            what,
+        };
+        self.waiting.insert(serial, waiting);
+    }
+
+    /// Answers a request if its connection still waits for it, and resumes the connection.
+    pub(super) fn answer_waiting(
+        &mut self,
+        serial: Serial,
+        waiting: &Waiting,
+        answer: Result<Response, Refusal>,
         now: Now,
     ) {
-        let connection = &mut self.connections[id.index()];
-        let Phase::Http(http) = &mut connection.phase else {
-            return;
-        };
-        let rest = http.take_rest();
-        let is_echo = endpoint == Endpoint::Echo;
-        let websocket = WebSocket {
-            is_echo,
-            ..WebSocket::default()
-        };
-        self.set_phase(id, Phase::WebSocket(websocket));
-        let connection = &mut self.connections[id.index()];
-        self.deadlines
-            .set(id, connection, now.monotonic + PING_AFTER);
-        if self.is_draining {
-            return self.close_websocket(id, CloseCode::GOING_AWAY, now);
+        if self.stop_waiting(waiting.connection, serial) {
+            self.respond_and_go_on(waiting.connection, &waiting.exchange, answer, now);
         }
-        if !is_allowed_origin(&self.config, request) {
-            return self.close_websocket(id, CloseCode::FORBIDDEN_ORIGIN, now);
+    }
+
+    /// Ends a connection's wait for this serial; returns whether it was still waiting.
+    fn stop_waiting(&mut self, id: ConnectionId, serial: Serial) -> bool {
+        if !self.connections.awaits(id, serial) {
+            return false;
         }
-        if !is_echo {
-            match self.identify(request, now) {
-                Ok(Peer::Guest(name)) => self.rooms.enter(id, &name, None, &mut self.effects),
-                Ok(Peer::Member(identity)) => self.enter_member(id, identity, now),
-                Err(code) => return self.close_websocket(id, code, now),
+        if let Phase::Http(http) = &mut self.connections[id].phase {
+            http.job = None;
+        }
+        self.connections.resume(id);
+        true
+    }
+
+    fn create_room(
+        &mut self,
+        id: ConnectionId,
+        name: &str,
+        max_users: Option<u32>,
+        exchange: Exchange,
+        now: Now,
+    ) {
+        let serial = self.jobs.next_serial();
+        let (rooms, effects) = self.chat.rooms_mut();
+        match rooms.create_room(serial, name, max_users, effects) {
+            Ok(()) => self.wait_for(serial, id, exchange, What::Room),
+            Err(code) => self.respond_and_go_on(id, &exchange, Err(code.into()), now),
+        }
+    }
+
+    /// Answers the requests whose room creation has finished.
+    pub(super) fn answer_created(&mut self, now: Now) {
+        while let Some((serial, info)) = self.chat.poll_created() {
+            if let Some(waiting) = self.waiting.take(serial) {
+                let answer = info.map(|info| rest::created(&info)).map_err(Into::into);
+                self.answer_waiting(serial, &waiting, answer, now);
             }
-            self.settle(now);
-        }
-        if !rest.is_empty() {
-            self.receive_messages(id, &rest, now);
         }
     }
 
-    /// Who may come in. A ticket that is shown is judged even when a name stands beside it: a page whose ticket expired
-    /// must not become a guest in silence.
-    fn identify(&mut self, request: &Request, now: Now) -> Result<Peer, CloseCode> {
-        let parameter = |name| {
-            request
-                .parameter(name)
-                .map_err(|_| CloseCode::INVALID_TICKET)
+    fn redeem_later(
+        &mut self,
+        id: ConnectionId,
+        ticket: String,
+        exchange: Exchange,
+        request: Box<Request>,
+    ) {
+        let serial = self.jobs.push(Job::RedeemTicket(Ticket(ticket)));
+        self.wait_for(serial, id, exchange, What::Ticket(request));
+    }
+
+    /// The job took too long: refuses the request (503), and closes the connection.
+    pub(super) fn give_up_waiting(&mut self, id: ConnectionId, wait: Wait, now: Now) {
+        let Some(mut waiting) = self.waiting.take(wait.serial) else {
+            return self.refuse(id, Refusal::UNAVAILABLE, None, now);
         };
-        if let Some(ticket) = parameter("ticket")? {
-            return match self.auth.redeem(&ticket, now) {
-                Ok(identity) => Ok(Peer::Member(identity)),
-                Err(BadTicket::TokenExpired) => Err(CloseCode::TOKEN_EXPIRED),
-                Err(BadTicket::Unknown) => Err(CloseCode::INVALID_TICKET),
-            };
-        }
-        let name = parameter("username")?.ok_or(CloseCode::INVALID_TICKET)?;
-        let is_free =
-            is_valid_username(&name) && !self.auth.has_account(&name) && !self.has_member(&name);
-        match self.config.takes_guests() && is_free {
-            true => Ok(Peer::Guest(name)),
-            false => Err(CloseCode::INVALID_TICKET),
+        waiting.exchange.framing.keep_alive = false;
+        let refusal = match &waiting.what {
+            What::Password(_) => Refusal::UNAVAILABLE,
+            What::Room | What::Ticket(_) => ErrorCode::BackendUnavailable.into(),
+        };
+        self.respond_and_go_on(id, &waiting.exchange, Err(refusal), now);
+        // The check's outcome is counted when it is known.
+        if matches!(waiting.what, What::Password(_)) {
+            self.waiting.insert(wait.serial, waiting);
         }
     }
 
-    /// Whether somebody of this name is here who has signed in. Guests give way to members, and are refused beside
-    /// them, so the first connection of a name tells for all: however many a user has, one more costs no look at them.
-    fn has_member(&self, name: &str) -> bool {
-        let people = self.rooms.people();
-        let first = people
-            .find(name)
-            .and_then(|user| people.connections(user).first());
-        first.is_some_and(|id| self.auth.sessions.of(*id).is_some())
-    }
-
-    /// Closes the guests of this name.
-    pub(super) fn close_guests(&mut self, name: &str, now: Now) {
-        if self.has_member(name) {
+    /// The ticket of a request was redeemed by a job: serves the request.
+    pub(super) fn answer_with_ticket(
+        &mut self,
+        serial: Serial,
+        waiting: Waiting,
+        redeemed: Option<Redeemed>,
+        now: Now,
+    ) {
+        let Waiting {
+            connection,
+            exchange,
+            what: What::Ticket(request),
+        } = waiting
+        else {
+            return;
+        };
+        if !self.stop_waiting(connection, serial) {
             return;
         }
-        let people = self.rooms.people();
-        let guests = people
-            .find(name)
-            .map(|user| people.connections(user).to_vec());
-        for id in guests.unwrap_or_default() {
-            debug_assert!(self.auth.sessions.of(id).is_none());
-            self.close_websocket(id, CloseCode::INVALID_TICKET, now);
+        match redeemed {
+            Some(redeemed) => self.serve(connection, *request, Some(redeemed), now),
+            None => {
+                let refusal: Refusal = ErrorCode::BackendUnavailable.into();
+                self.respond_and_go_on(connection, &exchange, Err(refusal), now);
+            }
         }
-    }
-
-    /// A member enters. A guest who carries the name gives way, or they would be one user.
-    fn enter_member(&mut self, id: ConnectionId, identity: Identity, now: Now) {
-        self.close_guests(&identity.username, now);
-        let expires_at = Some(Timestamp::from_secs(identity.expires_at));
-        self.rooms
-            .enter(id, &identity.username, expires_at, &mut self.effects);
-        self.auth.sessions.open(id, identity, now);
     }
 }

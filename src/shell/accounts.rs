@@ -1,67 +1,100 @@
-//! The users file and the secrets file: read at the start and at SIGHUP, changed by `sarang user`.
+//! The users file and the secrets file: read at the start and on SIGHUP, changed by `sarang user`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
 use zeroize::Zeroizing;
 
 use crate::config::{CREDENTIALS_BYTES_MAX, Config, PASSWORD_BYTES_MAX};
 use crate::domain::accounts::{Accounts, DEMO_ACCOUNTS, hash_password};
-use crate::domain::auth::{Credentials, parse_secrets};
-use crate::domain::people::is_valid_account_name;
+use crate::domain::credentials::{Credentials, parse_secrets};
+use crate::domain::names::is_valid_account_name;
 use crate::options::UserCommand;
 use crate::wire::jwt::Key;
 
-/// Accounts and secrets as the configuration names them. Without a secrets file a random secret lives as long as the
-/// server.
-///
-/// # Errors
-/// A sentence that names the file.
-pub fn load(config: &Config, random_secret: &[u8; 32]) -> Result<Credentials, String> {
-    let users = match &config.users {
-        Some(path) => read(path)?,
-        None if config.is_demo() => Zeroizing::new(DEMO_ACCOUNTS.to_owned()),
-        None => Zeroizing::default(),
-    };
-    let named = |path: &Option<PathBuf>, what: String| match path {
-        Some(path) => format!("{}: {what}", path.display()),
-        None => what,
-    };
-    let accounts =
-        Accounts::parse(&users, entropy()?).map_err(|what| named(&config.users, what))?;
-    let keys = match &config.secret_file {
-        Some(path) => {
-            parse_secrets(&read(path)?).map_err(|what| named(&config.secret_file, what))?
-        }
-        None => vec![Key::new(None, random_secret).map_err(|refused| refused.0.to_owned())?],
-    };
-    Ok(Credentials { accounts, keys })
+/// The paths of the users file and the secrets file. Without a secrets file a random secret is used, which lasts as
+/// long as the process.
+#[derive(Clone)]
+pub struct Files {
+    users: Option<PathBuf>,
+    secrets: Option<PathBuf>,
+    random_secret: [u8; 32],
 }
 
-/// The same for a server that runs: it would wait, and with it everybody, for a pipe that nobody writes to, and what it
-/// was started with from a pipe can be read only once.
-///
-/// # Errors
-/// A sentence that names the file.
-pub fn reload(config: &Config, random_secret: &[u8; 32]) -> Result<Credentials, String> {
-    for path in [&config.users, &config.secret_file].into_iter().flatten() {
-        let is_file = fs::metadata(path).map(|metadata| metadata.is_file());
-        if !is_file.map_err(|error| format!("{}: {error}", path.display()))? {
-            return Err(format!("{} is no regular file", path.display()));
+impl Files {
+    /// The files of a configuration.
+    pub fn new(config: &Config, random_secret: [u8; 32]) -> Self {
+        Self {
+            users: config.users.clone(),
+            secrets: config.secret_file.clone(),
+            random_secret,
         }
     }
-    load(config, random_secret)
+
+    /// Reads both files.
+    ///
+    /// # Errors
+    /// A message that names the file.
+    pub fn load(&self) -> Result<Credentials, String> {
+        let users = match (&self.users, &self.secrets) {
+            (Some(path), _) => read(path)?,
+            (None, None) => Zeroizing::new(DEMO_ACCOUNTS.to_owned()),
+            (None, Some(_)) => Zeroizing::default(),
+        };
+        let named = |path: &Option<PathBuf>, what: String| match path {
+            Some(path) => format!("{}: {what}", path.display()),
+            None => what,
+        };
+        let accounts =
+            Accounts::parse(&users, entropy()?).map_err(|what| named(&self.users, what))?;
+        let keys = match &self.secrets {
+            Some(path) => parse_secrets(&read(path)?).map_err(|what| named(&self.secrets, what))?,
+            None => {
+                let key = Key::new(None, &self.random_secret);
+                vec![key.map_err(|refused| refused.0.to_owned())?]
+            }
+        };
+        Ok(Credentials {
+            accounts: accounts.into(),
+            keys,
+        })
+    }
+
+    /// Reads both files again in a running server. Only regular files are read: a pipe can block, and cannot be read
+    /// twice.
+    ///
+    /// # Errors
+    /// A message that names the file.
+    pub fn reload(&self) -> Result<Credentials, String> {
+        for path in [&self.users, &self.secrets].into_iter().flatten() {
+            let is_file = fs::metadata(path).map(|metadata| metadata.is_file());
+            if !is_file.map_err(|error| format!("{}: {error}", path.display()))? {
+                return Err(format!("{} is not a regular file", path.display()));
+            }
+        }
+        self.load()
+    }
 }
 
-/// 256 bits from the system.
+/// Random bytes from the system. The system call is used because an empty root directory has no `/dev/urandom`.
 ///
 /// # Errors
-/// The system has none.
+/// If the system call fails.
 pub fn entropy<const N: usize>() -> Result<[u8; N], String> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| format!("no entropy: {error}"))?;
+    let mut filled = 0;
+    while filled < N {
+        match getrandom(&mut bytes[filled..], GetRandomFlags::empty()) {
+            Ok(count) => filled += count,
+            // It blocks until the system has entropy after its start, and a signal can interrupt that (getrandom(2)).
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(format!("no entropy: {error}")),
+        }
+    }
     Ok(bytes)
 }
 
@@ -80,15 +113,15 @@ fn read(path: &Path) -> Result<Zeroizing<String>, String> {
     }
 }
 
-/// Carries out `sarang user …`; what is to be printed.
+/// Runs `sarang user …`, and returns the text to print.
 ///
 /// # Errors
-/// A sentence.
+/// A message for the user.
 pub fn change(command: &UserCommand) -> Result<String, String> {
     match command {
         UserCommand::Add { name, file } => {
             if !is_valid_account_name(name) {
-                return Err("a name has 1 to 64 characters, no control character, no colon, no space at its ends".into());
+                return Err("a name has 1 to 64 characters, without control characters, colons or spaces at its ends".into());
             }
             let hash = hash_password(ask_password(name)?.as_bytes(), &entropy()?)?;
             let is_new = rewrite(file, name, Some(&format!("{name}:{hash}")))?;
@@ -124,9 +157,9 @@ fn name_of(line: &str) -> Option<&str> {
         .filter(|_| !line.starts_with('#'))
 }
 
-/// Replaces the line of a name, or removes it; whether there was none.
+/// Replaces the line of a name with `line`, or removes it. True if there was no such line.
 fn rewrite(path: &Path, name: &str, line: Option<&str>) -> Result<bool, String> {
-    // What a symbolic link points to is replaced, not the link.
+    // The target of a symbolic link is replaced, not the link.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let fail = |error: io::Error| format!("{}: {error}", path.display());
     let old = match read(path) {
@@ -145,7 +178,7 @@ fn rewrite(path: &Path, name: &str, line: Option<&str>) -> Result<bool, String> 
         .chain(line)
         .map(|line| format!("{line}\n"))
         .collect();
-    // A new file beside the old, then renamed over it: whoever reads sees one or the other, whole.
+    // A new file is written and renamed over the old one: a reader sees the old or the new content, never a mixture.
     let beside = path.with_file_name(format!(
         ".{}.{}",
         path.file_name().unwrap_or_default().to_string_lossy(),
@@ -158,8 +191,8 @@ fn rewrite(path: &Path, name: &str, line: Option<&str>) -> Result<bool, String> 
         .open(&beside)
         .and_then(|mut file| {
             file.write_all(text.as_bytes())?;
-            // The server that reads it may be another user's than the administrator; where that is not ours to set,
-            // the file stays its writer's.
+            // The file keeps its owner, because the server may run as another user than the administrator. Without the
+            // permission to set the owner, the new file stays with its writer.
             if let Ok(old) = fs::metadata(path) {
                 _ = fchown(&file, Some(old.uid()), Some(old.gid()));
             }
@@ -173,7 +206,7 @@ fn rewrite(path: &Path, name: &str, line: Option<&str>) -> Result<bool, String> 
     Ok(is_new)
 }
 
-/// A password from the terminal, twice and without echo, or the first line of what is piped in.
+/// Reads a password: from a terminal twice and without echo, else the first line of stdin.
 fn ask_password(name: &str) -> Result<Zeroizing<String>, String> {
     let password = if io::stdin().is_terminal() {
         let prompt = |text: &str| {
@@ -183,7 +216,7 @@ fn ask_password(name: &str) -> Result<Zeroizing<String>, String> {
         };
         let password = prompt(&format!("password for {name}: "))?;
         if *prompt("once more: ")? != *password {
-            return Err("the two are not the same".into());
+            return Err("the passwords differ".into());
         }
         password
     } else {

@@ -1,4 +1,4 @@
-//! The listener: who comes in, and who is refused because no descriptor is left.
+//! The listener: accepts connections, and refuses them when no descriptor is left.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
@@ -9,45 +9,46 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::sockopt;
-use zeroize::Zeroize as _;
+use zeroize::Zeroizing;
 
-use crate::config::{ACCEPT_RETRY, ACKNOWLEDGE_TIMEOUT, SEND_BUFFER_BYTES};
+use crate::config::{ACCEPT_RETRY, ACKNOWLEDGE_TIMEOUT, REFUSED_READ_BYTES, SEND_BUFFER_BYTES};
 
-/// Who came, or why nobody did.
+/// The result of an accept.
 pub enum Arrival {
-    /// A peer.
+    /// A new connection.
     Peer(TcpStream, SocketAddr),
-    /// A peer for whom there is no descriptor: it can only be refused, with [`refuse`], before the next is asked for.
+    /// A connection accepted with the spare descriptor: it must be refused with [`refuse`] before the next accept.
     Surplus(TcpStream, SocketAddr),
-    /// This one did not come in, but others may.
-    Nobody,
-    /// There are no more for now.
+    /// The accept was interrupted, or the connection aborted: the next accept may succeed.
+    Aborted,
+    /// There is no connection to accept now.
     Empty,
-    /// The system cannot let anybody in; accepting rests for a while.
+    /// The system cannot accept connections; accepting pauses for [`ACCEPT_RETRY`].
     Failed(io::Error),
 }
 
 /// The listening socket.
 pub struct Listener {
     socket: TcpListener,
-    /// A descriptor to give up when none is left, so that peers can be told so instead of being left to wait.
+    /// A descriptor to close when none is left, so that connections can be accepted and refused instead of left
+    /// waiting.
     spare: Option<OwnedFd>,
-    /// Whether there may be more to accept.
+    /// Whether there may be connections to accept.
     pub is_ready: bool,
-    /// Until when accepting rests, because not even the spare descriptor helped.
-    pub again_at: Option<Duration>,
+    /// When accepting resumes after a failure, since the server's start.
+    pub paused_until: Option<Duration>,
 }
 
 impl Listener {
-    /// Listens.
+    /// Binds the listening socket.
     ///
     /// # Errors
-    /// The address is taken, or is not ours.
+    /// If the address is in use or not an address of this machine.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = TcpListener::bind(address)?;
-        // Accepted sockets inherit these, at no call per connection. Small frames leave at once; the system keeps little of
-        // what is not taken; and a peer that vanished without a word is noticed by what it does not acknowledge, also
-        // where nothing is awaited from it.
+        // Accepted sockets inherit these options, which saves system calls per connection: small frames are sent at
+        // once, the send buffer is limited, and a vanished peer is detected by missing acknowledgements even if it
+        // never sends.
         sockopt::set_tcp_nodelay(&socket, true)?;
         sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER_BYTES)?;
         sockopt::set_tcp_user_timeout(&socket, ACKNOWLEDGE_TIMEOUT.as_millis() as u32)?;
@@ -55,51 +56,51 @@ impl Listener {
             spare: spare(&socket),
             socket,
             is_ready: false,
-            again_at: None,
+            paused_until: None,
         })
     }
 
-    /// Has the loop woken when somebody comes.
+    /// Registers the socket with the poll, which then reports new connections.
     ///
     /// # Errors
-    /// The system refuses it.
+    /// If the system refuses it.
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(&mut self.socket, token, Interest::READABLE)
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     ///
     /// # Errors
-    /// The system does not tell.
+    /// If the system does not report it.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// Accepts again when the rest is over.
+    /// Resumes accepting when the pause is over.
     pub fn wake(&mut self, now: Duration) {
-        if self.again_at.is_some_and(|at| at <= now) {
-            self.again_at = None;
+        if self.paused_until.is_some_and(|at| at <= now) {
+            self.paused_until = None;
             self.is_ready = true;
         }
     }
 
-    /// A descriptor has become free.
+    /// Restores the spare descriptor and resumes accepting, because a descriptor has become free.
     pub fn descriptor_freed(&mut self) {
         if self.spare.is_none() {
             self.spare = spare(&self.socket);
         }
-        self.is_ready |= self.again_at.take().is_some();
+        self.is_ready |= self.paused_until.take().is_some();
     }
 
-    /// The next peer.
+    /// Accepts the next connection.
     pub fn accept(&mut self, now: Duration) -> Arrival {
         let error = match self.socket.accept() {
             Ok((stream, peer)) => return Arrival::Peer(stream, peer),
             Err(error) => error,
         };
         match error.kind() {
-            // The peer left before it was accepted, or a signal came.
-            ErrorKind::ConnectionAborted | ErrorKind::Interrupted => return Arrival::Nobody,
+            // The peer aborted before the accept, or a signal interrupted it.
+            ErrorKind::ConnectionAborted | ErrorKind::Interrupted => return Arrival::Aborted,
             ErrorKind::WouldBlock => {
                 self.is_ready = false;
                 return Arrival::Empty;
@@ -107,7 +108,7 @@ impl Listener {
             _ => {}
         }
         self.is_ready = false;
-        // A descriptor is asked for before it is known whether anybody has come.
+        // The system reports missing descriptors even when there is no connection to accept, so this may be the cause.
         let is_out_of_descriptors = matches!(
             Errno::from_io_error(&error),
             Some(Errno::MFILE | Errno::NFILE)
@@ -123,28 +124,27 @@ impl Listener {
                 return Arrival::Empty;
             }
         }
-        self.again_at = Some(now + ACCEPT_RETRY);
+        self.paused_until = Some(now + ACCEPT_RETRY);
         Arrival::Failed(error)
     }
 
-    /// Takes back the descriptor that was given up for a peer who is refused by now.
+    /// Takes the spare descriptor again, after the connection accepted with it was refused.
     pub fn restore_spare(&mut self) {
         self.spare = spare(&self.socket);
     }
 }
 
-/// Any descriptor will do.
+/// A duplicate of the socket, used as the spare descriptor.
 fn spare(socket: &TcpListener) -> Option<OwnedFd> {
     fcntl_dupfd_cloexec(socket, 0).ok()
 }
 
-/// Tells a peer that it cannot come in, as much as its socket takes at once, and closes. What it has sent already is
-/// read: unread, it would have the system send a reset, which can overtake the refusal.
-pub fn refuse(mut stream: TcpStream, refusal: &[u8], scratch: &mut [u8]) {
-    // The peer may be gone already; then there is nobody to tell.
+/// Writes as much of the refusal as the socket takes, and closes the connection. Bytes already received are read first:
+/// closing with unread bytes sends a reset, which can make the client lose the refusal (RFC 9112 section 9.6).
+pub fn refuse(mut stream: TcpStream, refusal: &[u8]) {
+    // Errors do not matter: the peer may have closed the connection already.
     _ = stream.write(refusal);
     _ = stream.shutdown(Shutdown::Write);
-    if let Ok(count) = stream.read(scratch) {
-        scratch[..count].zeroize();
-    }
+    let mut scratch = Zeroizing::new([0; REFUSED_READ_BYTES]);
+    _ = stream.read(&mut *scratch);
 }

@@ -1,18 +1,18 @@
-//! Lines on stderr, never waited for: a log that nobody reads, or a disk that is full, must not stop the loop.
+//! Writes log lines to stderr without blocking: a pipe that is not read, or a full disk, must not stop the loop.
 
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// Writes lines, and counts those it could not.
+/// Writes lines, and counts those that could not be written.
 #[derive(Debug, Default)]
 pub struct Log {
     lost: u64,
 }
 
 impl Log {
-    /// Writes a line now or not at all. How many were lost is said when one can be written again.
+    /// Writes a line at once or drops it. The number of dropped lines is written before the next line that succeeds.
     pub fn write(&mut self, line: &str) {
         let mut out = io::stderr().lock();
         if !is_writable() {
@@ -31,7 +31,7 @@ impl Log {
     }
 }
 
-/// Whether stderr takes a line without waiting: a file always does, a pipe while it has room for a page.
+/// Whether stderr takes a line without blocking: a file always does, a pipe while it has room for a page.
 fn is_writable() -> bool {
     let stderr = io::stderr();
     let mut asked = [PollFd::from_borrowed_fd(stderr.as_fd(), PollFlags::OUT)];

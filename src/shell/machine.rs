@@ -1,4 +1,4 @@
-//! Samples of the machine: processors, memory, file system, and our own memory.
+//! Samples of the machine: processors, memory, file system, and the memory of this process.
 
 use std::fs;
 
@@ -6,37 +6,37 @@ use rustix::fs::statvfs;
 
 use crate::domain::metrics::Machine;
 
-/// Reads the machine, with what it read before: processors tell sums only.
+/// Takes samples. It keeps the last one, because the system reports processor times only as sums.
 #[derive(Debug, Default)]
 pub struct Sampler {
-    busy: u64,
-    total: u64,
+    /// The busy and the total time of the processors at the last sample, in ticks.
+    times: Option<(u64, u64)>,
     last: Machine,
 }
 
 impl Sampler {
-    /// A sampler whose first sample tells of the time from now on.
+    /// A sampler whose first sample covers the time from now on.
     pub fn new() -> Self {
-        let (busy, total) = processor_times().unwrap_or_default();
         Self {
-            busy,
-            total,
+            times: processor_times(),
             last: Machine::default(),
         }
     }
 
-    /// The machine now. What the system does not tell is 0, and what it does not tell for a moment (no descriptor is
-    /// left) stays as it was.
+    /// Takes a sample. A value that the system never reported (no `/proc`) is `None`; one that it does not report now
+    /// (no descriptor left) keeps its last value.
     pub fn sample(&mut self) -> Machine {
         if let Some((busy, total)) = processor_times() {
-            self.last.cpu = percent(
-                busy.saturating_sub(self.busy),
-                total.saturating_sub(self.total),
-            );
-            (self.busy, self.total) = (busy, total);
+            // Without an earlier sample, the sums cover the time since the machine was started.
+            let (busy_before, total_before) = self.times.unwrap_or_default();
+            self.last.cpu = Some(percent(
+                busy.saturating_sub(busy_before),
+                total.saturating_sub(total_before),
+            ));
+            self.times = Some((busy, total));
         }
-        self.last.memory = memory().unwrap_or(self.last.memory);
-        self.last.disk = disk().unwrap_or(self.last.disk);
+        self.last.memory = memory().or(self.last.memory);
+        self.last.disk = disk().or(self.last.disk);
         self.last
     }
 }
@@ -49,11 +49,11 @@ fn percent(part: u64, whole: u64) -> f64 {
     }
 }
 
-/// Busy and all time of all processors, in ticks: the first line of `/proc/stat` (proc_stat(5)).
+/// The busy and the total time of all processors, in ticks: the first line of `/proc/stat` (proc_stat(5)).
 fn processor_times() -> Option<(u64, u64)> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
     let fields = stat.lines().next()?.strip_prefix("cpu ")?;
-    // Guest time, from the ninth field on, is part of the first two.
+    // Guest time, from the ninth field on, is included in the first two fields.
     let times: Vec<u64> = fields
         .split_ascii_whitespace()
         .take(8)
@@ -64,7 +64,7 @@ fn processor_times() -> Option<(u64, u64)> {
     Some((total - idle, total))
 }
 
-/// Memory that is not available, by `/proc/meminfo` (proc_meminfo(5)).
+/// The memory that is not available, in percent, from `/proc/meminfo` (proc_meminfo(5)).
 fn memory() -> Option<f64> {
     let info = fs::read_to_string("/proc/meminfo").ok()?;
     let value = |name: &str| -> Option<u64> {
@@ -78,14 +78,15 @@ fn memory() -> Option<f64> {
     ))
 }
 
-/// The root file system's use, as `df` counts it: without what only root may use.
+/// The use of the root file system, in percent, as `df` counts it: without the blocks reserved for root.
 fn disk() -> Option<f64> {
     let system = statvfs("/").ok()?;
     let used = system.f_blocks.saturating_sub(system.f_bfree);
     Some(percent(used, used + system.f_bavail))
 }
 
-/// Memory of this process, in bytes: the second field of `/proc/self/statm` (proc_pid_statm(5)), in pages.
+/// The resident memory of this process, in bytes: the second field of `/proc/self/statm` (proc_pid_statm(5)) is in
+/// pages.
 pub fn resident_bytes() -> Option<u64> {
     let statm = fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;

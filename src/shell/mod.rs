@@ -1,61 +1,57 @@
-//! Floor 4, the shell: the only I/O, the only clock, the only entropy. It moves bytes between sockets and the
-//! [`Server`], and decides nothing.
+//! Floor 4, the shell: all I/O, clocks and entropy. It moves bytes between the sockets and the [`Server`], and makes no
+//! decisions.
 //!
-//! A turn of the loop: wait for readiness, read the clock once, accept, read, do what is due, send, free. The order
-//! matters: everything that comes in one turn goes out in one batch per room, and nothing is freed while something of
-//! the same turn may still name it.
+//! The loop: poll for readiness, pass it to the server, accept connections, run jobs, and run the server's turn.
 
 pub mod accounts;
 mod listener;
 mod log;
 mod machine;
+mod outside;
 mod sockets;
 mod workers;
 
-use std::collections::VecDeque;
 use std::fmt::Display;
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook_mio::v1_0::Signals;
-use zeroize::Zeroize as _;
 
 use crate::config::{
-    ACCEPTS_PER_TURN, Config, DRAIN_TIMEOUT, EVENTS_PER_TURN, Level, READ_BYTES, READ_BYTES_MIN,
-    RESIDENT_EVERY,
+    ACCEPTS_PER_TURN, Config, DRAIN_TIMEOUT, EVENTS_PER_TURN, Level, RESIDENT_EVERY,
 };
-use crate::domain::auth::Credentials;
+use crate::domain::credentials::Credentials;
 use crate::domain::ids::ConnectionId;
 use crate::domain::time::Now;
+use crate::server::jobs::{Done, Job};
 use crate::server::{Server, ShellFacts};
-use accounts::entropy;
+use accounts::{Files, entropy};
 use listener::{Arrival, Listener, refuse};
-use log::Log;
 use machine::{Sampler, resident_bytes};
-use sockets::Sockets;
-use workers::Worker;
+use outside::Outside;
+use workers::{Task, Worker};
 
-/// SIGHUP: the files are read again.
+/// SIGHUP: reads the files of accounts and secrets again.
 const HANGUP: i32 = 1;
-/// SIGINT, SIGTERM: the server drains.
+/// SIGINT and SIGTERM: drain the server.
 const STOPS: [i32; 2] = [2, 15];
 
 const LISTENER: Token = Token(usize::MAX);
 const SIGNAL: Token = Token(usize::MAX - 1);
 const WORKER: Token = Token(usize::MAX - 2);
 
-/// Runs a server until it is told to stop.
+/// Runs a server until a signal stops it.
 ///
 /// # Errors
-/// A sentence: the address cannot be listened on, or the system refuses something the loop needs.
+/// A message: a file is invalid, the address cannot be listened on, or the system refuses something the loop needs.
 pub fn run(config: Config) -> Result<(), String> {
     let at = config.listen;
-    let secret = entropy()?;
-    let credentials = accounts::load(&config, &secret)?;
-    let mut shell = Shell::new(config, credentials, secret)
+    let files = Files::new(&config, entropy()?);
+    let credentials = files.load()?;
+    let mut shell = Shell::new(config, credentials, files)
         .map_err(|error| format!("cannot listen on {at}: {error}"))?;
     shell
         .announce()
@@ -66,31 +62,22 @@ pub fn run(config: Config) -> Result<(), String> {
 }
 
 struct Shell {
-    config: Config,
-    /// What tokens are signed with where no secrets file is configured.
-    secret: [u8; 32],
+    is_demo: bool,
     server: Server,
+    outside: Outside,
     worker: Worker,
     machine: Sampler,
-    /// Our own memory, and when it was read.
-    resident: (u64, Option<Duration>),
+    /// The resident memory of this process in bytes, and when it was read.
+    resident: (Option<u64>, Option<Duration>),
     poll: Poll,
     listener: Option<Listener>,
-    log: Log,
     address: SocketAddr,
     signals: Signals,
-    sockets: Sockets,
-    /// Connections that may have more to read than was read.
-    ready: VecDeque<ConnectionId>,
-    /// Those of them who ask for much.
-    demanding: VecDeque<ConnectionId>,
-    buffer: Vec<u8>,
-    started: Instant,
     drain_until: Option<Duration>,
 }
 
 impl Shell {
-    fn new(config: Config, credentials: Credentials, secret: [u8; 32]) -> io::Result<Self> {
+    fn new(config: Config, credentials: Credentials, files: Files) -> io::Result<Self> {
         raise_descriptor_limit();
         let mut listener = Listener::bind(config.listen)?;
         let address = listener.address()?;
@@ -99,35 +86,30 @@ impl Shell {
         let mut signals = Signals::new(STOPS.iter().chain([&HANGUP]))?;
         poll.registry()
             .register(&mut signals, SIGNAL, Interest::READABLE)?;
-        let worker = Worker::new(Waker::new(poll.registry(), WORKER)?);
+        let worker = Worker::new(Waker::new(poll.registry(), WORKER)?, files);
         let seed = entropy().map_err(io::Error::other)?;
+        let mut outside = Outside::new();
         Ok(Self {
-            server: Server::new(config.clone(), credentials, &seed),
-            config,
-            secret,
+            is_demo: config.is_demo(),
+            server: Server::new(config, credentials, &seed, outside.now()),
+            outside,
             worker,
             machine: Sampler::new(),
-            resident: (0, None),
+            resident: (None, None),
             poll,
             listener: Some(listener),
-            log: Log::default(),
             address,
             signals,
-            sockets: Sockets::default(),
-            ready: VecDeque::new(),
-            demanding: VecDeque::new(),
-            buffer: vec![0; READ_BYTES],
-            started: Instant::now(),
             drain_until: None,
         })
     }
 
-    /// Says where it listens, at once, also into a pipe.
+    /// Prints the address it listens on, and flushes it for readers of a pipe.
     fn announce(&self) -> io::Result<()> {
         let address = self.address;
         let mut out = io::stdout().lock();
         writeln!(out, "listening on http://{address}")?;
-        if self.config.is_demo() {
+        if self.is_demo {
             writeln!(
                 out,
                 "demo mode: open http://{address} in a browser and come in under any name, or sign in as admin"
@@ -139,79 +121,61 @@ impl Shell {
 
     fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
-        let mut has_more = false;
-        let now = self.now();
+        let now = self.outside.now();
+        let address = self.address;
         let journal = &mut self.server.journal;
-        journal.tell(Level::Info, "started", &[("address", &self.address)], now);
-        self.write_log();
+        journal.record(Level::Info, "started", &[("address", &address)], now);
+        // The first turn writes that line.
+        let mut has_more = true;
         loop {
             self.wait(&mut events, has_more)?;
-            let now = self.now();
-            let woken = now.monotonic;
+            let now = self.outside.now();
             self.read_own_memory(now);
             self.take_events(&events, now);
             self.accept(now);
-            self.read_ready(now);
-            self.server.handle_timeout(now);
-            let machine = self
-                .server
-                .wants_machine(now)
-                .then(|| self.machine.sample());
-            self.server.sampled(machine, now);
-            self.submit_jobs(now);
-            // Before the responses leave: who has one can rely on what it tells standing there.
-            self.write_log();
-            // Read anew, so that responses are timed to the moment they leave.
-            let now = self.now();
-            has_more = self.server.flush(&mut self.sockets, now);
-            while let Some(id) = self.server.poll_readable() {
-                self.queue(id);
-            }
-            while let Some(id) = self.server.poll_freed() {
-                self.sockets.remove(id);
-                if let Some(listener) = &mut self.listener {
-                    listener.descriptor_freed();
-                }
-            }
-            if self.server.connection_count() == 0 {
-                self.sockets.forget();
-            }
-            let is_accepting = |listener: &Listener| listener.is_ready;
-            has_more |= self.listener.as_ref().is_some_and(is_accepting);
-            has_more |= !self.ready.is_empty() || !self.demanding.is_empty();
-            let facts = ShellFacts {
-                received_bytes: self.sockets.received_bytes,
-                sent_bytes: self.sockets.sent_bytes,
-                resident_bytes: self.resident.0,
-            };
-            self.server.observe(facts, self.started.elapsed() - woken);
+            self.carry_out_jobs(now);
             let is_over = self.is_over(now);
             if is_over {
                 let left = self.server.connection_count();
                 let journal = &mut self.server.journal;
-                journal.tell(Level::Info, "stopped", &[("connections", &left)], now);
+                journal.record(Level::Info, "stopped", &[("connections", &left)], now);
             }
-            self.write_log();
+            has_more = self.server.turn(now, &mut self.outside);
             if is_over {
                 return Ok(());
             }
+            has_more |= self.take_freed();
         }
     }
 
+    /// Resumes accepting if sockets were closed, which freed descriptors. Whether there may be connections to accept.
+    fn take_freed(&mut self) -> bool {
+        let has_freed = std::mem::take(&mut self.outside.has_freed);
+        if has_freed && self.server.connection_count() == 0 {
+            self.outside.sockets.forget();
+        }
+        let Some(listener) = &mut self.listener else {
+            // Draining is over with the last connection.
+            return has_freed;
+        };
+        if has_freed {
+            listener.descriptor_freed();
+        }
+        listener.is_ready
+    }
+
     fn wait(&mut self, events: &mut Events, has_more: bool) -> io::Result<()> {
-        let next = [
-            self.server.next_timeout(),
-            self.listener
-                .as_ref()
-                .and_then(|listener| listener.again_at),
-            self.drain_until,
-        ]
-        .into_iter()
-        .flatten()
-        .min();
+        let paused_until = self
+            .listener
+            .as_ref()
+            .and_then(|listener| listener.paused_until);
+        let next = [self.server.next_timeout(), paused_until, self.drain_until]
+            .into_iter()
+            .flatten()
+            .min();
         let timeout = match has_more {
             true => Some(Duration::ZERO),
-            false => next.map(|at| at.saturating_sub(self.started.elapsed())),
+            false => next.map(|at| at.saturating_sub(self.outside.last_monotonic())),
         };
         match self.poll.poll(events, timeout) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {
@@ -219,16 +183,6 @@ impl Shell {
                 Ok(())
             }
             result => result,
-        }
-    }
-
-    fn now(&self) -> Now {
-        let unix = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Now {
-            monotonic: self.started.elapsed(),
-            unix,
         }
     }
 
@@ -242,8 +196,8 @@ impl Shell {
                 }
                 SIGNAL => self.take_signals(now),
                 WORKER => {
-                    while let Some((job, is_accepted)) = self.worker.poll_result() {
-                        self.server.finished(job, is_accepted, now);
+                    while let Some((serial, done)) = self.worker.poll_result() {
+                        self.server.finished(serial, done, now);
                     }
                 }
                 Token(index) => {
@@ -252,83 +206,67 @@ impl Shell {
                         self.server.writable(id, now);
                     }
                     if event.is_read_closed() || event.is_error() {
-                        self.sockets.mark_ending(id);
-                    }
-                    if event.is_readable() || event.is_read_closed() || event.is_error() {
-                        self.queue(id);
+                        self.server.ending(id);
+                    } else if event.is_readable() {
+                        self.server.readable(id);
                     }
                 }
             }
         }
     }
 
-    /// Reads how much memory we have, now and then: whoever asks wakes the loop, and finds it fresh.
+    /// Passes the traffic counters and the resident memory to the server. The latter is read if it is older than
+    /// [`RESIDENT_EVERY`]; any request wakes the loop, so a request always sees a recent value.
     fn read_own_memory(&mut self, now: Now) {
-        if self
-            .resident
-            .1
-            .is_none_or(|read| read + RESIDENT_EVERY <= now.monotonic)
-        {
-            let bytes = resident_bytes().unwrap_or(self.resident.0);
+        let is_old = |read| read + RESIDENT_EVERY <= now.monotonic;
+        if self.resident.1.is_none_or(is_old) {
+            let bytes = resident_bytes().or(self.resident.0);
             self.resident = (bytes, Some(now.monotonic));
         }
+        self.server.observe(ShellFacts {
+            received_bytes: self.outside.received_bytes,
+            sent_bytes: self.outside.sent_bytes,
+            resident_bytes: self.resident.0,
+        });
     }
 
     fn take_signals(&mut self, now: Now) {
         let signals: Vec<i32> = self.signals.pending().collect();
         if signals.contains(&HANGUP) {
-            self.reload(now);
+            self.server.reload();
         }
         for _ in signals.iter().filter(|signal| STOPS.contains(signal)) {
             self.drain(now);
         }
     }
 
-    /// Reads accounts and secrets again; those in force stay so when there is something wrong with the new.
-    fn reload(&mut self, now: Now) {
-        match accounts::reload(&self.config, &self.secret) {
-            Ok(credentials) => {
-                self.server.reload(credentials, now);
-                self.server.journal.tell(Level::Info, "reloaded", &[], now);
-            }
-            Err(sentence) => self.server.journal.tell(
-                Level::Warn,
-                "reload_failed",
-                &[("reason", &sentence), ("in_force", &"what was before")],
-                now,
-            ),
-        }
-    }
-
-    /// Has passwords checked.
-    fn submit_jobs(&mut self, now: Now) {
-        while let Some(check) = self.server.poll_job() {
-            let job = check.job;
-            if let Err(error) = self.worker.submit(check) {
-                self.server.journal.note(
-                    Level::Error,
-                    "no_thread_for_passwords",
-                    &[("reason", &error)],
-                    now,
-                );
-                self.server.finished(job, false, now);
-            }
-        }
-    }
-
-    /// Writes what is worth a line.
-    fn write_log(&mut self) {
-        while let Some(line) = self.server.journal.poll_line() {
-            self.log.write(&line);
-        }
-    }
-
-    /// Has a connection read in this turn or the next.
-    fn queue(&mut self, id: ConnectionId) {
-        if self.sockets.mark_queued(id) {
-            match self.sockets.is_demanding(id) {
-                true => self.demanding.push_back(id),
-                false => self.ready.push_back(id),
+    /// Runs the server's jobs here or on the worker.
+    fn carry_out_jobs(&mut self, now: Now) {
+        while let Some((serial, job)) = self.server.poll_job() {
+            let task = match job {
+                Job::SampleMachine => {
+                    let done = Done::MachineSampled(self.machine.sample());
+                    self.server.finished(serial, done, now);
+                    continue;
+                }
+                Job::CheckPassword(check) => Task::Check(serial, check),
+                Job::ReadCredentials(in_force) => Task::Read(serial, in_force),
+                Job::DropAccounts(accounts) => Task::Drop(accounts),
+                // The in-memory backend never asks for these.
+                Job::RedeemTicket(_) | Job::Publish(_) | Job::Open(_) => continue,
+            };
+            let failed = match &task {
+                Task::Check(..) => Some(Done::PasswordChecked(false)),
+                Task::Read(..) => Some(Done::CredentialsRead(Err("no thread for it".into()))),
+                Task::Drop(_) => None,
+            };
+            if let Err(error) = self.worker.submit(task) {
+                let journal = &mut self.server.journal;
+                let reason: &dyn Display = &error;
+                journal.note(Level::Error, "no_worker", &[("reason", reason)], now);
+                if let Some(done) = failed {
+                    self.server.finished(serial, done, now);
+                }
             }
         }
     }
@@ -346,12 +284,11 @@ impl Shell {
                 Arrival::Peer(stream, peer) => (stream, peer),
                 Arrival::Surplus(stream, peer) => {
                     self.server.note_refused("descriptors", peer.ip(), now);
-                    let refusal = self.server.refusal_of_a_connection(now);
-                    refuse(stream, &refusal, &mut self.buffer);
+                    refuse(stream, &self.server.refusal_of_a_connection(now));
                     listener.restore_spare();
                     continue;
                 }
-                Arrival::Nobody => continue,
+                Arrival::Aborted => continue,
                 Arrival::Empty => return,
                 Arrival::Failed(error) => {
                     let journal = &mut self.server.journal;
@@ -360,84 +297,25 @@ impl Shell {
                 }
             };
             let Some(id) = self.server.accept(peer.ip(), now) else {
-                let refusal = self.server.refusal_of_a_connection(now);
-                refuse(stream, &refusal, &mut self.buffer);
+                refuse(stream, &self.server.refusal_of_a_connection(now));
                 continue;
             };
             let interest = Interest::READABLE | Interest::WRITABLE;
-            match self
-                .poll
-                .registry()
-                .register(&mut stream, Token(id.index()), interest)
-            {
-                Ok(()) => self.sockets.insert(id, stream),
+            let registry = self.poll.registry();
+            match registry.register(&mut stream, Token(id.index()), interest) {
+                Ok(()) => self.outside.sockets.insert(id, stream),
                 Err(_) => self.server.closed(id, now),
             }
         }
     }
 
-    /// Reads once from every connection that may have something: first from those who ask for little.
-    fn read_ready(&mut self, now: Now) {
-        // The more there are the less of each, so that whoever sends little does not wait for those who send much.
-        let count = self.ready.len() + self.demanding.len();
-        let share = (READ_BYTES / count.max(1)).max(READ_BYTES_MIN);
-        for _ in 0..self.ready.len() {
-            if self.server.is_turn_full() {
-                break;
-            }
-            if let Some(id) = self.ready.pop_front() {
-                self.read_once(id, share, now);
-            }
-        }
-        for turn in 0..self.demanding.len() {
-            // One at least, so that the others cannot keep them waiting for ever.
-            if turn > 0 && self.server.is_turn_full() {
-                break;
-            }
-            if let Some(id) = self.demanding.pop_front() {
-                self.read_once(id, share, now);
-            }
-        }
-    }
-
-    fn read_once(&mut self, id: ConnectionId, share: usize, now: Now) {
-        self.sockets.clear_queued(id);
-        if !self.server.may_read(id) {
-            return;
-        }
-        let Some(stream) = self.sockets.stream(id) else {
-            return;
-        };
-        match stream.read(&mut self.buffer[..share]) {
-            Ok(0) => self.server.end_of_stream(id, now),
-            Ok(count) => {
-                self.sockets.received_bytes += count as u64;
-                let may_hold_password = self.server.speaks_http(id);
-                let replied = self.server.replied_bytes();
-                self.server.receive(id, &self.buffer[..count], now);
-                let replied = self.server.replied_bytes() - replied;
-                self.sockets.note_reply(id, replied);
-                if may_hold_password {
-                    self.buffer[..count].zeroize();
-                }
-                // A short read has emptied the socket (epoll(7)); what comes later is a new event.
-                if count == share || self.sockets.is_ending(id) {
-                    self.queue(id);
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == ErrorKind::Interrupted => self.queue(id),
-            Err(_) => self.server.closed(id, now),
-        }
-    }
-
-    /// Stops accepting and lets everybody go; a second signal ends it at once.
+    /// Stops accepting and drains the connections; a second signal ends the process at once.
     fn drain(&mut self, now: Now) {
         if self.server.is_draining() {
             self.drain_until = Some(now.monotonic);
             return;
         }
-        // Dropping it closes it: a new connection is refused by the system from here on.
+        // Dropping the listener closes it: from here on the system refuses new connections.
         self.listener = None;
         self.server.drain(now);
         self.drain_until = Some(now.monotonic + DRAIN_TIMEOUT);
@@ -449,7 +327,7 @@ impl Shell {
     }
 }
 
-/// As many descriptors as the system lets us have; fewer is no reason not to start.
+/// Raises the limit of descriptors to the hard limit. A failure does not keep the server from starting.
 fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     _ = setrlimit(

@@ -1,118 +1,64 @@
-//! The sockets, by connection: 8 bytes each in a release build.
+//! The table of sockets, indexed by connection: 4 bytes each in a release build.
 
 use std::io::{ErrorKind, IoSlice, Write};
 use std::net::Shutdown;
 
 use mio::net::TcpStream;
 
-use crate::config::{DEMANDING_READS, DEMANDING_REPLY_BYTES, TABLE_KEPT};
-use crate::conn::transmit::{Sent, Transmit};
+use crate::config::TABLE_KEPT;
+use crate::conn::transmit::Sent;
 use crate::domain::ids::ConnectionId;
 
 /// Every open socket.
 #[derive(Debug, Default)]
-pub struct Sockets {
-    table: Vec<Option<Socket>>,
-    /// Bytes read since the start.
-    pub received_bytes: u64,
-    /// The same for those written.
-    pub sent_bytes: u64,
-}
-
-#[derive(Debug)]
-struct Socket {
-    stream: TcpStream,
-    /// In the list of those to read.
-    is_queued: bool,
-    /// The end of the stream or an error has come: read until it shows.
-    is_ending: bool,
-    /// For so many reads it is one of those who ask for much.
-    demanding_reads: u8,
-}
+pub struct Sockets(Vec<Option<TcpStream>>);
 
 impl Sockets {
     /// Keeps the socket of a new connection.
     pub fn insert(&mut self, id: ConnectionId, stream: TcpStream) {
-        if self.table.len() <= id.index() {
-            self.table.resize_with(id.index() + 1, || None);
+        if self.0.len() <= id.index() {
+            self.0.resize_with(id.index() + 1, || None);
         }
-        self.table[id.index()] = Some(Socket {
-            stream,
-            is_queued: false,
-            is_ending: false,
-            demanding_reads: 0,
-        });
+        self.0[id.index()] = Some(stream);
     }
 
     /// Closes a socket.
     pub fn remove(&mut self, id: ConnectionId) {
-        if let Some(place) = self.table.get_mut(id.index()) {
+        if let Some(place) = self.0.get_mut(id.index()) {
             *place = None;
         }
     }
 
-    /// Frees the table when it is large; nobody is connected.
+    /// Frees a large table. There must be no open socket.
     pub fn forget(&mut self) {
-        if self.table.len() > TABLE_KEPT {
-            self.table = Vec::new();
+        if self.0.len() > TABLE_KEPT {
+            self.0 = Vec::new();
         }
     }
 
-    /// The socket to read from.
+    /// The socket of a connection.
     pub fn stream(&mut self, id: ConnectionId) -> Option<&mut TcpStream> {
-        self.socket(id).map(|socket| &mut socket.stream)
+        self.0.get_mut(id.index())?.as_mut()
     }
 
-    /// Notes that a connection is listed; false when it was already, or has no socket.
-    pub fn mark_queued(&mut self, id: ConnectionId) -> bool {
-        self.socket(id)
-            .is_some_and(|socket| !std::mem::replace(&mut socket.is_queued, true))
+    /// Writes without blocking.
+    pub fn send(&mut self, to: ConnectionId, bytes: &[u8]) -> Sent {
+        let stream = self.stream(to);
+        stream.map_or(Sent::Gone, |stream| sent(stream.write(bytes)))
     }
 
-    /// Notes that a connection is listed no more.
-    pub fn clear_queued(&mut self, id: ConnectionId) {
-        if let Some(socket) = self.socket(id) {
-            socket.is_queued = false;
+    /// As [`Self::send`], for the concatenation of `slices`.
+    pub fn send_vectored(&mut self, to: ConnectionId, slices: &[IoSlice<'_>]) -> Sent {
+        let stream = self.stream(to);
+        stream.map_or(Sent::Gone, |stream| sent(stream.write_vectored(slices)))
+    }
+
+    /// Closes our sending direction of a connection.
+    pub fn shutdown(&mut self, to: ConnectionId) {
+        if let Some(stream) = self.stream(to) {
+            // An error means that the connection is closed already.
+            _ = stream.shutdown(Shutdown::Write);
         }
-    }
-
-    /// Notes that the stream's end is near.
-    pub fn mark_ending(&mut self, id: ConnectionId) {
-        if let Some(socket) = self.socket(id) {
-            socket.is_ending = true;
-        }
-    }
-
-    /// Whether the stream's end is near.
-    pub fn is_ending(&mut self, id: ConnectionId) -> bool {
-        self.socket(id).is_some_and(|socket| socket.is_ending)
-    }
-
-    /// Notes how much was asked for by what was just read.
-    pub fn note_reply(&mut self, id: ConnectionId, bytes: usize) {
-        if let Some(socket) = self.socket(id) {
-            socket.demanding_reads = match bytes > DEMANDING_REPLY_BYTES {
-                true => DEMANDING_READS,
-                false => socket.demanding_reads.saturating_sub(1),
-            };
-        }
-    }
-
-    /// Whether it is one of those who ask for much.
-    pub fn is_demanding(&mut self, id: ConnectionId) -> bool {
-        self.socket(id)
-            .is_some_and(|socket| socket.demanding_reads > 0)
-    }
-
-    fn count(&mut self, sent: Sent) -> Sent {
-        if let Sent::Bytes(count) = sent {
-            self.sent_bytes += count as u64;
-        }
-        sent
-    }
-
-    fn socket(&mut self, id: ConnectionId) -> Option<&mut Socket> {
-        self.table.get_mut(id.index())?.as_mut()
     }
 }
 
@@ -123,28 +69,5 @@ fn sent(result: std::io::Result<usize>) -> Sent {
             Sent::Bytes(0)
         }
         Err(_) => Sent::Gone,
-    }
-}
-
-impl Transmit for Sockets {
-    fn send(&mut self, to: ConnectionId, bytes: &[u8]) -> Sent {
-        let sent = self
-            .stream(to)
-            .map_or(Sent::Gone, |stream| sent(stream.write(bytes)));
-        self.count(sent)
-    }
-
-    fn send_vectored(&mut self, to: ConnectionId, slices: &[IoSlice<'_>]) -> Sent {
-        let sent = self
-            .stream(to)
-            .map_or(Sent::Gone, |stream| sent(stream.write_vectored(slices)));
-        self.count(sent)
-    }
-
-    fn shutdown(&mut self, to: ConnectionId) {
-        if let Some(stream) = self.stream(to) {
-            // A peer that is gone already needs none.
-            _ = stream.shutdown(Shutdown::Write);
-        }
     }
 }

@@ -1,32 +1,43 @@
-//! Close codes: why a WebSocket ends (RFC 6455 section 7.4).
+//! Close codes: why a WebSocket is closed (RFC 6455 section 7.4).
 
-/// A close code and its reason: RFC 6455 section 7.4.1, and ours from 4000 on.
+use tungstenite::protocol::frame::coding;
+
+/// A close code and its reason: a code of RFC 6455 section 7.4.1, or one of ours from 4000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CloseCode(pub u16, pub &'static str);
 
 impl CloseCode {
     /// The server is going away.
     pub const GOING_AWAY: Self = Self(1001, "서버를 종료합니다");
-    /// The peer broke the protocol.
+    /// The peer violated the protocol.
     pub const PROTOCOL_ERROR: Self = Self(1002, "");
-    /// A binary message where only text is spoken.
+    /// The peer's close frame has a code that an endpoint may not send.
+    pub const INVALID_CODE: Self = Self(1002, "Protocol violation");
+    /// A binary message on a route that takes only text.
     pub const UNSUPPORTED_DATA: Self = Self(1003, "텍스트 메시지만 받습니다");
     /// Text that is not UTF-8.
     pub const INVALID_TEXT: Self = Self(1007, "");
-    /// A message over the limit.
+    /// A message over the size limit.
     pub const MESSAGE_TOO_BIG: Self = Self(1009, "");
-    /// The server upstream of a gateway failed. IANA registered it after RFC 6455, and tungstenite does not know it.
-    pub const BAD_GATEWAY: Self = Self(1014, "");
-    /// No identity: no ticket, an unknown, used or expired one, or a name no guest can have.
+    /// Not identified: the ticket is missing, unknown, used or expired, or the name is not allowed for a guest.
     pub const INVALID_TICKET: Self = Self(4001, "유효하지 않은 티켓");
-    /// The token behind the session has expired.
+    /// The token of the session has expired.
     pub const TOKEN_EXPIRED: Self = Self(4002, "토큰이 만료되었습니다");
-    /// The token behind the session was revoked, or its account is gone.
+    /// The token of the session was revoked, or its account was removed.
     pub const SESSION_ENDED: Self = Self(4002, "로그인이 끝났습니다");
-    /// A browser on a page that is not ours.
+    /// A browser sent an Origin that is not allowed.
     pub const FORBIDDEN_ORIGIN: Self = Self(4003, "허용되지 않은 출처");
-    /// The peer took too little of what was sent to it.
+    /// The peer reads too slowly: its outbox is over the limit.
     pub const SLOW_CONSUMER: Self = Self(4008, "수신이 너무 느립니다");
-    /// The peer sent too much in too short a time, and did not heed the warnings.
+    /// The peer kept sending over the rate limit after it was warned.
     pub const RATE_LIMITED: Self = Self(4009, "메시지를 너무 자주 보냈습니다");
+
+    /// Whether an endpoint may send this code in a close frame (RFC 6455 section 7.4, and IANA's registry).
+    pub fn may_be_sent(code: u16) -> bool {
+        // tungstenite does not know this code.
+        code == BAD_GATEWAY || coding::CloseCode::from(code).is_allowed()
+    }
 }
+
+/// A gateway got an invalid response from its upstream server. IANA registered the code after RFC 6455.
+const BAD_GATEWAY: u16 = 1014;

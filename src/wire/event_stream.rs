@@ -1,45 +1,44 @@
-//! Event streams (WHATWG HTML section 9.2): fields, comments, and where an event ends.
+//! Event streams (WHATWG HTML section 9.2): the encoder of fields and comments, and the search for event boundaries.
 
 use std::fmt::Display;
 use std::io::Write as _;
 
-/// Appends `retry`: how long a client waits before it reconnects, in milliseconds. It counts at its line; without an
-/// empty one behind it no client can take it for an event.
+/// Appends `retry`, the time a client waits before it reconnects, in milliseconds. It takes effect at the end of its
+/// line. No empty line follows, so that no client takes it for an event.
 pub fn encode_retry(milliseconds: u64, out: &mut Vec<u8>) {
     // Writing into a Vec cannot fail, here and below.
     _ = writeln!(out, "retry: {milliseconds}");
 }
 
-/// Appends a piece of a stream as a chunk (RFC 9112 section 7.1), so that a client hands it out as it comes.
+/// Appends a part of a stream as one chunk (RFC 9112 section 7.1).
 pub fn encode_chunk(piece: &[u8], out: &mut Vec<u8>) {
     _ = write!(out, "{:x}\r\n", piece.len());
     out.extend_from_slice(piece);
     out.extend_from_slice(b"\r\n");
 }
 
-/// The last chunk: the stream ends here on purpose.
+/// The last chunk (RFC 9112 section 7.1): without it a client takes the stream for incomplete.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// Appends an event with an ID. `data` is one line.
+/// Appends an event with an ID. `data` must be one line.
 pub fn encode_event(name: &str, data: &str, id: u64, out: &mut Vec<u8>) {
     debug_assert!(!data.contains(['\r', '\n']));
     _ = write!(out, "event: {name}\ndata: {data}\nid: {id}\n\n");
 }
 
-/// Appends an event without an ID: it does not change where a client resumes.
+/// Appends an event without an ID, which leaves the client's last event ID as it is. `data` must be one line.
 pub fn encode_notice(name: &str, data: &str, out: &mut Vec<u8>) {
     _ = write!(out, "event: {name}\ndata: {data}\n\n");
 }
 
-/// Appends a comment, which clients ignore and proxies do not.
+/// Appends a comment. Clients ignore it; for proxies it is traffic, which keeps the connection open.
 pub fn encode_comment(text: impl Display, out: &mut Vec<u8>) {
     _ = write!(out, ": {text}\n\n");
 }
 
-/// The length of what is left of the event that is under way `at` an offset, with the end of its chunk; 0 between two
-/// events.
+/// The number of bytes from offset `at` to the end of the event there, with the end of its chunk; 0 between two events.
 pub fn rest_of_event(bytes: &[u8], at: usize) -> usize {
-    // An end is at most four bytes long.
+    // The end of an event is at most four bytes long.
     let mut from = at.saturating_sub(4);
     while let Some(found) = bytes[from..].windows(2).position(|pair| pair == b"\n\n") {
         let mut end = from + found + 2;
@@ -54,7 +53,7 @@ pub fn rest_of_event(bytes: &[u8], at: usize) -> usize {
     if at == 0 { 0 } else { bytes.len() - at }
 }
 
-/// The id of the first event in these bytes.
+/// The ID of the first event in these bytes that has one.
 pub fn first_id(bytes: &[u8]) -> Option<u64> {
     const FIELD: &[u8] = b"\nid: ";
     let at = bytes

@@ -1,7 +1,6 @@
-//! JSON Web Tokens (RFC 7519) in the compact serialization of RFC 7515, signed with HMAC-SHA-256 (`HS256`) and nothing
-//! else.
+//! JSON Web Tokens (RFC 7519) in the compact serialization of RFC 7515, signed with HMAC-SHA-256 (`HS256`) only.
 //!
-//! What the token's header says is compared with what we expect, never followed: there is no `alg` to choose from.
+//! The token's header is only compared with the expected values. It never selects an algorithm (RFC 8725 section 3.1).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,15 +9,17 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use sha2::Sha256;
 
-/// A token, in bytes; a longer one is refused before anything of it is looked at.
+/// The longest token, in bytes; a longer one is refused before it is parsed.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
-/// A secret, in bytes: at least the hash's output (RFC 7518 section 3.2).
+/// The shortest secret, in bytes: the size of the hash output (RFC 7518 section 3.2).
 pub const SECRET_BYTES_MIN: usize = 32;
+/// The length to which a [`Key::tag`] is truncated, in bytes.
+const TAG_BYTES: usize = 16;
 
-/// A secret to sign and verify with. Its HMAC state is computed once.
+/// A secret to sign and verify with. Its HMAC state is computed once. `Debug` does not print it.
 #[derive(Clone)]
 pub struct Key {
-    /// The `kid` that chooses it.
+    /// The `kid` that selects it (RFC 7515 section 4.1.4).
     pub id: Option<Box<str>>,
     mac: Hmac<Sha256>,
 }
@@ -31,12 +32,12 @@ impl std::fmt::Debug for Key {
     }
 }
 
-/// Why a token is refused, in words for `error_description`.
+/// Why a token is refused: an English text for `error_description` (RFC 6750 section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused(pub &'static str);
 
 impl Key {
-    /// A key of this secret.
+    /// A key with this secret.
     ///
     /// # Errors
     /// A secret shorter than [`SECRET_BYTES_MIN`].
@@ -68,8 +69,17 @@ impl Key {
         format!("{input}.{}", URL_SAFE_NO_PAD.encode(tag))
     }
 
+    /// A message authentication code of these bytes: 128 bits, as 22 characters of base64url. `purpose` must contain a
+    /// space, which the signing input of a token never does, so that a tag never equals part of a token's signature.
+    pub fn tag(&self, purpose: &str, bytes: &[u8]) -> String {
+        debug_assert!(purpose.contains(' '));
+        let mac = self.mac.clone().chain_update(purpose).chain_update([0]);
+        let tag = mac.chain_update(bytes).finalize().into_bytes();
+        URL_SAFE_NO_PAD.encode(&tag[..TAG_BYTES])
+    }
+
     fn has_signed(&self, input: &str, tag: &[u8]) -> bool {
-        // Constant in time, whatever the tag.
+        // Takes constant time, whatever the tag.
         self.mac
             .clone()
             .chain_update(input)
@@ -78,43 +88,43 @@ impl Key {
     }
 }
 
-/// The claims of a token that one of the keys has signed.
+/// The claims of a token that one of the keys has signed, and that key. The claims are not checked.
 ///
 /// # Errors
-/// Anything that is not exactly such a token: the reason, which says nothing of the secrets.
-pub fn verify(token: &str, keys: &[Key]) -> Result<Map<String, Value>, Refused> {
+/// Why it is not such a token; the reason reveals nothing about the secrets.
+pub fn verify<'k>(token: &str, keys: &'k [Key]) -> Result<(Map<String, Value>, &'k Key), Refused> {
     if token.len() > TOKEN_BYTES_MAX {
         return Err(Refused("the token is too long"));
     }
     let (input, tag) = token
         .rsplit_once('.')
-        .ok_or(Refused("the token has not three parts"))?;
+        .ok_or(Refused("the token does not have three parts"))?;
     let (header, claims) = input
         .split_once('.')
-        .ok_or(Refused("the token has not three parts"))?;
-    // A fourth part would leave a dot in the claims, which is no base64url.
+        .ok_or(Refused("the token does not have three parts"))?;
+    // A fourth part would leave a dot in the claims, which is invalid base64url.
     let header = decode_object(header)?;
     check_header(&header)?;
     let tag = decode(tag)?;
-    let is_signed = match header.get("kid") {
-        None => keys.iter().any(|key| key.has_signed(input, &tag)),
-        Some(Value::String(id)) => {
-            let mut named = keys.iter().filter(|key| key.id.as_deref() == Some(id));
-            named.any(|key| key.has_signed(input, &tag))
-        }
-        Some(_) => return Err(Refused("the token's kid is not text")),
+    let id = match header.get("kid") {
+        None => None,
+        Some(Value::String(id)) => Some(id.as_str()),
+        Some(_) => return Err(Refused("the token's kid is not a string")),
     };
-    if !is_signed {
-        return Err(Refused("the token's signature does not fit"));
-    }
-    decode_object(claims)
+    let mut eligible = keys
+        .iter()
+        .filter(|key| id.is_none() || key.id.as_deref() == id);
+    let key = eligible
+        .find(|key| key.has_signed(input, &tag))
+        .ok_or(Refused("the token's signature is invalid"))?;
+    Ok((decode_object(claims)?, key))
 }
 
 fn check_header(header: &Map<String, Value>) -> Result<(), Refused> {
     if header.get("alg").and_then(Value::as_str) != Some("HS256") {
         return Err(Refused("the token's alg is not HS256"));
     }
-    // No extension is understood, so none may be critical (RFC 7515 section 4.1.11).
+    // No extension is supported, so none may be critical (RFC 7515 section 4.1.11).
     if header.contains_key("crit") {
         return Err(Refused("the token has critical extensions"));
     }
@@ -131,7 +141,7 @@ fn check_header(header: &Map<String, Value>) -> Result<(), Refused> {
     }
 }
 
-/// Base64url without padding, without white space and with zero trailing bits: each text has one encoding.
+/// Decodes base64url without padding or white space and with zero trailing bits, so that each value has one encoding.
 fn decode(part: &str) -> Result<Vec<u8>, Refused> {
     URL_SAFE_NO_PAD
         .decode(part)
@@ -144,7 +154,7 @@ fn decode_object(part: &str) -> Result<Map<String, Value>, Refused> {
     Ok(object.0)
 }
 
-/// A JSON object in which no name stands twice: two readers could each take another (RFC 7519 section 4).
+/// A JSON object without duplicate names, of which two parsers could take different values (RFC 7519 section 4).
 struct StrictObject(Map<String, Value>);
 
 impl<'de> Deserialize<'de> for StrictObject {
@@ -165,7 +175,7 @@ impl<'de> Deserialize<'de> for StrictObject {
                 let mut object = Map::new();
                 while let Some((name, value)) = members.next_entry()? {
                     if object.insert(name, value).is_some() {
-                        return Err(serde::de::Error::custom("a name stands twice"));
+                        return Err(serde::de::Error::custom("duplicate name"));
                     }
                 }
                 Ok(StrictObject(object))
@@ -187,7 +197,7 @@ mod tests {
         Key::new(None, SECRET).expect("is long enough")
     }
 
-    /// A token with this header and these claims, as texts, truly signed.
+    /// A token with this header and these claims, given as JSON texts, and a valid signature.
     fn signed(header: &str, claims: &str) -> String {
         let input = format!(
             "{}.{}",
@@ -206,8 +216,8 @@ mod tests {
         let token = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.\
             eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.\
             dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-        let claims =
-            verify(token, &[Key::new(None, &secret).expect("is long enough")]).expect("verifies");
+        let keys = [Key::new(None, &secret).expect("is long enough")];
+        let (claims, _) = verify(token, &keys).expect("verifies");
         assert_eq!(claims["iss"], "joe");
         assert_eq!(claims["exp"], 1_300_819_380);
     }
@@ -215,7 +225,8 @@ mod tests {
     #[test]
     fn what_we_sign_we_verify_and_nobody_else_does() {
         let token = key().sign(&json!({"sub": "홍길동"}));
-        assert_eq!(verify(&token, &[key()]).expect("verifies")["sub"], "홍길동");
+        let keys = [key()];
+        assert_eq!(verify(&token, &keys).expect("verifies").0["sub"], "홍길동");
         let other = Key::new(None, &[7; 32]).expect("is long enough");
         assert!(verify(&token, std::slice::from_ref(&other)).is_err());
         assert!(
@@ -231,6 +242,33 @@ mod tests {
         let token = named("a").sign(&json!({}));
         assert!(verify(&token, &[named("a")]).is_ok());
         assert!(verify(&token, &[named("b")]).is_err());
+    }
+
+    #[test]
+    fn the_key_that_has_signed_is_found_with_and_without_a_kid() {
+        let secrets: [(&str, &[u8]); 2] = [("a", SECRET), ("b", &[7; 32])];
+        let named = secrets.map(|(id, secret)| Key::new(Some(id), secret).expect("is long enough"));
+        let nameless = secrets.map(|(_, secret)| Key::new(None, secret).expect("is long enough"));
+        for signing in nameless.iter().chain(&named) {
+            let token = signing.sign(&json!({}));
+            let (_, found) = verify(&token, &named).expect("verifies");
+            assert_eq!(found.tag("a tag", b""), signing.tag("a tag", b""));
+        }
+    }
+
+    #[test]
+    fn a_tag_is_of_one_secret_one_purpose_and_one_text() {
+        let other = Key::new(None, &[7; 32]).expect("is long enough");
+        let tags = [
+            key().tag("one purpose", b"text"),
+            other.tag("one purpose", b"text"),
+            key().tag("one other", b"text"),
+            key().tag("one purpose", b"texts"),
+            key().tag("one purposet", b"ext"),
+        ];
+        assert!(tags.iter().all(|tag| tag.len() == 22));
+        assert_eq!(std::collections::BTreeSet::from(tags.clone()).len(), 5);
+        assert_eq!(tags[0], key().tag("one purpose", b"text"));
     }
 
     #[test]
@@ -278,7 +316,7 @@ mod tests {
             format!("{input}.{}", tag.replace(|_| true, "A")),
             "A".repeat(1 << 20),
         ]);
-        // The last character of a 32-byte tag has two bits that say nothing and must be zero.
+        // The last character of a 32-byte tag has two unused bits, which must be zero.
         let last = tag.chars().last().expect("is not empty");
         let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let at = alphabet.find(last).expect("is base64url");
@@ -303,7 +341,7 @@ mod tests {
     #[test]
     fn a_token_over_the_limit_is_not_looked_at() {
         for (length, why) in [
-            (TOKEN_BYTES_MAX, "the token has not three parts"),
+            (TOKEN_BYTES_MAX, "the token does not have three parts"),
             (TOKEN_BYTES_MAX + 1, "the token is too long"),
             (TOKEN_BYTES_MAX + 2, "the token is too long"),
         ] {

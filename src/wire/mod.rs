@@ -1,10 +1,17 @@
-//! Floor 0, the codecs: bytes to values and back, by the RFCs. They know nothing of ours but the limits.
+//! Floor 0, the codecs: bytes to values and back, as the RFCs define them. Of the server they know only the limits.
 
 pub mod close_code;
 pub mod event_stream;
+pub mod field_lines;
+pub mod frame;
+pub mod frame_reader;
+pub mod head;
+pub mod head_error;
 pub mod http;
 pub mod jwt;
+pub mod method;
 pub mod response;
+pub mod secret_bytes;
 pub mod target;
-pub mod walker;
+pub mod text;
 pub mod websocket;

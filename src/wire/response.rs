@@ -1,40 +1,42 @@
-//! HTTP/1.1 responses (RFC 9112 section 4), encoded.
+//! The encoder of HTTP/1.1 responses (RFC 9112 section 4).
 
 use std::borrow::Cow;
-use std::io::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// A response before it is bytes.
+/// The number of fields that most responses with content have.
+const USUAL_FIELDS: usize = 4;
+
+/// A response to encode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// Fields beside those that every response has.
+    /// Its fields without those that [`Self::encode_head`] adds.
     pub fields: Vec<(&'static str, Cow<'static, str>)>,
-    /// The content, or how it begins.
+    /// The content, or the start of a stream.
     pub body: Cow<'static, [u8]>,
-    /// Whether the content goes on without an end: in chunks, or in HTTP/1.0 until the connection closes (RFC 9112
+    /// Whether the content has no known end: it is sent in chunks, or in HTTP/1.0 until the connection closes (RFC 9112
     /// sections 6.3 and 7.1).
     pub is_stream: bool,
 }
 
-/// What the connection adds to a response.
+/// The properties of a request and its connection that determine how the response is encoded.
 #[derive(Clone, Copy, Debug)]
 pub struct Framing {
-    /// A HEAD request: the fields as for GET, no content (RFC 9110 section 9.3.2).
+    /// Whether it was a HEAD request: the fields are those of GET, the content is omitted (RFC 9110 section 9.3.2).
     pub is_head: bool,
-    /// Whether the connection stays open, and is told so where that is not the default.
+    /// Whether the connection stays open after it (RFC 9112 section 9.3).
     pub keep_alive: bool,
     /// Whether the request was HTTP/1.1.
     pub is_http11: bool,
-    /// For the Date field, since 1970.
+    /// The time for the Date field, since 1970.
     pub unix: Duration,
-    /// When the request came, since the server's start.
+    /// When the request was received, since the server's start.
     pub since: Duration,
 }
 
 impl Framing {
-    /// Of a response to what was no request: nothing is known of the peer, and the connection closes.
+    /// The framing of a response to malformed input: the version is taken for 1.1, and the connection closes.
     pub fn of_refusal(unix: Duration, since: Duration) -> Self {
         Self {
             is_head: false,
@@ -63,15 +65,17 @@ impl Response {
         content_type: &'static str,
         body: impl Into<Cow<'static, [u8]>>,
     ) -> Self {
+        let mut fields = Vec::with_capacity(USUAL_FIELDS);
+        fields.push(("Content-Type", content_type.into()));
         Self {
             status,
-            fields: vec![("Content-Type", content_type.into())],
+            fields,
             body: body.into(),
             is_stream: false,
         }
     }
 
-    /// Adds a field. The value must not have line ends; what a peer sent never becomes one undecoded.
+    /// Adds a field. The value must not contain CR or LF, so input of a peer must be checked before it becomes a value.
     #[must_use]
     pub fn field(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         let value = value.into();
@@ -80,36 +84,74 @@ impl Response {
         self
     }
 
-    /// Appends the head, with its empty line. The content follows as it is, but for a HEAD request.
-    pub fn encode_head(&self, framing: Framing, out: &mut Vec<u8>) {
-        let date = httpdate::fmt_http_date(UNIX_EPOCH + framing.unix.min(LAST_HTTP_DATE));
-        // Writing into a Vec cannot fail.
-        _ = write!(
-            out,
-            "HTTP/1.1 {} {}\r\nDate: {date}\r\n",
-            self.status,
-            reason(self.status)
-        );
+    /// Appends the head and its empty line. The caller appends the content, except for a HEAD request.
+    pub fn encode_head(&self, framing: Framing, date: &mut HttpDate, out: &mut Vec<u8>) {
+        push_all(out, &["HTTP/1.1 "]);
+        push_number(out, self.status.into());
+        let date = date.at(framing.unix);
+        push_all(out, &[" ", reason(self.status), "\r\nDate: ", date, "\r\n"]);
         for (name, value) in &self.fields {
-            _ = write!(out, "{name}: {value}\r\n");
+            push_all(out, &[name, ": ", value, "\r\n"]);
         }
-        // 1xx and 204 have no content by definition; 304 tells no length of what it does not send.
+        // No Content-Length: 1xx and 204 never have content (RFC 9110 section 8.6), and in 304 the field is optional.
         if self.is_stream && framing.is_http11 {
-            out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+            push_all(out, &["Transfer-Encoding: chunked\r\n"]);
         } else if self.status >= 200 && self.status != 204 && self.status != 304 && !self.is_stream
         {
-            _ = write!(out, "Content-Length: {}\r\n", self.body.len());
+            push_all(out, &["Content-Length: "]);
+            push_number(out, self.body.len() as u64);
+            push_all(out, &["\r\n"]);
         }
         match (framing.keep_alive && !self.is_stream, framing.is_http11) {
-            (false, _) if self.status != 101 => out.extend_from_slice(b"Connection: close\r\n"),
-            (true, false) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+            (false, _) if self.status != 101 => push_all(out, &["Connection: close\r\n"]),
+            (true, false) => push_all(out, &["Connection: keep-alive\r\n"]),
             _ => {}
         }
-        out.extend_from_slice(b"\r\n");
+        push_all(out, &["\r\n"]);
     }
 }
 
-/// 9999-12-31T23:59:59Z, the last the date format can say.
+/// Appends texts; `write!` takes several times as long.
+fn push_all(out: &mut Vec<u8>, texts: &[&str]) {
+    for text in texts {
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// Appends a number in decimal.
+fn push_number(out: &mut Vec<u8>, mut number: u64) {
+    // 64 bits are at most 20 digits.
+    let mut digits = [b'0'; 20];
+    let mut start = digits.len() - 1;
+    digits[start] += (number % 10) as u8;
+    while number > 9 {
+        number /= 10;
+        start -= 1;
+        digits[start] += (number % 10) as u8;
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
+/// The value of the Date field (RFC 9110 section 6.6.1), formatted once a second.
+#[derive(Debug, Default)]
+pub struct HttpDate {
+    /// The second since 1970 of `text`.
+    second: Option<u64>,
+    text: String,
+}
+
+impl HttpDate {
+    /// The date at a time since 1970.
+    fn at(&mut self, unix: Duration) -> &str {
+        let second = unix.min(LAST_HTTP_DATE).as_secs();
+        if self.second.replace(second) != Some(second) {
+            self.text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
+        }
+        &self.text
+    }
+}
+
+/// 9999-12-31T23:59:59Z, the last time the date format can represent.
 const LAST_HTTP_DATE: Duration = Duration::from_secs(253_402_300_799);
 
 fn reason(status: u16) -> &'static str {
@@ -156,7 +198,7 @@ mod tests {
     /// The lines of a head between the Date and the empty line.
     fn lines(response: &Response, framing: Framing) -> Vec<String> {
         let mut out = Vec::new();
-        response.encode_head(framing, &mut out);
+        response.encode_head(framing, &mut HttpDate::default(), &mut out);
         let head = String::from_utf8(out).expect("a head is text");
         let head = head.strip_suffix("\r\n\r\n").expect("an empty line");
         let mut lines: Vec<String> = head.split("\r\n").map(str::to_owned).collect();
@@ -191,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_connection_is_told_where_it_is_not_the_default() {
-        for (status, keep_alive, is_http11, told) in [
+        for (status, keep_alive, is_http11, expected) in [
             (200, true, true, None),
             (200, true, false, Some("Connection: keep-alive")),
             (200, false, true, Some("Connection: close")),
@@ -205,7 +247,7 @@ mod tests {
             };
             let lines = lines(&Response::empty(status), framing);
             let found = lines.iter().find(|line| line.starts_with("Connection"));
-            assert_eq!(found.map(String::as_str), told, "{lines:?}");
+            assert_eq!(found.map(String::as_str), expected, "{lines:?}");
         }
     }
 
@@ -230,7 +272,7 @@ mod tests {
 
     #[test]
     fn every_status_that_is_answered_has_its_reason() {
-        for (status, told) in [
+        for (status, expected) in [
             (400, "Bad Request"),
             (401, "Unauthorized"),
             (403, "Forbidden"),
@@ -249,7 +291,29 @@ mod tests {
             (503, "Service Unavailable"),
             (505, "HTTP Version Not Supported"),
         ] {
-            assert_eq!(reason(status), told);
+            assert_eq!(reason(status), expected);
+        }
+    }
+
+    #[test]
+    fn a_date_is_formatted_anew_when_its_second_is_over() {
+        let mut date = HttpDate::default();
+        for (millis, expected) in [
+            (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (999, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (1_000, "Thu, 01 Jan 1970 00:00:01 GMT"),
+            (500, "Thu, 01 Jan 1970 00:00:00 GMT"),
+        ] {
+            assert_eq!(date.at(Duration::from_millis(millis)), expected);
+        }
+    }
+
+    #[test]
+    fn a_number_is_written_in_decimal() {
+        for number in [0, 9, 10, 200, 65_536, u64::MAX] {
+            let mut out = Vec::new();
+            push_number(&mut out, number);
+            assert_eq!(out, number.to_string().as_bytes());
         }
     }
 
@@ -260,7 +324,7 @@ mod tests {
             ..FRAMING
         };
         let mut out = Vec::new();
-        Response::empty(200).encode_head(framing, &mut out);
+        Response::empty(200).encode_head(framing, &mut HttpDate::default(), &mut out);
         let head = String::from_utf8_lossy(&out);
         assert!(
             head.contains("Date: Fri, 31 Dec 9999 23:59:59 GMT\r\n"),

@@ -1,24 +1,104 @@
 //! Request targets and authorities (RFC 9112 section 3.2, RFC 3986).
 
 use percent_encoding::percent_decode_str;
+use smallvec::SmallVec;
 
-use super::http::{HeadError, Method};
+use super::head_error::HeadError;
+use super::method::Method;
+use crate::config::TARGET_BYTES_MAX;
 
-/// The four forms of a target (RFC 9112 section 3.2) to a decoded path and a query.
+/// A path of at most this many parts needs one allocation.
+const USUAL_PARTS: usize = 8;
+const _: () = assert!(TARGET_BYTES_MAX <= u16::MAX as usize);
+
+/// The path of a target, split at its slashes, each part percent-decoded after the split.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Path {
+    /// The concatenation of the parts.
+    text: String,
+    /// The end of each part in `text`.
+    ends: SmallVec<[u16; USUAL_PARTS]>,
+}
+
+impl Path {
+    /// # Errors
+    /// `BadRequest` for malformed percent-encoding and for invalid UTF-8.
+    fn decode(path: &str) -> Result<Self, HeadError> {
+        let mut decoded = Self {
+            text: String::with_capacity(path.len()),
+            ends: SmallVec::new(),
+        };
+        let mut rest = Some(path.strip_prefix('/').unwrap_or(path));
+        while let Some(path) = rest {
+            let part;
+            (part, rest) = split_at_byte(path, b'/');
+            match part.as_bytes().contains(&b'%') {
+                true => decoded.text.push_str(&decode(part)?),
+                false => decoded.text.push_str(part),
+            }
+            decoded.ends.push(decoded.text.len() as u16);
+        }
+        Ok(decoded)
+    }
+
+    /// The parts, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let starts = [0].into_iter().chain(self.ends.iter().copied());
+        starts
+            .zip(&self.ends)
+            .map(|(start, end)| &self.text[usize::from(start)..usize::from(*end)])
+    }
+
+    /// The parts, for matching as a slice.
+    pub fn parts(&self) -> SmallVec<[&str; USUAL_PARTS]> {
+        self.iter().collect()
+    }
+
+    /// The first part, if there is one.
+    pub fn first(&self) -> Option<&str> {
+        self.iter().next()
+    }
+
+    /// The number of parts.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is no part, not even an empty one: the target is in asterisk form or authority form.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+}
+
+impl<const N: usize> PartialEq<[&str; N]> for Path {
+    fn eq(&self, parts: &[&str; N]) -> bool {
+        self.iter().eq(parts.iter().copied())
+    }
+}
+
+impl std::fmt::Debug for Path {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// Splits a target in any of the four forms (RFC 9112 section 3.2) into a decoded path and a query that is not decoded.
 ///
 /// # Errors
-/// `BadRequest` when it is none of them.
-pub fn read_target(method: Method, target: &str) -> Result<(Vec<String>, String), HeadError> {
-    if target.contains('#') {
-        return Err(HeadError::BadRequest("a request target has no fragment"));
+/// `BadRequest` if the target is malformed or its form is not allowed for the method.
+pub fn read_target(method: Method, target: &str) -> Result<(Path, String), HeadError> {
+    if target.as_bytes().contains(&b'#') {
+        return Err(HeadError::BadRequest(
+            "a request target must not have a fragment",
+        ));
     }
     let origin_form = if target.starts_with('/') {
         target
     } else if target == "*" && method == Method::Options {
-        return Ok((Vec::new(), String::new()));
+        return Ok((Path::default(), String::new()));
     } else if method == Method::Connect {
-        // An authority form; no route takes it, and no other method may use it.
-        return Ok((Vec::new(), String::new()));
+        // The authority form, which only CONNECT may use. No route takes it, so it is not parsed.
+        return Ok((Path::default(), String::new()));
     } else {
         let rest = strip_scheme(target).ok_or(HeadError::BadRequest("malformed request target"))?;
         let at = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -29,15 +109,19 @@ pub fn read_target(method: Method, target: &str) -> Result<(Vec<String>, String)
         }
         &rest[at..]
     };
-    let (path, query) = origin_form.split_once('?').unwrap_or((origin_form, ""));
-    let path = path
-        .strip_prefix('/')
-        .unwrap_or(path)
-        .split('/')
-        .map(decode)
-        .collect::<Result<_, _>>()?;
+    let (path, query) = split_at_byte(origin_form, b'?');
+    let query = query.unwrap_or_default();
+    let path = Path::decode(path)?;
     check_percent(query)?;
     Ok((path, query.to_owned()))
+}
+
+/// The text before and after the first occurrence of an ASCII byte. For short text this is faster than `split_once`.
+fn split_at_byte(text: &str, byte: u8) -> (&str, Option<&str>) {
+    match text.bytes().position(|other| other == byte) {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
+    }
 }
 
 fn strip_scheme(target: &str) -> Option<&str> {
@@ -48,10 +132,10 @@ fn strip_scheme(target: &str) -> Option<&str> {
         .then_some(rest)
 }
 
-/// Percent-decodes one part of a target to text.
+/// Percent-decodes one part of a target.
 ///
 /// # Errors
-/// `BadRequest` for malformed escapes and for what is not UTF-8.
+/// `BadRequest` for malformed percent-encoding and for invalid UTF-8.
 pub fn decode(part: &str) -> Result<String, HeadError> {
     check_percent(part)?;
     let decoded = percent_decode_str(part).decode_utf8();
@@ -60,16 +144,18 @@ pub fn decode(part: &str) -> Result<String, HeadError> {
         .into_owned())
 }
 
-/// Every percent sign must begin two hexadecimal digits (RFC 3986 section 2.1).
+/// Every percent sign must be followed by two hexadecimal digits (RFC 3986 section 2.1).
 fn check_percent(text: &str) -> Result<(), HeadError> {
-    let is_escape = |rest: &str| matches!(rest.as_bytes(), [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
-    match text.split('%').skip(1).all(is_escape) {
+    let is_escape =
+        |rest: &[u8]| matches!(rest, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
+    let parts = text.as_bytes().split(|byte| *byte == b'%');
+    match parts.skip(1).all(is_escape) {
         true => Ok(()),
         false => Err(HeadError::BadRequest("malformed percent-encoding")),
     }
 }
 
-/// `host [":" port]` (RFC 3986 section 3.2.2), without user information.
+/// Whether it is `host [":" port]` (RFC 3986 section 3.2). User information is not allowed (RFC 9110 section 4.2.4).
 pub fn is_authority(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, "")) => return is_ip_literal(address),
@@ -113,12 +199,10 @@ mod tests {
             (Method::Options, "/a", &["a"], ""),
             (Method::Connect, "x:80", &[], ""),
         ] {
-            let path = path.iter().map(|part| part.to_string()).collect();
-            assert_eq!(
-                read_target(method, target),
-                Ok((path, query.to_owned())),
-                "{target}"
-            );
+            let (read, rest) = read_target(method, target).expect("is a target");
+            assert_eq!((read.parts().as_slice(), &*rest), (path, query), "{target}");
+            assert_eq!((read.len(), read.is_empty()), (path.len(), path.is_empty()));
+            assert_eq!(read.first(), path.first().copied());
         }
     }
 

@@ -1,0 +1,332 @@
+//! Commands a client sends over its WebSocket, parsed from JSON.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::config::MESSAGE_ID_BYTES_MAX;
+use crate::domain::error::ErrorCode;
+
+/// A command of a client.
+#[derive(Debug, PartialEq, Eq)]
+#[allow(
+    missing_docs,
+    reason = "the fields are those of the JSON, described in README.md"
+)]
+pub enum Command<'a> {
+    Join {
+        room: Cow<'a, str>,
+        since: Option<Cow<'a, str>>,
+    },
+    Chat {
+        room: Cow<'a, str>,
+        content: Cow<'a, str>,
+    },
+    Whisper {
+        to: Cow<'a, str>,
+        content: Cow<'a, str>,
+    },
+    Leave {
+        room: Cow<'a, str>,
+    },
+    RoomList,
+    Auth {
+        ticket: Ticket<'a>,
+    },
+}
+
+/// A ticket. `Debug` does not print it: it is a credential.
+#[derive(PartialEq, Eq)]
+pub struct Ticket<'a>(pub Cow<'a, str>);
+
+impl fmt::Debug for Ticket<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ticket(…)")
+    }
+}
+
+/// The fields of a message before they are checked; each may be missing or of the wrong type.
+#[derive(Default)]
+struct Fields<'a> {
+    kind: Option<Field<'a>>,
+    room: Option<Field<'a>>,
+    to: Option<Field<'a>>,
+    content: Option<Field<'a>>,
+    since: Option<Field<'a>>,
+    ticket: Option<Field<'a>>,
+    id: Option<Field<'a>>,
+}
+
+/// The field names of all commands.
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "lowercase")]
+enum Name {
+    Type,
+    Room,
+    To,
+    Content,
+    Since,
+    Ticket,
+    Id,
+    #[serde(other)]
+    Other,
+}
+
+/// Written by hand: the code serde derives for a value of any type copies every field before it inspects it.
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Fields::default();
+        while let Some(name) = map.next_key()? {
+            let field = match name {
+                Name::Type => &mut fields.kind,
+                Name::Room => &mut fields.room,
+                Name::To => &mut fields.to,
+                Name::Content => &mut fields.content,
+                Name::Since => &mut fields.since,
+                Name::Ticket => &mut fields.ticket,
+                Name::Id => &mut fields.id,
+                Name::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            if field.is_some() {
+                return Err(de::Error::custom("duplicate field"));
+            }
+            *field = Some(map.next_value()?);
+        }
+        Ok(fields)
+    }
+}
+
+/// The value of a field, as far as it matters: text, `null` or anything else.
+enum Field<'a> {
+    Null,
+    Text(Cow<'a, str>),
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Field<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FieldVisitor)
+    }
+}
+
+struct FieldVisitor;
+
+impl<'de> Visitor<'de> for FieldVisitor {
+    type Value = Field<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("any value")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Field::Text(text.into()))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Field::Text(text.to_owned().into()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Field::Null)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Field::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Field::Other)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(Field::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Field::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
+        while elements.next_element::<Field<'_>>()?.is_some() {}
+        Ok(Field::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        while entries.next_entry::<Field<'_>, Field<'_>>()?.is_some() {}
+        Ok(Field::Other)
+    }
+}
+
+type Optional<'a> = Option<Cow<'a, str>>;
+
+fn required(field: Option<Field<'_>>) -> Result<Cow<'_, str>, ErrorCode> {
+    optional(field)?.ok_or(ErrorCode::BadRequest)
+}
+
+fn optional(field: Option<Field<'_>>) -> Result<Optional<'_>, ErrorCode> {
+    match field {
+        None | Some(Field::Null) => Ok(None),
+        Some(Field::Text(text)) => Ok(Some(text)),
+        Some(Field::Other) => Err(ErrorCode::BadRequest),
+    }
+}
+
+/// Parses a command and its `id`, if it has one (at most [`MESSAGE_ID_BYTES_MAX`] bytes).
+///
+/// # Errors
+/// `bad_json`, `bad_request` or `unknown_type`, with the `id` that the error event repeats.
+pub fn parse(text: &str) -> Result<(Command<'_>, Optional<'_>), (ErrorCode, Optional<'_>)> {
+    if !text.trim_start().starts_with('{') {
+        let is_json = serde_json::from_str::<IgnoredAny>(text).is_ok();
+        return Err((
+            if is_json {
+                ErrorCode::BadRequest
+            } else {
+                ErrorCode::BadJson
+            },
+            None,
+        ));
+    }
+    let mut fields: Fields<'_> = serde_json::from_str(text).map_err(|error| {
+        (
+            if error.is_data() {
+                ErrorCode::BadRequest
+            } else {
+                ErrorCode::BadJson
+            },
+            None,
+        )
+    })?;
+    let id = match optional(fields.id.take()) {
+        Ok(id)
+            if id
+                .as_ref()
+                .is_none_or(|id| id.len() <= MESSAGE_ID_BYTES_MAX) =>
+        {
+            id
+        }
+        _ => return Err((ErrorCode::BadRequest, None)),
+    };
+    match read_command(fields) {
+        Ok(command) => Ok((command, id)),
+        Err(code) => Err((code, id)),
+    }
+}
+
+fn read_command(fields: Fields<'_>) -> Result<Command<'_>, ErrorCode> {
+    Ok(match &*required(fields.kind)? {
+        "join" => Command::Join {
+            room: required(fields.room)?,
+            since: optional(fields.since)?,
+        },
+        "chat" => Command::Chat {
+            room: required(fields.room)?,
+            content: required(fields.content)?,
+        },
+        "whisper" => Command::Whisper {
+            to: required(fields.to)?,
+            content: required(fields.content)?,
+        },
+        "leave" => Command::Leave {
+            room: required(fields.room)?,
+        },
+        "room_list" => Command::RoomList,
+        "auth" => Command::Auth {
+            ticket: Ticket(required(fields.ticket)?),
+        },
+        _ => return Err(ErrorCode::UnknownType),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_read_with_their_optional_fields() {
+        let (command, id) =
+            parse(r#"{"type":"join","room":"tech","since":"0:1","other":[1]}"#).expect("is a join");
+        assert_eq!(
+            command,
+            Command::Join {
+                room: "tech".into(),
+                since: Some("0:1".into())
+            }
+        );
+        assert_eq!(id, None);
+        let (command, id) =
+            parse(r#"{"id":"a","content":"\uc548\ub155","room":"tech","type":"chat"}"#)
+                .expect("is a chat");
+        assert_eq!(
+            command,
+            Command::Chat {
+                room: "tech".into(),
+                content: "안녕".into()
+            }
+        );
+        assert_eq!(id.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn what_is_wrong_has_its_code() {
+        for (text, code) in [
+            ("", ErrorCode::BadJson),
+            ("{", ErrorCode::BadJson),
+            ("hello", ErrorCode::BadJson),
+            (
+                r#"{"type":"chat","room":"a","content":"\ud800"}"#,
+                ErrorCode::BadJson,
+            ),
+            ("[]", ErrorCode::BadRequest),
+            (r#"["join","a"]"#, ErrorCode::BadRequest),
+            ("{}", ErrorCode::BadRequest),
+            (r#"{"type":7}"#, ErrorCode::BadRequest),
+            (r#"{"type":"join"}"#, ErrorCode::BadRequest),
+            (r#"{"type":"join","room":["a"]}"#, ErrorCode::BadRequest),
+            (r#"{"type":"dance"}"#, ErrorCode::UnknownType),
+        ] {
+            assert_eq!(parse(text).map_err(|(code, _)| code), Err(code), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_the_type_does_not_have_may_be_anything() {
+        assert_eq!(
+            parse(r#"{"type":"room_list","room":5,"since":{}}"#),
+            Ok((Command::RoomList, None))
+        );
+        assert_eq!(
+            parse(r#"{"type":"room_list","id":null}"#),
+            Ok((Command::RoomList, None))
+        );
+    }
+
+    #[test]
+    fn a_refusal_names_the_id_unless_it_is_none() {
+        assert_eq!(
+            parse(r#"{"type":"x","id":"7"}"#),
+            Err((ErrorCode::UnknownType, Some("7".into())))
+        );
+        let long = format!(r#"{{"type":"room_list","id":"{}"}}"#, "x".repeat(65));
+        assert_eq!(parse(&long), Err((ErrorCode::BadRequest, None)));
+    }
+}

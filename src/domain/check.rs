@@ -1,0 +1,82 @@
+//! The invariants of rooms and users, asserted in debug builds after each entry point.
+
+use std::collections::BTreeMap;
+
+use super::ids::{RoomId, UserId};
+use super::rooms::RoomManager;
+use super::wishes::Wish;
+
+impl RoomManager {
+    /// Asserts the invariants. Visits every room, user and wish.
+    pub fn check(&self) {
+        self.check_rooms();
+        self.check_wishes();
+        self.check_leaving();
+    }
+
+    fn check_rooms(&self) {
+        assert_eq!(self.rooms.len(), self.by_name.len(), "a room has one name");
+        let mut bytes = 0;
+        let mut evictable = 0;
+        for (index, room) in &self.rooms {
+            let id = RoomId(index as u32);
+            assert_eq!(self.by_name.get(&room.name), Some(&id));
+            bytes += room.history.bytes();
+            if room.is_evictable() {
+                evictable += 1;
+                assert!(self.evictable.contains(&(room.last_used, id)));
+            }
+        }
+        assert_eq!(bytes, self.history_bytes, "all histories together");
+        assert_eq!(evictable, self.evictable.len(), "evictable rooms");
+    }
+
+    /// Each message under way is counted in its room, which still exists, and is entered under its `id` if it has one.
+    fn check_wishes(&self) {
+        let mut under_way: BTreeMap<(RoomId, UserId), u32> = BTreeMap::new();
+        let (mut pending, mut joins, mut openings) = (0, 0, 0);
+        for wish in self.wishes.iter() {
+            match wish {
+                Wish::Publish {
+                    room,
+                    user,
+                    pending: is_pending,
+                    ..
+                } => {
+                    assert_eq!(self.key(room.id), *room, "a room with wishes stays");
+                    *under_way.entry((room.id, *user)).or_default() += 1;
+                    pending += usize::from(is_pending.is_some());
+                }
+                Wish::Open {
+                    name, joins: all, ..
+                } => {
+                    assert!(self.opening.contains_key(name) && !self.by_name.contains_key(name));
+                    openings += 1;
+                    joins += all.len();
+                }
+            }
+        }
+        let counted = self.rooms.iter().flat_map(|(index, room)| {
+            let id = RoomId(index as u32);
+            room.authors()
+                .iter()
+                .map(move |(user, count)| ((id, *user), *count))
+        });
+        assert!(
+            under_way.into_iter().eq(counted),
+            "messages under way by room"
+        );
+        assert_eq!(pending, self.acknowledged.pending());
+        assert_eq!((openings, joins), (self.opening.len(), self.joining.len()));
+    }
+
+    fn check_leaving(&self) {
+        let mut leaving: BTreeMap<UserId, u32> = BTreeMap::new();
+        for (_, room) in &self.rooms {
+            for user in room.leaving() {
+                *leaving.entry(user).or_default() += 1;
+            }
+        }
+        assert_eq!(&leaving, self.people.leaving());
+    }
+}

@@ -1,0 +1,129 @@
+//! Accounts and secrets, as in the operator's files, and the differences of a newer set.
+//!
+//! They can be read, compared and dropped on another thread than the loop's.
+
+use std::sync::Arc;
+
+use super::accounts::{Accounts, entries};
+use crate::config::SECRETS_MAX;
+use crate::wire::jwt::{Key, Refused};
+
+/// Accounts and secrets, as in the operator's files.
+#[derive(Debug)]
+pub struct Credentials {
+    /// The accounts.
+    pub accounts: Arc<Accounts>,
+    /// The secrets of tokens: the first one signs, all of them verify.
+    pub keys: Vec<Key>,
+}
+
+/// A newer set of accounts and secrets, with its differences. They are computed by a job, so that the loop's cost
+/// depends only on what has changed.
+#[derive(Debug)]
+pub struct Reload {
+    /// The credentials to put in force.
+    pub credentials: Credentials,
+    /// The names whose account is gone or has another password.
+    pub gone: Vec<Arc<str>>,
+    /// The names that had no account before.
+    pub added: Vec<Arc<str>>,
+}
+
+impl Reload {
+    /// Compares a newer set with the accounts in force, which must be those it replaces.
+    pub fn new(newer: Credentials, in_force: &Accounts) -> Self {
+        Self {
+            gone: in_force.gone_in(&newer.accounts).cloned().collect(),
+            added: in_force.added_in(&newer.accounts).cloned().collect(),
+            credentials: newer,
+        }
+    }
+}
+
+/// Reads a secrets file: `kid:secret` per line; blank lines and lines that begin with `#` are skipped.
+///
+/// # Errors
+/// The first invalid line: its number, without its content.
+pub fn parse_secrets(text: &str) -> Result<Vec<Key>, String> {
+    let mut keys: Vec<Key> = Vec::new();
+    for (number, line) in entries(text) {
+        let (id, secret) = line
+            .split_once(':')
+            .ok_or(format!("line {number} is not KID:SECRET"))?;
+        if id.is_empty() || keys.iter().any(|key| key.id.as_deref() == Some(id)) {
+            return Err(format!("line {number}: the kid is empty or stands twice"));
+        }
+        let key = Key::new(Some(id), secret.as_bytes())
+            .map_err(|Refused(why)| format!("line {number}: {why}"))?;
+        keys.push(key);
+    }
+    match keys.len() {
+        0 => Err("there is no secret in it".into()),
+        1..=SECRETS_MAX => Ok(keys),
+        _ => Err(format!("there are more than {SECRETS_MAX} secrets")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::accounts::DEMO_ACCOUNTS;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn secrets_are_one_to_sixteen_with_a_name_each() {
+        let lines =
+            |count: usize| -> String { (0..count).map(|n| format!("k{n}:{SECRET}\n")).collect() };
+        for count in [1, SECRETS_MAX] {
+            assert_eq!(
+                parse_secrets(&lines(count)).map(|keys| keys.len()),
+                Ok(count)
+            );
+        }
+        for (text, why) in [
+            (lines(0), "there is no secret in it"),
+            (lines(SECRETS_MAX + 1), "there are more than 16 secrets"),
+            (
+                format!(":{SECRET}"),
+                "line 1: the kid is empty or stands twice",
+            ),
+            (
+                lines(1).repeat(2),
+                "line 2: the kid is empty or stands twice",
+            ),
+            ("k".into(), "line 1 is not KID:SECRET"),
+            (
+                "k:short".into(),
+                "line 1: a secret must have at least 32 bytes",
+            ),
+        ] {
+            assert_eq!(parse_secrets(&text).map(|_| ()), Err(why.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_reload_knows_who_is_gone_or_has_another_password_and_who_is_new() {
+        let hash = DEMO_ACCOUNTS
+            .trim()
+            .strip_prefix("admin")
+            .expect("begins so");
+        let other = hash.replace("t=2", "t=3");
+        let accounts = |text: String| Accounts::parse(&text, [0; 32]).expect("reads");
+        let old = accounts(format!("kept{hash}\ngone{hash}\nchanged{hash}"));
+        let newer = Credentials {
+            accounts: accounts(format!("kept{hash}\nchanged{other}\nnew{hash}")).into(),
+            keys: Vec::new(),
+        };
+        let reload = Reload::new(newer, &old);
+        assert_eq!(reload.gone, ["changed".into(), "gone".into()]);
+        assert_eq!(reload.added, ["new".into()]);
+        assert!(reload.credentials.accounts.has("new"));
+    }
+
+    #[test]
+    fn accounts_and_what_they_change_may_go_to_another_thread() {
+        fn assert_send<T: Send + Sync>() {}
+        assert_send::<Reload>();
+    }
+}

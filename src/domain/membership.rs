@@ -1,0 +1,209 @@
+//! Entering and leaving the server and its rooms.
+
+use super::error::ErrorCode;
+use super::event::{Effect, Effects, Event};
+use super::ids::{ConnectionId, Origin, RoomId, UserId};
+use super::position::Position;
+use super::room::{Entered, Left, Room};
+use super::rooms::{Joined, RoomManager};
+use super::time::{Now, Timestamp};
+use super::wishes::Join;
+
+impl RoomManager {
+    /// Opens the session of a connection, and welcomes its user. `expires_at` is when an account's token ends; `None`
+    /// for a guest.
+    pub fn enter(
+        &mut self,
+        connection: ConnectionId,
+        username: &str,
+        expires_at: Option<Timestamp>,
+        effects: &mut Effects,
+    ) {
+        self.people
+            .enter(connection, username, expires_at.is_some());
+        effects.push_back(Effect::Answer(
+            connection,
+            Event::Welcome {
+                username: username.into(),
+                expires_at,
+            },
+        ));
+    }
+
+    /// A connection has closed: it leaves every room, and cancels a pending join.
+    pub fn exit(&mut self, connection: ConnectionId, now: Now, effects: &mut Effects) {
+        self.stop_joining(connection);
+        while let Some(&room) = self.people.rooms(connection).last() {
+            self.remove_member(connection, room, now, effects);
+        }
+        self.people.exit(connection);
+    }
+
+    /// A connection joins a room, which is opened if there is none of this name. With `since`, a position, the answer
+    /// has the messages after it, or the last messages if some are gone. A later refusal has the command's
+    /// `message_id`.
+    ///
+    /// # Errors
+    /// `already_in_room`, `room_full`, `too_many_rooms`, `room_not_found` (without auto-rooms), `bad_room_name`.
+    pub fn join_room(
+        &mut self,
+        origin: Origin,
+        name: &str,
+        (since, message_id): (Option<&str>, Option<&str>),
+        now: Now,
+        effects: &mut Effects,
+    ) -> Result<Joined, ErrorCode> {
+        let since = since.and_then(Position::parse);
+        match self.by_name.get(name) {
+            Some(&id) => {
+                self.enter_room(origin.connection, id, since, now, effects)?;
+                Ok(Joined::Now)
+            }
+            None => {
+                let message_id = message_id.map(Into::into);
+                let join = Join {
+                    origin,
+                    since,
+                    message_id,
+                };
+                self.open_to_join(join, name, effects)
+            }
+        }
+    }
+
+    pub(super) fn enter_room(
+        &mut self,
+        connection: ConnectionId,
+        id: RoomId,
+        since: Option<Position>,
+        now: Now,
+        effects: &mut Effects,
+    ) -> Result<(), ErrorCode> {
+        let user = self
+            .people
+            .user_of(connection)
+            .ok_or(ErrorCode::Unauthorized)?;
+        if self.people.rooms(connection).contains(&id) {
+            return Err(ErrorCode::AlreadyInRoom);
+        }
+        if self.is_in_too_many(connection) {
+            return Err(ErrorCode::TooManyRooms);
+        }
+        let room = &mut self.rooms[id.index()];
+        if room.is_full_for(user) {
+            return Err(ErrorCode::RoomFull);
+        }
+        self.evictable.remove(&(room.last_used, id));
+        self.let_namesake_leave(id, user, now, effects);
+        let entered = self.rooms[id.index()].add(user);
+        self.people.add_room(connection, id);
+        self.mark_used(id);
+        match entered {
+            Entered::First => self.announce_entry(id, user, now, effects),
+            Entered::Again => self.people.remove_leaving(user),
+            Entered::Back => {
+                self.people.remove_leaving(user);
+                self.announce_entry(id, user, now, effects);
+            }
+            Entered::Another => {}
+        }
+        let event = self.room_joined(&self.rooms[id.index()], user, since);
+        effects.push_back(Effect::Answer(connection, event));
+        effects.push_back(Effect::Subscribe(connection, id));
+        Ok(())
+    }
+
+    /// Others know users by name: another user with this name, who has left and whose messages are under way, leaves
+    /// before this one enters.
+    fn let_namesake_leave(&mut self, id: RoomId, user: UserId, now: Now, effects: &mut Effects) {
+        if let Some(namesake) = self.people.leaving_namesake(user)
+            && self.rooms[id.index()].remove_leaving(namesake)
+        {
+            self.announce_exit(id, namesake, now, effects);
+        }
+    }
+
+    fn announce_entry(&mut self, id: RoomId, user: UserId, now: Now, effects: &mut Effects) {
+        let event = Event::UserJoined {
+            room: self.rooms[id.index()].name.clone(),
+            username: self.people.name(user).clone(),
+        };
+        self.announce_presence(id, event, now, effects);
+    }
+
+    /// The answer to a join.
+    fn room_joined(&self, room: &Room, user: UserId, since: Option<Position>) -> Event {
+        let missed = since.and_then(|since| room.history.after(since));
+        let (history, recovered) = match missed {
+            Some(messages) => (messages.cloned().map(Event::Chat).collect(), true),
+            None => (room.recent(), false),
+        };
+        Event::RoomJoined {
+            room: room.name.clone(),
+            history,
+            online_users: room
+                .users_except(Some(user))
+                .map(|user| self.people.name(user).clone())
+                .collect(),
+            online_count: room.count(),
+            position: room.history.position(),
+            recovered,
+        }
+    }
+
+    /// A connection leaves a room.
+    ///
+    /// # Errors
+    /// `not_in_room`.
+    pub fn leave_room(
+        &mut self,
+        connection: ConnectionId,
+        name: &str,
+        now: Now,
+        effects: &mut Effects,
+    ) -> Result<(), ErrorCode> {
+        let room = self.joined(connection, name)?;
+        self.remove_member(connection, room, now, effects);
+        let name = self.rooms[room.index()].name.clone();
+        effects.push_back(Effect::Answer(connection, Event::RoomLeft { room: name }));
+        Ok(())
+    }
+
+    fn remove_member(
+        &mut self,
+        connection: ConnectionId,
+        id: RoomId,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        let Some(user) = self.people.user_of(connection) else {
+            return;
+        };
+        if !self.people.remove_room(connection, id) {
+            return;
+        }
+        effects.push_back(Effect::Unsubscribe(connection, id));
+        match self.rooms[id.index()].remove(user) {
+            Left::Last => self.announce_exit(id, user, now, effects),
+            Left::Leaving => self.people.add_leaving(user),
+            Left::Another => {}
+        }
+    }
+
+    /// Announces that a user has left a room.
+    pub(super) fn announce_exit(
+        &mut self,
+        id: RoomId,
+        user: UserId,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        let room = &self.rooms[id.index()];
+        let event = Event::UserLeft {
+            room: room.name.clone(),
+            username: self.people.name(user).clone(),
+        };
+        self.note_evictable(id);
+        self.announce_presence(id, event, now, effects);
+    }
+}

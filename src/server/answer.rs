@@ -1,0 +1,216 @@
+//! The answer to a request, and the fields of language and CORS that complete every response.
+
+use serde::Serialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::{Map, Value};
+
+use super::sign_ins::Attempt;
+use super::streams::Subscription;
+use crate::config::Config;
+use crate::conn::refusal::Refusal;
+use crate::domain::auth::{Auth, BadTicket};
+use crate::domain::error::ErrorCode;
+use crate::domain::rooms::RoomManager;
+use crate::domain::time::Now;
+use crate::domain::tokens::Identity;
+use crate::wire::http::{Method, Request};
+use crate::wire::response::{Framing, Response};
+
+/// The answer to a request.
+#[derive(Debug)]
+pub enum Answer {
+    /// A response.
+    Response(Response),
+    /// A response, then a WebSocket, if the client is admitted.
+    WebSocket(Response, Endpoint),
+    /// A sign-in: the password must be checked by a job first.
+    Login(Attempt),
+    /// A sign-out: the session of the token ends.
+    Logout(Identity),
+    /// The creation of a room.
+    CreateRoom {
+        /// Its name.
+        name: String,
+        /// Its limit of users; `None` is the default.
+        max_users: Option<u32>,
+    },
+    /// A response, then an event stream.
+    EventStream(Response, Subscription),
+    /// Figures a back end has posted.
+    Figures(Map<String, Value>),
+    /// The server's own metrics.
+    Exposition,
+    /// Whether the server is ready, that is, not draining.
+    Readiness,
+    /// A ticket must be redeemed by a job first; then the request is served with the result.
+    Redeem(String),
+}
+
+/// The endpoint of a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `/ws`: rooms.
+    Chat,
+    /// `/ws-echo`.
+    Echo,
+}
+
+/// The identity of a ticket, or why it is not valid.
+pub type Redeemed = Result<Identity, BadTicket>;
+
+/// What the handler of a route may use.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// The rooms.
+    pub rooms: &'a RoomManager,
+    /// Accounts, tokens and tickets.
+    pub auth: &'a mut Auth,
+    /// The result of the request's ticket, if a job has redeemed it.
+    pub redeemed: Option<Redeemed>,
+    /// Whether tickets are redeemed by a job.
+    pub redeems_later: bool,
+    /// The current time.
+    pub now: Now,
+}
+
+impl Context<'_> {
+    /// Redeems a ticket, which uses it up; `None` if that needs a job ([`Answer::Redeem`]).
+    pub fn redeem(&mut self, ticket: &str) -> Option<Redeemed> {
+        match self.redeemed.take() {
+            None if self.redeems_later => None,
+            None => Some(self.auth.redeem(ticket, self.now)),
+            redeemed => redeemed,
+        }
+    }
+}
+
+/// What a response needs to know of its request.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// The framing of the response.
+    pub framing: Framing,
+    is_english: bool,
+    /// The request's Origin, if `--allow-origin` lists it.
+    cors: Option<Box<str>>,
+}
+
+impl Exchange {
+    /// For a request whose head was parsed.
+    pub fn of(config: &Config, request: &Request, is_draining: bool, now: Now) -> Self {
+        let framing = Framing {
+            is_head: request.method == Method::Head,
+            keep_alive: request.keep_alive && !is_draining,
+            is_http11: request.is_http11,
+            unix: now.unix,
+            since: now.monotonic,
+        };
+        let origin = request.fields.origin.as_deref();
+        Self {
+            framing,
+            is_english: request.prefers_english(),
+            cors: origin
+                .filter(|origin| is_listed(config, origin))
+                .map(Into::into),
+        }
+    }
+
+    /// For input that could not be parsed: nothing is known of the client, and the connection closes.
+    pub fn of_no_request(now: Now) -> Self {
+        Self {
+            framing: Framing::of_refusal(now.unix, now.monotonic),
+            is_english: false,
+            cors: None,
+        }
+    }
+
+    /// Completes a response: a refusal in the client's language, and the fields that let a page of an allowed origin
+    /// read it (Fetch standard, CORS protocol).
+    pub fn complete(&self, answer: Result<Response, Refusal>) -> Response {
+        let response = answer.unwrap_or_else(|refusal| refusal.response(self.is_english));
+        match &self.cors {
+            Some(origin) if response.status != 101 => response
+                .field("Access-Control-Allow-Origin", origin.to_string())
+                .field(
+                    "Access-Control-Expose-Headers",
+                    "Retry-After, Location, WWW-Authenticate",
+                )
+                .field("Vary", "Origin"),
+            _ => response,
+        }
+    }
+}
+
+/// A text response that must not be cached.
+pub fn text_response(status: u16, text: &'static str) -> Response {
+    Response::with(status, "text/plain; charset=utf-8", text.as_bytes())
+        .field("Cache-Control", "no-store")
+        .field("X-Content-Type-Options", "nosniff")
+}
+
+/// A JSON response that must not be cached.
+pub fn json_response(status: u16, value: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(value).expect("writing our own values into memory cannot fail");
+    Response::with(status, "application/json; charset=utf-8", body)
+        .field("Cache-Control", "no-store")
+        .field("X-Content-Type-Options", "nosniff")
+}
+
+/// Whether the request's Origin is ours or allowed. Without an Origin the client is no browser, and is allowed.
+pub fn is_allowed_origin(config: &Config, request: &Request) -> bool {
+    let Some(origin) = request.fields.origin.as_deref() else {
+        return true;
+    };
+    // Behind a proxy that terminates TLS the scheme is unknown here, so only the authority is compared.
+    let is_ours = origin
+        .split_once("://")
+        .is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(&request.host));
+    is_ours || is_listed(config, origin)
+}
+
+/// Whether `--allow-origin` lists this origin.
+pub fn is_listed(config: &Config, origin: &str) -> bool {
+    config
+        .allow_origins
+        .iter()
+        .any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin))
+}
+
+/// Refuses a request that changes something, if its Origin is neither ours nor allowed.
+///
+/// # Errors
+/// 403 `forbidden_origin`.
+pub fn check_origin(config: &Config, request: &Request) -> Result<(), Refusal> {
+    if is_allowed_origin(config, request) {
+        Ok(())
+    } else {
+        Err(ErrorCode::ForbiddenOrigin.into())
+    }
+}
+
+/// Parses the body as JSON, which must be an object. Another content type is refused: a page of any origin can send a
+/// form without a preflight, but not JSON (Fetch standard, CORS-safelisted types).
+///
+/// # Errors
+/// 400, 411, 415.
+pub fn read_json<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
+    if let Some(content_type) = &request.fields.content_type {
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case("application/json") {
+            return Err(ErrorCode::UnsupportedMediaType.into());
+        }
+    }
+    if request.content_length.is_none() {
+        return Err(ErrorCode::LengthRequired.into());
+    }
+    // A derived `Deserialize` also accepts an array of the fields in order.
+    let is_array = request.body.trim_ascii_start().starts_with(b"[");
+    if is_array && serde_json::from_slice::<IgnoredAny>(&request.body).is_ok() {
+        return Err(ErrorCode::BadRequest.into());
+    }
+    serde_json::from_slice(&request.body).map_err(|error| match error.is_data() {
+        true => ErrorCode::BadRequest.into(),
+        false => ErrorCode::BadJson.into(),
+    })
+}

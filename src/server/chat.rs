@@ -1,0 +1,273 @@
+//! Part 2, chat: rooms, the backend that orders and stores their messages, and the fan-out that delivers them.
+//!
+//! Carries out the domain's effects: each event is encoded once, for all its receivers.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::backend::Backend;
+use super::connections::Connections;
+use super::fan_out::{FanOut, Troubled};
+use super::jobs::Job;
+use crate::config::{RoomLimits, SHARED_FROM};
+use crate::conn::Phase;
+use crate::conn::event_json::encode_event;
+use crate::conn::outbox::{Batch, Content};
+use crate::domain::error::ErrorCode;
+use crate::domain::event::{Effect, Effects, Event, RoomInfo};
+use crate::domain::facts::Outcome;
+use crate::domain::ids::{ConnectionId, RoomId, Serial};
+use crate::domain::rooms::RoomManager;
+use crate::domain::time::Now;
+
+/// The outcome of a `POST /rooms`, with the serial of the request.
+pub type Created = (Serial, Result<RoomInfo, ErrorCode>);
+
+/// Rooms, their fan-out and their backend.
+#[derive(Debug)]
+pub struct Chat {
+    rooms: RoomManager,
+    fan_out: FanOut,
+    backend: Backend,
+    effects: Effects,
+    created: Vec<Created>,
+    /// Members that are slow, blocked or broken after a pass, or whose outbox is over its limit.
+    pub(super) troubled: Troubled,
+    /// Chat messages committed since the start.
+    messages: u64,
+    /// The limit of a member's outbox, in bytes; above it close code 4008.
+    outbox_bytes_max: usize,
+    frame: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+impl Chat {
+    /// A chat without rooms.
+    pub fn new(limits: RoomLimits, outbox_bytes_max: usize, backend: Backend) -> Self {
+        Self {
+            rooms: RoomManager::new(limits),
+            fan_out: FanOut::default(),
+            backend,
+            effects: Effects::new(),
+            created: Vec::new(),
+            troubled: Troubled::default(),
+            messages: 0,
+            outbox_bytes_max,
+            frame: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The rooms.
+    pub fn rooms(&self) -> &RoomManager {
+        &self.rooms
+    }
+
+    /// The rooms, and the queue of their effects. The caller must call [`Self::settle`] afterwards.
+    pub fn rooms_mut(&mut self) -> (&mut RoomManager, &mut Effects) {
+        (&mut self.rooms, &mut self.effects)
+    }
+
+    /// The backend.
+    pub fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    /// The backend's next job, if any.
+    pub fn poll_job(&mut self) -> Option<Job> {
+        self.backend.poll_job()
+    }
+
+    /// Chat messages committed since the start.
+    pub fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// Deliveries, messages times receivers, since the start.
+    pub fn deliveries(&self) -> u64 {
+        self.fan_out.deliveries
+    }
+
+    /// What a pass over the members uses, beside the connections.
+    pub(super) fn fan_out_and_troubled(&mut self) -> (&mut FanOut, &mut Troubled) {
+        (&mut self.fan_out, &mut self.troubled)
+    }
+
+    /// Whether one of the connection's rooms has so much unsent output that its members are not read for now.
+    pub fn is_congested(&self, id: ConnectionId) -> bool {
+        self.fan_out.is_congested(self.rooms.people().rooms(id))
+    }
+
+    /// Whether the next turn has work even if no event comes.
+    pub fn has_work(&self) -> bool {
+        self.fan_out.is_active() || self.backend.has_jobs()
+    }
+
+    /// When [`Self::handle_timeout`] is next due, as time since the server's start.
+    pub fn next_timeout(&self) -> Option<Duration> {
+        self.rooms.next_timeout()
+    }
+
+    /// Sends the `room_users` events that are due.
+    pub fn handle_timeout(&mut self, connections: &mut Connections, now: Now) {
+        self.rooms.handle_timeout(now, &mut self.effects);
+        self.settle(connections, now);
+    }
+
+    /// Takes an answer of the backend.
+    pub fn answered(&mut self, outcome: Outcome, connections: &mut Connections, now: Now) {
+        self.take_outcome(outcome, now);
+        self.settle(connections, now);
+    }
+
+    fn take_outcome(&mut self, outcome: Outcome, now: Now) {
+        self.messages += u64::from(matches!(outcome, Outcome::Published(_)));
+        self.rooms.answered(outcome, now, &mut self.effects);
+    }
+
+    /// The next outcome of a `POST /rooms` that is to be answered.
+    pub fn poll_created(&mut self) -> Option<Created> {
+        self.created.pop()
+    }
+
+    /// Carries out all effects, including those that follow from them.
+    pub fn settle(&mut self, connections: &mut Connections, now: Now) {
+        while let Some(effect) = self.effects.pop_front() {
+            match effect {
+                Effect::Answer(id, event) => self.answer(id, &event, connections),
+                Effect::Reply(origin, event) => {
+                    if connections.is_open(origin) {
+                        self.answer(origin.connection, &event, connections);
+                    }
+                }
+                Effect::Deliver(ids, event) => self.deliver(&ids, &event, connections),
+                Effect::Broadcast {
+                    room,
+                    event,
+                    exclude,
+                } => self.broadcast(room, &event, exclude, connections),
+                Effect::Subscribe(id, room) => self.fan_out.subscribe(id, room),
+                Effect::Unsubscribe(id, room) => {
+                    self.fan_out.unsubscribe(id, &mut connections[id], room);
+                    connections.list(id);
+                }
+                Effect::Publish(publication) => {
+                    if let Some(outcome) = self.backend.publish(publication, now) {
+                        self.take_outcome(outcome, now);
+                    }
+                }
+                Effect::Open(opening) => {
+                    if let Some(outcome) = self.backend.open(opening, now) {
+                        self.take_outcome(outcome, now);
+                    }
+                }
+                Effect::Resume(id) => connections.unpark(id),
+                Effect::Created(serial, info) => self.created.push((serial, info)),
+            }
+        }
+    }
+
+    /// Encodes an event as one text frame into `self.frame`.
+    fn encode(&mut self, event: &Event) {
+        self.frame.clear();
+        encode_event(event, &mut self.scratch, &mut self.frame);
+    }
+
+    /// Answers a command. The answer is exempt from the limit of the outbox.
+    fn answer(&mut self, id: ConnectionId, event: &Event, connections: &mut Connections) {
+        self.encode(event);
+        self.push_frame(id, None, true, connections);
+    }
+
+    /// Delivers to several connections, encoded once. From [`SHARED_FROM`] connections on all share one buffer: a user
+    /// may have any number of connections.
+    fn deliver(&mut self, ids: &[ConnectionId], event: &Event, connections: &mut Connections) {
+        self.encode(event);
+        let shared = (ids.len() >= SHARED_FROM).then(|| {
+            let batch = Batch::new(self.frame.clone());
+            batch.charge(connections.ledger());
+            Rc::new(batch)
+        });
+        for id in ids {
+            self.push_frame(*id, shared.as_ref(), false, connections);
+        }
+    }
+
+    /// Queues the encoded frame for one connection, after everything broadcast in its rooms so far.
+    fn push_frame(
+        &mut self,
+        id: ConnectionId,
+        shared: Option<&Rc<Batch>>,
+        is_exempt: bool,
+        connections: &mut Connections,
+    ) {
+        let phase = connections.get(id).map(|connection| &connection.phase);
+        if !matches!(phase, Some(Phase::WebSocket(_))) {
+            return;
+        }
+        let length = self.frame.len();
+        self.catch_up(id, connections);
+        let outbox = connections[id].outbox();
+        match shared {
+            Some(frame) => outbox.push_shared(frame, 0..length, Content::Frames),
+            None => outbox.push_frames(&self.frame),
+        }
+        if is_exempt {
+            outbox.exempt(length);
+        }
+        connections.replied_bytes += length;
+        self.check_outbox(id, connections);
+        connections.list(id);
+    }
+
+    /// Queues control frames that answer the peer, after everything broadcast in its rooms so far.
+    pub fn push_control(&mut self, id: ConnectionId, frames: &[u8], connections: &mut Connections) {
+        self.catch_up(id, connections);
+        let outbox = connections[id].outbox();
+        outbox.push_frames(frames);
+        outbox.exempt(frames.len());
+        connections.replied_bytes += frames.len();
+        self.check_outbox(id, connections);
+        connections.list(id);
+    }
+
+    fn catch_up(&mut self, id: ConnectionId, connections: &mut Connections) {
+        let rooms = self.rooms.people().rooms(id);
+        self.fan_out.catch_up(id, &mut connections[id], rooms);
+    }
+
+    /// Also after an exempt answer: the broadcasts queued before it are not exempt.
+    fn check_outbox(&mut self, id: ConnectionId, connections: &Connections) {
+        if connections[id].is_over(self.outbox_bytes_max) {
+            self.troubled.slow.push(id);
+        }
+    }
+
+    /// Broadcasts an event in a room, encoded once.
+    fn broadcast(
+        &mut self,
+        room: RoomId,
+        event: &Event,
+        exclude: Option<ConnectionId>,
+        connections: &mut Connections,
+    ) {
+        self.encode(event);
+        let excluded = exclude.filter(|id| connections.get(*id).is_some());
+        if let Some(id) = excluded {
+            self.fan_out.catch_up(id, &mut connections[id], &[room]);
+        }
+        self.fan_out.broadcast(room, &self.frame);
+        if let Some(id) = excluded {
+            self.fan_out.skip(id, room);
+            connections.list(id);
+        }
+    }
+
+    /// Asserts the invariants.
+    pub fn check(&self) {
+        assert!(self.effects.is_empty(), "all effects are carried out");
+        assert!(self.created.is_empty(), "every outcome is answered");
+        self.rooms.check();
+        self.fan_out.check();
+    }
+}

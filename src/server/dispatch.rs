@@ -1,0 +1,95 @@
+//! Dispatches each request to the handler of its route.
+
+use serde_json::json;
+
+use super::answer::{Answer, Context, Endpoint, is_listed, json_response, text_response};
+use super::routes::{Resource, Route, find};
+use super::{assets, event_requests, rest, sign_in};
+use crate::config::Config;
+use crate::conn::refusal::Refusal;
+use crate::domain::error::ErrorCode;
+use crate::wire::http::{Method, Request, Upgrade};
+use crate::wire::response::Response;
+use crate::wire::websocket::accept_value;
+
+/// Answers a request whose body is complete.
+///
+/// # Errors
+/// The refusal to send.
+pub fn answer(context: &mut Context<'_>, request: &mut Request) -> Result<Answer, Refusal> {
+    let (route, resource) =
+        find(context.config, request).ok_or(Refusal::from(ErrorCode::NotFound))?;
+    if !route.allows(request.method) {
+        return Err(Refusal::method_not_allowed(route.allow()));
+    }
+    if request.method == Method::Options {
+        return Ok(Answer::Response(preflight(context.config, request, route)));
+    }
+    let identity = if route.is_private(context.config) {
+        match sign_in::authorize(context, request, route.takes_ticket)? {
+            sign_in::Authorized::Known(identity) => Some(identity),
+            sign_in::Authorized::Redeem(ticket) => return Ok(Answer::Redeem(ticket)),
+        }
+    } else {
+        None
+    };
+    let response = match resource {
+        Resource::WebSocket(endpoint) => return upgrade(request, endpoint),
+        Resource::Login => return sign_in::login(context, request),
+        Resource::Refresh => return sign_in::refresh(context, request),
+        Resource::Ticket => return sign_in::ticket(context, request),
+        Resource::Logout => return sign_in::logout(context, request),
+        Resource::Entry => {
+            let (guests, demo) = (context.config.takes_guests(), context.config.is_demo());
+            json_response(200, &json!({"guests": guests, "demo": demo}))
+        }
+        Resource::EventStream(channel) => {
+            return event_requests::subscribe(request, channel, identity);
+        }
+        Resource::Figures => return event_requests::posted(context, request),
+        Resource::Exposition => return Ok(Answer::Exposition),
+        Resource::Readiness => return Ok(Answer::Readiness),
+        Resource::Liveness => text_response(200, "ok\n"),
+        Resource::Asset(asset) => assets::response(asset, request),
+        Resource::Rooms if request.method == Method::Post => {
+            return rest::create_room(context, request);
+        }
+        Resource::Rooms => rest::rooms(context.rooms),
+        Resource::Room(name) => rest::room(context.rooms, name)?,
+        Resource::History(name) => rest::history(context.rooms, name, request)?,
+        Resource::HttpEcho | Resource::Server => rest::echo(request)?,
+    };
+    Ok(Answer::Response(response))
+}
+
+/// The answer to an opening handshake (RFC 6455 section 4.2.2).
+fn upgrade(request: &Request, endpoint: Endpoint) -> Result<Answer, Refusal> {
+    match &request.upgrade {
+        Upgrade::None | Upgrade::UnsupportedVersion => Err(ErrorCode::UpgradeRequired.into()),
+        Upgrade::Malformed => Err(Refusal::BAD_HANDSHAKE),
+        Upgrade::WebSocket { key } => {
+            let response = Response::empty(101)
+                .field("Upgrade", "websocket")
+                .field("Connection", "Upgrade")
+                .field("Sec-WebSocket-Accept", accept_value(key));
+            Ok(Answer::WebSocket(response, endpoint))
+        }
+    }
+}
+
+/// The answer to OPTIONS, with the CORS fields of a preflight for an allowed origin (Fetch standard, CORS preflight).
+fn preflight(config: &Config, request: &Request, route: &Route) -> Response {
+    let response = Response::empty(204).field("Allow", route.allow());
+    let origin = request.fields.origin.as_deref();
+    let is_listed = origin.is_some_and(|origin| is_listed(config, origin));
+    if !is_listed || request.fields.preflight_method.is_none() {
+        return response;
+    }
+    response
+        .field("Access-Control-Allow-Methods", route.allow())
+        .field(
+            "Access-Control-Allow-Headers",
+            "Authorization, Content-Type, Last-Event-ID",
+        )
+        .field("Access-Control-Max-Age", "600")
+}

@@ -1,0 +1,209 @@
+//! The page of `GET /metrics`, in the Prometheus exposition format (text version 0.0.4).
+
+use std::fmt::Write as _;
+
+use super::Server;
+use super::connections::PHASE_LABELS;
+use super::counters::{Counters, TURN_BUCKETS_MICROS};
+use crate::domain::event_log::Channel;
+
+/// A page of metrics under construction.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing into a String cannot fail, here and below.
+        _ = writeln!(
+            self.0,
+            "# HELP sarang_{name} {help}\n# TYPE sarang_{name} {kind}"
+        );
+    }
+
+    fn value(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+        _ = writeln!(self.0, "sarang_{name}{labels} {value}");
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
+        self.family(name, kind, help);
+        self.value(name, "", value);
+    }
+
+    fn labelled<L: std::fmt::Display>(
+        &mut self,
+        (name, kind, help): (&str, &str, &str),
+        label: &str,
+        values: impl IntoIterator<Item = (L, u64)>,
+    ) {
+        self.family(name, kind, help);
+        for (text, value) in values {
+            self.value(name, &format!("{{{label}=\"{text}\"}}"), value);
+        }
+    }
+}
+
+impl Server {
+    /// The page of `GET /metrics`.
+    pub(super) fn exposition(&self) -> String {
+        let mut page = Page::default();
+        self.show_connections(&mut page);
+        self.show_traffic(&mut page);
+        show_outcomes(&mut page, &self.counters);
+        let help = "Bytes queued for and half received from all connections.";
+        page.single("buffer_bytes", "gauge", help, self.buffered_bytes());
+        show_pressure(&mut page, &self.counters);
+        show_turns(&mut page, &self.counters);
+        page.0
+    }
+
+    fn show_traffic(&self, page: &mut Page) {
+        let counters = &self.counters;
+        page.single("rooms", "gauge", "Rooms.", self.chat.rooms().count());
+        page.single(
+            "users",
+            "gauge",
+            "People connected.",
+            self.chat.rooms().people().count(),
+        );
+        page.single(
+            "messages_total",
+            "counter",
+            "Chat messages committed.",
+            self.chat.messages(),
+        );
+        let deliveries = [
+            ("chat", self.chat.deliveries()),
+            ("event", self.streams.deliveries()),
+        ];
+        let family = (
+            "deliveries_total",
+            "counter",
+            "Messages and events times those they were broadcast to.",
+        );
+        page.labelled(family, "kind", deliveries);
+        page.single(
+            "events_total",
+            "counter",
+            "Events of the metrics streams.",
+            self.streams.events(),
+        );
+        let bytes = [
+            ("received", counters.shell.received_bytes),
+            ("sent", counters.shell.sent_bytes),
+        ];
+        page.labelled(
+            ("bytes_total", "counter", "Bytes over all sockets."),
+            "direction",
+            bytes,
+        );
+    }
+
+    fn show_connections(&self, page: &mut Page) {
+        let kinds = PHASE_LABELS
+            .into_iter()
+            .zip(self.connections.phase_counts());
+        page.labelled(
+            ("connections", "gauge", "Open connections by kind."),
+            "kind",
+            kinds,
+        );
+        let channels = Channel::ALL
+            .map(|channel| (channel.name(), self.streams.subscribers_of(channel) as u64));
+        page.labelled(
+            ("subscribers", "gauge", "Event streams by channel."),
+            "channel",
+            channels,
+        );
+    }
+}
+
+fn show_pressure(page: &mut Page, counters: &Counters) {
+    let help = "Connections refused: too many, or no descriptor left.";
+    page.single(
+        "connections_refused_total",
+        "counter",
+        help,
+        counters.refused_connections,
+    );
+    let help =
+        "Connections whose buffers were given up because all together were over their limit.";
+    page.single("buffers_shed_total", "counter", help, counters.shed);
+    let help = "Most bytes that ever waited for one peer.";
+    page.single(
+        "outbox_high_water_bytes",
+        "gauge",
+        help,
+        counters.outbox_high_water_bytes,
+    );
+    let help = "Times a lagging subscriber was cut down to the latest values.";
+    page.single(
+        "event_streams_relieved_total",
+        "counter",
+        help,
+        counters.streams_relieved,
+    );
+    let help = "Subscribers dropped because they took nothing for a minute.";
+    page.single(
+        "event_streams_stalled_total",
+        "counter",
+        help,
+        counters.streams_stalled,
+    );
+    if let Some(bytes) = counters.shell.resident_bytes {
+        let help = "Memory of the process.";
+        page.single("resident_memory_bytes", "gauge", help, bytes);
+    }
+}
+
+fn show_outcomes(page: &mut Page, counters: &Counters) {
+    let family = ("responses_total", "counter", "HTTP responses by status.");
+    page.labelled(
+        family,
+        "status",
+        counters
+            .responses
+            .iter()
+            .map(|(status, count)| (*status, *count)),
+    );
+    let family = (
+        "closes_total",
+        "counter",
+        "WebSockets closed by the server, by close code (4008: slow consumers).",
+    );
+    page.labelled(
+        family,
+        "code",
+        counters.closes.iter().map(|(code, count)| (*code, *count)),
+    );
+    let family = ("logins_total", "counter", "Attempts to sign in by outcome.");
+    page.labelled(
+        family,
+        "outcome",
+        counters
+            .logins
+            .iter()
+            .map(|(outcome, count)| (*outcome, *count)),
+    );
+}
+
+fn show_turns(page: &mut Page, counters: &Counters) {
+    page.family(
+        "turn_duration_seconds",
+        "histogram",
+        "Duration of a turn of the event loop.",
+    );
+    let mut count = 0;
+    for (bound, turns) in TURN_BUCKETS_MICROS.iter().zip(&counters.turns) {
+        count += turns;
+        let label = format!("{{le=\"{}\"}}", *bound as f64 / 1e6);
+        page.value("turn_duration_seconds_bucket", &label, count);
+    }
+    let all: u64 = counters.turns.iter().sum();
+    page.value("turn_duration_seconds_bucket", "{le=\"+Inf\"}", all);
+    page.value(
+        "turn_duration_seconds_sum",
+        "",
+        counters.turn_time.as_secs_f64(),
+    );
+    page.value("turn_duration_seconds_count", "", all);
+}

@@ -1,0 +1,186 @@
+//! Opening handshakes: admission, and the switch to WebSocket (RFC 6455 section 4.2.2).
+
+use super::Server;
+use super::answer::{Endpoint, Exchange, Redeemed, is_allowed_origin};
+use super::jobs::{Job, Ticket};
+use super::waiting::What;
+use crate::config::{NEWCOMER_READS, PING_AFTER};
+use crate::conn::Phase;
+use crate::conn::websocket::WebSocket;
+use crate::domain::auth::BadTicket;
+use crate::domain::ids::{ConnectionId, Serial};
+use crate::domain::names::is_valid_username;
+use crate::domain::time::{Now, Timestamp};
+use crate::domain::tokens::Identity;
+use crate::wire::close_code::CloseCode;
+use crate::wire::http::Request;
+use crate::wire::response::Response;
+
+/// The identity of an admitted WebSocket.
+enum Admitted {
+    Guest(String),
+    Account(Identity),
+    /// `/ws-echo` needs no identity.
+    Anonymous,
+}
+
+/// The outcome of a handshake.
+enum Admission {
+    Open(Admitted),
+    /// The handshake is completed, and a close frame gives the reason: a browser shows a page nothing else.
+    Refuse(CloseCode),
+    /// The ticket must be redeemed by a job first.
+    Redeem(String),
+}
+
+impl Server {
+    /// A ticket was redeemed elsewhere. Its token may have been revoked here while that took time.
+    pub(super) fn ticket_redeemed(&mut self, serial: Serial, redeemed: Option<Redeemed>, now: Now) {
+        let auth = self.sign_ins.auth();
+        let check =
+            |redeemed: Redeemed| redeemed.and_then(|identity| auth.check_redeemed(identity, now));
+        let redeemed = redeemed.map(check);
+        match self.waiting.take(serial) {
+            Some(waiting) => self.answer_with_ticket(serial, waiting, redeemed, now),
+            None => self.extension_redeemed(serial, redeemed, now),
+        }
+    }
+
+    /// Completes a handshake, at once or after a job has redeemed its ticket.
+    pub(super) fn complete_handshake(
+        &mut self,
+        id: ConnectionId,
+        mut exchange: Exchange,
+        response: Response,
+        (request, endpoint): (Box<Request>, Endpoint),
+        redeemed: Option<Redeemed>,
+        now: Now,
+    ) {
+        let admission = match self.admit(&request, endpoint, redeemed, now) {
+            Admission::Redeem(ticket) => {
+                let serial = self.jobs.push(Job::RedeemTicket(Ticket(ticket)));
+                return self.wait_for(serial, id, exchange, What::Ticket(request));
+            }
+            admission => admission,
+        };
+        exchange.framing.keep_alive = true;
+        self.respond(id, &exchange, Ok(response));
+        self.open_websocket(id, endpoint, admission, now);
+    }
+
+    /// Decides whether a client is admitted.
+    fn admit(
+        &mut self,
+        request: &Request,
+        endpoint: Endpoint,
+        redeemed: Option<Redeemed>,
+        now: Now,
+    ) -> Admission {
+        if self.connections.is_draining {
+            return Admission::Refuse(CloseCode::GOING_AWAY);
+        }
+        if !is_allowed_origin(&self.config, request) {
+            return Admission::Refuse(CloseCode::FORBIDDEN_ORIGIN);
+        }
+        if endpoint == Endpoint::Echo {
+            return Admission::Open(Admitted::Anonymous);
+        }
+        // A ticket takes precedence over a username: a page whose ticket has expired must not silently become a guest.
+        let redeemed = match (redeemed, request.parameter("ticket")) {
+            (_, Err(_)) => return Admission::Refuse(CloseCode::INVALID_TICKET),
+            (_, Ok(None)) => return self.admit_guest(request),
+            (Some(redeemed), _) => redeemed,
+            (None, Ok(Some(ticket))) if self.chat.backend().redeems_tickets() => {
+                return Admission::Redeem(ticket);
+            }
+            (None, Ok(Some(ticket))) => self.sign_ins.auth_mut().redeem(&ticket, now),
+        };
+        match redeemed {
+            Ok(identity) => Admission::Open(Admitted::Account(identity)),
+            Err(BadTicket::TokenExpired) => Admission::Refuse(CloseCode::TOKEN_EXPIRED),
+            Err(BadTicket::Unknown) => Admission::Refuse(CloseCode::INVALID_TICKET),
+        }
+    }
+
+    fn admit_guest(&self, request: &Request) -> Admission {
+        let name = request.parameter("username").ok().flatten();
+        let is_free = |name: &String| {
+            is_valid_username(name)
+                && !self.sign_ins.auth().has_account(name)
+                && !self.has_signed_in(name)
+        };
+        match name.filter(is_free) {
+            Some(name) if self.config.takes_guests() => Admission::Open(Admitted::Guest(name)),
+            _ => Admission::Refuse(CloseCode::INVALID_TICKET),
+        }
+    }
+
+    /// Switches the connection to WebSocket.
+    fn open_websocket(
+        &mut self,
+        id: ConnectionId,
+        endpoint: Endpoint,
+        admission: Admission,
+        now: Now,
+    ) {
+        let Phase::Http(http) = &mut self.connections[id].phase else {
+            return;
+        };
+        // If the handshake waited for a job, the connection has kept the bytes behind it.
+        let kept = http.receive(&[]);
+        let websocket = WebSocket {
+            generation: self.connections.next_generation(),
+            is_echo: endpoint == Endpoint::Echo,
+            ..WebSocket::default()
+        };
+        self.connections.set_phase(id, Phase::WebSocket(websocket));
+        self.connections[id].demanding_reads = NEWCOMER_READS;
+        self.connections
+            .set_deadline(id, now.monotonic + PING_AFTER);
+        match admission {
+            Admission::Refuse(code) => return self.close_websocket(id, code, now),
+            Admission::Open(Admitted::Guest(name)) => {
+                let (rooms, effects) = self.chat.rooms_mut();
+                rooms.enter(id, &name, None, effects);
+            }
+            Admission::Open(Admitted::Account(identity)) => self.enter_signed_in(id, identity, now),
+            Admission::Open(Admitted::Anonymous) | Admission::Redeem(_) => {}
+        }
+        self.settle(now);
+        self.receive_behind_upgrade(id, kept.rest(), now);
+    }
+
+    /// Whether a signed-in user of this name is connected. A guest and an account never share a name at the same time,
+    /// so the first connection decides for all: further connections of a user cost nothing here.
+    fn has_signed_in(&self, name: &str) -> bool {
+        let people = self.chat.rooms().people();
+        let first = people
+            .find(name)
+            .and_then(|user| people.connections(user).first());
+        first.is_some_and(|id| self.sign_ins.auth().sessions.of(*id).is_some())
+    }
+
+    /// Closes the guests of this name.
+    pub(super) fn close_guests(&mut self, name: &str, now: Now) {
+        if self.has_signed_in(name) {
+            return;
+        }
+        let people = self.chat.rooms().people();
+        let guests = people
+            .find(name)
+            .map(|user| people.connections(user).to_vec());
+        for id in guests.unwrap_or_default() {
+            debug_assert!(self.sign_ins.auth().sessions.of(id).is_none());
+            self.close_websocket(id, CloseCode::INVALID_TICKET, now);
+        }
+    }
+
+    /// Enters a signed-in user. Guests of the same name are closed.
+    fn enter_signed_in(&mut self, id: ConnectionId, identity: Identity, now: Now) {
+        self.close_guests(&identity.username, now);
+        let expires_at = Some(Timestamp::from_secs(identity.expires_at));
+        let (rooms, effects) = self.chat.rooms_mut();
+        rooms.enter(id, &identity.username, expires_at, effects);
+        self.sign_ins.auth_mut().sessions.open(id, identity, now);
+    }
+}

@@ -1,0 +1,85 @@
+//! Event streams as connections: how they are opened, conflated and ended.
+
+use super::Server;
+use super::deadlines::{NEVER, silence_left, ticks};
+use super::streams::Subscription;
+use crate::config::{EVENT_STALL_TIMEOUT, Level};
+use crate::conn::Phase;
+use crate::domain::ids::ConnectionId;
+use crate::domain::time::Now;
+
+impl Server {
+    /// Switches the connection to an event stream.
+    pub(super) fn open_event_stream(
+        &mut self,
+        id: ConnectionId,
+        subscription: Subscription,
+        now: Now,
+    ) {
+        let Subscription {
+            stream,
+            last_event_id,
+            identity,
+        } = subscription;
+        let connections = &mut self.connections;
+        self.streams
+            .open(id, stream, last_event_id, connections, now.monotonic);
+        if let Some(identity) = identity {
+            self.sign_ins.auth_mut().sessions.open(id, identity, now);
+        }
+        if self.connections.is_draining {
+            self.depart(id, now);
+        }
+    }
+
+    /// Handles the subscribers in trouble after a pass: conflates slow ones, watches blocked ones, closes broken ones.
+    pub(super) fn relieve_subscribers(&mut self, now: Now) {
+        while let Some(id) = self.streams.troubled.slow.pop() {
+            self.relieve(id);
+        }
+        while let Some(id) = self.streams.troubled.blocked.pop() {
+            if let Some(connection) = self.connections.get(id) {
+                connection.charge_queued(self.connections.ledger());
+            }
+            self.watch(id, now);
+        }
+        while let Some(id) = self.streams.troubled.gone.pop() {
+            self.closed(id, now);
+        }
+    }
+
+    /// Conflates the outbox of a slow subscriber to the latest events.
+    pub(super) fn relieve(&mut self, id: ConnectionId) {
+        let phase = self.connections.get(id).map(|connection| &connection.phase);
+        if let Some(&Phase::EventStream(stream)) = phase {
+            self.counters.streams_relieved += 1;
+            self.streams.relieve(id, stream, &mut self.connections);
+        }
+    }
+
+    /// The subscriber's socket is blocked: it has [`EVENT_STALL_TIMEOUT`] to take a byte.
+    pub(super) fn watch(&mut self, id: ConnectionId, now: Now) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        if matches!(connection.phase, Phase::EventStream(_)) && connection.due == NEVER {
+            connection.heard = ticks(now.monotonic);
+            self.connections
+                .set_deadline(id, now.monotonic + EVENT_STALL_TIMEOUT);
+        }
+    }
+
+    /// The deadline of a watched subscriber: drops it if it has taken no byte for [`EVENT_STALL_TIMEOUT`].
+    pub(super) fn check_subscriber(&mut self, id: ConnectionId, now: Now) {
+        let connection = &self.connections[id];
+        if !connection.is_blocked() {
+            self.connections.clear_deadline(id);
+        } else if let Some(left) = silence_left(connection, EVENT_STALL_TIMEOUT, now.monotonic) {
+            self.connections.set_deadline(id, now.monotonic + left);
+        } else {
+            self.counters.streams_stalled += 1;
+            self.note(Level::Info, "subscriber_dropped", id, &[], now);
+            self.closed(id, now);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Requests and WebSocket commands that wait for a job's result. Each connection has at most one, and serves nothing
+//! behind it until it is answered.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::answer::Exchange;
+use super::sign_ins::Pending;
+use crate::domain::ids::{ConnectionId, Origin, Serial};
+use crate::wire::http::Request;
+
+/// A waiting request.
+#[derive(Debug)]
+pub struct Waiting {
+    /// Its connection, if that still [awaits](super::connections::Connections::awaits) this serial.
+    pub connection: ConnectionId,
+    /// What its response depends on.
+    pub exchange: Exchange,
+    /// What it waits for.
+    pub what: What,
+}
+
+/// What a request waits for.
+#[derive(Debug)]
+pub enum What {
+    /// A password check.
+    Password(Pending),
+    /// The creation of a room.
+    Room,
+    /// The identity of a ticket; with it the request is served.
+    Ticket(Box<Request>),
+}
+
+/// A WebSocket command that presented a ticket to extend its session.
+#[derive(Debug)]
+pub struct Extension {
+    /// The WebSocket.
+    pub origin: Origin,
+    /// The `id` of its command.
+    pub message_id: Option<Box<str>>,
+}
+
+/// All waiting requests and extensions, by the serial of their job.
+#[derive(Debug, Default)]
+pub struct WaitingRequests {
+    requests: HashMap<Serial, Waiting>,
+    extensions: HashMap<Serial, Extension>,
+    /// The serials in `extensions`, by WebSocket.
+    extending: BTreeMap<Origin, Serial>,
+}
+
+impl WaitingRequests {
+    /// Adds a waiting request.
+    pub fn insert(&mut self, serial: Serial, waiting: Waiting) {
+        self.requests.insert(serial, waiting);
+    }
+
+    /// Removes the request with this serial.
+    pub fn take(&mut self, serial: Serial) -> Option<Waiting> {
+        self.requests.remove(&serial)
+    }
+
+    /// The connection has closed: removes its request. A password check stays, so that its outcome is still counted.
+    pub fn abandon(&mut self, serial: Serial) {
+        let waiting = self.requests.get(&serial);
+        if waiting.is_some_and(|waiting| !matches!(waiting.what, What::Password(_))) {
+            self.requests.remove(&serial);
+        }
+    }
+
+    /// The number of waiting requests and extensions.
+    pub fn len(&self) -> usize {
+        self.requests.len() + self.extensions.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds a waiting extension.
+    pub fn insert_extension(&mut self, serial: Serial, extension: Extension) {
+        self.extending.insert(extension.origin, serial);
+        self.extensions.insert(serial, extension);
+    }
+
+    /// Removes the extension with this serial.
+    pub fn take_extension(&mut self, serial: Serial) -> Option<Extension> {
+        let extension = self.extensions.remove(&serial)?;
+        self.extending.remove(&extension.origin);
+        Some(extension)
+    }
+
+    /// Removes the extension of this WebSocket, if there is one.
+    pub fn take_extension_of(&mut self, origin: Origin) -> Option<Extension> {
+        let serial = self.extending.remove(&origin)?;
+        self.extensions.remove(&serial)
+    }
+
+    /// Asserts the invariants.
+    pub fn check(&self) {
+        assert_eq!(self.extensions.len(), self.extending.len());
+    }
+}
