@@ -1,4 +1,4 @@
-"""What the browser tests stand on: the real server, a real Chromium, visitors who use the page, a path that can be cut.
+"""Fixtures of the browser tests: the real server, a real Chromium, visitors who use the page, a path that can be cut.
 
     pip install pytest playwright axe-playwright-python
     SARANG_BIN=target/release/sarang SARANG_CHROMIUM=/usr/bin/chromium pytest tests/browser
@@ -25,11 +25,11 @@ CHROMIUM_ARGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]
-# Not a threshold: when it passes, what was awaited will never come.
+# Not a threshold: after this time, an expected change will never come.
 WAIT_MS = 60_000
 expect.set_options(timeout=WAIT_MS)
 
-# What Chromium itself writes to the console when a connection is cut or a request is refused on purpose.
+# Messages that Chromium itself writes to the console when a connection is cut or a request is refused on purpose.
 CUT = ("WebSocket connection to", "ERR_CONNECTION", "ERR_EMPTY_RESPONSE", "ERR_SOCKET_NOT_CONNECTED")
 REFUSED = ("Failed to load resource",)
 
@@ -49,7 +49,7 @@ class Server:
             if line.startswith("listening on http://"):
                 self.url = line.split()[-1]
                 self.port = int(self.url.rsplit(":", 1)[1])
-                # Nobody reads on: without this a talkative server would block on a full pipe.
+                # stdout is not read any further: without this, a server that prints much would block on a full pipe.
                 threading.Thread(target=self.process.stdout.read, daemon=True).start()
                 return
         raise RuntimeError(f"{BIN} ended with {self.process.wait()} before it listened")
@@ -60,7 +60,7 @@ class Server:
             self.process.wait()
 
     def has_room(self, name, users):
-        """Waits until the server has noticed who is (no longer) in a room."""
+        """Waits until the room has this number of users."""
         until = time.monotonic() + WAIT_MS / 1000
         while True:
             with urllib.request.urlopen(f"{self.url}/rooms/{urllib.parse.quote(name)}") as response:
@@ -70,14 +70,14 @@ class Server:
 
 
 class Proxy:
-    """A TCP path to the server that can be cut, held closed, or made to swallow what the server answers."""
+    """A TCP path to the server that can be cut, closed to new connections, or made to discard the server's answers."""
 
     def __init__(self, port):
         self.target = ("127.0.0.1", port)
         self.is_open = True
         self.answers = True
         self.pairs = []
-        # A connection that is being taken while all are cut must not survive that.
+        # A connection that is being accepted while all are cut must be cut, too.
         self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
@@ -133,13 +133,15 @@ class Proxy:
 
 NOTE = """(selector) => {
   const element = document.querySelector(selector);
-  const texts = (window.noted ??= {})[selector] = [element.textContent];
-  new MutationObserver(() => texts.push(element.textContent)).observe(element, { childList: true, characterData: true, subtree: true });
+  const look = LOOK;
+  const seen = (window.noted ??= {})[selector] = [look(element)];
+  new MutationObserver(() => seen.push(look(element)))
+    .observe(element, { attributes: true, childList: true, characterData: true, subtree: true });
 }"""
 
 
 class Visitor:
-    """Someone at the page. Elements are found by id, so that the same steps work in every language."""
+    """A visitor of the page. Elements are found by id, so that the same steps work in every language."""
 
     def __init__(self, page, url):
         self.page = page
@@ -169,15 +171,16 @@ class Visitor:
         """Makes the page reconnect now; it may have done so by itself already."""
         self.page.evaluate("dispatchEvent(new Event('online'))")
 
-    def noting(self, selector):
-        """Has what an element says noted from now on, however shortly; `noted` tells it."""
-        self.page.evaluate(NOTE, selector)
+    def noting(self, selector, look="(element) => element.textContent"):
+        """Records the text of an element, or the value of a JavaScript function of it, now and after every change,
+        however short; `noted` returns the record."""
+        self.page.evaluate(NOTE.replace("LOOK", look), selector)
 
     def noted(self, selector):
         return self.page.evaluate("(selector) => noted[selector]", selector)
 
     def settles(self):
-        """Waits until what has been drawn is on the screen."""
+        """Waits until all pending changes have been painted."""
         self.page.evaluate("new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
 
     def create(self, room, seats=100):
@@ -187,9 +190,9 @@ class Visitor:
         self.find("#create-form [type=submit]").click()
 
     def create_or_join(self, room):
-        """As people do: make the room, and when it is there already, go in."""
+        """As a visitor would: creates the room, and joins it if it exists already."""
         self.create(room)
-        # The dialog is there until the answer has come: a composer may be that of another room.
+        # Wait until the dialog is closed: before the answer comes, a visible composer may belong to another room.
         expect(self.find("#join-existing:visible, body:not(:has(#create[open])) #composer:visible").first).to_be_visible()
         if self.find("#join-existing").is_visible():
             self.expects(*REFUSED)
@@ -275,7 +278,7 @@ def browser():
 
 @pytest.fixture
 def visitor(browser, server):
-    """Makes visitors, each with a browser context of their own; none may leave an error in the console."""
+    """Makes visitors, each with its own browser context; none may leave an error in the console."""
     made = []
 
     def make(url=None, locale="ko-KR", **options):

@@ -1,4 +1,4 @@
-"""The chat page, used as its visitors use it."""
+"""The chat page, used as visitors use it."""
 
 import re
 
@@ -70,7 +70,7 @@ def test_several_rooms_are_kept_apart_and_a_draft_waits_in_its_room(visitor):
     expect(one.find("#others button")).to_contain_text("둘")
 
 
-def test_a_person_who_reloads_the_page_is_back_in_their_rooms(visitor):
+def test_a_visitor_who_reloads_the_page_is_back_in_their_rooms(visitor):
     one = visitor().enter("한사람", "하나")
     one.create_or_join("둘")
     one.say("여기 있습니다")
@@ -117,7 +117,7 @@ def test_a_room_with_a_limit_refuses_the_third_visitor_kindly_until_a_seat_is_fr
     expect(third.find("#seats")).to_contain_text("2 / 2명")
 
 
-def test_a_room_that_exists_or_can_not_be_is_refused_in_words(visitor):
+def test_a_room_that_exists_or_is_invalid_is_refused_with_the_reason(visitor):
     one = visitor().enter("한사람", "하나").expects(*REFUSED)
     one.create("하나")
     expect(one.find("#create-error")).to_have_text("같은 이름의 방이 이미 있습니다.")
@@ -210,7 +210,7 @@ def test_a_whisper_to_someone_who_left_can_be_sent_again_when_they_are_back(visi
     me.sees("어디 갔어요?")
 
 
-# Text that would like to be more
+# Text that looks like markup
 
 
 def test_markup_in_names_rooms_and_messages_stays_text(visitor):
@@ -244,7 +244,7 @@ def test_enter_sends_shift_enter_breaks_the_line_and_composing_does_neither(visi
     text.press_sequentially("첫 줄")
     text.press("Shift+Enter")
     text.press_sequentially("둘째 줄")
-    # An input method's own Enter, as Chromium and as Safari report it.
+    # The Enter key that ends a composition of an input method, as Chromium and as Safari report it.
     text.dispatch_event("keydown", {"key": "Enter", "isComposing": True, "bubbles": True, "cancelable": True})
     text.evaluate("(e) => { const k = new KeyboardEvent('keydown', {key: 'Enter', keyCode: 229, bubbles: true, cancelable: true}); e.dispatchEvent(k); }")
     expect(text).to_have_value("첫 줄\n둘째 줄")
@@ -278,7 +278,7 @@ def test_what_the_server_refuses_is_marked_and_can_be_removed(visitor):
 
 # Reading
 
-# A writer that is faster than a person: the page's own module, without the page.
+# A writer faster than a person: sarang.js without the page.
 WRITE_MANY = """async ([room, from, to]) => {
   const { Sarang } = await import('/static/sarang.js');
   const url = `ws://${location.host}/ws?username=` + encodeURIComponent('빠른 손');
@@ -320,7 +320,7 @@ def test_no_more_than_500_messages_are_kept_on_the_page(visitor):
     assert reader.find(".messages .bubble").all_inner_texts()[-400:] == [f"글 {n}." for n in range(220, 620)]
 
 
-# A page of many people: 201 connections of the page's own module.
+# Many users at once: 201 connections of sarang.js.
 CROWD = """async ([room, from, to]) => {
   const { Sarang } = await import('/static/sarang.js');
   window.crowd ??= [];
@@ -369,7 +369,7 @@ def test_after_a_restart_of_the_server_what_was_written_offline_arrives_once(vis
         page.sees("끊긴 동안 1")
         page.sees("끊긴 동안 2")
     expect(one.find(".outgoing li")).to_have_count(0)
-    # The past was in memory only: the page keeps what it has and says that there may be a gap.
+    # The history was in memory only: the page keeps its messages and says that there may be a gap.
     one.sees_in_order(["끊기기 전", "끊긴 동안 1", "끊긴 동안 2"])
     expect(one.find(".gap")).to_have_count(1)
     newcomer = visitor().enter("셋", "방")
@@ -469,7 +469,7 @@ def test_a_room_that_filled_up_meanwhile_says_so(visitor, server, proxy):
     host.sees_in_order(["자리 있나요"])
 
 
-# Languages, light, screens
+# Languages, colour schemes, screen sizes
 
 
 @pytest.mark.parametrize("locale, lang, title, enter, connected", [
@@ -494,7 +494,7 @@ def test_english_visitors_get_errors_in_english(visitor):
     expect(one.find("#create-error")).to_have_text("A room of that name is open already.")
 
 
-def test_the_page_follows_the_light_of_the_system(visitor):
+def test_the_page_follows_the_colour_scheme_of_the_system(visitor):
     brightness = "() => { const [r, g, b] = getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number); return (r + g + b) / 3; }"
     bright, dark = visitor(color_scheme="light"), visitor(color_scheme="dark")
     for one in (bright, dark):

@@ -1,4 +1,4 @@
-"""The dashboard, watched as its visitors watch it."""
+"""The dashboard, used as visitors use it."""
 
 import http.client
 import json
@@ -16,13 +16,13 @@ from conftest import BIN, REFUSED, Server
 
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
-# What Chromium itself writes when a stream is cut, or opened to a server that is away.
+# Messages that Chromium itself writes when a stream is cut, or opened to a server that is down.
 CUT = ("ERR_CONNECTION", "ERR_EMPTY_RESPONSE", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_SOCKET_NOT_CONNECTED", "Failed to load resource")
 
 
 @pytest.fixture
 def watcher(visitor, server):
-    """Makes visitors who look at the dashboard."""
+    """Makes visitors of the dashboard."""
 
     def make(url=None, query="", before=lambda one: None, **options):
         one = visitor(url=(url or server.url) + "/dashboard" + query, **options)
@@ -47,8 +47,8 @@ def wait_for_id(one, number):
 
 
 def waits_long(one):
-    """Makes the page wait for at least half a minute before it connects again by itself: what it says meanwhile stays, and
-    the button is what brings it back."""
+    """Makes the page wait for at least half a minute before it reconnects by itself: its messages stay visible, and the
+    button is what reconnects."""
     one.page.add_init_script("Math.random = () => 20")
 
 
@@ -58,8 +58,8 @@ def is_lost(one):
 
 
 def events_into(seen):
-    """Has every event that Chromium takes from the network noted, in its order, from outside the page and from before
-    it opens: a stream of a page that is being left would be noted too."""
+    """Records every event that Chromium receives, in order, from outside the page and from before it opens: events of a
+    page that is being left are recorded too."""
 
     def watch(one):
         session = one.page.context.new_cdp_session(one.page)
@@ -70,7 +70,7 @@ def events_into(seen):
 
 
 class Listener:
-    """An SSE client that reads the same stream beside the page, straight from the server."""
+    """An SSE client that reads the same stream as the page, directly from the server."""
 
     def __init__(self, url):
         self.ids = []
@@ -94,7 +94,7 @@ def token(server):
 
 
 def post_business(server, figures):
-    """A back end that posts its own figures; each is an event at once."""
+    """Posts figures as a back end does; each post is an event at once."""
     headers = {"Authorization": f"Bearer {token(server)}", "Content-Type": "application/json"}
     connection = http.client.HTTPConnection("127.0.0.1", server.port)
     for each in figures:
@@ -106,13 +106,13 @@ def post_business(server, figures):
 
 
 def pieces(one, chart="#machine", line=0):
-    """Of how many pieces a line is drawn."""
+    """The number of pieces of a drawn line."""
     return one.find(f"{chart} .chart-line:not(.line-sample *)").nth(line).get_attribute("d").count("M")
 
 
 def pauses(seen):
-    """How often nothing came from the machine for so long that its line may be in two pieces, which are 2.5 s: a busy
-    machine makes a pause now and then."""
+    """How many pauses between samples of the machine were so long that the line may be broken (it breaks at 2.5 s): a
+    busy machine causes one now and then."""
     times = [time for name, _, time in seen if name == "system_metrics"]
     return sum(after - before > 2.4 for before, after in zip(times, times[1:]))
 
@@ -120,7 +120,7 @@ def pauses(seen):
 # Values
 
 
-def test_values_change_by_themselves(watcher):
+def test_values_change_without_a_reload(watcher):
     seen = []
     one = watcher(before=events_into(seen))
     is_live(one)
@@ -153,7 +153,7 @@ def test_simulated_figures_say_so_until_a_back_end_posts_its_own(watcher, server
     post_business(server, [{"revenue": 1000, "orders": 10}, {"revenue": 1500, "orders": 10}])
     expect(one.find("#revenue .figure-value")).to_have_text("1,500")
     expect(one.find("#revenue .tag")).to_be_hidden()
-    # The clock may tell of the same figures soon after.
+    # The clock may send the same figures soon after.
     assert any("+500 (+50.0%)" in text for text in one.noted("#revenue .change"))
     expect(one.find("#orders .change").first).to_contain_text("no change")
 
@@ -190,7 +190,7 @@ def test_after_a_restart_the_charts_show_a_break(watcher, server):
     expect(one.find("#state")).to_have_text("Gap seen")
     expect(one.find("#told")).to_contain_text("the server has started anew")
     one.page.wait_for_function("Number(document.querySelector('#last-id').dataset.id) < 15")
-    # A line begins with its second point.
+    # A line is visible from its second point on.
     wait_for_id(one, last_id(one) + 4)
     assert pieces(one) > before
     expect(one.find("#machine .chart-missing")).to_have_attribute("d", re.compile("^M"))
@@ -198,6 +198,27 @@ def test_after_a_restart_the_charts_show_a_break(watcher, server):
     one.find("#told button").click()
     expect(one.find("#state")).to_have_class("state is-connected")
     expect(one.find("#told")).to_be_hidden()
+
+
+def test_with_a_secret_a_restart_is_told_as_one_although_the_ids_only_grow(watcher, tmp_path):
+    secrets = tmp_path / "secrets"
+    secrets.write_text("only:a secret of this test, long enough for HS256\n")
+    server = Server("--secret-file", str(secrets), "--public-dashboard")
+    try:
+        one = watcher(url=server.url, locale="en-US", before=waits_long, viewport=PHONE).expects(*CUT)
+        is_live(one)
+        before = last_id(one)
+        assert abs(before / 1000 - time.time()) < 3600, "milliseconds since 1970"
+        assert one.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "such an id is too wide"
+        server.kill()
+        is_lost(one)
+        server.start()
+        one.find("#try-now").click()
+        expect(one.find("#state")).to_have_class("state is-connected has-gap")
+        expect(one.find("#told")).to_contain_text("the server has started anew")
+        wait_for_id(one, before + 1)
+    finally:
+        server.kill()
 
 
 def test_a_resumed_stream_has_no_hole(watcher, server, proxy):
@@ -214,7 +235,7 @@ def test_a_resumed_stream_has_no_hole(watcher, server, proxy):
         one.page.wait_for_timeout(4_500)
         proxy.is_open = True
         expect(one.find("#state")).to_have_class("state is-connected")
-        # That is told for a while only.
+        # The page shows this for a while only.
         expect(one.find("#told")).to_contain_text("nothing was missed")
         wait_for_id(one, before + 6)
     reached = last_id(one)
@@ -226,7 +247,7 @@ def test_a_resumed_stream_has_no_hole(watcher, server, proxy):
         time.sleep(0.1)
     assert [each for each in ids if each <= reached] == [each for each in beside.ids if ids[0] <= each <= reached]
     assert "gap" not in [name for name, *_ in seen]
-    # What was caught up is in its place: but for other pauses than the two that were made the line is whole.
+    # The resumed events are at their places: except for pauses other than the two made here, the line is whole.
     others = pauses(seen) - 2
     assert pieces(one) <= 1 + others
     if not others:
@@ -338,7 +359,7 @@ def test_values_are_read_with_the_arrow_keys_and_with_the_pointer(watcher):
     expect(plot).not_to_have_attribute("aria-valuetext", latest)
     pinned = plot.get_attribute("aria-valuetext")
     wait_for_id(one, last_id(one) + 2)
-    # While someone reads, new values do not talk over it.
+    # While a visitor reads values, new values are not announced.
     expect(plot).to_have_attribute("aria-valuetext", pinned)
     one.page.keyboard.press("Escape")
     expect(one.find("#machine .chart-readout")).to_be_hidden()
@@ -349,7 +370,7 @@ def test_values_are_read_with_the_arrow_keys_and_with_the_pointer(watcher):
     expect(one.find("#machine .chart-readout")).to_be_hidden()
 
 
-# Language, colours, room
+# Language, colours, space
 
 
 def test_korean_and_english(watcher):
@@ -419,7 +440,7 @@ def test_it_does_not_grow_with_the_events(watcher, server):
 # Signing in
 
 
-def test_who_has_not_signed_in_is_shown_the_way_and_who_has_sees_it(tmp_path, visitor):
+def test_a_visitor_without_a_session_gets_a_link_to_sign_in_and_then_sees_the_dashboard(tmp_path, visitor):
     users = tmp_path / "users"
     subprocess.run([BIN, "user", "add", "주인", "--users", str(users)], input="correct horse battery staple\n", text=True, check=True, capture_output=True)
     server = Server("--users", str(users))
@@ -439,7 +460,7 @@ def test_who_has_not_signed_in_is_shown_the_way_and_who_has_sees_it(tmp_path, vi
         server.kill()
 
 
-# For everybody
+# Accessibility
 
 
 def serious(one):

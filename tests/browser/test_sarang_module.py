@@ -1,8 +1,8 @@
-"""sarang.js on its own: in a real browser, on a false socket and a false clock, so that hours and cut wires are cheap."""
+"""sarang.js alone: in a real browser, on a fake socket and clock, so that hours and broken connections take no time."""
 
 import pytest
 
-# The server's side of the wire: what the module opened and sent, and a hand to answer with.
+# The fake server: records what the module opened and sent, and sends its answers.
 FALSE_SOCKET = """
 window.sockets = [];
 class FalseSocket {
@@ -40,7 +40,7 @@ window.check = (actual, wanted) => {
 
 @pytest.fixture
 def module(visitor):
-    """Runs a script on a page where only the module is loaded, with a clock that moves when told."""
+    """Runs a script on a page where only the module is loaded, with a clock that the test moves."""
     one = visitor().expects("404")  # for the icon that a bare document has no link to
     page = one.page
     page.clock.install(time=0)
@@ -237,7 +237,7 @@ def test_a_join_that_came_too_fast_is_tried_later(module):
     module("check(last().of('join').length, 2); last().says(joined('e1:0')); check(seen('room_joined').length, 1);")
 
 
-def test_few_messages_are_on_their_way_at_once(module):
+def test_few_messages_are_unacknowledged_at_once(module):
     module("""
       await start(); chat.join('r'); last().welcomes(); last().says(joined('e1:0'));
       const all = Array.from({ length: 20 }, (_, n) => chat.say('r', `n${n}`));

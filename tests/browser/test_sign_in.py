@@ -1,4 +1,4 @@
-"""Signing in on the chat page: who is let in and how, what keeps a session alive, and what ends it."""
+"""Signing in on the chat page: who may enter and how, what keeps a session alive, and what ends it."""
 
 import json
 import os
@@ -69,7 +69,7 @@ def sign_in(one, name="길동", password=PASSWORD):
 
 
 def offers(one, guest, account):
-    """Which of the two forms is shown, and whether the other is one click away."""
+    """Checks which of the two forms is shown, and whether the other is one click away."""
     expect(one.find("#entry-form")).to_be_visible(visible=guest == "form")
     expect(one.find("#sign-in-form")).to_be_visible(visible=account == "form")
     expect(one.find("#other-way-button")).to_be_visible(visible="click" in (guest, account))
@@ -97,7 +97,7 @@ def sockets_of(one):
 
 
 def frames_of(one):
-    """What the page and the server tell each other from now on: `(who, message)`."""
+    """The messages between the page and the server from now on: `(sender, message)`."""
     frames = []
 
     def listen(socket):
@@ -109,29 +109,25 @@ def frames_of(one):
 
 
 def eventually(one, is_so):
-    """Waits for what the page's events tell of; they come in while the page is spoken with."""
+    """Waits for a condition that events of the page change; they are received only while the page is being called."""
     until = time.monotonic() + 2 * WAIT_MS / 1000
     while not is_so():
         assert time.monotonic() < until, "it never came to that"
         one.page.evaluate("new Promise(requestAnimationFrame)")
 
 
-# How the page stands whenever it announces that a session is not renewed: its state, whether the banner and its button are hidden.
-NOTE_ENDING = """() => {
-  const [state, banner, button] = ['state', 'banner', 'banner-action'].map((id) => document.getElementById(id));
-  window.endings = [];
-  new MutationObserver(() => {
-    if (banner.textContent.includes('더 이어 주지 않습니다')) endings.push([state.className, banner.hidden, button.hidden]);
-  }).observe(banner, { attributes: true, childList: true, characterData: true, subtree: true });
-}"""
+# The banner's text, whether it and its button are hidden, and the state of the page at that time.
+BANNER = """(banner) => [
+  banner.textContent, banner.hidden, document.getElementById('banner-action').hidden, document.getElementById('state').className,
+]"""
 
 EXPIRED = "로그인 시간이 다 되어"
 REFUSED_SESSION = "서버가 이 로그인을 더 받아들이지 않아"
 
-# Who is let in
+# Entering
 
 
-def test_the_demo_offers_guests_the_door_and_signing_in_is_one_click_away(visitor):
+def test_the_demo_offers_the_guest_form_and_signing_in_is_one_click_away(visitor):
     one = visitor()
     one.page.goto(one.url)
     offers(one, guest="form", account="click")
@@ -178,7 +174,7 @@ def test_with_accounts_and_guests_both_are_offered(member):
     expect(guest.find("#create-error")).to_have_text("로그인한 사람만 할 수 있습니다.")
 
 
-def test_a_password_manager_finds_its_way(member):
+def test_a_password_manager_recognizes_the_form(member):
     one = member()
     form = one.find("form:has(#password)")
     expect(form).to_have_attribute("method", "post")  # never in an address, even without the script
@@ -241,7 +237,7 @@ def test_too_many_wrong_passwords_are_held_back_for_a_while_and_no_longer(visito
     one = visitor(configured.url).expects(*REFUSED)
     one.page.clock.install()
     one.page.goto(one.url)
-    # A wait of a second would be over before it is looked at: on the page time stands still until then.
+    # A wait of a second would be over before the test looks: the page's clock stands still until then.
     one.page.clock.pause_at(time.time() + 3_600)
     for _ in range(20):
         fill(one, "길동", "틀린 비밀번호")
@@ -310,7 +306,7 @@ def test_an_entry_screen_that_can_not_ask_the_server_asks_again(member, visitor,
     expect(one.find("#entry-wait")).to_be_empty()
 
 
-# The life of a session
+# The lifetime of a session
 
 
 def test_a_reload_stays_signed_in_and_a_new_tab_does_not(member):
@@ -341,7 +337,7 @@ def test_each_connection_has_a_fresh_ticket_and_no_address_has_the_token(visitor
     one.create_or_join("하나")
     for n in range(1, 4):
         eventually(one, lambda: (len(bought), len(sockets)) == (n, n))
-        # Without a way to the server there is no ticket, and that is ordinary waiting.
+        # Without a connection to the server there is no ticket, and the page waits as after any lost connection.
         with one.page.expect_event("requestfailed", lambda request: request.url.endswith("/auth/ws-ticket")):
             proxy.is_open = False
             proxy.cut()
@@ -429,11 +425,12 @@ def test_a_session_that_can_not_be_renewed_ends_with_the_reason_and_goes_on_afte
 def test_a_refused_renewal_is_announced_before_the_session_ends(member):
     one = member().expects(*REFUSED)
     one.page.route("**/auth/refresh", lambda route: route.fulfill(status=401, json={"error": {"code": "invalid_token", "message": "…"}}))
-    one.page.evaluate(NOTE_ENDING)
+    one.noting("#banner", BANNER)
     sign_in(one)
     is_signed_out(one, EXPIRED)
-    # The announcement is on the screen for some seconds only.
-    assert ["state is-connected", False, True] in one.page.evaluate("endings")
+    # The announcement is on the screen for a few seconds only.
+    announced = [rest for text, *rest in one.noted("#banner") if "더 이어 주지 않습니다" in text]
+    assert [False, True, "state is-connected"] in announced
 
 
 @pytest.mark.parametrize("server_options", [("--token-ttl", "16")])
@@ -475,7 +472,7 @@ def test_a_long_session_is_renewed_in_its_last_quarter_and_when_the_page_wakes_u
     assert len(renewals) == 2
 
 
-def test_without_storage_one_can_sign_in_all_the_same(visitor, configured):
+def test_signing_in_works_without_storage(visitor, configured):
     one = visitor(configured.url)
     one.page.add_init_script("for (const name of ['sessionStorage', 'localStorage']) Object.defineProperty(window, name, { get() { throw new DOMException('no'); } })")
     one.page.goto(one.url)
@@ -544,7 +541,7 @@ def test_a_guest_where_guests_are_not_let_in_any_more_is_asked_to_sign_in(visito
     sign_in(one)
 
 
-def test_whoever_leaves_is_signed_out_here_and_on_the_server(member):
+def test_a_visitor_who_signs_out_is_signed_out_on_the_page_and_on_the_server(member):
     one = member()
     asked = []
     one.page.on("request", lambda request: request.url.endswith("/auth/ws-ticket") and asked.append(request.headers["authorization"]))
@@ -593,7 +590,7 @@ def test_a_removed_account_is_told_why_it_is_out(member, configured, users):
     expect(one.find("#sign-in-error")).to_contain_text("맞지 않습니다")
 
 
-# Languages, light, screens
+# Languages, colour schemes, screen sizes
 
 
 def test_english_visitors_sign_in_in_english(member):
@@ -609,7 +606,7 @@ def test_english_visitors_sign_in_in_english(member):
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE, {"width": 320, "height": 568}], ids=["desktop", "phone", "small"])
 def test_axe_finds_nothing_serious_on_the_sign_in_form(visitor, configured, scheme, viewport):
     one = visitor(configured.url, viewport=viewport, color_scheme=scheme).expects(*REFUSED)
-    # What the page says until a time has come stays while it is looked at: time goes on when it is told to.
+    # The page's clock is moved by the test, so that a message shown until a given time stays.
     one.page.clock.install()
     one.page.goto(one.url)
     expect(one.find("#sign-in-form")).to_be_visible()

@@ -19,10 +19,10 @@ PACKAGE = "autobahntestsuite==25.10.1"
 CASES = ["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"]
 FULL = ["9.*"]
 
-# As many cases as the groups that always run have; fewer means that the suite gave up.
+# The number of cases in the groups that always run; fewer results mean that the suite gave up.
 CASES_MIN = 247
 
-# What may be NON-STRICT, with the reason. Nothing else may be.
+# Cases that may be NON-STRICT, with the reason. No other case may be.
 ALLOWED = {}
 
 
@@ -64,7 +64,7 @@ def run_suite(python, cases):
 
 
 def judge(results):
-    """The sentences about cases that did not pass."""
+    """A sentence for every case that did not pass."""
     failures = []
     for case, result in results.items():
         for part in ("behavior", "behaviorClose"):

@@ -1,4 +1,4 @@
-"""Starts the binary that SARANG_BIN names, and speaks to it through clients that are not ours."""
+"""Starts the binary that SARANG_BIN names, and connects to it with third-party clients."""
 
 import os
 import signal
@@ -10,17 +10,17 @@ import pytest
 
 from talkers import LIBRARIES
 
-# Not a threshold: when it passes, what was awaited will never come.
+# Not a threshold: after this time, an expected answer will never come.
 PATIENCE = 30
 
 
 class Server:
     """A running sarang."""
 
-    def __init__(self, *options):
+    def __init__(self, *options, command=()):
         clean = {name: value for name, value in os.environ.items() if not name.startswith("SARANG_")}
         self.process = subprocess.Popen(
-            [os.environ["SARANG_BIN"], "--listen", "127.0.0.1:0", *options],
+            [*(command or [os.environ["SARANG_BIN"]]), "--listen", "127.0.0.1:0", *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             env=clean,
@@ -44,11 +44,11 @@ class Server:
 
 @pytest.fixture
 def start():
-    """Starts servers with options; they end with the test."""
+    """Starts servers with options, through another command if one is given; they end with the test."""
     servers = []
 
-    def start(*options):
-        servers.append(Server(*options))
+    def start(*options, command=()):
+        servers.append(Server(*options, command=command))
         return servers[-1]
 
     yield start
@@ -65,7 +65,7 @@ def server(start):
 
 @pytest.fixture(params=LIBRARIES, ids=lambda library: library.__name__)
 def guest(request, server):
-    """Guests who speak through one library after the other."""
+    """Guests who connect through each library in turn."""
     guests = []
 
     def enter(name, at=server):

@@ -1,4 +1,4 @@
-"""Four SSE libraries behind the same few words, each over an HTTP client of its own."""
+"""Four SSE libraries behind one small interface, each over an HTTP client of its own."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ def over_httpx(url, last_event_id=None):
         httpx.Client(timeout=PATIENCE, trust_env=False) as client,
         httpx_sse.connect_sse(client, "GET", url, headers=fields(last_event_id)) as source,
     ):
-        # This library takes a `retry` that only a comment follows for an event without data.
+        # This library takes a `retry` followed only by a comment for an event without data.
         yield (Event(one.event, json.loads(one.data), one.id) for one in source.iter_sse() if one.data)
 
 
@@ -74,7 +74,7 @@ def over_aiohttp(url, last_event_id=None):
 
         async def enter():
             timeout = aiohttp.ClientTimeout(total=None, sock_read=PATIENCE)
-            # Two addresses of one name are no help to a test.
+            # A name with two addresses does not help a test.
             session = aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(family=socket.AF_INET))
             source = aiohttp_sse_client.client.EventSource(url, session=session, headers=fields(last_event_id))
             await source.connect()

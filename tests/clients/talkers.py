@@ -1,4 +1,4 @@
-"""Two WebSocket libraries behind the same few words."""
+"""Two WebSocket libraries behind one small interface."""
 
 import json
 
@@ -10,7 +10,7 @@ PATIENCE = 30
 
 
 class Talker:
-    """Somebody in the chat."""
+    """A chat client."""
 
     def send(self, kind, **fields):
         self.send_text(json.dumps({"type": kind, **fields}, ensure_ascii=False))
@@ -26,7 +26,7 @@ class Talker:
         return self.expect("room_joined")
 
     def news(self):
-        """What came before the answer to a question asked now: the proof that something did not come."""
+        """The messages before the answer to a request sent now: proves that no other message was sent before."""
         self.send("room_list")
         news = []
         while (message := json.loads(self.receive()))["type"] != "room_list":

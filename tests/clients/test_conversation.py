@@ -1,4 +1,4 @@
-"""The conversation of SPEC section 3 through other people's WebSocket libraries."""
+"""The conversation of SPEC section 3 through third-party WebSocket libraries."""
 
 import signal
 
@@ -34,7 +34,7 @@ def test_two_guests_chat_whisper_list_and_leave(server, guest):
     assert hong.news() == []
 
 
-def test_who_comes_later_reads_what_was_said(server, guest):
+def test_a_member_that_joins_later_reads_what_was_said(server, guest):
     hong = guest("홍길동")
     hong.join("tech")
     for number in range(55):
@@ -44,7 +44,7 @@ def test_who_comes_later_reads_what_was_said(server, guest):
     assert [chat["content"] for chat in history] == [str(number) for number in range(5, 55)]
 
 
-def test_a_break_is_mended_with_exactly_what_was_missed(server, guest):
+def test_a_resumed_connection_gets_exactly_the_missed_messages(server, guest):
     hong, kim = guest("홍길동"), guest("김철수")
     hong.join("tech")
     seen = kim.join("tech")["position"]

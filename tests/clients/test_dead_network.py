@@ -1,4 +1,4 @@
-"""A peer whose network dies says nothing, and its system neither: nobody closes a connection. It is noticed all the same.
+"""A peer whose network fails sends nothing, not even a FIN or RST: the server must notice it by timeouts.
 
 The two machines are network namespaces with a cable between them, which takes root and `ip`.
 """
@@ -12,16 +12,16 @@ import sys
 import pytest
 
 PATIENCE = 30
-# Silence of 25 s, a ping, and 20 s for the pong; a minute is promised.
+# Silence of 25 s, a ping, and 20 s for the pong; the contract promises a minute.
 LEFT_WITHIN = 60
 # TCP_USER_TIMEOUT, from the first event that is not acknowledged.
 DROPPED_WITHIN = 90
 
-# A run that was killed leaves its namespaces behind, and another may be under way.
+# The process ID makes the names unique: a killed run leaves its namespaces behind, and another run may be under way.
 NEAR, FAR = (f"sarang-{os.getpid()}-{side}" for side in ("near", "far"))
 HOST = "10.213.0.1:8000"
 
-# Who stays: says when it is in the room, when the other has come and gone, and when its event stream has.
+# The client that stays: reports its own join, the other's join and departure, and that its stream was dropped.
 WITNESS = f"""
 import json, time, urllib.request
 from websockets.sync.client import connect
@@ -41,7 +41,7 @@ with connect("ws://{HOST}/ws?username=near", proxy=None) as socket:
     print("dropped", flush=True)
 """
 
-# Whose network dies.
+# The client whose network fails.
 VICTIM = f"""
 import urllib.request
 from websockets.sync.client import connect
@@ -103,7 +103,7 @@ def test_a_peer_whose_network_dies_leaves_its_room_within_a_minute_and_its_strea
         assert line(started[0], PATIENCE).startswith("listening on")
         witness = inside(NEAR, sys.executable, "-c", WITNESS, stdout=subprocess.PIPE)
         started.append(witness)
-        # Else the other may come first, and is not told of.
+        # Otherwise the other may join first, and its join is not announced.
         assert line(witness, PATIENCE) == "room_joined"
         started.append(inside(FAR, sys.executable, "-c", VICTIM, stderr=subprocess.DEVNULL))
         assert line(witness, PATIENCE) == "user_joined"

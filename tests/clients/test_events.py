@@ -1,4 +1,4 @@
-"""Event streams and metrics through other people's libraries."""
+"""Event streams and metrics through third-party libraries."""
 
 import itertools
 import random
@@ -12,9 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from listeners import LISTENERS, PATIENCE, over_http_client, over_httpx
 
 KINDS = ["system_metrics", "api_metrics", "business_metrics"]
-# The ring keeps 200 events; whoever lags by less never sees a gap.
+# The ring keeps 200 events; a subscriber that lags by less never sees a gap.
 AHEAD_MAX = 100
-# How often each stream is cut at least before the end, and for how long at least, in seconds.
+# The minimum number of cuts of each stream, and the minimum duration of the test in seconds.
 CUTS_MIN = 6
 CUT_FOR = 15
 
@@ -35,7 +35,7 @@ def take(events, count):
     return list(itertools.islice(events, count))
 
 
-def test_a_page_is_never_empty(server, listen):
+def test_a_stream_begins_with_the_latest_events(server, listen):
     with listen(f"{server.url}/sse/dashboard") as events:
         first = take(events, 3)
     assert [(one.name, one.id) for one in first] == list(zip(KINDS, "123", strict=True))
@@ -53,12 +53,12 @@ def test_an_event_arrives_without_another_one_behind_it(server, listen):
             posted = post(server, number=number)
             while (event := next(events)).id != str(posted):
                 assert "number" not in event.data or event.data["number"] < number
-        # A client that waits for more before it tells gets its events from the clock, one in 10 s: 40 s for all five.
+        # A client that needs more data to return an event waits for the next one, 10 s later: 40 s for all five.
         assert time.monotonic() - started < 40
 
 
-def test_the_machine_is_told_of_every_second(server, listen):
-    # From before the first is sent: it may be read late.
+def test_figures_of_the_machine_come_every_second(server, listen):
+    # The period starts before the first event was sent: it may be read late.
     started = time.monotonic()
     with listen(f"{server.url}/sse/system") as events:
         next(events)
@@ -74,7 +74,7 @@ def test_a_stream_goes_on_where_it_was_cut(server, listen):
     posted = [post(server, number=number, 이름="값\n둘째 줄") for number in range(20)]
     missed = []
     with listen(f"{server.url}/sse/business", last_event_id=seen) as events:
-        # The clock may have told of the same figures in between.
+        # The clock may send the same figures in between.
         while posted[-1] not in (int(one.id) for one in missed):
             missed.append(next(events))
     missed = [one for one in missed if int(one.id) in posted]
@@ -83,7 +83,7 @@ def test_a_stream_goes_on_where_it_was_cut(server, listen):
     assert {one.data["이름"] for one in missed} == {"값\n둘째 줄"}
 
 
-def test_a_gap_is_told_and_does_not_change_where_a_stream_goes_on(server, listen):
+def test_a_gap_is_reported_and_does_not_change_where_a_stream_goes_on(server, listen):
     with listen(f"{server.url}/sse/all", last_event_id=4000) as events:
         gap, first = take(events, 2)
     assert gap.name == "gap"
@@ -101,7 +101,7 @@ def test_the_id_may_be_in_the_query(server):
 
 
 class Reader:
-    """Somebody whose stream is cut again and again, and who goes on elsewhere."""
+    """A subscriber whose stream is cut again and again, and who resumes on another channel or connection."""
 
     def __init__(self, url, listen, channels, seed):
         self.url, self.listen, self.channels = url, listen, channels
@@ -128,7 +128,7 @@ class Reader:
 
 
 def publish_while_read(server, readers, futures, progress):
-    """Posts as fast as the slowest reader reads, so that nobody ever has to see a gap."""
+    """Posts as fast as the slowest reader reads, so that no reader ever sees a gap."""
     posted, end = [], time.monotonic() + CUT_FOR
     deadline = end + PATIENCE
 
@@ -153,7 +153,7 @@ def test_streams_that_are_cut_at_random_have_no_hole_and_nothing_twice(server):
     ways = itertools.product(LISTENERS, [["all"], ["all", "dashboard", "business"]])
     readers = [Reader(server.url, *way, seed=f"{seed} {number}") for number, way in enumerate(ways)]
     progress = threading.Event()
-    # What everybody begins with is the same for all.
+    # The first events are the same for every reader.
     with over_httpx(f"{server.url}/sse/all") as events:
         begin = take(events, 3)
         for reader in readers:
@@ -195,7 +195,7 @@ def test_metrics_are_read_by_the_clients_of_prometheus(server):
     assert value(found["sarang_connections"], kind="event_stream") == 1
     assert value(found["sarang_subscribers"], channel="all") == 1
     assert value(found["sarang_responses"], status="404") == 1
-    # The clock may tell of more while the page is fetched.
+    # The clock may add events while the page is fetched.
     assert 3 == before <= value(found["sarang_events"]) < after
     assert value(found["sarang_resident_memory_bytes"]) > 2**20
 

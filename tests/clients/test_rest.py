@@ -1,4 +1,4 @@
-"""REST through other people's HTTP clients."""
+"""REST through third-party HTTP clients."""
 
 import http.client
 import json

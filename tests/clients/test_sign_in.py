@@ -1,4 +1,4 @@
-"""Login, ticket and session as other people's clients see them, and `sarang user` at a terminal."""
+"""Login, ticket and session as third-party clients see them, and `sarang user` at a terminal."""
 
 import os
 import pty
@@ -19,7 +19,7 @@ EXPIRED = (4002, "토큰이 만료되었습니다")
 
 @pytest.fixture(params=LIBRARIES, ids=lambda library: library.__name__)
 def talk(request):
-    """Opens connections through one library after the other."""
+    """Opens connections through each library in turn."""
     talkers = []
 
     def talk(server, query):
@@ -89,7 +89,7 @@ def test_4001_is_seen_with_an_expired_ticket(start, talk):
         try:
             talk(server, f"?ticket={ticket(server, bearer)}").expect("welcome")
         except Exception:
-            # On a busy machine it may expire on its way, too.
+            # On a busy machine it may expire before it arrives.
             if time.monotonic() - asked < 1:
                 raise
             return False
@@ -121,7 +121,7 @@ def test_a_session_is_extended_before_it_ends(start, talk):
     other = talk(server, f"?ticket={ticket(server, bearer)}")
     other.expect("welcome")
     hong.join("tech")
-    # Between the end of the other and its own there is as much time.
+    # The other session ends as long before this one's new end as the renewal came after the login.
     time.sleep(4)
     renewed = server.rest.post("/auth/refresh", headers=bearer).json()["access_token"]
     hong.send("auth", ticket=ticket(server, {"Authorization": f"Bearer {renewed}"}))
@@ -149,7 +149,7 @@ def test_a_logout_is_seen_by_its_own_connections_only(server, talk):
     others.join("tech")
 
 
-def test_a_ticket_raced_by_two_serves_one(server, talk):
+def test_a_ticket_used_by_two_connections_at_once_opens_one(server, talk):
     bearer = sign_in(server)
     for _ in range(10):
         query, ends = f"?ticket={ticket(server, bearer)}", []
@@ -173,7 +173,7 @@ def test_a_ticket_raced_by_two_serves_one(server, talk):
 
 
 def wait_for_silence(terminal):
-    """Until what is typed is not shown: a question may be on the screen a moment before."""
+    """Waits until echo is off: the question may be on the screen a moment before."""
     deadline = time.monotonic() + PATIENCE
     while termios.tcgetattr(terminal)[3] & termios.ECHO:
         assert time.monotonic() < deadline, "the password would be shown"
@@ -244,7 +244,7 @@ def memory_holds(server, text):
                     memory.seek(start)
                     held = text.encode() in memory.read(end - start)
                 except OSError:
-                    continue  # It was given back meanwhile.
+                    continue  # The region was unmapped meanwhile.
                 if held:
                     return True
     return False

@@ -1,6 +1,6 @@
-"""Tokens of other people's libraries verify here, ours verify there, and nothing else does.
+"""Tokens of third-party libraries verify here, ours verify there, and every other token is refused.
 
-The hostile ones follow the HS256 cases of Wycheproof and RFC 7515, made anew for the secret of each run.
+The malicious ones follow the HS256 cases of Wycheproof and RFC 7515, built anew for the secret of each run.
 """
 
 import base64
@@ -106,7 +106,7 @@ def assert_refused(server, tokens):
     assert not failures, "\n" + "\n".join(failures)
 
 
-def test_a_token_of_pyjwt_is_as_good(server):
+def test_a_token_of_pyjwt_is_accepted(server):
     for claims in [
         good_claims(),
         good_claims(jti="7", iat=int(time.time()), nbf=int(time.time()), iss="https://back.example"),
@@ -121,14 +121,14 @@ def test_a_token_of_pyjwt_is_as_good(server):
         assert not accepted(server, jwt.encode(claims, SECRET + "!", algorithm="HS256"))
 
 
-def test_a_token_of_jwcrypto_is_as_good(server):
+def test_a_token_of_jwcrypto_is_accepted(server):
     for kid, secret in KEYS.items():
         key = jwk.JWK(kty="oct", k=encode(secret.encode()).decode())
         for header in [{"alg": "HS256"}, {"alg": "HS256", "typ": "at+jwt", "kid": kid}]:
             token = jwcrypto_jwt.JWT(header=header, claims=good_claims())
             token.make_signed_token(key)
             assert accepted(server, token.serialize())
-    # The same key encrypts, but that makes no signed token.
+    # The same key can encrypt, but an encrypted token is not a signed one.
     token = jwcrypto_jwt.JWT(header={"alg": "dir", "enc": "A256CBC-HS512"}, claims=good_claims())
     token.make_encrypted_token(jwk.JWK.generate(kty="oct", size=512))
     assert not accepted(server, token.serialize())
@@ -171,7 +171,7 @@ def test_the_example_of_rfc_7515_counts_in_its_shape_but_not_under_its_key(serve
     )
 
 
-def test_what_wycheproof_makes_of_a_token_is_refused(server):
+def test_malicious_tokens_of_wycheproof_are_refused(server):
     good = mint()
     head, body, signature = good.split(b".")
     raw = base64.urlsafe_b64decode(signature + b"=")
@@ -310,7 +310,7 @@ def test_json_is_read_strictly_and_once(server):
 @pytest.mark.parametrize(
     "alg", ["none", "None", "NONE", "nOnE", "hs256", "HS256 ", "RS256", "ES256", "EdDSA", "", None, 1]
 )
-def test_no_other_algorithm_is_spoken(server, alg):
+def test_no_other_algorithm_is_accepted(server, alg):
     header = {"alg": alg, "typ": "JWT"}
     signed = mint(header)
     assert_refused(server, {"signed": signed, "bare": signed[: signed.rindex(b".") + 1]})
@@ -340,7 +340,7 @@ def test_times_are_numbers(server):
         "[]",
         "{}",
     ]
-    # A fraction is no NumericDate here, although RFC 7519 would allow it.
+    # A fraction is not a valid NumericDate here, although RFC 7519 would allow it.
     bad += [now + 600.5, f"{now + 600}.0", "4e9", "4000000000.5"]
     bad += ["true", "NaN", "Infinity", "-Infinity", "0x7fffffff", "1_000_000_000_000"]
     tokens = {f"exp {exp}": at(exp) for exp in bad}
@@ -350,7 +350,7 @@ def test_times_are_numbers(server):
             tokens[f"{name} {value}"] = mint(claims=good_claims(**{name: value}))
     assert_refused(server, tokens)
     for name in ["nbf", "iat"]:
-        # The clocks of two machines differ; a minute is forgiven.
+        # The clocks of two machines differ; a minute is tolerated.
         assert accepted(server, mint(claims=good_claims(**{name: now + 30})))
 
 

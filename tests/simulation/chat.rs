@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use sarang::config::HEAD_TIMEOUT;
 use serde_json::{Value, json};
 
+use super::asks::{Ask, Say};
 use super::model::Spot;
-use super::network::{Manner, Reading, Wire};
+use super::network::{Manner, Pace, Reading, Wire};
 use super::reading::Answers;
 use super::stage::{ACCEPT, Stage, encoded, handshake, post};
 
@@ -45,37 +47,6 @@ pub struct Habits {
     pub lives: usize,
 }
 
-/// What was asked and not answered yet.
-#[derive(Clone, Debug)]
-pub enum Ask {
-    Join {
-        room: String,
-        since: Option<Spot>,
-    },
-    Leave {
-        room: String,
-    },
-    Say {
-        room: String,
-        content: String,
-        id: Option<String>,
-        is_echoed: bool,
-    },
-    Whisper {
-        to: String,
-        content: String,
-        id: Option<String>,
-        is_echoed: bool,
-    },
-    List,
-    Extend {
-        expires_at: u64,
-    },
-    Nonsense {
-        code: &'static str,
-    },
-}
-
 /// What a client knows of a room it is in.
 #[derive(Clone, Debug)]
 pub struct Seat {
@@ -108,6 +79,11 @@ pub struct Chat {
     pub bytes: Vec<u8>,
     pub seats: BTreeMap<String, Seat>,
     pub asked: VecDeque<Ask>,
+    /// How many of those that were said without an `id` have failed.
+    pub quiet_failures: usize,
+    /// What was used as `id` of several messages in one room, and of messages in two rooms.
+    pub reused: BTreeSet<String>,
+    pub used_elsewhere: BTreeSet<String>,
     pub pings: VecDeque<Vec<u8>>,
     /// Where it was in each room when it last read.
     pub memory: BTreeMap<String, Spot>,
@@ -117,6 +93,7 @@ pub struct Chat {
     pub acknowledged: Vec<(String, String, String)>,
     pub whispers: BTreeSet<String>,
     pub opened_turn: u64,
+    pub opened_at: Duration,
     pub refused_in_row: usize,
     pub asks: u64,
     pub in_instant: (Duration, u64),
@@ -126,15 +103,22 @@ pub struct Chat {
     pub heard_close: Option<u16>,
     /// When a closed connection must be gone.
     pub gone_by: Option<Duration>,
+    /// When it last asked for a session, or for a longer one.
+    pub asked_at: Duration,
     /// When the session ends, and the token behind it.
     pub due: Option<Duration>,
     pub token_expires: u64,
+    /// When the connection was made.
+    came_at: Duration,
     /// The desk at which a ticket for a longer session is asked for.
     pub desk: Option<(Wire, Answers, u64)>,
     pub is_mute: bool,
     pub is_scheduled: bool,
     pub said: u64,
 }
+
+/// What is answered later than this has waited for the backend, if the client was swift.
+pub const WAITED: Duration = Duration::from_millis(400);
 
 impl Chat {
     pub fn new(
@@ -156,12 +140,16 @@ impl Chat {
             bytes: Vec::new(),
             seats: BTreeMap::new(),
             asked: VecDeque::new(),
+            quiet_failures: 0,
+            reused: BTreeSet::new(),
+            used_elsewhere: BTreeSet::new(),
             pings: VecDeque::new(),
             memory: BTreeMap::new(),
             unacknowledged: Vec::new(),
             acknowledged: Vec::new(),
             whispers: BTreeSet::new(),
             opened_turn: 0,
+            opened_at: Duration::ZERO,
             refused_in_row: 0,
             asks: 0,
             in_instant: (Duration::ZERO, 0),
@@ -169,8 +157,10 @@ impl Chat {
             said_close: false,
             heard_close: None,
             gone_by: None,
+            asked_at: Duration::ZERO,
             due: None,
             token_expires: 0,
+            came_at: Duration::ZERO,
             desk: None,
             is_mute: false,
             is_scheduled: false,
@@ -191,6 +181,12 @@ impl Chat {
         }
         match self.phase {
             Phase::Away => self.come(stage),
+            Phase::Opening if stage.model.is_late && stage.seed.chance(10) => {
+                stage.model.count("handshakes broken off");
+                stage.network.reset(self.wire.expect("is connected"));
+                self.forget(stage);
+                self.schedule(stage, 10, 3_000);
+            }
             Phase::Asking | Phase::Opening => self.schedule(stage, 500, 1_500),
             Phase::Open if self.is_mute => {}
             Phase::Open => self.act_open(stage),
@@ -205,7 +201,7 @@ impl Chat {
         };
         let socket = &stage.network.sockets[wire.0];
         self.phase == Phase::Open
-            && self.asked.is_empty()
+            && self.is_answered()
             && self.pings.is_empty()
             && socket.manner.reading == Reading::Prompt
             && !socket.is_blocked
@@ -215,6 +211,11 @@ impl Chat {
 
     pub fn is_prompt(&self) -> bool {
         self.manner.reading == Reading::Prompt
+    }
+
+    /// Whether what it asks arrives at once, and so do the answers.
+    pub fn is_swift(&self) -> bool {
+        self.is_prompt() && matches!(self.manner.pace, Pace::Whole)
     }
 
     /// Never kept waiting by its own window: what it reads is of this turn.
@@ -233,6 +234,7 @@ impl Chat {
         stage.model.count("connections");
         let wire = stage.connect(self.me, self.manner);
         self.wire = Some(wire);
+        self.came_at = stage.at();
         self.answers = Answers::default();
         self.phase = Phase::Opening;
         let query = match &self.identity {
@@ -268,6 +270,7 @@ impl Chat {
     fn open(&mut self, query: &str, stage: &mut Stage) {
         let wire = self.wire.expect("is connected");
         self.phase = Phase::Opening;
+        self.asked_at = stage.at();
         stage.send(wire, handshake(query).as_bytes());
     }
 
@@ -319,12 +322,13 @@ impl Chat {
         }
         let now = stage.at();
         for ask in self.asked.drain(..) {
-            if let Ask::Say {
+            if let Ask::Say(Say {
                 room,
                 content,
                 id: Some(id),
+                is_reuse: false,
                 ..
-            } = ask
+            }) = ask
             {
                 self.unacknowledged.push((room, content, id, now));
             }
@@ -332,6 +336,7 @@ impl Chat {
         if let Some((desk, ..)) = self.desk.take() {
             stage.network.reset(desk);
         }
+        self.quiet_failures = 0;
         self.phase = Phase::Away;
         self.wire = None;
         self.bytes.clear();
@@ -377,9 +382,13 @@ impl Chat {
             return;
         }
         let body: Value = serde_json::from_slice(body).expect("is JSON");
-        let text = json!({"type": "auth", "ticket": body["ticket"]}).to_string();
-        self.asked.push_back(Ask::Extend { expires_at });
+        let ticket = body["ticket"].as_str().expect("a ticket");
+        stage.note_ticket(ticket, &self.name, expires_at);
         self.asks += 1;
+        let id = format!("e{}", self.asks);
+        let text = json!({"type": "auth", "ticket": ticket, "id": id}).to_string();
+        self.asked.push_back(Ask::Extend { expires_at, id });
+        self.asked_at = stage.at();
         let mut bytes = Vec::new();
         self.push_text(&text, &mut bytes, stage);
         stage.send(self.wire.expect("is open"), &bytes);
@@ -395,6 +404,10 @@ impl Chat {
                 assert_eq!(answer.field("Sec-WebSocket-Accept"), Some(ACCEPT));
                 self.phase = Phase::Open;
                 self.opened_turn = stage.model.turn;
+                self.opened_at = stage.at();
+                if stage.at() > self.asked_at + WAITED && self.is_swift() {
+                    stage.model.count("handshakes that waited");
+                }
                 let rest = std::mem::take(&mut self.answers.bytes);
                 self.read_frames(&rest, stage);
             }
@@ -403,14 +416,22 @@ impl Chat {
                     .as_str()
                     .expect("a ticket")
                     .to_owned();
+                stage.note_ticket(&ticket, &self.name, self.token_expires);
                 self.open(&format!("ticket={ticket}"), stage);
             }
-            (401, Phase::Asking) | (503, _) => {
+            (401, Phase::Asking) | (408 | 503, _) => {
+                // A head that is sent byte by byte may take too long.
+                let is_late = stage.at() >= self.came_at + HEAD_TIMEOUT;
+                assert!(answer.status != 408 || is_late, "408 too soon");
                 stage.model.count(&format!("answered {}", answer.status));
+                if answer.json()["error"]["code"] == "backend_unavailable" {
+                    assert!(stage.model.is_late, "there is no backend");
+                    stage.model.count("handshakes given up");
+                }
                 self.phase = Phase::Leaving;
                 stage.finish(self.wire.expect("is connected"));
             }
-            (status, phase) => panic!("{status} while {phase:?}"),
+            (status, phase) => panic!("{status} while {phase:?} {:?}", self.wire),
         }
     }
 

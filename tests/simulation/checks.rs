@@ -3,22 +3,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
 use std::time::Duration;
 
 use sarang::config::{
     EVENT_OUTBOX_BYTES, EVENTS_KEPT, OUTBOX_HIGH_WATER_BYTES, POSTED_BYTES_MAX,
     ROOM_PENDING_HIGH_WATER_BYTES,
 };
+use sarang::domain::event::RoomInfo;
 
 use super::chat::{Chat, Phase};
 use super::model::Spot;
-use super::network::{Manner, Pace, Reading};
+use super::network::{Manner, NOBODY, Pace, Reading};
 use super::reading::{Answer, Answers};
 use super::run::{Client, World};
 use super::stage::{encoded, get};
 
 /// The largest page there is, generously, in bytes.
 const PAGE_BYTES_MAX: usize = 256 * 1024;
+/// What was answered so long ago has come, whatever the loop was busy with.
+const SETTLED: Duration = Duration::from_millis(300);
 /// A frame under way, a close frame, and what a room says while a member is answered.
 const SPARE_BYTES: usize = 64 * 1024;
 
@@ -62,24 +66,26 @@ impl World {
         self.stage.network.blocked = wires;
     }
 
-    /// Whoever was whispered to has heard it by the end of the turn.
+    /// Whoever was whispered to has heard it when there is nothing more to send.
     pub fn check_whispers(&mut self) {
+        if self.has_more {
+            return;
+        }
         let echoed = std::mem::take(&mut self.stage.model.echoed);
         if echoed.is_empty() {
             return;
         }
         for chat in chats(&self.clients) {
-            let turn = self.stage.model.turn;
-            if chat.phase != Phase::Open
-                || chat.opened_turn >= turn
-                || !chat.is_unblocked(&self.stage)
-            {
+            if chat.phase != Phase::Open || !chat.is_unblocked(&self.stage) {
                 continue;
             }
-            for (_, content) in echoed.iter().filter(|(to, _)| *to == chat.name) {
+            for (turn, _, content) in echoed
+                .iter()
+                .filter(|(turn, to, _)| *to == chat.name && chat.opened_turn < *turn)
+            {
                 assert!(
                     chat.whispers.contains(content),
-                    "{} has not heard {content:?}",
+                    "{} has not heard {content:?} of turn {turn}",
                     chat.name
                 );
             }
@@ -103,7 +109,7 @@ impl World {
             if let Some(wire) = chat.wire {
                 let socket = &self.stage.network.sockets[wire.0];
                 assert!(
-                    !socket.is_left_unread(),
+                    !socket.is_left_unread() || chat.is_parked(&self.stage),
                     "{} is not read any more",
                     chat.name
                 );
@@ -123,44 +129,44 @@ impl World {
                 maybe.insert(chat.name.as_str());
             }
         }
-        let rooms = self.server.rooms();
-        for info in rooms.list() {
-            assert!(info.users <= info.max_users as usize, "{info:?}");
-            let (info, names) = rooms.get_room_info(&info.name).expect("is listed");
-            let sure = surely.remove(&*info.name).unwrap_or_default();
-            let names: BTreeSet<&str> = names.iter().map(|name| &**name).collect();
-            assert!(
-                info.users >= sure.len(),
-                "{} has {} users: {sure:?}",
-                info.name,
-                info.users
-            );
-            if info.users <= 200 {
-                assert_eq!(info.users, names.len());
-                assert!(
-                    sure.is_subset(&names),
-                    "{}: {sure:?} in {names:?}",
-                    info.name
-                );
-                for name in names.difference(&sure) {
-                    assert!(
-                        maybe.contains(name),
-                        "{name} is in {} and nowhere at {:?}: {:?}",
-                        info.name,
-                        self.stage.at(),
-                        chats(&self.clients)
-                            .filter(|c| c.name == *name)
-                            .map(|c| (c.me, c.wire, c.phase, c.is_settled(&self.stage)))
-                            .collect::<Vec<_>>()
-                    );
-                }
+        // A reset shows when what the connection waits for is answered.
+        for socket in &self.stage.network.sockets {
+            let is_held = socket.is_reset && socket.id.is_some();
+            if is_held && let Some(Client::Chat(chat)) = self.clients.get(socket.owner) {
+                maybe.insert(chat.name.as_str());
             }
         }
+        for info in self.server.rooms().list() {
+            let sure = surely.remove(&*info.name).unwrap_or_default();
+            self.check_room(&info.name, &sure, &maybe);
+        }
         assert!(surely.is_empty(), "in rooms that are not: {surely:?}");
-        let count = rooms.people().count();
+        let count = self.server.rooms().people().count();
         assert!(count >= users.len(), "{count} users, and {users:?}");
         users.extend(maybe);
         assert!(count <= users.len(), "{count} users, and {users:?}");
+    }
+
+    /// In a room are those who surely are, and beside them only some who may be, or whose last words are under way.
+    fn check_room(&self, name: &str, sure: &BTreeSet<&str>, maybe: &BTreeSet<&str>) {
+        let (info, names) = self.info(name).expect("is listed");
+        let names: BTreeSet<&str> = names.iter().map(|name| &**name).collect();
+        assert!(info.users <= info.max_users as usize, "{info:?}");
+        assert!(info.users >= sure.len(), "{info:?}: {sure:?}");
+        if info.users > 200 {
+            return;
+        }
+        assert_eq!(info.users, names.len());
+        assert!(sure.is_subset(&names), "{name}: {sure:?} in {names:?}");
+        let authors = self.authors();
+        for user in names.difference(sure) {
+            let author = (name.to_owned(), (*user).to_owned());
+            assert!(
+                maybe.contains(user) || authors.contains(&author),
+                "{user} is in {name} and nowhere at {:?}",
+                self.stage.at()
+            );
+        }
     }
 
     /// What was heard is what is kept, at the same places.
@@ -177,6 +183,15 @@ impl World {
                 newest <= room.history.position().seq,
                 "heard and not in history"
             );
+            let backend = self.stage.backend.as_ref();
+            let kept = backend.and_then(|backend| {
+                let before = self.stage.at().saturating_sub(SETTLED);
+                backend.newest(&log.room, *epoch, before)
+            });
+            if let Some(kept) = kept {
+                let position = room.history.position();
+                assert_eq!(position.seq, kept, "what is kept in {}", log.room);
+            }
             let first = room.history.position().seq + 1 - room.history.len() as u64;
             for (expected, message) in (first..).zip(room.history.last(usize::MAX)) {
                 assert_eq!(
@@ -184,6 +199,11 @@ impl World {
                     "a hole in the history of {}",
                     log.room
                 );
+                if self.stage.model.is_late {
+                    let truth = &self.stage.model.truth[&(*epoch, expected)];
+                    assert_eq!(truth.content, message.content);
+                    assert_eq!(truth.username, message.username);
+                }
                 if let Some(heard) = log.said.get(&message.position.seq) {
                     assert_eq!(heard["content"], *message.content);
                     assert_eq!(heard["username"], *message.username);
@@ -229,10 +249,16 @@ impl World {
             .collect();
         for name in rooms.into_iter().take(8) {
             let path = format!("/rooms/{}", encoded(&name));
+            let before = self.info(&name);
             let Some(answer) = self.exchange(&get(&path, token.as_deref())) else {
                 return;
             };
-            let (info, names) = self.server.rooms().get_room_info(&name).expect("is listed");
+            // Somebody's time may have been over while it was asked.
+            let after = self.info(&name);
+            if after != before {
+                continue;
+            }
+            let (info, names) = after.expect("is listed");
             let shown = answer.json();
             assert_eq!(shown["users"], info.users);
             assert_eq!(shown["messages"], info.messages);
@@ -264,10 +290,13 @@ impl World {
         }
     }
 
+    fn info(&self, room: &str) -> Option<(RoomInfo, Vec<Rc<str>>)> {
+        self.server.rooms().get_room_info(room).ok()
+    }
+
     /// One request on a connection of its own, beside all others.
     pub fn exchange(&mut self, request: &str) -> Option<Answer> {
-        let now = self.stage.now;
-        self.stage.network.now = now.monotonic;
+        let now = self.stage.now();
         let id = self.server.accept(IpAddr::V4(Ipv4Addr::LOCALHOST), now)?;
         let manner = Manner {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -275,21 +304,50 @@ impl World {
             reading: Reading::Prompt,
             window: usize::MAX,
         };
-        let wire = self.stage.network.connect(usize::MAX, manner);
+        let wire = self.stage.network.connect(NOBODY, manner);
         self.stage.network.backlog.retain(|other| *other != wire);
         self.stage.network.accepted(wire, id);
-        self.server.receive(id, request.as_bytes(), now);
-        self.has_more |= self.server.flush(&mut self.stage.network, now);
+        self.stage.network.say(wire, request.as_bytes());
+        self.stage.network.deliver(wire, &mut self.stage.seed);
         let mut answers = Answers::default();
-        answers.bytes = self.stage.network.take(wire, usize::MAX);
-        let answer = answers.next(false).expect("is answered at once");
-        self.server.closed(id, now);
-        while let Some(id) = self.server.poll_readable() {
-            self.stage.network.queue(id);
-        }
-        self.free();
-        self.serve_readers();
+        let answer = loop {
+            self.turn();
+            let bytes = self.stage.network.take(wire, usize::MAX);
+            answers.bytes.extend(bytes);
+            if let Some(answer) = answers.next(false) {
+                break answer;
+            }
+            assert!(!self.is_quiet(), "is answered at once: {request}");
+        };
+        self.server.closed(id, self.stage.now());
+        self.turn();
         Some(answer)
+    }
+
+    /// Whether anything that was asked waits for the backend.
+    pub fn is_waiting(&self) -> bool {
+        let is_parked = |chat: &Chat| {
+            let is_open = matches!(chat.phase, Phase::Open | Phase::Opening);
+            is_open && (chat.phase == Phase::Opening || chat.is_parked(&self.stage))
+        };
+        !self.is_everything_answered() || chats(&self.clients).any(is_parked)
+    }
+
+    /// Whatever was asked has had its end.
+    pub fn check_answered(&self) {
+        self.check_wishes();
+        for chat in chats(&self.clients).filter(|chat| chat.phase == Phase::Open) {
+            let wire = chat.wire.expect("is open");
+            let socket = &self.stage.network.sockets[wire.0];
+            if chat.is_unblocked(&self.stage) && socket.is_read() && !socket.is_reset {
+                assert!(
+                    chat.is_answered(),
+                    "{} waits for {:?} {wire:?}",
+                    chat.name,
+                    chat.asked
+                );
+            }
+        }
     }
 
     /// Everybody goes; in the end nothing is left.
@@ -298,8 +356,7 @@ impl World {
         self.stage.model.is_ending = true;
         if is_drained {
             self.stage.model.is_draining = true;
-            let now = self.stage.now;
-            self.server.drain(now);
+            self.server.drain(self.stage.now());
         } else {
             for index in 0..self.stage.network.sockets.len() {
                 let wire = super::network::Wire(index);

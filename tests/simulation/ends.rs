@@ -22,10 +22,10 @@ impl Chat {
         let is_right = match code {
             1000 if self.said_close => true,
             1001 => stage.model.is_draining,
-            4001 => self.may_be_refused(stage),
+            4001 => self.may_be_sent_away(stage),
             4002 => matches!(self.identity, Identity::Member(..)),
             4008 => was_blocked,
-            4009 => self.refused_in_row == 10,
+            4009 => self.refused_in_row == 10 || (stage.model.is_late && self.refused_in_row > 10),
             _ => is_provoked,
         };
         assert!(
@@ -39,7 +39,7 @@ impl Chat {
         {
             let is_random = self.provoked.is_some_and(|codes| codes.len() > 1);
             assert!(
-                is_random || self.asked.is_empty(),
+                is_random || self.asked.is_empty() || self.waits_for_words(stage),
                 "not answered before the end: {:?}",
                 self.asked
             );
@@ -70,7 +70,12 @@ impl Chat {
         }
     }
 
-    fn may_be_refused(&self, stage: &mut Stage) -> bool {
+    /// Whether only the ends of what was said are not known.
+    fn waits_for_words(&self, stage: &Stage) -> bool {
+        stage.model.is_late && self.next_in_order(stage).is_none()
+    }
+
+    fn may_be_sent_away(&self, stage: &mut Stage) -> bool {
         match &self.identity {
             Identity::Guest => false,
             Identity::Impostor | Identity::Member(..) => true,
@@ -143,7 +148,8 @@ impl Chat {
             );
         }
         let heard = stage.network.sockets[wire.0].heard_at;
-        if self.is_mute && self.phase == Phase::Open {
+        // Who drains says goodbye, and waits for theirs.
+        if self.is_mute && self.phase == Phase::Open && !stage.model.is_draining {
             let limit = heard + Duration::from_secs(45) + LATE;
             assert!(
                 at <= limit,

@@ -1,10 +1,11 @@
 //! The truth as the clients together know it: what was said where, what was acknowledged, what a ticket opened.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
-use sarang::config::Config;
+use sarang::config::{ACKNOWLEDGED_PER_USER_MAX, Config};
+use sarang::domain::event::ChatMessage;
 use sarang::wire::jwt::Key;
 use serde_json::{Value, json};
 
@@ -36,9 +37,12 @@ impl Spot {
 pub struct Log {
     pub room: String,
     pub said: BTreeMap<u64, Rc<Value>>,
-    /// The newest that anybody had seen before this turn.
+    /// The newest that anybody had seen when the server last had nothing more to do.
     pub newest_before: u64,
 }
+
+/// Where and when something was said, as which of its author's messages.
+type Said<Place> = (Place, Duration, usize);
 
 /// How a ticket was used.
 #[derive(Debug, Default)]
@@ -60,16 +64,33 @@ pub struct Model {
     /// Accounts have come or gone: [`CONTESTED`] may have lost its sessions at any time.
     pub has_reloaded: bool,
     pub logs: BTreeMap<u64, Log>,
-    said: BTreeMap<String, (Spot, Duration)>,
-    acknowledged: BTreeMap<(String, String), (Option<Spot>, Duration)>,
+    /// By content.
+    said: BTreeMap<String, Said<Spot>>,
+    said_by: HashMap<String, usize>,
+    /// By user, place and `id`.
+    acknowledged: BTreeMap<(String, String, String), Said<Option<Spot>>>,
+    /// Whether wishes leave the server, and what they come to is known later.
+    pub is_late: bool,
+    /// What a late backend keeps, by epoch and number.
+    pub truth: BTreeMap<(u64, u64), Rc<ChatMessage>>,
+    /// When that was kept.
+    pub kept_at: BTreeMap<(u64, u64), Duration>,
+    /// What the backend knew when the server had forgotten it, which then remembers it once more.
+    pub known_again: BTreeSet<String>,
+    /// What comes without a wish of anybody who waits for it: said elsewhere, or kept though it failed.
+    pub wishless: BTreeSet<String>,
+    /// Pasts of which not everything that is kept was given.
+    pub shortened: BTreeSet<u64>,
     pub events: BTreeMap<u64, (String, String)>,
     pub tickets: BTreeMap<String, TicketUse>,
-    /// Whispers echoed to their senders in this turn: target and content.
-    pub echoed: Vec<(String, String)>,
+    /// Whispers echoed to their senders of late: turn, target and content.
+    pub echoed: Vec<(u64, String, String)>,
     parsed: HashMap<Vec<u8>, Rc<Value>>,
     /// What happened how often: a simulation that reaches nothing checks nothing.
     pub counts: BTreeMap<String, u64>,
     pub turn: u64,
+    /// When the wall clock jumped last.
+    pub jumped_at: Duration,
     pub is_draining: bool,
     /// Everybody goes, or is sent away.
     pub is_ending: bool,
@@ -78,10 +99,12 @@ pub struct Model {
 
 /// What an acknowledged id may be off by: a turn and a tick.
 const SLACK: Duration = Duration::from_secs(2);
+/// The same where an answer may be on its way for seconds.
+const LATE_SLACK: Duration = Duration::from_secs(60);
 const REMEMBERED: Duration = Duration::from_secs(300);
 
 impl Model {
-    pub fn new(config: Config, secret: &[u8; 32]) -> Self {
+    pub fn new(config: Config, secret: &[u8; 32], is_late: bool) -> Self {
         Self {
             config,
             secret: *secret,
@@ -89,13 +112,21 @@ impl Model {
             key: Key::new(None, secret).expect("is long enough"),
             logs: BTreeMap::new(),
             said: BTreeMap::new(),
+            said_by: HashMap::new(),
             acknowledged: BTreeMap::new(),
+            is_late,
+            truth: BTreeMap::new(),
+            kept_at: BTreeMap::new(),
+            known_again: BTreeSet::new(),
+            wishless: BTreeSet::new(),
+            shortened: BTreeSet::new(),
             events: BTreeMap::new(),
             tickets: BTreeMap::new(),
             echoed: Vec::new(),
             parsed: HashMap::new(),
             counts: BTreeMap::new(),
             turn: 0,
+            jumped_at: Duration::ZERO,
             is_draining: false,
             is_ending: false,
             tokens: 0,
@@ -110,9 +141,12 @@ impl Model {
         }
     }
 
-    /// A turn begins.
-    pub fn begin_turn(&mut self) {
+    /// A turn begins. What was heard in one is in every history that is told when nothing is left to send from it.
+    pub fn begin_turn(&mut self, has_more: bool) {
         self.turn += 1;
+        if has_more {
+            return;
+        }
         for log in self.logs.values_mut() {
             log.newest_before = log.said.last_key_value().map_or(0, |(seq, _)| *seq);
         }
@@ -150,19 +184,50 @@ impl Model {
             return spot;
         }
         log.said.insert(spot.seq, message.clone());
-        let content = message["content"].as_str().expect("a message has content");
-        if let Some((first, at)) = self.said.get(content) {
-            assert!(
-                now >= *at + REMEMBERED - SLACK,
-                "said twice: {content:?} at {first:?} and {spot:?}"
-            );
-            self.count("said again after five minutes");
+        if self.is_late {
+            let truth = &self.truth[&(spot.epoch, spot.seq)];
+            assert_eq!(*truth.room, *room, "said in another room");
+            assert_eq!(message["username"], *truth.username);
+            assert_eq!(message["content"], *truth.content);
         }
-        self.said.insert(content.to_owned(), (spot, now));
+        let content = message["content"].as_str().expect("a message has content");
+        // Late answers may be heard much later than they were kept.
+        let kept_at = self.kept_at.get(&(spot.epoch, spot.seq));
+        let now = kept_at.copied().unwrap_or(now);
+        let count = self.count_of(message["username"].as_str().expect("is text"));
+        if let Some((first, at, before)) = self.said.get(content) {
+            // In another past of its room it is another message.
+            let is_other = first.epoch != spot.epoch;
+            let is_pushed_out = count >= before + ACKNOWLEDGED_PER_USER_MAX;
+            assert!(
+                is_other || is_pushed_out || now.abs_diff(*at) >= REMEMBERED - SLACK,
+                "said twice: {content:?} at {first:?} ({at:?}) and {spot:?} ({now:?})"
+            );
+            self.count(match (is_other, is_pushed_out) {
+                (true, _) => "said again in another past",
+                (false, true) => "said again after many others",
+                (false, false) => "said again after five minutes",
+            });
+        }
+        let content = content.to_owned();
+        self.said.insert(content, (spot, now, count));
         spot
     }
 
-    /// The message at a position.
+    /// How much a user has said, with this.
+    fn count_of(&mut self, user: &str) -> usize {
+        let count = self.said_by.entry(user.to_owned()).or_default();
+        *count += 1;
+        *count
+    }
+
+    /// What was said at a position, as far as anybody knows.
+    pub fn content_at(&self, spot: Spot) -> &str {
+        let truth = self.truth.get(&(spot.epoch, spot.seq));
+        &truth.expect("is kept").content
+    }
+
+    /// The message at a position, if anybody has heard it.
     pub fn at(&self, spot: Spot) -> Option<&Rc<Value>> {
         self.logs.get(&spot.epoch)?.said.get(&spot.seq)
     }
@@ -170,42 +235,54 @@ impl Model {
     /// Somebody's `id` was acknowledged: always with the position at which it was said first.
     pub fn acknowledge(
         &mut self,
-        user: &str,
-        id: &str,
+        (user, place, id): (&str, &str, &str),
         content: &str,
         spot: Option<Spot>,
         now: Duration,
     ) {
         if let Some(spot) = spot {
-            let message = self
-                .at(spot)
-                .unwrap_or_else(|| panic!("acknowledged and not in history: {id:?} at {spot:?}"));
+            let said = match self.is_late {
+                true => {
+                    let truth = &self.truth[&(spot.epoch, spot.seq)];
+                    (truth.username.to_string(), truth.content.to_string())
+                }
+                false => {
+                    let message = self.at(spot).expect("is in history");
+                    let text = |name: &str| message[name].as_str().expect("is text").to_owned();
+                    (text("username"), text("content"))
+                }
+            };
             assert_eq!(
-                message["content"], content,
-                "acknowledged with another's position"
-            );
-            assert_eq!(
-                message["username"], user,
+                said,
+                (user.to_owned(), content.to_owned()),
                 "acknowledged with another's position"
             );
         }
-        let key = (user.to_owned(), id.to_owned());
-        if let Some((first, at)) = self.acknowledged.get(&key).copied() {
+        let slack = if self.is_late { LATE_SLACK } else { SLACK };
+        let key = (user.to_owned(), place.to_owned(), id.to_owned());
+        // What was said in a room is counted when it is heard.
+        let count = match spot {
+            None => self.count_of(user),
+            Some(_) => self.said_by.get(user).copied().unwrap_or(0),
+        };
+        if let Some((first, at, before)) = self.acknowledged.get(&key).copied() {
             let is_same = first == spot;
             if is_same {
                 assert!(
-                    now <= at + REMEMBERED + SLACK || spot.is_none(),
+                    now <= at + REMEMBERED + slack
+                        || spot.is_none()
+                        || self.known_again.contains(content),
                     "{id:?} was remembered too long"
                 );
                 self.count("acknowledged again");
                 return;
             }
             assert!(
-                now >= at + REMEMBERED - SLACK,
+                now >= at + REMEMBERED - slack || count >= before + ACKNOWLEDGED_PER_USER_MAX,
                 "{id:?} was acknowledged at {first:?} and {spot:?}"
             );
         }
-        self.acknowledged.insert(key, (spot, now));
+        self.acknowledged.insert(key, (spot, now, count));
     }
 
     /// A token of another back end with our secret.
@@ -240,6 +317,7 @@ impl Model {
             .map(|(_, message)| message["content"].as_str().map_or(0, str::len) + 256)
             .sum();
         missed > 1_000
+            || self.shortened.contains(&since.epoch)
             || known > 250 * 1024
             || (log.said.range(since.seq + 1..).count() as u64) < missed
     }

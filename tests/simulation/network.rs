@@ -7,12 +7,17 @@ use std::time::Duration;
 
 use sarang::conn::transmit::{Sent, Transmit};
 use sarang::domain::ids::ConnectionId;
+use sarang::domain::time::Now;
+use sarang::server::io::{Io, Received};
 
 use super::seed::Seed;
 
 /// A connection of a client, for the whole run; never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Wire(pub usize);
+
+/// The owner of a wire over which the simulation itself asks something.
+pub const NOBODY: usize = usize::MAX;
 
 /// How what a client sends arrives.
 #[derive(Clone, Copy, Debug)]
@@ -80,8 +85,6 @@ pub struct Socket {
     pub was_refused: bool,
     readiness: Readiness,
     has_readiness: bool,
-    is_queued: bool,
-    is_ending: bool,
     pub is_delivering: bool,
     /// When the server last read something.
     pub heard_at: Duration,
@@ -104,7 +107,7 @@ impl Socket {
     }
 }
 
-/// All sockets, and the shell's tables.
+/// All sockets, and the clocks.
 #[derive(Debug, Default)]
 pub struct Network {
     pub sockets: Vec<Socket>,
@@ -112,26 +115,39 @@ pub struct Network {
     pub backlog: VecDeque<Wire>,
     /// Sockets with readiness for the next turn.
     eventful: Vec<Wire>,
-    pub ready: VecDeque<ConnectionId>,
     /// Sockets that got bytes or an end in this turn.
     pub touched: Vec<Wire>,
     /// Sockets that a send found full.
     pub blocked: Vec<Wire>,
-    pub now: Duration,
+    /// What the server's clocks show.
+    pub now: Now,
+    /// Connections whose socket the server has dropped in this turn.
+    pub closed: Vec<Wire>,
     /// Of every byte sent, with its time and wire.
     pub transcript: u64,
     pub sent_bytes: u64,
 }
 
+/// A window so small that a send into it is slow, in bytes.
+const NARROW: usize = 1_000;
+/// What one read costs.
+const READ_TIME: Duration = Duration::from_micros(2);
 /// What the peer's kernel keeps for the server to read, in bytes.
 const ARRIVED_MAX: usize = 256 * 1024;
 
 impl Network {
+    pub fn new(now: Now) -> Self {
+        Self {
+            now,
+            ..Self::default()
+        }
+    }
+
     pub fn trace(&self, wire: Wire, what: impl std::fmt::Display) {
         static TRACED: std::sync::OnceLock<Option<usize>> = std::sync::OnceLock::new();
         let traced = TRACED.get_or_init(|| std::env::var("SARANG_WIRE").ok()?.parse().ok());
         if *traced == Some(wire.0) {
-            eprintln!("{:?} {wire:?}: {what}", self.now);
+            eprintln!("{:?} {wire:?}: {what}", self.now.monotonic);
         }
     }
 
@@ -161,10 +177,8 @@ impl Network {
             was_refused: false,
             readiness: Readiness::default(),
             has_readiness: false,
-            is_queued: false,
-            is_ending: false,
             is_delivering: false,
-            heard_at: self.now,
+            heard_at: self.now.monotonic,
         });
         self.backlog.push_back(wire);
         wire
@@ -291,7 +305,7 @@ impl Network {
             "a place is free before it is used again"
         );
         self.by_id[id.index()] = Some(wire);
-        let now = self.now;
+        let now = self.now.monotonic;
         let socket = self.socket(wire);
         socket.id = Some(id);
         socket.heard_at = now;
@@ -299,62 +313,24 @@ impl Network {
         self.notify(wire, |readiness| readiness.writable = true);
     }
 
-    /// The server has dropped a socket.
-    pub fn freed(&mut self, id: ConnectionId) {
-        let wire = self.by_id[id.index()]
-            .take()
-            .expect("the server frees what it has");
-        let socket = self.socket(wire);
-        socket.id = None;
-        socket.is_dropped = true;
-        self.touched.push(wire);
-        self.trace(wire, "is freed");
-    }
-
     pub fn wire(&self, id: ConnectionId) -> Option<Wire> {
         self.by_id.get(id.index()).copied().flatten()
     }
 
-    pub fn mark_ending(&mut self, wire: Wire) {
-        self.socket(wire).is_ending = true;
+    /// Time passes while something is done.
+    fn spend(&mut self, time: Duration) {
+        self.now.monotonic += time;
+        self.now.unix += time;
     }
 
-    /// Has a connection read in this turn or the next (as the shell does).
-    pub fn queue(&mut self, id: ConnectionId) {
-        if let Some(wire) = self.wire(id)
-            && !std::mem::replace(&mut self.socket(wire).is_queued, true)
-        {
-            self.ready.push_back(id);
-        }
-    }
-
-    pub fn clear_queued(&mut self, id: ConnectionId) {
-        if let Some(wire) = self.wire(id) {
-            self.socket(wire).is_queued = false;
-        }
-    }
-
-    pub fn is_ending(&mut self, id: ConnectionId) -> bool {
-        self.wire(id)
-            .is_some_and(|wire| self.socket(wire).is_ending)
-    }
-
-    /// What `read` on a socket gives; `None` is that nothing has come.
-    pub fn read(&mut self, id: ConnectionId, max: usize) -> Option<Result<Vec<u8>, ()>> {
-        let now = self.now;
-        let wire = self.wire(id)?;
-        let socket = self.socket(wire);
-        if socket.is_reset {
-            return Some(Err(()));
-        }
-        if socket.arrived.is_empty() {
-            return socket.has_ended.then(|| Ok(Vec::new()));
-        }
-        socket.heard_at = now;
-        let count = socket.arrived.len().min(max);
-        let bytes: Vec<u8> = socket.arrived.drain(..count).collect();
-        self.trace(wire, format_args!("is read {} bytes", bytes.len()));
-        Some(Ok(bytes))
+    /// What one send costs: some microseconds, or some hundreds into a window that is nearly always full.
+    fn spend_on_sending(&mut self, window: usize) {
+        let chance = self.transcript >> 40;
+        let micros = match window <= NARROW {
+            true => 150 + chance % 350,
+            false => 3 + chance % 5,
+        };
+        self.spend(Duration::from_micros(micros));
     }
 
     fn note(&mut self, wire: Wire, bytes: &[u8]) {
@@ -364,7 +340,7 @@ impl Network {
                 .wrapping_mul(0x9e37_79b9_7f4a_7c15)
                 .rotate_left(29);
         };
-        add(self.now.as_nanos() as u64);
+        add(self.now.monotonic.as_nanos() as u64);
         add(wire.0 as u64);
         let words = bytes.chunks_exact(8);
         let mut rest = [0; 8];
@@ -384,7 +360,8 @@ impl Transmit for Network {
         let Some(wire) = self.wire(to) else {
             return Sent::Gone;
         };
-        let now = self.now;
+        self.spend_on_sending(self.sockets[wire.0].manner.window);
+        let now = self.now.monotonic;
         let socket = self.socket(wire);
         if socket.is_reset {
             return Sent::Gone;
@@ -427,5 +404,53 @@ impl Transmit for Network {
             self.note(wire, b"end");
             self.trace(wire, "is ended");
         }
+    }
+}
+
+impl Io for Network {
+    fn monotonic(&mut self) -> Duration {
+        self.now.monotonic
+    }
+
+    fn receive(&mut self, from: ConnectionId, into: &mut [u8]) -> Received {
+        self.spend(READ_TIME);
+        let now = self.now.monotonic;
+        let wire = self.wire(from).expect("only what is open is read");
+        let socket = self.socket(wire);
+        if socket.is_reset {
+            return Received::Gone;
+        }
+        if socket.arrived.is_empty() {
+            return match socket.has_ended {
+                true => Received::End,
+                false => Received::Empty,
+            };
+        }
+        socket.heard_at = now;
+        let count = socket.arrived.len().min(into.len());
+        for (byte, arrived) in into.iter_mut().zip(socket.arrived.drain(..count)) {
+            *byte = arrived;
+        }
+        self.trace(wire, format_args!("is read {count} bytes"));
+        Received::Bytes(count)
+    }
+
+    fn close(&mut self, id: ConnectionId) {
+        let wire = self.by_id[id.index()]
+            .take()
+            .expect("the server drops what it has");
+        let socket = self.socket(wire);
+        socket.id = None;
+        socket.is_dropped = true;
+        self.touched.push(wire);
+        self.closed.push(wire);
+        self.trace(wire, "is dropped");
+    }
+
+    fn log(&mut self, line: &str) {
+        assert!(
+            line.ends_with('\n') || !line.is_empty(),
+            "a line says something"
+        );
     }
 }

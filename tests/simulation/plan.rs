@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use sarang::config::{Config, RoomLimits};
 use sarang::domain::accounts::{Accounts, DEMO_ACCOUNTS};
-use sarang::domain::auth::Credentials;
+use sarang::domain::credentials::Credentials;
 use sarang::domain::time::Now;
 use sarang::server::Server;
+use sarang::server::backend::{self as server, Remote};
 use sarang::wire::jwt::Key;
 
+use super::backend::{Backend, Temper};
 use super::chat::{Chat, Habits, Identity};
 use super::model::{CONTESTED, Model};
 use super::network::{Manner, Network, Pace, Reading};
@@ -23,6 +25,8 @@ use super::web::{Role, Web};
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Scale {
     Small,
+    /// So few that rooms are empty now and then, and more of those than there may be: they make way for one another.
+    Few,
     Hundreds,
     /// More in one room than a turn sends to.
     Crowd,
@@ -36,12 +40,15 @@ struct Plan {
     seconds: u64,
     rooms: Vec<String>,
     names: Vec<String>,
+    /// How late the backend is, if there is one beside the server.
+    temper: Option<Temper>,
 }
 
 impl Plan {
     fn new(seed: &mut Seed) -> Self {
         let (scale, clients, seconds) = match seed.below(16) {
-            0..=8 => (Scale::Small, seed.between(15, 50), seed.between(30, 90)),
+            0..=1 => (Scale::Few, seed.between(4, 9), seed.between(60, 150)),
+            2..=8 => (Scale::Small, seed.between(15, 50), seed.between(30, 90)),
             9..=12 => (
                 Scale::Hundreds,
                 seed.between(120, 240),
@@ -50,17 +57,27 @@ impl Plan {
             13 => (Scale::Crowd, seed.between(850, 1_050), seed.between(5, 8)),
             _ => (Scale::Long, seed.between(8, 16), seed.between(350, 700)),
         };
-        let rooms = if scale == Scale::Crowd {
-            1
-        } else {
-            1 + seed.below(7)
+        let rooms = match scale {
+            Scale::Crowd => 1,
+            Scale::Few => 6 + seed.below(4),
+            _ => 1 + seed.below(7),
         };
         let names = (clients as usize * 2 / 3).max(2);
+        let temper = Temper {
+            delay: match scale {
+                Scale::Crowd => seed.pick(&[(0, 20), (0, 300)]),
+                _ => seed.pick(&[(0, 5), (0, 200), (50, 1_500), (0, 4_000)]),
+            },
+            failures: seed.pick(&[0, 3, 20]),
+            stuck: seed.pick(&[0, 2, 10]),
+            losses: seed.pick(&[0, 30, 100]),
+        };
         Self {
             scale,
             clients: clients as usize,
             seconds,
             rooms: (0..rooms).map(|n| format!("방 {n}")).collect(),
+            temper: seed.chance(50).then_some(temper),
             names: (0..names).map(|n| format!("사람 {n}")).collect(),
         }
     }
@@ -78,13 +95,20 @@ impl Plan {
             guests: true,
             token_ttl_secs: seed.pick(&[20, 200, 3_600]),
             ticket_ttl: Duration::from_secs(seed.pick(&[2, 30])),
-            messages_per_second: seed.pick(&[0, 100, 100, 20, 5]),
+            messages_per_second: match self.temper {
+                None => seed.pick(&[0, 100, 100, 20, 5]),
+                Some(_) => seed.pick(&[0, 0, 100, 5]),
+            },
             connections: limited(65_536, self.clients * 2 / 3, seed),
             connections_per_address: limited(256, 2, seed),
             outbox_bytes: seed.pick(&[4, 32, 256, 1024]) * 1024,
             rooms: RoomLimits {
                 auto_rooms: is_crowd || seed.chance(90),
-                rooms: limited(1_000, 2 + seed.below(2), seed),
+                rooms: match self.scale {
+                    // Five are made by others, and stay.
+                    Scale::Few => 7 + seed.below(2),
+                    _ => limited(1_000, 2 + seed.below(2), seed),
+                },
                 rooms_per_connection: limited(64, 2, seed),
                 room_users: limited(1_000, 4, seed) as u32,
                 content_chars: seed.pick(&[40, 300, 4_096]),
@@ -110,15 +134,16 @@ impl Plan {
             0..=6 => Pace::Whole,
             _ if is_crowd => Pace::Whole,
             7..=8 => Pace::Pieces(1 + seed.below(200), seed.between(1, 40)),
-            _ => Pace::Pieces(1 + seed.below(12), seed.between(1, 10)),
+            _ => Pace::Pieces(6 + seed.below(8), seed.between(1, 10)),
         };
         let reading = match seed.below(12) {
             0 => Reading::Slow(1 + seed.below(3_000), seed.millis(20, 2_000)),
             1 if !is_crowd || seed.chance(20) => Reading::Stalled,
             _ => Reading::Prompt,
         };
+        // A send into a narrow window takes long: a crowd of such is more than one thread can serve in time.
         let window = match seed.below(4) {
-            0 => 40 + seed.below(900),
+            0 if !is_crowd || seed.chance(30) => 40 + seed.below(900),
             1 => 4_096,
             _ => 256 * 1024,
         };
@@ -132,6 +157,7 @@ impl Plan {
 
     fn chat(&self, me: usize, stage: &mut Stage) -> Chat {
         let manner = self.manner(stage);
+        let is_limited = stage.model.config.messages_per_second > 0;
         let seed = &mut stage.seed;
         let identity = match seed.below(12) {
             0..=8 => Identity::Guest,
@@ -145,7 +171,7 @@ impl Plan {
             false => format!("회원 {}", seed.below(4)),
         };
         let think = match self.scale {
-            Scale::Small => seed.pick(&[(20, 400), (200, 3_000), (1_000, 9_000)]),
+            Scale::Small | Scale::Few => seed.pick(&[(20, 400), (200, 3_000), (1_000, 9_000)]),
             Scale::Hundreds => seed.pick(&[(300, 2_000), (2_000, 9_000)]),
             Scale::Crowd => (2_000, 7_000),
             Scale::Long => seed.pick(&[(300, 4_000), (4_000, 60_000)]),
@@ -160,8 +186,16 @@ impl Plan {
             } else {
                 seed.pick(&[1, 1, 2, 4, 30])
             },
-            ids: seed.pick(&[0, 30, 100]),
-            moves: seed.pick(&[3, 10, 40]),
+            // Where the end of what was said comes later, and other commands are refused in between, only its `id` tells
+            // what a refusal is about.
+            ids: match self.temper.is_some() && is_limited {
+                true => 100,
+                false => seed.pick(&[0, 30, 100]),
+            },
+            moves: match self.scale {
+                Scale::Few => 40,
+                _ => seed.pick(&[3, 10, 40]),
+            },
             slips: seed.pick(&[0, 2, 20]),
             long: seed.pick(&[0, 0, 5]),
             breaks: if is_crowd {
@@ -253,7 +287,7 @@ pub fn credentials(secret: &[u8; 32], has_one_more: bool) -> Credentials {
         accounts += &named(CONTESTED);
     }
     Credentials {
-        accounts: Accounts::parse(&accounts, [9; 32]).expect("reads"),
+        accounts: Accounts::parse(&accounts, [9; 32]).expect("reads").into(),
         keys: vec![Key::new(None, secret).expect("is long enough")],
     }
 }
@@ -265,7 +299,18 @@ pub fn world(number: u64) -> World {
     let config = plan.config(&mut seed);
     let secret = seed.key();
     let credentials = credentials(&secret, false);
-    let server = Server::new(config.clone(), credentials, &seed.key());
+    let now = Now {
+        monotonic: Duration::ZERO,
+        unix: Duration::from_secs(1_705_314_600),
+    };
+    let key = seed.key();
+    let server = match plan.temper {
+        None => Server::new(config.clone(), credentials, &key, now),
+        Some(_) => {
+            let backend = server::Backend::Remote(Remote::default());
+            Server::with_backend(config.clone(), credentials, &key, now, backend)
+        }
+    };
     // In a crowd much is to come between two slices of a fan-out.
     let quantums = if plan.scale == Scale::Crowd {
         [1, 2, 3]
@@ -274,14 +319,11 @@ pub fn world(number: u64) -> World {
     };
     let quantum = Duration::from_millis(seed.pick(&quantums));
     let mut stage = Stage {
-        network: Network::default(),
+        network: Network::new(now),
         agenda: Agenda::new(quantum),
-        model: Model::new(config, &secret),
+        model: Model::new(config, &secret, plan.temper.is_some()),
+        backend: plan.temper.map(Backend::new),
         seed,
-        now: Now {
-            monotonic: Duration::ZERO,
-            unix: Duration::from_secs(1_705_314_600),
-        },
         end: Duration::from_secs(plan.seconds),
         handed_out: Vec::new(),
     };
@@ -289,6 +331,9 @@ pub fn world(number: u64) -> World {
     fill_agenda(&plan, clients.len(), &mut stage);
     let mut world = World::new(server, stage, clients);
     make_rooms(&plan, &mut world);
+    if let Some(backend) = &mut world.stage.backend {
+        backend.is_prompt = false;
+    }
     world
 }
 
@@ -334,7 +379,11 @@ fn fill_agenda(plan: &Plan, clients: usize, stage: &mut Stage) {
 /// Some rooms are made on purpose.
 fn make_rooms(plan: &Plan, world: &mut World) {
     for name in &plan.rooms {
-        let is_made = plan.scale == Scale::Crowd || world.stage.seed.chance(50);
+        let is_made = match plan.scale {
+            Scale::Crowd => true,
+            Scale::Few => world.stage.seed.chance(5),
+            _ => world.stage.seed.chance(50),
+        };
         if !is_made {
             continue;
         }

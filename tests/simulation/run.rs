@@ -1,17 +1,16 @@
-//! Runs one seed: time goes from event to event, and every turn is the shell's turn.
+//! Runs one seed: time goes from event to event, and what the shell does between two waits is done with virtual sockets.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use sarang::config::{ACCEPTS_PER_TURN, READ_BYTES};
-use sarang::domain::metrics::Machine;
-use sarang::domain::time::Now;
+use sarang::config::{ACCEPTS_PER_TURN, DEADLINES_PER_TURN, TURN_PART};
 use sarang::server::{Server, ShellFacts};
 
 use super::chat::Chat;
-use super::network::{Reading, Wire};
-use super::plan::credentials;
+use super::jobs::Jobs;
+use super::late::Wishes;
+use super::network::{NOBODY, Reading, Wire};
 use super::stage::{Stage, Todo};
 use super::stream::Stream;
 use super::web::Web;
@@ -58,6 +57,9 @@ impl Client {
     }
 }
 
+/// The longest a turn may take.
+const TURN_MAX: Duration = Duration::from_millis(10);
+
 /// A server, its network, its clients.
 pub struct World {
     pub server: Server,
@@ -66,7 +68,8 @@ pub struct World {
     /// Whether the last turn had more to do.
     pub has_more: bool,
     addresses: BTreeMap<IpAddr, usize>,
-    done: Vec<(u64, bool)>,
+    pub jobs: Jobs,
+    pub wishes: Wishes,
     pub queue_max: usize,
 }
 
@@ -79,7 +82,8 @@ impl World {
             clients,
             has_more: false,
             addresses,
-            done: Vec::new(),
+            jobs: Jobs::default(),
+            wishes: Wishes::default(),
             queue_max: 0,
         }
     }
@@ -102,8 +106,7 @@ impl World {
 
     fn next_time(&mut self) -> Option<Duration> {
         let now = self.stage.at();
-        // A turn that sends to many takes some milliseconds.
-        let soon = (!self.is_quiet()).then(|| now + self.stage.seed.millis(0, 4));
+        let soon = (!self.is_quiet()).then_some(now);
         let times = [self.stage.agenda.next(), self.server.next_timeout(), soon];
         let next = times.into_iter().flatten().min()?.max(now);
         // Now and then the loop was busy with something else.
@@ -115,7 +118,7 @@ impl World {
     }
 
     fn pass(&mut self, at: Duration) {
-        let now = &mut self.stage.now;
+        let now = &mut self.stage.network.now;
         let passed = at.saturating_sub(now.monotonic);
         now.monotonic += passed;
         now.unix += passed;
@@ -123,7 +126,6 @@ impl World {
 
     fn do_todos(&mut self) {
         let now = self.stage.at();
-        self.stage.network.now = now;
         while let Some(todo) = self.stage.agenda.pop(now) {
             match todo {
                 Todo::Act(client) => self.clients[client].act(&mut self.stage),
@@ -134,22 +136,22 @@ impl World {
                 }
                 Todo::Take(wire) => self.take(wire),
                 Todo::Judge(client, wire) => self.clients[client].judge(wire, &mut self.stage),
-                Todo::Finish(job, is_accepted) => self.done.push((job, is_accepted)),
+                Todo::Finish(job) => self.finish(job),
                 Todo::Jump(seconds) => {
-                    let unix = &mut self.stage.now.unix;
+                    let unix = &mut self.stage.network.now.unix;
                     let size = Duration::from_secs(seconds.unsigned_abs());
                     *unix = if seconds < 0 {
                         *unix - size
                     } else {
                         *unix + size
                     };
+                    self.stage.model.jumped_at = now;
                     self.stage.model.count("clock jumps");
                 }
                 Todo::Reload(has_one_more) => {
-                    self.stage.model.count("reloads");
                     self.stage.model.has_reloaded = true;
-                    let credentials = credentials(&self.stage.model.secret, has_one_more);
-                    self.server.reload(credentials, self.stage.now);
+                    self.jobs.has_one_more = has_one_more;
+                    self.server.reload();
                     self.has_more = true;
                 }
                 Todo::Inspect if self.is_quiet() => self.inspect(),
@@ -161,42 +163,40 @@ impl World {
         }
     }
 
-    /// A turn, in the order in which the shell does it.
+    /// What the shell does when it wakes, and a turn.
     pub fn turn(&mut self) {
-        let now = self.stage.now;
-        self.stage.network.now = now.monotonic;
-        self.stage.model.begin_turn();
-        self.take_events(now);
-        self.accept(now);
-        self.read_ready(now);
-        self.server.handle_timeout(now);
-        let machine = self.server.wants_machine(now).then(Machine::default);
-        self.server.sampled(machine, now);
-        let next = self.server.next_timeout();
-        assert!(
-            next.is_none_or(|next| next > now.monotonic),
-            "due at {next:?} and not done at {now:?}"
-        );
-        self.submit_jobs();
-        // The shell reads the clock anew.
-        let took = Duration::from_micros(self.stage.seed.between(0, 900));
-        self.pass(now.monotonic + took);
-        let now = self.stage.now;
-        self.stage.network.now = now.monotonic;
-        self.has_more = self.server.flush(&mut self.stage.network, now);
-        while let Some(id) = self.server.poll_readable() {
-            self.stage.network.queue(id);
-        }
-        self.free();
-        self.has_more |= !self.stage.network.ready.is_empty();
-        self.server.observe(ShellFacts::default(), took);
+        self.stage.model.begin_turn(self.has_more);
+        self.take_events();
+        self.accept();
+        self.take_jobs();
+        self.server.observe(ShellFacts::default());
+        let began = self.stage.at();
+        self.has_more = self.server.turn(self.stage.now(), &mut self.stage.network);
+        self.check_turn(began);
+        self.forget_closed();
         self.check_queues();
         self.serve_readers();
         self.check_whispers();
         self.hand_out();
     }
 
-    fn take_events(&mut self, now: Now) {
+    /// What was due when the turn began is done, unless too much was, and it has not taken too long.
+    fn check_turn(&mut self, began: Duration) {
+        let took = self.stage.at() - began;
+        assert!(took <= TURN_MAX, "a turn takes {took:?}");
+        if took >= TURN_PART {
+            self.stage.model.count("long turns");
+        }
+        let next = self.server.next_timeout();
+        let are_too_many = self.server.connection_count() > DEADLINES_PER_TURN;
+        assert!(
+            are_too_many || next.is_none_or(|next| next > began),
+            "due at {next:?} and not done at {began:?}"
+        );
+    }
+
+    fn take_events(&mut self) {
+        let now = self.stage.now();
         for (wire, readiness) in self.stage.network.take_events() {
             let Some(id) = self.stage.network.socket(wire).id else {
                 continue;
@@ -207,18 +207,15 @@ impl World {
                 self.server.writable(id, now);
             }
             if readiness.hung_up {
-                self.stage.network.mark_ending(wire);
+                self.server.ending(id);
+            } else if readiness.readable {
+                self.server.readable(id);
             }
-            if readiness.readable || readiness.hung_up {
-                self.stage.network.queue(id);
-            }
-        }
-        for (job, is_accepted) in std::mem::take(&mut self.done) {
-            self.server.finished(job, is_accepted, now);
         }
     }
 
-    fn accept(&mut self, now: Now) {
+    fn accept(&mut self) {
+        let now = self.stage.now();
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(wire) = self.stage.network.backlog.pop_front() else {
                 return;
@@ -243,6 +240,7 @@ impl World {
             match accepted {
                 Some(id) => {
                     *self.addresses.entry(address).or_default() += 1;
+                    self.note_reuse(id, wire);
                     self.stage.network.accepted(wire, id);
                 }
                 None => {
@@ -258,61 +256,13 @@ impl World {
         }
     }
 
-    fn read_ready(&mut self, now: Now) {
-        for _ in 0..self.stage.network.ready.len() {
-            if self.server.is_turn_full() {
-                return;
-            }
-            let Some(id) = self.stage.network.ready.pop_front() else {
-                return;
-            };
-            self.stage.network.clear_queued(id);
-            if !self.server.may_read(id) {
-                continue;
-            }
-            match self.stage.network.read(id, READ_BYTES) {
-                None => {}
-                Some(Ok(bytes)) if bytes.is_empty() => self.server.end_of_stream(id, now),
-                Some(Ok(bytes)) => {
-                    self.server.receive(id, &bytes, now);
-                    if bytes.len() == READ_BYTES || self.stage.network.is_ending(id) {
-                        self.stage.network.queue(id);
-                    }
-                }
-                Some(Err(())) => self.server.closed(id, now),
-            }
-        }
-    }
-
-    fn submit_jobs(&mut self) {
-        while let Some(check) = self.server.poll_job() {
-            let password = std::str::from_utf8(&check.password).expect("ours are text");
-            let mut words = password.split(' ');
-            let is_accepted = words.next() == Some("yes");
-            let delay = words
-                .next()
-                .and_then(|delay| delay.parse().ok())
-                .expect("a delay");
-            let at = self.stage.at() + Duration::from_millis(delay);
-            self.stage
-                .agenda
-                .add(at, Todo::Finish(check.job, is_accepted));
-            self.stage.model.count("password checks");
-        }
-    }
-
-    pub fn free(&mut self) {
-        while let Some(id) = self.server.poll_freed() {
-            let wire = self
-                .stage
-                .network
-                .wire(id)
-                .expect("the server frees what it has");
+    /// Whoever comes from the address of a socket that was dropped is one of fewer.
+    pub fn forget_closed(&mut self) {
+        for wire in std::mem::take(&mut self.stage.network.closed) {
             let address = self.stage.network.socket(wire).manner.address;
             if !address.is_loopback() {
                 *self.addresses.get_mut(&address).expect("was counted") -= 1;
             }
-            self.stage.network.freed(id);
         }
     }
 
@@ -322,6 +272,9 @@ impl World {
         for wire in touched {
             let socket = self.stage.network.socket(wire);
             let manner = socket.manner;
+            if socket.owner == NOBODY {
+                continue;
+            }
             match manner.reading {
                 Reading::Prompt => self.hand_over(wire, usize::MAX),
                 Reading::Slow(_, every) => self.take_in(wire, every),

@@ -1,5 +1,7 @@
 //! A client of plain HTTP that signs in, and uses what it was given.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::network::Wire;
@@ -13,13 +15,16 @@ pub struct Token {
     text: String,
     issued_at: u64,
     expires_at: u64,
-    is_revoked: bool,
+    revoked_at: Option<Duration>,
 }
 
 impl Web {
     pub(super) fn use_tokens(&mut self, wire: Wire, stage: &mut Stage) {
         if !self.asked.is_empty() && !stage.seed.chance(20) {
             return;
+        }
+        if self.asked.is_empty() {
+            self.asked_at = stage.at();
         }
         let token = self
             .tokens
@@ -94,11 +99,15 @@ impl Web {
     pub(super) fn keep_token(&mut self, answer: &Answer, stage: &mut Stage) {
         let body = answer.json();
         let now = stage.unix_secs();
+        if self.has_clock_jumped(stage) {
+            // It is not known when it was issued.
+            return;
+        }
         self.tokens.push(Token {
             text: body["access_token"].as_str().expect("a token").to_owned(),
             issued_at: now,
             expires_at: now + body["expires_in"].as_u64().expect("seconds"),
-            is_revoked: false,
+            revoked_at: None,
         });
         // The one that is used next is any of those there were.
         let last = self.tokens.len() - 1;
@@ -106,14 +115,25 @@ impl Web {
         self.tokens.swap(last, other);
     }
 
+    /// Whether the wall clock has jumped since the question was asked.
+    fn has_clock_jumped(&self, stage: &Stage) -> bool {
+        stage.model.jumped_at >= self.asked_at && stage.model.jumped_at > Duration::ZERO
+    }
+
     pub(super) fn used_token(&mut self, what: &'static str, status: u16, stage: &mut Stage) {
         let now = stage.unix_secs();
+        let has_jumped = self.has_clock_jumped(stage);
         let token = self.tokens.last_mut().expect("was used");
         // What is decided within two seconds of a limit may go either way.
         let is_old = now + 2 >= token.expires_at;
         let is_surely_old = now >= token.expires_at + 2;
         let is_early = token.issued_at + 2 > now + 60;
-        if token.is_revoked {
+        // A clock that was ahead may have had the server forget what was revoked.
+        let jumped_at = stage.model.jumped_at;
+        let is_forgotten = token.revoked_at.is_some_and(|at| at <= jumped_at);
+        if has_jumped || is_forgotten {
+            // It is not known by which time it was judged.
+        } else if token.revoked_at.is_some() {
             assert_eq!(
                 status, 401,
                 "a token that was logged out opens nothing ({what})"
@@ -130,7 +150,9 @@ impl Web {
                 "a good token is refused ({what}): {status}"
             );
         }
-        token.is_revoked |= status == 204;
+        if status == 204 {
+            token.revoked_at = Some(stage.at());
+        }
         let last = self.tokens.len() - 1;
         let other = stage.seed.below(self.tokens.len());
         self.tokens.swap(last, other);

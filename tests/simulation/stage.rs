@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sarang::domain::time::Now;
 
+use super::backend::Backend;
 use super::model::Model;
 use super::network::{Manner, Network, Wire};
 use super::seed::Seed;
@@ -21,8 +22,8 @@ pub enum Todo {
     Take(Wire),
     /// A client's connection must be over by now, if it still is the same.
     Judge(usize, Wire),
-    /// A password check ends.
-    Finish(u64, bool),
+    /// A job is done.
+    Finish(u64),
     /// The wall clock jumps by so many seconds.
     Jump(i64),
     /// An account comes or goes: the operator has the files read again.
@@ -70,8 +71,9 @@ pub struct Stage {
     pub network: Network,
     pub agenda: Agenda,
     pub model: Model,
+    /// Where the server's wishes go, if they leave it.
+    pub backend: Option<Backend>,
     pub seed: Seed,
-    pub now: Now,
     /// When clients stop beginning anything.
     pub end: Duration,
     /// Tickets on their way to those who will show them.
@@ -79,12 +81,17 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// What the clocks show.
+    pub fn now(&self) -> Now {
+        self.network.now
+    }
+
     pub fn at(&self) -> Duration {
-        self.now.monotonic
+        self.network.now.monotonic
     }
 
     pub fn unix_secs(&self) -> u64 {
-        self.now.unix.as_secs()
+        self.now().unix.as_secs()
     }
 
     pub fn connect(&mut self, owner: usize, manner: Manner) -> Wire {
@@ -93,24 +100,33 @@ impl Stage {
 
     pub fn send(&mut self, wire: Wire, bytes: &[u8]) {
         if self.network.say(wire, bytes) {
-            self.agenda.add(self.now.monotonic, Todo::Deliver(wire));
+            self.agenda.add(self.at(), Todo::Deliver(wire));
         }
     }
 
     /// Ends our direction, after what was sent.
     pub fn finish(&mut self, wire: Wire) {
         if self.network.end(wire) {
-            self.agenda.add(self.now.monotonic, Todo::Deliver(wire));
+            self.agenda.add(self.at(), Todo::Deliver(wire));
         }
     }
 
     pub fn act_in(&mut self, client: usize, low: u64, high: u64) {
-        let at = self.now.monotonic + self.seed.millis(low, high);
+        let at = self.at() + self.seed.millis(low, high);
         self.agenda.add(at, Todo::Act(client));
     }
 
     pub fn judge_at(&mut self, client: usize, wire: Wire, at: Duration) {
         self.agenda.add(at, Todo::Judge(client, wire));
+    }
+
+    /// Whoever redeems tickets outside of the server knows of each.
+    pub fn note_ticket(&mut self, ticket: &str, username: &str, expires_at: u64) {
+        let times = (self.unix_secs(), expires_at);
+        let until = self.at() + self.model.config.ticket_ttl;
+        if let Some(backend) = &mut self.backend {
+            backend.issued(ticket, username, times, until);
+        }
     }
 
     pub fn is_over(&self, wire: Wire) -> bool {

@@ -48,6 +48,7 @@ pub struct Stream {
     last_system: Option<Duration>,
     last_heartbeat: Duration,
     has_ended: bool,
+    asked_at: Duration,
     due: Option<Duration>,
 }
 
@@ -124,6 +125,7 @@ impl Stream {
             last_system: None,
             last_heartbeat: Duration::ZERO,
             has_ended: false,
+            asked_at: Duration::ZERO,
             due: None,
         }
     }
@@ -154,6 +156,7 @@ impl Stream {
             2 => None,
             _ => self.last_id.map(|id| id.to_string()),
         };
+        self.asked_at = stage.at();
         let version = if self.is_http11 { "1.1" } else { "1.0" };
         let mut target = format!("/sse/{}", self.channel);
         let mut fields = String::new();
@@ -229,9 +232,11 @@ impl Stream {
         self.phase = Phase::Open;
         self.last_heartbeat = stage.at();
         // The session of a token ends so much later, whatever the wall clock does then.
+        let is_known = stage.model.jumped_at < self.asked_at;
         self.due = self
             .due
-            .map(|due| stage.at() + due.saturating_sub(stage.now.unix));
+            .filter(|_| is_known)
+            .map(|due| stage.at() + due.saturating_sub(stage.now().unix));
         if let Some(due) = self.due.filter(|_| self.is_unblocked(stage)) {
             stage.judge_at(self.me, self.wire.expect("is open"), due + LATE);
         }
@@ -335,7 +340,11 @@ impl Stream {
         }
         let is_prompt = self.manner.reading == Reading::Prompt;
         if self.phase == Phase::Open && is_prompt {
-            let is_due = self.due.is_some_and(|due| stage.at() + LATE >= due);
+            let is_due = match self.due {
+                Some(due) => stage.at() + LATE >= due,
+                // With a token, it is not known when that ends.
+                None => !stage.model.config.is_demo(),
+            };
             assert!(
                 is_due || stage.model.is_ending,
                 "a stream was ended for nothing"

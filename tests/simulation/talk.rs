@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::chat::{Ask, Chat, Phase};
+use super::asks::{Ask, Say};
+use super::chat::{Chat, Phase};
 use super::seed::Seed;
 use super::stage::{Stage, frame};
 
@@ -52,7 +53,7 @@ impl Chat {
     fn is_to_be_in(&self, room: &str) -> bool {
         let last = self.asked.iter().rev().find_map(|ask| match ask {
             Ask::Join { room: other, .. } if other == room => Some(true),
-            Ask::Leave { room: other } if other == room => Some(false),
+            Ask::Leave { room: other, .. } if other == room => Some(false),
             _ => None,
         });
         last.unwrap_or(self.seats.contains_key(room))
@@ -72,8 +73,9 @@ impl Chat {
             (false, _) if !stage.seed.chance(3) => self.join(room, stage),
             (true, true) if stage.seed.chance(10) => self.join(room, stage),
             (true, true) => {
-                let text = json!({"type": "leave", "room": room}).to_string();
-                (Ask::Leave { room }, text)
+                let id = self.command_id();
+                let text = json!({"type": "leave", "room": room, "id": id}).to_string();
+                (Ask::Leave { room, id }, text)
             }
             _ => match stage.seed.below(20) {
                 0 => (Ask::List, json!({"type": "room_list"}).to_string()),
@@ -122,13 +124,25 @@ impl Chat {
     }
 
     fn join(&mut self, room: String, stage: &mut Stage) -> (Ask, String) {
-        let mut value = json!({"type": "join", "room": room});
+        let (id, at) = (self.command_id(), stage.at());
+        let mut value = json!({"type": "join", "room": room, "id": id});
         let known = self.memory.get(&room).copied();
         let since = known.filter(|_| stage.seed.chance(75));
         if let Some(since) = since {
             value["since"] = since.text().into();
         }
-        (Ask::Join { room, since }, value.to_string())
+        let join = Ask::Join {
+            room,
+            since,
+            id,
+            at,
+        };
+        (join, value.to_string())
+    }
+
+    /// An `id` of a command that is no message.
+    fn command_id(&self) -> String {
+        format!("c{}", self.asks)
     }
 
     fn content(&mut self, stage: &mut Stage) -> String {
@@ -152,7 +166,64 @@ impl Chat {
     fn say(&mut self, room: String, stage: &mut Stage) -> (Ask, String) {
         let content = self.content(stage);
         let id = self.id(stage);
-        say(room, content, id)
+        say(Say {
+            room,
+            content,
+            id,
+            ..Say::default()
+        })
+    }
+
+    /// Something else with an `id` that was used: in the same room it must be refused, in another it is another message.
+    fn say_other(&mut self, room: &str, stage: &mut Stage) -> Option<(Ask, String)> {
+        let (used_in, _, id) = stage.seed.pick(&self.acknowledged);
+        let is_free = |ask: &Ask| ask.id() != Some(&id);
+        let is_used = self.reused.contains(&id) || self.used_elsewhere.contains(&id);
+        if is_used || !self.asked.iter().all(is_free) {
+            return None;
+        }
+        let is_reuse = used_in == room;
+        match is_reuse {
+            true => self.reused.insert(id.clone()),
+            false => self.used_elsewhere.insert(id.clone()),
+        };
+        Some(say(Say {
+            room: room.to_owned(),
+            content: self.content(stage),
+            id: Some(id),
+            is_reuse,
+            ..Say::default()
+        }))
+    }
+
+    /// The same, or something else, once more while it is under way.
+    fn say_at_once(&mut self, room: &str, stage: &mut Stage) -> Option<(Ask, String)> {
+        let moves = |ask: &Ask| matches!(ask, Ask::Join { .. } | Ask::Leave { .. });
+        let is_calm = stage.model.config.messages_per_second == 0
+            && self.seats.contains_key(room)
+            && !self.asked.iter().any(moves);
+        let found = self.asked.iter().filter_map(Ask::say).find(|said| {
+            said.room == room && !said.is_reuse && said.id.is_some() && !said.is_again
+        });
+        let said = found.filter(|_| is_calm)?.clone();
+        let id = said.id.clone()?;
+        let is_used = self.reused.contains(&id) || self.used_elsewhere.contains(&id);
+        if is_used || said.is_echoed {
+            return None;
+        }
+        if stage.seed.chance(50) {
+            stage.model.count("said again while under way");
+            return Some(say(Say {
+                is_again: true,
+                ..said
+            }));
+        }
+        self.reused.insert(id);
+        Some(say(Say {
+            content: self.content(stage),
+            is_reuse: true,
+            ..said
+        }))
     }
 
     /// What was said in an earlier life and may have been lost; or, now and then, what was acknowledged already.
@@ -160,20 +231,30 @@ impl Chat {
         let now = stage.at();
         if stage.seed.chance(4) && self.is_unblocked(stage) && !self.acknowledged.is_empty() {
             let (room, content, id) = stage.seed.pick(&self.acknowledged);
-            // Where it was said or elsewhere, it is the same user's same id.
-            if self.is_to_be_in(&room) {
-                return Some(say(room, content, Some(id)));
+            let is_free = self.asked.iter().all(|ask| ask.id() != Some(&id));
+            if is_free && self.is_to_be_in(&room) && !self.reused.contains(&id) {
+                return Some(again(room, content, id));
             }
         }
+        if stage.seed.chance(3) && !self.acknowledged.is_empty() {
+            return self.say_other(room, stage);
+        }
+        if stage.model.is_late
+            && stage.seed.chance(5)
+            && let Some(said) = self.say_at_once(room, stage)
+        {
+            return Some(said);
+        }
+        let is_free = |id: &str| self.asked.iter().all(|ask| ask.id() != Some(id));
         self.unacknowledged
             .retain(|(.., at)| now < *at + Duration::from_secs(200));
         let found = self
             .unacknowledged
             .iter()
-            .position(|(other, ..)| other == room)?;
+            .position(|(other, _, id, _)| other == room && is_free(id))?;
         let (room, content, id, _) = self.unacknowledged.remove(found);
         stage.model.count("said again");
-        Some(say(room, content, Some(id)))
+        Some(again(room, content, id))
     }
 
     fn whisper(&mut self, stage: &mut Stage) -> (Ask, String) {
@@ -231,20 +312,22 @@ impl Chat {
     }
 }
 
-fn say(room: String, content: String, id: Option<String>) -> (Ask, String) {
-    let mut value = json!({"type": "chat", "room": room, "content": content});
-    if let Some(id) = &id {
+fn again(room: String, content: String, id: String) -> (Ask, String) {
+    say(Say {
+        room,
+        content,
+        id: Some(id),
+        is_again: true,
+        ..Say::default()
+    })
+}
+
+fn say(said: Say) -> (Ask, String) {
+    let mut value = json!({"type": "chat", "room": said.room, "content": said.content});
+    if let Some(id) = &said.id {
         value["id"] = id.as_str().into();
     }
-    (
-        Ask::Say {
-            room,
-            content,
-            id,
-            is_echoed: false,
-        },
-        value.to_string(),
-    )
+    (Ask::Say(said), value.to_string())
 }
 
 /// Something a client must not send, and the close codes that may follow.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::chat::{Ask, Chat, Identity, Seat};
+use super::asks::{Ask, Say};
+use super::chat::{Chat, Identity, Seat, WAITED};
 use super::model::Spot;
 use super::stage::{Stage, frame};
 
@@ -50,8 +51,9 @@ impl Chat {
                         silent + LATE >= Duration::from_secs(25),
                         "pinged after {silent:?}"
                     );
+                    let quiet = silent.min(stage.at() - self.opened_at);
                     assert!(
-                        silent <= Duration::from_secs(25) + LATE,
+                        quiet <= Duration::from_secs(25) + LATE,
                         "pinged after {silent:?}"
                     );
                 }
@@ -93,7 +95,7 @@ impl Chat {
     }
 
     fn told_chat(&mut self, message: &Rc<Value>, stage: &mut Stage) {
-        let spot = stage.model.record(message, stage.now.monotonic);
+        let spot = stage.model.record(message, stage.at());
         let seat = self.seat(message);
         let expected = Spot {
             seq: seat.spot.seq + 1,
@@ -101,26 +103,59 @@ impl Chat {
         };
         assert_eq!(spot, expected, "a hole or a double: {message}");
         seat.spot = spot;
-        stage.model.count("chats heard");
+        let author = text(&message["username"]);
         let content = text(&message["content"]);
-        let is_own = |ask: &Ask| matches!(ask, Ask::Say { content: own, .. } if own == content);
+        if let Some(names) = &seat.names {
+            // A guest and a member can have one name, and are not one.
+            let is_shared = author.starts_with("회원") || author == "admin";
+            let is_there = names.contains(author) || is_shared;
+            assert!(
+                is_there || stage.model.wishless.contains(content),
+                "said by somebody who has left: {message}"
+            );
+        }
+        stage.model.count("chats heard");
+        self.heard_own(message, stage);
+    }
+
+    /// What it has said itself comes after what it has said in this room before.
+    fn heard_own(&mut self, message: &Value, stage: &mut Stage) {
+        let (room, content) = (text(&message["room"]), text(&message["content"]));
+        let is_own = |ask: &Ask| {
+            let say = ask.say();
+            say.is_some_and(|say| say.content == content && !say.is_echoed && say.room == room)
+        };
         let Some(place) = self.asked.iter().position(is_own) else {
             return;
         };
+        // What was said before, or is said though it failed, was ordered before it was asked again.
+        let is_again = self.asked[place].say().is_some_and(|say| say.is_again);
+        let is_wishless = stage.model.wishless.contains(content);
+        let may_have_failed = self.quiet_failures > 0;
         // Nothing goes before what was asked earlier, but what was said in another room.
-        let room = text(&message["room"]);
         for before in self.asked.iter().take(place) {
-            let is_elsewhere = matches!(before, Ask::Say { room: other, .. } if other != room);
-            assert!(is_elsewhere, "{content:?} was said before {before:?}");
+            let is_late = stage.model.is_late;
+            let is_free = (is_late && (is_wishless || is_again))
+                || before.say().is_some_and(|before| {
+                    let is_open = before.is_again || before.is_reuse || before.is_echoed;
+                    let is_left = before.is_left || (before.is_quiet() && may_have_failed);
+                    before.room != room || (is_late && (is_open || is_left))
+                });
+            assert!(is_free, "{content:?} was said before {before:?}");
         }
-        let Some(Ask::Say { id, is_echoed, .. }) = self.asked.get_mut(place) else {
+        let Some(Ask::Say(say)) = self.asked.get_mut(place) else {
             return;
         };
-        assert!(!std::mem::replace(is_echoed, true), "echoed twice");
-        if id.is_none() {
+        say.is_echoed = true;
+        if say.is_quiet() {
             let ask = self.asked.remove(place).expect("was found");
+            if is_wishless {
+                // It failed, as far as anybody was told.
+                self.quiet_failures -= 1;
+                return;
+            }
             self.asked.push_front(ask);
-            self.answered(stage);
+            self.answered(0, stage);
         }
     }
 
@@ -166,41 +201,55 @@ impl Chat {
             id,
             is_echoed,
             to: target,
-        }) = self.asked.front_mut()
+        }) = self
+            .next_in_order(stage)
+            .and_then(|place| self.asked.get_mut(place))
             && own == content
         {
             assert_eq!(target, to);
             *is_echoed = true;
             let has_no_id = id.is_none();
             if self.is_unblocked(stage) {
-                stage.model.echoed.push((to.to_owned(), content.to_owned()));
+                let turn = stage.model.turn;
+                let echoed = (turn, to.to_owned(), content.to_owned());
+                stage.model.echoed.push(echoed);
             }
             if has_no_id {
-                self.answered(stage);
+                self.answer_in_order(stage);
             }
         }
     }
 
-    /// The first thing that was asked is answered.
-    fn answered(&mut self, stage: &mut Stage) -> Ask {
-        self.refused_in_row = 0;
+    /// Something that was asked is answered. With a late backend many answers may come at once.
+    pub(super) fn answered(&mut self, place: usize, stage: &mut Stage) -> Ask {
+        if !stage.model.is_late {
+            self.refused_in_row = 0;
+        }
         let limit = u64::from(stage.model.config.messages_per_second);
         if self.in_instant.0 != stage.at() {
             self.in_instant = (stage.at(), 0);
         }
         self.in_instant.1 += 1;
-        if limit > 0 && self.is_unblocked(stage) {
+        if limit > 0 && self.is_unblocked(stage) && !stage.model.is_late {
             assert!(self.in_instant.1 <= limit + 2, "more than {limit} a second");
         }
-        self.asked.pop_front().expect("an answer to what was asked")
+        self.take_asked(place, stage)
+    }
+
+    /// The next of that which is answered in order is answered.
+    fn answer_in_order(&mut self, stage: &mut Stage) -> Ask {
+        let place = self.next_in_order(stage);
+        self.answered(place.expect("an answer to what was asked"), stage)
     }
 
     fn told_welcome(&mut self, message: &Value, stage: &mut Stage) {
         assert_eq!(message["username"], *self.name);
         let was_open =
             self.due.is_some() || self.opened_turn != stage.model.turn || !self.asked.is_empty();
-        if was_open && let Some(Ask::Extend { .. }) = self.asked.front() {
-            let Ask::Extend { expires_at } = self.answered(stage) else {
+        let next = self.next_in_order(stage);
+        let extends = |place| matches!(self.asked[place], Ask::Extend { .. });
+        if was_open && next.is_some_and(extends) {
+            let Ask::Extend { expires_at, .. } = self.answer_in_order(stage) else {
                 panic!("an answer to another question");
             };
             stage.model.count("sessions extended");
@@ -236,29 +285,36 @@ impl Chat {
             return;
         }
         self.token_expires = expires_at;
-        // Read late, it is not known when it was said.
-        self.due = self
-            .is_unblocked(stage)
-            .then(|| stage.at() + told.saturating_sub(stage.now.unix));
+        // Read late, or by a clock that has jumped, it is not known when it was said.
+        let is_known = self.is_unblocked(stage) && stage.model.jumped_at < self.asked_at;
+        self.due = is_known.then(|| stage.at() + told.saturating_sub(stage.now().unix));
         if let Some(due) = self.due {
             stage.judge_at(self.me, self.wire.expect("is open"), due + LATE);
         }
     }
 
     fn told_answer(&mut self, message: &Value, stage: &mut Stage) {
-        let ask = self.answered(stage);
+        if message["type"] == "ack" {
+            return self.told_ack(message, stage);
+        }
+        let place = self.next_in_order(stage).expect("something was asked");
+        let ask = self.answered(place, stage);
         match (text(&message["type"]), ask) {
-            ("room_joined", Ask::Join { room, since }) => {
+            (
+                "room_joined",
+                Ask::Join {
+                    room, since, at, ..
+                },
+            ) => {
                 assert_eq!(message["room"], *room);
+                if stage.model.is_late && stage.at() > at + WAITED && self.is_swift() {
+                    stage.model.count("joins that waited");
+                }
                 self.told_joined(room, since, message, stage);
             }
-            ("room_left", Ask::Leave { room }) => {
+            ("room_left", Ask::Leave { room, .. }) => {
                 assert_eq!(message["room"], *room);
-                let seat = self
-                    .seats
-                    .remove(&room)
-                    .expect("nobody leaves where they are not");
-                self.memory.insert(room, seat.spot);
+                self.left(room, place);
             }
             ("room_list", Ask::List) => {
                 let rooms = message["rooms"].as_array().expect("a list");
@@ -275,40 +331,74 @@ impl Chat {
                     );
                 }
             }
-            (
-                "ack",
-                Ask::Say {
-                    room,
-                    content,
-                    id,
-                    is_echoed,
-                },
-            ) => {
-                assert_eq!(message["id"].as_str(), id.as_deref());
-                let spot = Spot::read(&message["position"]);
-                if is_echoed {
-                    assert_eq!(
-                        self.seats[&room].spot, spot,
-                        "acknowledged with its own position"
-                    );
-                }
-                let id = id.expect("was compared");
-                if self.acknowledged.len() < 20 {
+            (_, ask) => panic!("{message} answers {ask:?}"),
+        }
+    }
+
+    /// It has left a room, and does not hear what it has said there before that.
+    fn left(&mut self, room: String, before: usize) {
+        for ask in self.asked.iter_mut().take(before) {
+            match ask {
+                Ask::Say(say) if say.room == room => say.is_left = true,
+                _ => {}
+            }
+        }
+        let seat = self
+            .seats
+            .remove(&room)
+            .expect("nobody leaves where they are not");
+        self.memory.insert(room, seat.spot);
+    }
+
+    fn told_ack(&mut self, message: &Value, stage: &mut Stage) {
+        let id = text(&message["id"]).to_owned();
+        let spot = match &message["position"] {
+            Value::Null => None,
+            position => Some(Spot::read(position)),
+        };
+        let place = self.place_of_ack(&id, spot, stage);
+        let now = stage.at();
+        match self.answered(place, stage) {
+            Ask::Say(say) => {
+                assert_eq!(say.id.as_deref(), Some(&*id));
+                let spot = spot.expect("what was said has a position");
+                self.check_ack(&say, spot, stage);
+                let Say { room, content, .. } = say;
+                if self.acknowledged.len() < 20 && !say.is_reuse {
                     self.acknowledged.push((room, content.clone(), id.clone()));
                 }
+                let place = spot.epoch.to_string();
                 stage
                     .model
-                    .acknowledge(&self.name, &id, &content, Some(spot), stage.now.monotonic);
+                    .acknowledge((&self.name, &place, &id), &content, Some(spot), now);
                 stage.model.count("acknowledged");
             }
-            ("ack", Ask::Whisper { content, id, .. }) => {
-                assert_eq!(message["id"].as_str(), id.as_deref());
-                let id = id.expect("was compared");
+            Ask::Whisper {
+                to,
+                content,
+                id: own,
+                ..
+            } => {
+                assert_eq!(own.as_deref(), Some(&*id));
                 stage
                     .model
-                    .acknowledge(&self.name, &id, &content, None, stage.now.monotonic);
+                    .acknowledge((&self.name, &to, &id), &content, None, now);
             }
-            (_, ask) => panic!("{message} answers {ask:?}"),
+            ask => panic!("{message} answers {ask:?}"),
+        }
+    }
+
+    fn check_ack(&mut self, say: &Say, spot: Spot, stage: &mut Stage) {
+        let Some(seat) = self.seats.get(&say.room) else {
+            assert!(stage.model.is_late, "acknowledged where it is not");
+            return stage.model.count("acknowledged after leaving");
+        };
+        if say.is_left || seat.spot.epoch != spot.epoch {
+            return;
+        }
+        assert!(seat.spot >= spot, "acknowledged before it is heard");
+        if say.is_echoed && !stage.model.is_late {
+            assert_eq!(seat.spot, spot, "acknowledged with its own position");
         }
     }
 
@@ -323,9 +413,7 @@ impl Chat {
         let history = message["history"].as_array().expect("a list");
         let first = spot.seq + 1 - history.len() as u64;
         for (seq, one) in (first..).zip(history) {
-            let at = stage
-                .model
-                .record(&Rc::new(one.clone()), stage.now.monotonic);
+            let at = stage.model.record(&Rc::new(one.clone()), stage.at());
             assert_eq!(at, Spot { seq, ..spot }, "a hole in the history");
         }
         if let Some(log) = stage.model.logs.get(&spot.epoch) {
@@ -375,56 +463,5 @@ impl Chat {
         let names = (count < NAMES_SURE).then_some(names);
         let before = self.seats.insert(room, Seat { spot, names, count });
         assert!(before.is_none(), "nobody enters twice: {message}");
-    }
-
-    fn told_error(&mut self, message: &Value, stage: &mut Stage) {
-        let code = text(&message["code"]);
-        stage.model.count(&format!("error {code}"));
-        let config = &stage.model.config;
-        if code == "rate_limited" {
-            assert!(
-                config.messages_per_second > 0 && self.asks > u64::from(config.messages_per_second)
-            );
-            let refused = self.refused_in_row + 1;
-            assert!(refused <= 10, "ten warnings, then the end");
-            _ = self.answered(stage);
-            self.in_instant.1 -= 1;
-            self.refused_in_row = refused;
-            return;
-        }
-        let limits = config.rooms.clone();
-        let ask = self.answered(stage);
-        let id = match &ask {
-            Ask::Say { id, is_echoed, .. } | Ask::Whisper { id, is_echoed, .. } => {
-                assert!(!is_echoed, "said and refused: {message}");
-                id.as_deref()
-            }
-            _ => None,
-        };
-        assert_eq!(message["id"].as_str(), id, "{message} to {ask:?}");
-        let is_right = match (code, &ask) {
-            (code, Ask::Nonsense { code: expected }) => code == *expected,
-            ("not_in_room", Ask::Say { room, .. } | Ask::Leave { room }) => {
-                !self.seats.contains_key(room)
-            }
-            ("already_in_room", Ask::Join { room, .. }) => self.seats.contains_key(room),
-            ("content_too_long", Ask::Say { content, .. } | Ask::Whisper { content, .. }) => {
-                content.chars().count() > limits.content_chars
-            }
-            ("too_many_rooms", Ask::Join { .. }) => {
-                self.seats.len() >= limits.rooms_per_connection || limits.rooms < 10
-            }
-            ("room_full", Ask::Join { .. }) => true,
-            ("room_not_found", Ask::Join { .. }) => !limits.auto_rooms,
-            ("user_not_found", Ask::Whisper { to, .. }) => *to != self.name,
-            ("unauthorized", Ask::Extend { .. }) => true,
-            _ => false,
-        };
-        assert!(
-            is_right,
-            "{message} to {ask:?} of {} in {:?}",
-            self.name,
-            self.seats.keys()
-        );
     }
 }

@@ -67,6 +67,8 @@ pub struct Web {
     pub(super) count: u64,
     pub(super) guesses: u64,
     pub(super) guessing_since: Option<Duration>,
+    /// When the first of what was asked was, of a client that signs in.
+    pub(super) asked_at: Duration,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -87,6 +89,7 @@ impl Web {
             count: 0,
             guesses: 0,
             guessing_since: None,
+            asked_at: Duration::ZERO,
         }
     }
 
@@ -161,7 +164,7 @@ impl Web {
         if self.count == 1 {
             let begin = match is_body {
                 true => "POST /auth/login HTTP/1.1\r\nHost: sarang\r\nContent-Length: 200\r\n\r\n",
-                false => "GET / HT",
+                false => "GET / HTTP/1.1\r\nHost: ",
             };
             stage.send(wire, begin.as_bytes());
             self.asked.push_back(Ask::Status(false, &[408]));
@@ -268,7 +271,13 @@ impl Web {
             } else {
                 assert_eq!(answer.status, 408, "an answer to nothing: {answer:?}");
             }
-            self.is_closing |= answer.field("Connection") == Some("close");
+            let is_last = answer.field("Connection") == Some("close");
+            if is_last && answer.status == 503 && stage.model.is_late {
+                // The backend has not answered in time: nothing behind it is.
+                stage.model.count("rooms given up");
+                self.asked.clear();
+            }
+            self.is_closing |= is_last;
         }
     }
 
@@ -322,6 +331,7 @@ impl Web {
             .as_str()
             .expect("a ticket")
             .to_owned();
+        stage.note_ticket(&ticket, "경주자", 4_000_000_000);
         stage
             .model
             .tickets

@@ -1,0 +1,258 @@
+//! Event streams of the server as a value: no sockets, virtual time.
+
+use std::time::Duration;
+
+use sarang::config::{Config, EVENT_OUTBOX_BYTES, EVENT_STALL_TIMEOUT, SAMPLING_GRACE};
+use sarang::domain::ids::ConnectionId;
+
+use crate::world::World;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// An event as a client reads it: name, data, id.
+type Event = (String, String, Option<u64>);
+
+/// Subscribes, and reads what is sent at once.
+fn subscribe(
+    world: &mut World,
+    channel: &str,
+    last_event_id: Option<&str>,
+) -> (ConnectionId, Vec<Event>) {
+    let id = world.connect();
+    let field = last_event_id
+        .map(|id| format!("Last-Event-ID: {id}\r\n"))
+        .unwrap_or_default();
+    let request = format!("GET /sse/{channel} HTTP/1.1\r\nHost: x\r\n{field}\r\n");
+    world.receive(id, request.as_bytes());
+    world.pass(Duration::ZERO);
+    let bytes = &mut world.wire(id).bytes;
+    let end = bytes
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .expect("has answered")
+        + 4;
+    assert!(bytes.starts_with(b"HTTP/1.1 200 "));
+    bytes.drain(..end);
+    (id, read(world, id))
+}
+
+/// The content of whole chunks; an incomplete chunk stays in the buffer.
+fn take_chunks(bytes: &mut Vec<u8>) -> Vec<u8> {
+    let mut content = Vec::new();
+    loop {
+        let Some(line) = bytes.windows(2).position(|pair| pair == b"\r\n") else {
+            return content;
+        };
+        let text = std::str::from_utf8(&bytes[..line]).expect("is a chunk size");
+        let size = usize::from_str_radix(text, 16).expect("is a chunk size");
+        if bytes.len() < line + 2 + size + 2 {
+            return content;
+        }
+        content.extend_from_slice(&bytes[line + 2..line + 2 + size]);
+        assert_eq!(&bytes[line + 2 + size..line + 4 + size], b"\r\n");
+        bytes.drain(..line + 4 + size);
+    }
+}
+
+/// The complete events a client was sent since the last call.
+fn read(world: &mut World, id: ConnectionId) -> Vec<Event> {
+    let text = String::from_utf8(take_chunks(&mut world.wire(id).bytes)).expect("is UTF-8");
+    text.split_terminator("\n\n")
+        .filter_map(read_event)
+        .collect()
+}
+
+fn read_event(text: &str) -> Option<Event> {
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+    let name = field("event: ")?.to_owned();
+    Some((
+        name,
+        field("data: ")?.to_owned(),
+        field("id: ").map(|id| id.parse().expect("is a number")),
+    ))
+}
+
+fn ids(events: &[Event]) -> Vec<u64> {
+    events.iter().filter_map(|(_, _, id)| *id).collect()
+}
+
+fn post(world: &mut World, publisher: ConnectionId, json: &str) {
+    let length = json.len();
+    let request = format!(
+        "POST /events/business HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{json}"
+    );
+    world.receive(publisher, request.as_bytes());
+    world.turn();
+    let answer =
+        String::from_utf8(std::mem::take(&mut world.wire(publisher).bytes)).expect("is UTF-8");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[test]
+fn events_and_heartbeats_of_a_minute_come_at_their_intervals() {
+    let mut world = World::new(Config::default());
+    let (id, first) = subscribe(&mut world, "all", None);
+    let names: Vec<&str> = first.iter().map(|(name, ..)| &**name).collect();
+    assert_eq!(names, ["system_metrics", "api_metrics", "business_metrics"]);
+    assert_eq!(ids(&first), [1, 2, 3]);
+    world.pass(SECOND * 60);
+    let text = String::from_utf8_lossy(&world.wire(id).bytes).into_owned();
+    assert_eq!(
+        text.matches(": heartbeat 2024-01-15T10:3").count(),
+        4,
+        "{text}"
+    );
+    let events = read(&mut world, id);
+    let count = |wanted: &str| events.iter().filter(|(name, ..)| name == wanted).count();
+    assert_eq!(
+        (
+            count("system_metrics"),
+            count("api_metrics"),
+            count("business_metrics")
+        ),
+        (60, 12, 6)
+    );
+    assert!(ids(&events).into_iter().eq(4..=81));
+}
+
+#[test]
+fn nothing_is_sampled_without_a_subscriber() {
+    let mut world = World::new(Config::default());
+    world.pass(SECOND * 100);
+    assert_eq!(world.samples, 0);
+    let (id, _) = subscribe(&mut world, "system", None);
+    world.pass(SECOND * 10);
+    world.end(id);
+    world.turn();
+    world.pass(SAMPLING_GRACE + SECOND);
+    let sampled = world.samples;
+    assert!((70..=75).contains(&sampled), "{sampled}");
+    world.pass(SECOND * 1000);
+    assert_eq!(world.samples, sampled);
+    let (_, fresh) = subscribe(&mut world, "system", None);
+    assert_eq!(fresh.len(), 1, "not what was true an hour ago");
+    assert_eq!(world.samples, sampled + 1);
+}
+
+#[test]
+fn a_subscriber_that_takes_nothing_for_a_minute_is_dropped() {
+    let mut world = World::new(Config::default());
+    let (stalled, _) = subscribe(&mut world, "system", None);
+    let (healthy, _) = subscribe(&mut world, "system", None);
+    world.wire(stalled).room = 10;
+    // The next event is the first that the client does not read.
+    world.pass(SECOND + EVENT_STALL_TIMEOUT - SECOND);
+    assert!(world.is_open(stalled));
+    world.pass(SECOND * 2);
+    assert!(!world.is_open(stalled));
+    assert_eq!(world.server.subscriber_count(), 1);
+    assert_eq!(read(&mut world, healthy).len(), 62);
+}
+
+#[test]
+fn a_subscriber_that_takes_a_little_now_and_then_stays() {
+    let mut world = World::new(Config::default());
+    let (slow, _) = subscribe(&mut world, "system", None);
+    world.wire(slow).room = 0;
+    for _ in 0..10 {
+        world.pass(EVENT_STALL_TIMEOUT / 2);
+        world.wire(slow).room = 10;
+        world.server.writable(slow, world.now);
+        world.turn();
+    }
+    assert!(world.is_open(slow));
+}
+
+#[test]
+fn a_slow_subscriber_is_sent_the_latest_values_and_not_a_backlog() {
+    let mut world = World::new(Config::default());
+    let (slow, _) = subscribe(&mut world, "business", None);
+    let publisher = world.connect();
+    // It reads half of an event, then nothing.
+    world.wire(slow).room = 30;
+    let filler = "x".repeat(3_000);
+    for n in 0..500 {
+        post(
+            &mut world,
+            publisher,
+            &format!(r#"{{"orders":{n},"filler":"{filler}"}}"#),
+        );
+    }
+    world.wire(slow).room = usize::MAX;
+    world.server.writable(slow, world.now);
+    world.turn();
+    let length = world.wire(slow).bytes.len();
+    assert!(length < 2 * EVENT_OUTBOX_BYTES, "{length}");
+    let events = read(&mut world, slow);
+    assert!(world.wire(slow).bytes.is_empty(), "no event is cut in two");
+    let (_, last, _) = events.last().expect("some came");
+    assert!(last.contains(r#""orders":499"#));
+    assert!(ids(&events).is_sorted());
+}
+
+/// Cut and resumed at random, on any channel: every event of the channel, none twice.
+#[test]
+fn a_resumed_stream_has_no_hole_and_nothing_twice() {
+    let mut state = 7_u64;
+    let mut random = move |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    let mut world = World::new(Config::default());
+    let (steady, mut all) = subscribe(&mut world, "all", None);
+    let channels = [
+        ("all", ""),
+        ("system", "system_metrics"),
+        ("api", "api_metrics"),
+        ("business", "business_metrics"),
+    ];
+    for (channel, name) in channels {
+        let (mut id, mut seen) = subscribe(
+            &mut world,
+            channel,
+            Some(&all.last().expect("some").2.expect("has an id").to_string()),
+        );
+        let begin = ids(&all).last().copied().unwrap_or(0);
+        for _ in 0..40 {
+            world.pass(Duration::from_millis(random(4_000)));
+            if random(2) == 0 {
+                seen.extend(read(&mut world, id));
+                world.server.closed(id, world.now);
+                world.turn();
+                world.pass(Duration::from_millis(random(9_000)));
+                let last = ids(&seen).last().copied().unwrap_or(begin).to_string();
+                let (next, resumed) = subscribe(&mut world, channel, Some(&last));
+                id = next;
+                seen.extend(resumed);
+            }
+        }
+        seen.extend(read(&mut world, id));
+        all.extend(read(&mut world, steady));
+        let expected = all
+            .iter()
+            .filter(|(one, _, id)| one.starts_with(name) && *id > Some(begin));
+        let expected: Vec<&Event> = expected.collect();
+        assert_eq!(seen.iter().collect::<Vec<_>>(), expected, "{channel}");
+        world.server.closed(id, world.now);
+        world.turn();
+    }
+}
+
+#[test]
+fn a_backlog_that_a_subscriber_asked_for_is_not_cut_down_however_large_it_is() {
+    let mut world = World::new(Config::default());
+    let publisher = world.connect();
+    let notes = "x".repeat(4_000);
+    for n in 1..=120 {
+        post(
+            &mut world,
+            publisher,
+            &format!(r#"{{"revenue": {n}, "notes": "{notes}"}}"#),
+        );
+    }
+    // The events that start its stream are broadcast in the turn in which the others are queued.
+    let (_, events) = subscribe(&mut world, "all", Some("1"));
+    assert_eq!(ids(&events), (2..=123).collect::<Vec<u64>>());
+}

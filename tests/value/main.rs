@@ -1,0 +1,18 @@
+//! The server as a value: no sockets, virtual time. A file is named by what it tests.
+#![forbid(unsafe_code)]
+
+mod ceiling;
+mod clock;
+mod conversations;
+mod event_streams;
+mod fairness;
+mod fuzz_corpora;
+mod late;
+mod late_backend;
+mod late_model;
+mod late_tickets;
+mod reload;
+mod request_heads;
+mod scale;
+mod slow_readers;
+mod world;

@@ -1,0 +1,238 @@
+//! Options, environment variables, and messages to the operator.
+
+use std::net::TcpListener;
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use crate::support::{PATIENCE, Server, assert_no_failures, sarang};
+
+fn run(arguments: &[&str]) -> Output {
+    output(sarang().args(arguments))
+}
+
+/// Runs a command that must end by itself.
+fn output(command: &mut Command) -> Output {
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let pid = Pid::from_child(&child);
+    let (sender, ended) = channel();
+    thread::spawn(move || sender.send(child.wait_with_output()));
+    let Ok(output) = ended.recv_timeout(PATIENCE) else {
+        kill_process(pid, Signal::KILL).expect("it still runs");
+        panic!("{command:?} does not end by itself");
+    };
+    output.expect("what it printed")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("what is printed is UTF-8")
+}
+
+const OPTIONS: [&str; 16] = [
+    "--listen",
+    "--allow-origin",
+    "--echo",
+    "--no-auto-rooms",
+    "--help",
+    "--version",
+    "--messages-per-second",
+    "--connections",
+    "--connections-per-address",
+    "--outbox-bytes",
+    "--content-chars",
+    "--room-users",
+    "--rooms",
+    "--rooms-per-connection",
+    "SARANG_",
+    "127.0.0.1:8000",
+];
+
+#[test]
+fn help_names_every_option() {
+    let help = run(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    let printed = text(&help.stdout);
+    let missing: Vec<String> = OPTIONS
+        .iter()
+        .filter(|option| !printed.contains(*option))
+        .map(|option| format!("{option} is not in --help"))
+        .collect();
+    assert_no_failures(&missing);
+    assert!(help.stderr.is_empty(), "{}", text(&help.stderr));
+}
+
+#[test]
+fn version_is_the_version_of_the_package() {
+    let version = run(&["--version"]);
+    assert_eq!(version.status.code(), Some(0));
+    let expected = concat!("sarang ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(text(&version.stdout), expected);
+}
+
+/// The command ends with code 2, nothing on stdout, and one sentence on stderr that names the cause.
+fn assert_refused(output: &Output, culprit: &str) {
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{culprit}: {errors}");
+    assert!(errors.contains(culprit), "{culprit} is not in: {errors}");
+    assert!(!errors.contains("panicked"), "{errors}");
+    assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
+}
+
+#[test]
+fn an_unknown_option_is_named() {
+    for (arguments, culprit) in [
+        (&["--nope"][..], "--nope"),
+        (&["-x"], "-x"),
+        (&["stray"], "stray"),
+        (&["--listen"], "--listen"),
+        (&["--listen", "here"], "--listen"),
+        (&["--listen", "127.0.0.1"], "--listen"),
+        (&["--listen", "127.0.0.1:99999"], "--listen"),
+        (&["--messages-per-second", "many"], "--messages-per-second"),
+        (&["--messages-per-second", "-1"], "--messages-per-second"),
+        (&["--messages-per-second="], "--messages-per-second"),
+        (&["--room-users", "1.5"], "--room-users"),
+        (
+            &["--outbox-bytes", "99999999999999999999999"],
+            "--outbox-bytes",
+        ),
+        (&["--allow-origin", "not an origin"], "--allow-origin"),
+        (&["--echo=maybe"], "--echo"),
+    ] {
+        assert_refused(&run(arguments), culprit);
+    }
+}
+
+#[test]
+fn an_argument_that_is_not_utf8_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let broken = std::ffi::OsStr::from_bytes(b"--nope\xff");
+    let refused = output(sarang().arg(broken));
+    assert_refused(&refused, "--nope");
+}
+
+#[test]
+fn a_variable_is_as_good_as_an_option() {
+    let mut command = sarang();
+    command
+        .env("SARANG_LISTEN", "127.0.0.1:0")
+        .env("SARANG_ROOM_USERS", "7")
+        .env("SARANG_ALLOW_ORIGIN", "https://app.example");
+    let server = Server::spawn(command);
+    let room = server.post("/rooms", r#"{"name":"a"}"#).json();
+    assert_eq!(room["max_users"], 7);
+    let field = "Origin: https://app.example\r\n";
+    let response = server.connect().request("GET", "/rooms", field);
+    let granted = response.required("access-control-allow-origin");
+    assert_eq!(granted, "https://app.example");
+}
+
+#[test]
+fn a_switch_may_be_a_variable() {
+    for (value, on) in [("1", true), ("true", true), ("0", false), ("false", false)] {
+        let mut command = sarang();
+        command
+            .args(["--listen", "127.0.0.1:0"])
+            .env("SARANG_NO_AUTO_ROOMS", value);
+        let server = Server::spawn(command);
+        let mut guest = server.guest("홍길동");
+        guest.send(json!({"type": "join", "room": "tech"}));
+        let kind = if on { "error" } else { "room_joined" };
+        assert_eq!(guest.receive()["type"], kind, "{value}");
+    }
+}
+
+#[test]
+fn an_option_wins_over_its_variable() {
+    let mut command = sarang();
+    command
+        .env("SARANG_LISTEN", "127.0.0.1:1")
+        .env("SARANG_ROOM_USERS", "7")
+        .args(["--listen", "127.0.0.1:0", "--room-users=8"]);
+    let server = Server::spawn(command);
+    let room = server.post("/rooms", r#"{"name":"a"}"#).json();
+    assert_eq!(room["max_users"], 8);
+}
+
+#[test]
+fn a_bad_variable_is_named() {
+    for (name, value) in [
+        ("SARANG_LISTEN", "here"),
+        ("SARANG_ROOM_USERS", "many"),
+        ("SARANG_ECHO", "maybe"),
+    ] {
+        assert_refused(&output(sarang().env(name, value)), name);
+    }
+}
+
+#[test]
+fn a_demo_does_not_listen_beyond_loopback() {
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:8000"] {
+        let refused = run(&["--listen", address]);
+        assert_refused(&refused, "--listen");
+        assert_refused(&refused, address);
+    }
+}
+
+#[test]
+fn any_loopback_address_will_do() {
+    let mut command = sarang();
+    command.args(["--listen", "127.0.0.2:0"]);
+    let server = Server::spawn(command);
+    assert_eq!(server.address.ip().to_string(), "127.0.0.2");
+    assert_eq!(server.get("/rooms").status, 200);
+    if TcpListener::bind("[::1]:0").is_ok() {
+        let mut command = sarang();
+        command.args(["--listen", "[::1]:0"]);
+        assert_eq!(Server::spawn(command).get("/rooms").status, 200);
+    }
+}
+
+#[test]
+fn the_line_with_the_address_comes_through_a_pipe_while_the_server_runs() {
+    // `start` reads the line from a pipe; two servers on port 0 get different ports.
+    let one = Server::start(&[]);
+    let two = Server::start(&[]);
+    assert_ne!(one.address.port(), 0);
+    assert_ne!(one.address, two.address);
+    assert_eq!(one.get("/rooms").status, 200);
+    assert_eq!(two.get("/rooms").status, 200);
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("its address").to_string();
+    let refused = run(&["--listen", &address]);
+    let errors = text(&refused.stderr);
+    assert!(
+        matches!(refused.status.code(), Some(1 | 2)),
+        "{:?} {errors}",
+        refused.status
+    );
+    assert!(errors.contains(&address), "{errors}");
+    assert!(!errors.contains("panicked"), "{errors}");
+}
+
+#[test]
+fn a_server_can_listen_where_one_has_just_ended() {
+    // On an address without other tests, which could be given the port in between.
+    let mut command = sarang();
+    command.args(["--listen", "127.0.1.1:0"]);
+    let mut first = Server::spawn(command);
+    let address = first.address;
+    let mut kept = first.connect();
+    assert_eq!(kept.get("/rooms").status, 200);
+    first.signal(Signal::TERM);
+    first.exit_within(PATIENCE);
+    let mut command = sarang();
+    command.args(["--listen", &address.to_string()]);
+    assert_eq!(Server::spawn(command).address, address);
+}

@@ -1,0 +1,243 @@
+//! What the server reports about itself: `/metrics` in the Prometheus exposition format, `/livez`, `/readyz`.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::support::{PATIENCE, Server};
+
+/// Names that scrapers are configured with, with their types.
+const PROMISED: [(&str, &str); 14] = [
+    ("sarang_connections", "gauge"),
+    ("sarang_subscribers", "gauge"),
+    ("sarang_rooms", "gauge"),
+    ("sarang_users", "gauge"),
+    ("sarang_messages_total", "counter"),
+    ("sarang_deliveries_total", "counter"),
+    ("sarang_events_total", "counter"),
+    ("sarang_bytes_total", "counter"),
+    ("sarang_responses_total", "counter"),
+    ("sarang_closes_total", "counter"),
+    ("sarang_logins_total", "counter"),
+    ("sarang_outbox_high_water_bytes", "gauge"),
+    ("sarang_resident_memory_bytes", "gauge"),
+    ("sarang_turn_duration_seconds", "histogram"),
+];
+
+/// The samples of `/metrics` by name and labels, as they are written.
+fn samples(server: &Server) -> HashMap<String, f64> {
+    let page = server.get("/metrics");
+    assert_eq!(page.status, 200, "{page:?}");
+    let mut samples = HashMap::new();
+    for line in page.text().lines().filter(|line| !line.starts_with('#')) {
+        let (name, value) = line.rsplit_once(' ').expect("a sample has a value");
+        let value = value
+            .parse()
+            .unwrap_or_else(|_| panic!("no number: {line}"));
+        let twice = samples.insert(name.to_owned(), value);
+        assert_eq!(twice, None, "{name} is there twice");
+    }
+    samples
+}
+
+/// Waits for a sample: the server may notice the end of a connection a moment later.
+fn await_sample(server: &Server, name: &str, value: f64) {
+    let patience = Instant::now() + PATIENCE;
+    while samples(server).get(name) != Some(&value) {
+        assert!(
+            Instant::now() < patience,
+            "{name} never was {value}: {:?}",
+            samples(server)
+        );
+    }
+}
+
+#[test]
+fn metrics_come_in_the_text_format_with_the_names_of_the_contract() {
+    let server = Server::start(&[]);
+    let page = server.get("/metrics");
+    let format = "text/plain; version=0.0.4; charset=utf-8";
+    assert_eq!(page.required("content-type"), format);
+    assert!(page.text().ends_with('\n'));
+    for (name, kind) in PROMISED {
+        let line = format!("# TYPE {name} {kind}");
+        assert!(page.text().lines().any(|known| known == line), "no {line}");
+    }
+}
+
+#[test]
+fn every_family_is_described_once_and_before_its_samples() {
+    let server = Server::start(&[]);
+    let page = server.get("/metrics");
+    let mut described = HashSet::new();
+    let mut current = "";
+    for line in page.text().lines() {
+        let mut words = line.split(' ');
+        if line.starts_with("# HELP ") {
+            current = words.nth(2).expect("a name");
+            assert!(described.insert(current), "{current} is described twice");
+            assert!(words.next().is_some(), "{current} has no words");
+        } else if line.starts_with("# TYPE ") {
+            assert_eq!(words.nth(2), Some(current));
+        } else {
+            let name = line.split(['{', ' ']).next().expect("a name");
+            let own = ["", "_bucket", "_sum", "_count"].map(|part| format!("{current}{part}"));
+            assert!(own.iter().any(|own| own == name), "{name} below {current}");
+            assert!(name.starts_with("sarang_"), "{name}");
+        }
+    }
+}
+
+#[test]
+fn turns_are_a_histogram_that_adds_up() {
+    let server = Server::start(&[]);
+    server.member("홍길동", "tech").say("tech", "안녕");
+    let page = server.get("/metrics");
+    let lines = page.text().lines();
+    let buckets: Vec<(f64, f64)> = lines
+        .filter_map(|line| line.strip_prefix("sarang_turn_duration_seconds_bucket{le=\""))
+        .map(|line| line.split_once("\"} ").expect("a bucket"))
+        .map(|(bound, count)| (bound.parse(), count.parse()))
+        .map(|(bound, count)| (bound.expect("a bound"), count.expect("a count")))
+        .collect();
+    let rising = |pair: &[(f64, f64)]| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1;
+    assert!(buckets.windows(2).all(rising), "{buckets:?}");
+    let (bound, all) = buckets[buckets.len() - 1];
+    assert!(bound.is_infinite() && all > 0.0, "{buckets:?}");
+    let count = format!("sarang_turn_duration_seconds_count {all}");
+    assert!(page.text().lines().any(|line| line == count));
+}
+
+#[test]
+fn connections_rooms_and_users_are_counted() {
+    let server = Server::start(&[]);
+    await_sample(&server, "sarang_connections{kind=\"websocket\"}", 0.0);
+    let hong = server.member("홍길동", "tech");
+    let kim = server.member("김철수", "random");
+    let mut stream = server.connect();
+    stream.send("GET /sse/system HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(stream.head().status, 200);
+    let counted = samples(&server);
+    assert_eq!(counted["sarang_rooms"], 2.0);
+    assert_eq!(counted["sarang_users"], 2.0);
+    assert_eq!(counted["sarang_connections{kind=\"websocket\"}"], 2.0);
+    assert_eq!(counted["sarang_connections{kind=\"event_stream\"}"], 1.0);
+    assert_eq!(counted["sarang_subscribers{channel=\"system\"}"], 1.0);
+    assert_eq!(counted["sarang_subscribers{channel=\"all\"}"], 0.0);
+    assert!(counted["sarang_connections{kind=\"http\"}"] >= 1.0);
+    kim.close();
+    hong.reset();
+    drop(stream);
+    await_sample(&server, "sarang_connections{kind=\"websocket\"}", 0.0);
+    await_sample(&server, "sarang_connections{kind=\"event_stream\"}", 0.0);
+    await_sample(&server, "sarang_users", 0.0);
+}
+
+#[test]
+fn messages_deliveries_and_bytes_are_counted() {
+    let server = Server::start(&[]);
+    let mut hong = server.member("홍길동", "tech");
+    let mut kim = server.member("김철수", "tech");
+    let _elsewhere = server.member("이영희", "random");
+    let before = samples(&server);
+    let content = "안녕하세요!".repeat(100);
+    for _ in 0..10 {
+        hong.say("tech", &content);
+        kim.until("chat");
+    }
+    let after = samples(&server);
+    let grown = |name: &str| after[name] - before[name];
+    assert_eq!(grown("sarang_messages_total"), 10.0);
+    let deliveries = grown("sarang_deliveries_total{kind=\"chat\"}");
+    assert_eq!(deliveries, 20.0);
+    let said = 10.0 * content.len() as f64;
+    assert!(grown("sarang_bytes_total{direction=\"received\"}") > said);
+    assert!(grown("sarang_bytes_total{direction=\"sent\"}") > 2.0 * said);
+}
+
+#[test]
+fn a_chat_that_is_acknowledged_again_is_no_second_message() {
+    let server = Server::start(&[]);
+    let mut hong = server.member("홍길동", "tech");
+    for _ in 0..2 {
+        hong.send(json!({"type": "chat", "room": "tech", "content": "하나", "id": "1"}));
+        hong.until("ack");
+    }
+    assert_eq!(samples(&server)["sarang_messages_total"], 1.0);
+}
+
+#[test]
+fn responses_are_counted_by_status_and_logins_by_outcome() {
+    let server = Server::start(&[]);
+    for target in ["/rooms/none", "/none", "/sse/none"] {
+        assert_eq!(server.get(target).status, 404);
+    }
+    server.connect().send("nonsense\r\n\r\n");
+    for (password, status) in [("secret", 200), ("wrong", 401)] {
+        let body = json!({"username": "admin", "password": password});
+        let response = server.post("/auth/login", &body.to_string());
+        assert_eq!(response.status, status);
+    }
+    await_sample(&server, "sarang_responses_total{status=\"400\"}", 1.0);
+    let counted = samples(&server);
+    assert_eq!(counted["sarang_responses_total{status=\"404\"}"], 3.0);
+    assert_eq!(counted["sarang_responses_total{status=\"401\"}"], 1.0);
+    let logins = counted
+        .iter()
+        .filter(|(name, _)| name.starts_with("sarang_logins_total{outcome="));
+    let told: Vec<_> = logins.filter(|(_, count)| **count == 1.0).collect();
+    assert_eq!(told.len(), 2, "{counted:?}");
+}
+
+#[test]
+fn websockets_that_the_server_closes_are_counted_by_code() {
+    let server = Server::start(&[]);
+    let refused = server.upgraded("/ws?ticket=unknown").expect_close(4001);
+    assert!(!refused.is_empty());
+    await_sample(&server, "sarang_closes_total{code=\"4001\"}", 1.0);
+}
+
+#[test]
+fn queue_peaks_and_the_memory_in_use_are_reported() {
+    let server = Server::start(&[]);
+    let mut hong = server.member("홍길동", "tech");
+    hong.say("tech", &"x".repeat(4000));
+    // A history is queued before it is sent.
+    let _kim = server.member("김철수", "tech");
+    let counted = samples(&server);
+    let high_water = counted["sarang_outbox_high_water_bytes"];
+    assert!(high_water >= 4000.0, "{high_water}");
+    let told = counted["sarang_resident_memory_bytes"] / 1024.0;
+    let seen = server.resident_kib() as f64;
+    assert!(
+        (seen / 2.0..seen * 2.0).contains(&told),
+        "{told} KiB, not {seen}"
+    );
+}
+
+#[test]
+fn health_is_reported_in_one_word() {
+    let server = Server::start(&[]);
+    for (target, word) in [("/livez", "ok"), ("/readyz", "ready")] {
+        let response = server.get(target);
+        assert_eq!(response.status, 200);
+        assert_eq!(response.text().trim_end(), word);
+        assert!(response.required("content-type").starts_with("text/plain"));
+    }
+}
+
+#[test]
+fn metrics_and_health_can_only_be_read() {
+    let server = Server::start(&[]);
+    for target in ["/metrics", "/livez", "/readyz"] {
+        let mut http = server.connect();
+        let head = http.request("HEAD", target, "");
+        assert_eq!(head.status, 200, "{target}");
+        head.required("content-length");
+        server
+            .post(target, "{}")
+            .assert_error(405, "method_not_allowed");
+        assert_eq!(http.get(target).required("cache-control"), "no-store");
+    }
+}
