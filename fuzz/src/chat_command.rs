@@ -1,7 +1,7 @@
 //! The JSON a chat client sends.
 
 use sarang::config::MESSAGE_ID_BYTES_MAX;
-use sarang::conn::websocket::{Command, Ticket, parse};
+use sarang::conn::command::{Command, Ticket, parse};
 use sarang::domain::error::ErrorCode;
 use sarang::domain::position::Position;
 use serde_json::{Map, Value, json};
@@ -29,8 +29,8 @@ pub fn run(data: &[u8]) {
     assert!(id.unwrap_or(0) <= MESSAGE_ID_BYTES_MAX);
 }
 
-/// Written again, in order and without what is ignored, it is the same command; and it says what a reader of any JSON
-/// finds in it.
+/// Serialized again, in order and without ignored members, it is the same command, with the values that a reader of any
+/// JSON finds in the text.
 fn check(command: &Command<'_>, id: Option<&str>, value: Option<Value>) {
     let mut written = write(command);
     if let Some(id) = id {
@@ -39,7 +39,7 @@ fn check(command: &Command<'_>, id: Option<&str>, value: Option<Value>) {
     let text = written.to_string();
     let (again, same_id) = parse(&text).expect("was a command");
     assert_eq!((&again, same_id.as_deref()), (command, id));
-    // A number that fits no type is ignored where nobody looks at it, and is no `Value`.
+    // A number that fits no type is accepted in an ignored member, but is no `Value`.
     if let Some(Value::Object(value)) = value {
         let without_null = |(name, value): (&String, &Value)| {
             (!value.is_null()).then(|| (name.clone(), value.clone()))

@@ -1,48 +1,32 @@
-//! The clients of `server_operations`, and what each of them knows from what it was told.
+//! The clients of `server_operations`, and what each of them knows from the messages it received.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arbitrary::Arbitrary;
 use sarang::config::{EVENT_OUTBOX_BYTES, HISTORY_ON_ENTRY, OUTBOX_HIGH_WATER_BYTES};
 use sarang::domain::event_log::Kind;
 use sarang::domain::ids::ConnectionId;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+pub use super::known::Say;
+use super::known::{Known, Message, read_position};
+use super::late::Late;
 use super::peer::{Peer, Said};
-use super::requests::{NAMES, ROOMS, Request, pick};
+use super::requests::Request;
 use super::world::{Wire, World};
 
-/// Clients at most.
-const CLIENTS: usize = 8;
-/// Tokens and tickets that are remembered.
-const KEPT: usize = 4;
-/// More than ever waits for one client: what is bounded, and the answers to what was read last.
+/// More bytes than ever wait for one client: bounded queues, and the answers to its last input.
 const WAITING_BYTES_MAX: usize = OUTBOX_HIGH_WATER_BYTES + EVENT_OUTBOX_BYTES + 200_000;
-/// More than all clients can say to one of them before a turn ends, at four messages a second and client.
-const TURN_BYTES_MAX: usize = 4 * CLIENTS * 256;
-
-/// What a chat client says.
-#[derive(Debug, Arbitrary)]
-#[allow(missing_docs, reason = "the names are the wire's")]
-pub enum Say {
-    Join { room: u8, since: Option<u8> },
-    Chat { room: u8, id: Option<u8>, chars: u8 },
-    Whisper { to: u8, id: Option<u8> },
-    Leave { room: u8 },
-    RoomList,
-    Auth { ticket: u8 },
-    Ping,
-    Binary,
-    Fragment { is_first: bool, is_last: bool },
-    Close,
-}
+/// More bytes than a client's message takes when it is delivered.
+const TOLD_BYTES_MAX: usize = 256;
+/// More messages than each client can send to another before a turn ends.
+const SAID_PER_TURN_MAX: usize = 4;
 
 /// All clients.
 #[derive(Debug, Default)]
 pub struct Clients {
-    /// The limit of what waits for one of them.
+    /// The limit of the bytes that wait for one of them.
     outbox_bytes: usize,
-    all: [Option<Client>; CLIENTS],
+    all: Vec<Option<Client>>,
     known: Known,
 }
 
@@ -53,11 +37,17 @@ struct Client {
     name: String,
     /// The rooms it is in.
     rooms: BTreeMap<String, Room>,
-    /// What it said in rooms and was not told.
+    /// The contents it sent to rooms and did not receive yet.
     unheard: BTreeSet<String>,
-    /// It has asked for no event stream but one of everything.
+    /// How often it sent each `id` without an answer.
+    asked: BTreeMap<String, usize>,
+    /// The last message with an `id` that it sent to a room.
+    last: Option<Value>,
+    /// It has sent only complete messages, and only after its welcome.
+    is_orderly: bool,
+    /// It has asked for no event stream except one with every kind of event.
     watches_all: bool,
-    /// The ids it was sent.
+    /// The event IDs it was sent.
     events: Vec<u64>,
 }
 
@@ -69,37 +59,34 @@ struct Room {
     seq: u64,
 }
 
-/// What all clients together know.
-#[derive(Debug, Default)]
-struct Known {
-    tokens: Vec<String>,
-    tickets: Vec<String>,
-    /// The latest epoch of a room.
-    epochs: BTreeMap<String, String>,
-    /// Each message by its place.
-    messages: BTreeMap<(String, String), Value>,
-    /// The place of each message.
-    places: BTreeMap<String, (String, String)>,
-    /// Contents that were made so far.
-    count: u64,
-}
-
 impl Clients {
-    /// No clients yet of a server with this limit of what waits for one of them.
-    pub fn of(outbox_bytes: usize) -> Self {
+    /// No clients yet, with room for so many, of a server with this limit of the bytes that wait for one of them.
+    pub fn of(outbox_bytes: usize, count: usize) -> Self {
         Self {
             outbox_bytes,
-            ..Self::default()
+            all: std::iter::repeat_with(|| None).take(count).collect(),
+            known: Known::default(),
         }
     }
 
+    /// How many there may be.
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    fn place(&self, client: u8) -> usize {
+        usize::from(client) % self.all.len()
+    }
+
     fn get(&mut self, client: u8) -> Option<&mut Client> {
-        self.all[usize::from(client) % CLIENTS].as_mut()
+        let place = self.place(client);
+        self.all[place].as_mut()
     }
 
     /// A client connects, unless it has.
     pub fn connect(&mut self, client: u8, address: u8, world: &mut World) {
-        let place = &mut self.all[usize::from(client) % CLIENTS];
+        let place = self.place(client);
+        let place = &mut self.all[place];
         if place.is_none()
             && let Some(id) = world.connect(address)
         {
@@ -109,15 +96,19 @@ impl Clients {
                 name: String::new(),
                 rooms: BTreeMap::new(),
                 unheard: BTreeSet::new(),
+                asked: BTreeMap::new(),
+                last: None,
+                is_orderly: true,
                 watches_all: true,
                 events: Vec::new(),
             });
         }
     }
 
-    /// A client sends bytes.
+    /// A client sends arbitrary bytes.
     pub fn send(&mut self, client: u8, bytes: &[u8], world: &mut World) {
         if let Some(client) = self.get(client) {
+            client.is_orderly = false;
             world.send(client.id, bytes, false);
         }
     }
@@ -127,23 +118,49 @@ impl Clients {
         if let (Request::Events { .. }, Some(client)) = (request, self.get(client)) {
             client.watches_all &= request.is_of_everything();
         }
+        if let Some(client) = self.get(client) {
+            client.is_orderly &= client.name.is_empty();
+        }
         let epoch = self.known.epochs.values().next();
         let epoch = epoch.map_or("0000000000000000", String::as_str);
         let bytes = request.encode(&self.known.tokens, &self.known.tickets, epoch);
-        self.send(client, bytes.as_bytes(), world);
-    }
-
-    /// A client says something.
-    pub fn say(&mut self, client: u8, say: &Say, world: &mut World) {
-        let bytes = self.known.encode(say);
-        let content = format!("m{}", self.known.count);
-        if let (Say::Chat { .. }, Some(client)) = (say, self.get(client)) {
-            client.unheard.insert(content);
+        if let Some(client) = self.get(client) {
+            world.send(client.id, bytes.as_bytes(), false);
         }
-        self.send(client, &bytes, world);
     }
 
-    /// A client takes so much more.
+    /// A client sends a chat message or command.
+    pub fn say(&mut self, client: u8, say: &Say, world: &mut World) {
+        let message = self.known.compose(say);
+        if let (Message::Text(message), Some(client)) = (&message, self.get(client))
+            && message["type"] == "chat"
+        {
+            client.unheard.insert(text(message, "content"));
+            client.last = Some(message.clone()).filter(|message| message["id"].is_string());
+        }
+        self.say_message(client, &message, world);
+    }
+
+    /// A client repeats the last message of a user of the same name, if that had an `id`.
+    pub fn say_again(&mut self, client: u8, author: u8, world: &mut World) {
+        let name = self.get(client).map(|client| client.name.clone());
+        let author = self
+            .get(author)
+            .filter(|author| Some(&author.name) == name.as_ref());
+        if let Some(last) = author.and_then(|author| author.last.clone()) {
+            self.say_message(client, &Message::Text(last), world);
+        }
+    }
+
+    fn say_message(&mut self, client: u8, message: &Message, world: &mut World) {
+        let place = self.place(client);
+        if let Some(client) = &mut self.all[place] {
+            client.note_said(message, &mut self.known);
+            world.send(client.id, &message.encode(), false);
+        }
+    }
+
+    /// A client's socket accepts so much more.
     pub fn take(&mut self, client: u8, room: Option<usize>, world: &mut World) {
         if let Some(client) = self.get(client) {
             world.take(client.id, room);
@@ -153,11 +170,12 @@ impl Clients {
     /// A client ends its direction.
     pub fn half_close(&mut self, client: u8, world: &mut World) {
         if let Some(client) = self.get(client) {
+            client.is_orderly = false;
             world.send(client.id, b"", true);
         }
     }
 
-    /// A client's connection breaks; what it did not read is lost.
+    /// A client's connection breaks; unread bytes are lost.
     pub fn reset(&mut self, client: u8, world: &mut World) {
         if let Some(client) = self.get(client) {
             world.reset(client.id);
@@ -165,9 +183,9 @@ impl Clients {
         }
     }
 
-    /// All leave, each in its way.
+    /// All clients leave, each in its way.
     pub fn leave(&mut self, world: &mut World) {
-        for client in 0..CLIENTS as u8 {
+        for client in 0..self.all.len() as u8 {
             match client % 3 {
                 0 => self.reset(client, world),
                 _ => {
@@ -180,15 +198,20 @@ impl Clients {
         self.check(world);
     }
 
-    /// Everybody reads what has come, and knows what the server does.
+    /// Every client reads what has come, and then its picture must match the server's.
     pub fn check(&mut self, world: &mut World) {
         let Self {
             outbox_bytes,
             all,
             known,
         } = self;
-        let unsolicited_max = *outbox_bytes + TURN_BYTES_MAX;
-        for (id, wire) in std::mem::take(&mut world.dropped) {
+        let told = world.late.as_mut().map_or(0, Late::take_told);
+        let kept = world.late.as_mut().map(Late::take_kept);
+        let orphans = kept.into_iter().flatten().map(String::from);
+        known.orphans.extend(orphans);
+        let said = SAID_PER_TURN_MAX * all.len() + told;
+        let unsolicited_max = *outbox_bytes + said * TOLD_BYTES_MAX;
+        for (id, wire) in std::mem::take(world.dropped()) {
             let places = all.iter_mut();
             let mut of_id = places.filter(|place| place.as_ref().is_some_and(|one| one.id == id));
             let mut client = of_id.next().and_then(Option::take).expect("is known");
@@ -213,8 +236,44 @@ impl Clients {
     }
 }
 
+/// A member of a message that must be text.
+fn text(message: &Value, name: &str) -> String {
+    message[name].as_str().expect("is text").to_owned()
+}
+
 impl Client {
-    /// Reads what has come.
+    /// It sends a message.
+    fn note_said(&mut self, message: &Message, known: &mut Known) {
+        let Message::Text(message) = message else {
+            self.is_orderly = false;
+            return;
+        };
+        self.is_orderly &= !self.name.is_empty();
+        if let Some(id) = message["id"].as_str() {
+            *self.asked.entry(id.to_owned()).or_default() += 1;
+        }
+        if message["type"] == "chat" {
+            known.note_said(
+                &text(message, "content"),
+                &text(message, "room"),
+                &self.name,
+            );
+        }
+    }
+
+    /// It gets an answer to an `id`, if there is one: one answer for each time it was sent.
+    fn note_answer(&mut self, message: &Value) {
+        let Some(id) = message["id"].as_str() else {
+            return;
+        };
+        let asked = self.asked.get_mut(id).expect("nobody asked for this");
+        *asked -= 1;
+        if *asked == 0 {
+            self.asked.remove(id);
+        }
+    }
+
+    /// Reads the bytes that have come.
     fn read(&mut self, bytes: &[u8], known: &mut Known, unsolicited_max: usize) {
         assert!(
             bytes.len() <= WAITING_BYTES_MAX,
@@ -234,6 +293,8 @@ impl Client {
                 Said::Close => {
                     self.rooms.clear();
                     self.unheard.clear();
+                    // The server ignores messages after this.
+                    self.is_orderly = false;
                 }
                 Said::Event(id) => self.note_event(id),
                 Said::Upgraded | Said::Other => {}
@@ -245,8 +306,8 @@ impl Client {
         );
     }
 
-    /// A stream of everything begins with the latest event of each kind, or with all that is kept; from there on it has
-    /// no holes. (What lags is not relieved here: before so much waits for it, it is dropped.)
+    /// A stream with every kind begins with the latest event of each kind, or with all that is kept; from there on it
+    /// has no holes. (Slow subscribers lose no events here: they are dropped before so much waits for them.)
     fn note_event(&mut self, id: u64) {
         let is_live = self.events.len() >= Kind::ALL.len();
         let last = self.events.last().copied().unwrap_or_default();
@@ -287,19 +348,35 @@ impl Client {
                 assert!(online.insert(self.name.clone()), "it names the others");
                 assert_eq!(message["online_count"], online.len());
                 known.epochs.insert(text("room"), epoch.clone());
+                // What another client with this name has sent before is in the history, and is not delivered again.
+                let is_new = |content: &String| {
+                    known.room_of(content) != Some(&text("room")) || !known.is_told(content)
+                };
+                self.unheard.retain(is_new);
                 let room = Room { online, epoch, seq };
                 assert!(
                     self.rooms.insert(text("room"), room).is_none(),
                     "it was not in"
                 );
             }
-            "room_left" => drop(self.rooms.remove(&text("room")).expect("was in")),
+            "room_left" => {
+                let room = text("room");
+                drop(self.rooms.remove(&room).expect("was in"));
+                // Messages stored later are delivered to the remaining members only.
+                let is_elsewhere = |content: &String| known.room_of(content) != Some(&room);
+                self.unheard.retain(is_elsewhere);
+            }
             "user_joined" => assert!(self.room(message).online.insert(text("username"))),
             "user_left" => assert!(self.room(message).online.remove(&text("username"))),
             "chat" => {
                 let room = self.room(message);
                 room.seq += 1;
                 assert_eq!(read_position(message), (room.epoch.clone(), room.seq));
+                let is_here = room.online.contains(&text("username"));
+                assert!(
+                    is_here || known.orphans.contains(&text("content")),
+                    "nobody leaves before their last words"
+                );
                 known.note(message);
                 self.unheard.remove(&text("content"));
             }
@@ -307,17 +384,19 @@ impl Client {
                 assert!(text("from") == self.name || text("to") == self.name);
             }
             "ack" if message["position"].is_string() => {
+                self.note_answer(message);
                 let (epoch, seq) = read_position(message);
                 let mut rooms = self.rooms.values();
                 let room = rooms.find(|room| room.epoch == epoch);
                 assert!(room.is_none_or(|room| seq <= room.seq), "it was told first");
             }
-            "room_list" | "ack" | "error" => {}
+            "ack" | "error" => self.note_answer(message),
+            "room_list" => {}
             other => panic!("a message of type {other}"),
         }
     }
 
-    /// Whoever takes everything knows everything.
+    /// A client whose socket accepts everything must know the whole state.
     fn check(&self, world: &mut World, known: &Known) {
         let takes_everything = world
             .wire(self.id)
@@ -326,8 +405,18 @@ impl Client {
             return;
         }
         let mut unheard = self.unheard.iter();
-        let missed = unheard.find(|content| known.places.contains_key(*content));
+        // A message refused here because this client was not in the room may be sent again by another one of its name.
+        let is_here = |content: &str| {
+            let room = known.room_of(content);
+            room.is_some_and(|room| self.rooms.contains_key(room))
+        };
+        let missed = unheard.find(|content| known.is_told(content) && is_here(content));
         assert_eq!(missed, None, "it was said, and its sender was not told");
+        let is_asked = world.late.as_ref().is_some_and(Late::is_asked);
+        assert!(
+            is_asked || !self.is_orderly || self.asked.is_empty(),
+            "who asks is answered: {self:?}"
+        );
         let rooms = world.server.rooms();
         assert_eq!(
             rooms.people().rooms(self.id).len(),
@@ -341,101 +430,4 @@ impl Client {
             assert_eq!(room.seq, info.messages);
         }
     }
-}
-
-fn read_position(message: &Value) -> (String, u64) {
-    let position = message["position"].as_str().expect("is text");
-    let (epoch, seq) = position.split_once(':').expect("has two parts");
-    (epoch.to_owned(), seq.parse().expect("is a number"))
-}
-
-impl Known {
-    /// Remembers a message: it is the same for all and at all times, and stands in one place.
-    fn note(&mut self, chat: &Value) {
-        let text = |name: &str| chat[name].as_str().expect("is text").to_owned();
-        let place = (text("room"), text("position"));
-        let first = self
-            .messages
-            .entry(place.clone())
-            .or_insert_with(|| chat.clone());
-        assert_eq!(first, chat);
-        assert_eq!(
-            self.places.entry(text("content")).or_insert(place.clone()),
-            &place
-        );
-    }
-
-    fn learn(&mut self, status: u16, body: &[u8]) {
-        let Ok(value) = serde_json::from_slice::<Value>(body) else {
-            return;
-        };
-        assert_eq!(
-            value["error"]["code"].is_string(),
-            status >= 400,
-            "{status} {value}"
-        );
-        for (name, kept) in [
-            ("access_token", &mut self.tokens),
-            ("ticket", &mut self.tickets),
-        ] {
-            if let Some(text) = value[name].as_str() {
-                kept.truncate(KEPT - 1);
-                kept.insert(0, text.to_owned());
-            }
-        }
-    }
-
-    fn encode(&mut self, say: &Say) -> Vec<u8> {
-        let since = |room: u8, seq: u8| {
-            let epoch = self.epochs.get(pick(&ROOMS, room));
-            format!("{}:{seq}", epoch.map_or("0", String::as_str))
-        };
-        let mut message = match say {
-            Say::Join { room, since: None } => json!({"type": "join", "room": pick(&ROOMS, *room)}),
-            Say::Join {
-                room,
-                since: Some(seq),
-            } => {
-                json!({"type": "join", "room": pick(&ROOMS, *room), "since": since(*room, *seq)})
-            }
-            Say::Chat { room, chars, .. } => {
-                self.count += 1;
-                let content = match chars % 16 {
-                    too_many @ 9.. => "긴".repeat(too_many.into()),
-                    _ => format!("m{}", self.count),
-                };
-                json!({"type": "chat", "room": pick(&ROOMS, *room), "content": content})
-            }
-            Say::Whisper { to, .. } => {
-                json!({"type": "whisper", "to": pick(&NAMES, *to), "content": "w"})
-            }
-            Say::Leave { room } => json!({"type": "leave", "room": pick(&ROOMS, *room)}),
-            Say::RoomList => json!({"type": "room_list"}),
-            Say::Auth { ticket } => {
-                let ticket = self.tickets.get(usize::from(*ticket) % KEPT);
-                json!({"type": "auth", "ticket": ticket.map_or("none", String::as_str)})
-            }
-            Say::Ping => return frame(0x89, b"p"),
-            Say::Binary => return frame(0x82, b"b"),
-            Say::Fragment { is_first, is_last } => {
-                return frame(u8::from(*is_first) | u8::from(*is_last) << 7, b"{}");
-            }
-            Say::Close => return frame(0x88, &1000u16.to_be_bytes()),
-        };
-        if let Say::Chat { id: Some(id), .. } | Say::Whisper { id: Some(id), .. } = say {
-            message["id"] = id.to_string().into();
-        }
-        frame(0x81, message.to_string().as_bytes())
-    }
-}
-
-/// A client's frame, masked with zeros.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(payload.len())
-        .ok()
-        .filter(|length| *length < 126);
-    let length = length.expect("clients say little");
-    let mut frame = vec![first, 0x80 | length, 0, 0, 0, 0];
-    frame.extend_from_slice(payload);
-    frame
 }

@@ -9,9 +9,9 @@ use sarang::config::Config;
 use sarang::domain::ids::ConnectionId;
 
 use super::peer::Peer;
-use super::world::{World, configured, credentials};
+use super::world::{World, configured};
 
-/// Steps at most.
+/// The most steps in an input.
 const STEPS_MAX: usize = 63;
 
 /// Fuzzes a [`sarang::server::Server`] with one connection.
@@ -37,7 +37,7 @@ pub fn run(data: &[u8]) {
     client.finish(&mut world);
     let contains = |wanted: &[u8]| stream.windows(wanted.len()).any(|window| window == wanted);
     let mut peer = Peer::new(contains(b"HEAD"), contains(b"echo"));
-    let (_, wire) = world.dropped.pop().expect("was dropped");
+    let (_, wire) = world.dropped().pop().expect("was dropped");
     peer.read(&wire.sent);
     assert!(
         !wire.is_shut || peer.is_complete(),
@@ -73,8 +73,8 @@ impl Client<'_> {
                         .unix
                         .saturating_add(Duration::from_secs(10 * 365 * 86_400))
                 }
-                5 => world.server.reload(credentials(false), world.now),
-                6 => world.server.reload(credentials(true), world.now),
+                5 => world.reload(false),
+                6 => world.reload(true),
                 // The last second a system clock can show.
                 7 => world.now.unix = Duration::from_secs(i64::MAX as u64),
                 _ => world.take(self.id, None),
@@ -88,7 +88,7 @@ impl Client<'_> {
         world.send(self.id, piece, false);
     }
 
-    /// Sends the rest, takes everything, and waits: only an event stream outlives that. Then it leaves.
+    /// Sends the rest, reads everything, and waits: only an event stream stays open. Then the client leaves.
     fn finish(&mut self, world: &mut World) {
         self.send(world, usize::MAX);
         world.take(self.id, None);

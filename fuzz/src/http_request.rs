@@ -1,19 +1,19 @@
-//! A stream of HTTP requests: the same in any pieces as in one, and with no second reading.
+//! A stream of HTTP requests: parsed the same in pieces as in one, and with only one interpretation.
 
 use sarang::config::{BODY_BYTES_MAX, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, TARGET_BYTES_MAX};
-use sarang::conn::http::{Http, Step};
+use sarang::conn::http::{Awaited, Http, Step};
 use sarang::wire::http::{Method, Request, Upgrade, parse_head};
 
 use super::pieces::{pieces, split};
 
-/// What a stream of requests comes to.
+/// The result of a stream of requests.
 #[derive(Debug, Default, PartialEq)]
 struct Outcome {
     requests: Vec<Request>,
     /// Status and text of the refusal that ended it.
     refused: Option<String>,
-    /// What is left of the stream, as long as there is no refusal.
-    rest: Vec<u8>,
+    /// What the parser waits for, and how many bytes it keeps, if there was no refusal.
+    rest: Option<(Awaited, usize)>,
 }
 
 /// Fuzzes [`Http`] and [`parse_head`].
@@ -28,27 +28,29 @@ pub fn run(data: &[u8]) {
 }
 
 fn serve<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
-    let mut http = Http::new(false);
+    let mut http = Http::default();
     let mut outcome = Outcome::default();
     for piece in pieces {
-        http.push(piece);
+        let mut input = http.receive(piece);
         loop {
-            match http.step() {
+            match http.step(&mut input, |_| BODY_BYTES_MAX) {
                 Step::Wait => break,
                 Step::Continue => {}
                 Step::Serve(request) => outcome.requests.push(*request),
-                Step::Refuse(refusal) => {
+                Step::Refuse(refusal, _) => {
                     outcome.refused = Some(format!("{refusal:?}"));
                     return outcome;
                 }
             }
         }
+        assert!(input.rest().is_empty(), "a wait has consumed everything");
+        http.keep(input);
     }
-    outcome.rest = http.take_rest();
+    outcome.rest = Some((http.awaits(), http.buffered_bytes()));
     outcome
 }
 
-/// A request that is served is within the limits and says one thing only.
+/// A request that is served is within the limits and unambiguous.
 fn check(request: &Request) {
     let length = request.content_length.unwrap_or(0);
     assert!(length <= BODY_BYTES_MAX as u64);
@@ -67,7 +69,7 @@ fn check(request: &Request) {
     _ = request.prefers_english();
 }
 
-/// What was taken as a head, read again line by line and without a parser.
+/// A head that was accepted, read again line by line and without a parser.
 fn check_head(stream: &[u8]) {
     let Ok(Some((request, length))) = parse_head(stream) else {
         return;

@@ -1,9 +1,9 @@
-//! Tokens: as they come, truly signed with any header and claims, and tampered with.
+//! Tokens: arbitrary text, correctly signed with any header and claims, and tampered with.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use sarang::domain::people::is_valid_account_name;
+use sarang::domain::names::is_valid_account_name;
 use sarang::domain::tokens::identify;
 use sarang::wire::jwt::{Key, TOKEN_BYTES_MAX, verify};
 use serde_json::{Map, Value};
@@ -46,9 +46,10 @@ fn tag(input: &str, secret: &[u8]) -> Vec<u8> {
     mac.chain_update(input).finalize().into_bytes().to_vec()
 }
 
-/// Whatever verifies has been signed with HMAC-SHA-256 and one of our secrets, and says so.
+/// A token that verifies has been signed with HMAC-SHA-256 and one of our secrets, and its header matches.
 fn judge(token: &str) {
-    let Ok(claims) = verify(token, &keys()) else {
+    let keys = keys();
+    let Ok((claims, key)) = verify(token, &keys) else {
         return;
     };
     assert!(token.len() <= TOKEN_BYTES_MAX);
@@ -63,6 +64,10 @@ fn judge(token: &str) {
         None => assert!(fitting.contains(&true)),
         Some(id) => assert!(fitting[1] && id == "a"),
     }
+    assert!(
+        fitting[usize::from(key.id.is_some())],
+        "it names who has signed"
+    );
     assert_eq!(claims, read(parts[1]));
     if let Ok(identity) = identify(&claims, signature, NOW) {
         assert!(is_valid_account_name(&identity.username));
@@ -81,7 +86,7 @@ fn read(part: &str) -> Map<String, Value> {
     serde_json::from_slice(&bytes).expect("is an object")
 }
 
-/// What we sign verifies with our keys and with none else, and in no other spelling.
+/// A token that we sign verifies with our keys, with no other key, and not after any change.
 fn sign(text: &str, at: usize) {
     let Ok(Value::Object(claims)) = serde_json::from_str(text) else {
         return;
@@ -94,9 +99,12 @@ fn sign(text: &str, at: usize) {
         assert!(verify(&token, &keys).is_err());
         return;
     }
-    // Not the claims themselves: a fraction may come back as its neighbour.
+    // Compared after serialization: a fraction may come back as a neighbouring value.
     let written: Value = serde_json::from_str(&claims.to_string()).expect("was written by serde");
-    assert_eq!(verify(&token, &keys).map(Value::Object), Ok(written));
+    assert_eq!(
+        verify(&token, &keys).map(|(claims, _)| Value::Object(claims)),
+        Ok(written)
+    );
     let other = Key::new(key.id.as_deref(), &[b'3'; 32]).expect("is long enough");
     assert!(verify(&token, &[other]).is_err());
     let mut tampered = token.clone().into_bytes();

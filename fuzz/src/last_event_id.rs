@@ -1,19 +1,21 @@
-//! Resuming an event stream: what follows any `Last-Event-ID`, against a list of all events, and where encoded events
-//! begin and end.
+//! Resuming an event stream: the backlog after any `Last-Event-ID`, checked against a list of all events, and the
+//! boundaries of encoded events.
 
 use sarang::config::EVENTS_KEPT;
-use sarang::domain::event_log::{Channel, EventLog, Kind, Sample};
+use sarang::domain::event_log::{Channel, EventLog, Gap, Kind, Sample};
 use sarang::wire::event_stream::{encode_chunk, encode_event, first_id, rest_of_event};
 
-/// Fuzzes [`EventLog::backlog`]: how many events there were and which, where all were forgotten, a channel, and the
-/// field.
+/// Fuzzes [`EventLog::backlog`]: the input gives the number and kinds of events, where the log is forgotten, a channel,
+/// and the field.
 pub fn run(data: &[u8]) {
     let Some((&[count, pattern, forget_at, channel], field)) = data.split_first_chunk() else {
         return;
     };
     let field = String::from_utf8_lossy(field);
     let channel = Channel::ALL[usize::from(channel) % Channel::ALL.len()];
-    let mut log = EventLog::default();
+    // A configured server starts at another number than 1.
+    let base = u64::from(pattern) % 4 * 1_000;
+    let mut log = EventLog::new(base + 1);
     let mut all = Vec::new();
     for index in 0..2 * u64::from(count) {
         if index == 2 * u64::from(forget_at) {
@@ -22,7 +24,7 @@ pub fn run(data: &[u8]) {
         }
         let kind = Kind::ALL[(index * u64::from(pattern) + index / 7) as usize % 3];
         let sample = log.append(kind, format!("{{\"n\": {index}}}"));
-        assert_eq!(sample.id, index + 1);
+        assert_eq!(sample.id, base + index + 1);
         all.push(sample);
     }
     check_backlog(&log, &all, channel, &field);
@@ -42,7 +44,7 @@ pub fn run(data: &[u8]) {
 fn check_backlog(log: &EventLog, all: &[Sample], channel: Channel, field: &str) {
     let kept = &all[all.len().saturating_sub(EVENTS_KEPT)..];
     let newest = log.newest();
-    // The event after the one that was seen must be there, or be the next.
+    // The event after the last one seen must be kept, or be the next to come.
     let first = kept.first().map_or(newest + 1, |sample| sample.id);
     let is_number = !field.is_empty() && field.chars().all(|c| c.is_ascii_digit());
     let seen: Option<u64> = match field.trim_start_matches('0') {
@@ -55,11 +57,16 @@ fn check_backlog(log: &EventLog, all: &[Sample], channel: Channel, field: &str) 
     let follows = |one: &&Sample| channel.has(one.kind) && one.id > seen.unwrap_or(0);
     let expected: Vec<Sample> = kept.iter().filter(follows).cloned().collect();
     assert_eq!(backlog.samples, expected);
-    let gap = seen.is_none().then(|| (first.min(newest), newest));
+    let number: Option<u64> = field.parse().ok().filter(|_| is_number);
+    let gap = seen.is_none().then(|| Gap {
+        oldest: first.min(newest),
+        newest,
+        is_restart: number.is_none_or(|number| number > newest || number + log.count() < newest),
+    });
     assert_eq!(backlog.gap, gap);
 }
 
-/// From any place in an encoded stream, the rest of the event under way is known.
+/// At every position in an encoded stream, the rest of the current event is known.
 fn check_ends(samples: &[Sample], is_chunked: bool) {
     let mut bytes = Vec::new();
     let mut ends = vec![0];

@@ -1,6 +1,7 @@
-//! What each fuzz target does with its input, without libFuzzer, so that `tests/fuzz_corpora.rs` does the same on stable.
+//! The bodies of the fuzz targets, without libFuzzer, so that `tests/value/fuzz_corpora.rs` can run them on the stable
+//! toolchain.
 //!
-//! A body panics when something does not hold that must hold for every input.
+//! A body panics when a property fails that must hold for every input.
 #![forbid(unsafe_code)]
 
 pub mod chat_command;
@@ -8,7 +9,10 @@ pub mod clients;
 pub mod connection;
 pub mod http_request;
 pub mod jwt;
+pub mod known;
 pub mod last_event_id;
+pub mod late;
+pub mod late_operations;
 pub mod peer;
 pub mod pieces;
 pub mod requests;

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-/// Something that was read whole.
+/// Something that was read completely.
 #[derive(Debug)]
 pub enum Said {
-    /// A response that is no stream and no upgrade.
+    /// A response that is neither a stream nor an upgrade.
     Response {
         /// Its status code.
         status: u16,
@@ -24,7 +24,7 @@ pub enum Said {
     Event(u64),
 }
 
-/// What comes next.
+/// What must come next.
 #[derive(Debug, Default, PartialEq)]
 enum Speaks {
     #[default]
@@ -32,7 +32,7 @@ enum Speaks {
     Frames,
     Events,
     Chunks,
-    /// Nothing any more.
+    /// Nothing more.
     Nothing,
 }
 
@@ -43,14 +43,14 @@ pub struct Peer {
     may_be_echo: bool,
     bytes: Vec<u8>,
     speaks: Speaks,
-    /// Of an event stream: text whose line has not ended.
+    /// Of an event stream: the text of the current, incomplete line.
     text: Vec<u8>,
     last_event_id: u64,
 }
 
 impl Peer {
-    /// One whose requests may have the method HEAD (then content may be missing, and whether it is can only be told
-    /// when everything has come), and whose messages may be echoes.
+    /// A peer whose requests may have the method HEAD (then content may be missing, which can only be decided when
+    /// everything has come), and whose messages may be echoes.
     pub fn new(may_ask_heads: bool, may_be_echo: bool) -> Self {
         Self {
             may_ask_heads,
@@ -59,7 +59,7 @@ impl Peer {
         }
     }
 
-    /// Takes what has come; what can be read of it now.
+    /// Takes new bytes; returns everything that is complete now.
     pub fn read(&mut self, bytes: &[u8]) -> Vec<Said> {
         self.bytes.extend_from_slice(bytes);
         let mut said = Vec::new();
@@ -83,7 +83,7 @@ impl Peer {
         said
     }
 
-    /// Whether the server may end the connection here: nothing was begun and not finished.
+    /// Whether the server may end the connection here: nothing is incomplete.
     pub fn is_complete(&self) -> bool {
         let is_open = matches!(self.speaks, Speaks::Frames | Speaks::Chunks);
         self.bytes.is_empty() && self.text.is_empty() && !is_open

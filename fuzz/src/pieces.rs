@@ -1,9 +1,9 @@
-//! A stream of bytes that comes in pieces: what every parser of a stream is fuzzed with.
+//! A stream of bytes in pieces, for the fuzz targets of all stream parsers.
 //!
 //! The input's first byte is a number of lengths, which follow, a byte each; the rest is the stream. The lengths are
-//! used one after the other, again and again. Without any the stream comes whole.
+//! used one after the other, again and again. Without lengths the stream comes in one piece.
 
-/// More would only make inputs longer.
+/// More lengths would only make inputs longer.
 const LENGTHS_MAX: usize = 16;
 
 /// The stream in an input, and the lengths of its pieces.

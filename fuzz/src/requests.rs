@@ -1,9 +1,9 @@
-//! What the clients of `server_operations` ask over HTTP.
+//! The HTTP requests of the clients of `server_operations`.
 
 use arbitrary::Arbitrary;
 use sarang::domain::event_log::{Channel, Kind};
 
-/// Rooms, one more than there may be.
+/// Room names, one more than the limit of rooms.
 pub const ROOMS: [&str; 4] = ["t", "사랑방", "a/b", "☃"];
 /// Names of guests; the last has an account.
 pub const NAMES: [&str; 5] = ["가", "나", "c", "d", "admin"];
@@ -66,7 +66,7 @@ pub enum Request {
     Metrics {
         token: u8,
     },
-    /// The beginning of one.
+    /// The first bytes of a request.
     Half,
 }
 

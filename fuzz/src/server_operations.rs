@@ -1,30 +1,40 @@
-//! A server with tiny limits under any operations of several clients. What each client was told is its picture of the
-//! rooms; it must be the same as the server's, and the same for all.
+//! A server with tiny limits under any operations of several clients. The messages each client received are its picture
+//! of the rooms; it must match the server's state, and be the same for all clients.
+//!
+//! An input whose first byte is [`LATE`] or one more has a server whose backend answers late, and more clients.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
 use sarang::config::{Config, RoomLimits};
 
 use super::clients::{Clients, Say};
+use super::late::Late;
+use super::late_operations::LateOperation;
 use super::requests::Request;
-use super::world::{World, configured, credentials};
+use super::world::{World, configured};
 
-/// More would only be slower.
+/// More operations would only be slower.
 const OPERATIONS_MAX: usize = 400;
-/// Connections at most, one less than there are clients.
-const CONNECTIONS_MAX: usize = 7;
-/// Rooms at most, one less than there are names.
+/// The first byte of inputs with a late backend, without its lowest bit: no older input of the corpus has it.
+const LATE: u8 = 0xa4;
+/// The number of clients.
+const CLIENTS: usize = 8;
+/// Clients of a server with a late backend: enough that a pass over them is done in slices when sends take time.
+const LATE_CLIENTS: usize = 24;
+/// The limit of rooms, one less than there are names.
 const ROOMS_MAX: usize = 3;
 
-/// What happens next. Clients, rooms and names are picked out of a few.
+/// The next operation. Clients, rooms and names are picked out of a few.
 #[derive(Debug, Arbitrary)]
-enum Operation {
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Operation {
     Connect {
         client: u8,
         address: u8,
     },
-    /// A guest comes in at once: what most inputs begin with.
+    /// A guest connects and is welcomed at once: how most inputs begin.
     Enter {
         client: u8,
         name: u8,
@@ -37,18 +47,18 @@ enum Operation {
         client: u8,
         say: Say,
     },
-    /// Says something often.
+    /// Sends a message many times.
     Repeat {
         client: u8,
         say: Say,
         count: u8,
     },
-    /// Bytes that need not mean anything.
+    /// Arbitrary bytes.
     Send {
         client: u8,
         bytes: [u8; 6],
     },
-    /// From here on the client's socket takes this much more.
+    /// From here on the client's socket accepts this much more.
     Take {
         client: u8,
         bytes: u8,
@@ -82,7 +92,7 @@ enum Operation {
     Drain,
 }
 
-/// How the server is started.
+/// How the server is configured.
 #[derive(Debug, Arbitrary)]
 struct Start {
     is_configured: bool,
@@ -94,26 +104,44 @@ struct Start {
 /// Fuzzes a [`sarang::server::Server`].
 pub fn run(data: &[u8]) {
     let mut input = Unstructured::new(data);
+    let is_late = data.first().is_some_and(|first| first & !1 == LATE);
     let Ok(start) = Start::arbitrary(&mut input) else {
         return;
     };
-    let config = config(&start);
-    let mut clients = Clients::of(config.outbox_bytes);
-    let mut world = World::new(config);
+    let mut config = config(&start);
+    if is_late {
+        config.connections = LATE_CLIENTS - 1;
+        config.rooms.room_users = 4;
+    }
+    let mut clients = Clients::of(config.outbox_bytes, config.connections + 1);
+    let mut world = match is_late {
+        true => World::with_late_backend(config),
+        false => World::new(config),
+    };
     for _ in 0..OPERATIONS_MAX {
         if input.is_empty() {
             break;
         }
-        let Ok(operation) = Operation::arbitrary(&mut input) else {
+        let Ok(operation) = next(&mut input, is_late) else {
             break;
         };
         world.is_settled = false;
-        carry_out(operation, &mut world, &mut clients);
+        match operation {
+            LateOperation::Usual(operation) => carry_out(operation, &mut world, &mut clients),
+            LateOperation::Late(late) => late.carry_out(&mut world, &mut clients),
+        }
         clients.check(&mut world);
-        check_limits(&world);
+        check_limits(&world, clients.count() - 1);
     }
     clients.leave(&mut world);
     world.assert_empty();
+}
+
+fn next(input: &mut Unstructured<'_>, is_late: bool) -> arbitrary::Result<LateOperation> {
+    match is_late {
+        true => LateOperation::arbitrary(input),
+        false => Operation::arbitrary(input).map(LateOperation::Usual),
+    }
 }
 
 fn config(start: &Start) -> Config {
@@ -124,7 +152,8 @@ fn config(start: &Start) -> Config {
         token_ttl_secs: 20,
         ticket_ttl: Duration::from_secs(5),
         messages_per_second: 4,
-        connections: CONNECTIONS_MAX,
+        // One less than the number of clients.
+        connections: CLIENTS - 1,
         connections_per_address: 2,
         outbox_bytes: if start.has_small_outboxes {
             300
@@ -177,17 +206,16 @@ fn carry_out(operation: Operation, world: &mut World, clients: &mut Clients) {
         Operation::FinishCheck { index, is_accepted } => {
             world.finish_check(index.into(), is_accepted)
         }
-        Operation::Reload { has_account } => {
-            world.server.reload(credentials(has_account), world.now)
-        }
+        Operation::Reload { has_account } => world.reload(has_account),
         Operation::Drain => world.server.drain(world.now),
     }
 }
 
-/// No limit is passed, and the server's own books agree with each other.
-fn check_limits(world: &World) {
+/// No limit is exceeded, and the server's own state is consistent.
+fn check_limits(world: &World, connections_max: usize) {
     let server = &world.server;
-    assert!(server.connection_count() <= CONNECTIONS_MAX);
+    assert!(server.connection_count() <= connections_max);
+    let is_asked = world.late.as_ref().is_some_and(Late::is_asked);
     let rooms = server.rooms().list();
     assert!(rooms.len() <= ROOMS_MAX);
     for room in &rooms {
@@ -195,12 +223,13 @@ fn check_limits(world: &World) {
         assert_eq!(&info, room);
         assert_eq!(online.len(), room.users);
         assert!(room.users <= room.max_users as usize);
-        for name in online {
-            assert!(
-                server.rooms().people().find(&name).is_some(),
-                "{name} is here"
-            );
-        }
+        // A user whose connection has ended stays in the room until their last messages are stored.
+        let is_here = |name: &Rc<str>| server.rooms().people().find(name).is_some();
+        let gone = online.iter().find(|name| !is_here(name));
+        assert!(gone.is_none() || is_asked, "{gone:?} is not here");
     }
     assert!(server.rooms().people().count() <= server.connection_count());
+    if let Some(late) = &world.late {
+        late.check(server);
+    }
 }

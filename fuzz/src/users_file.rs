@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use argon2::Block;
 use sarang::config::{ACCOUNTS_MAX, ARGON2_MEMORY_KIB_MAX, SECRETS_MAX};
 use sarang::domain::accounts::{Accounts, entries};
-use sarang::domain::auth::parse_secrets;
-use sarang::domain::people::is_valid_account_name;
+use sarang::domain::credentials::parse_secrets;
+use sarang::domain::names::is_valid_account_name;
 use sarang::wire::jwt::{Key, SECRET_BYTES_MIN, verify};
 use serde_json::json;
 
-/// Passwords are checked where it costs no more than this.
+/// Passwords are checked only where that costs no more than this.
 const CHEAP_BLOCKS: usize = 32;
 
 /// Fuzzes [`Accounts::parse`] and [`parse_secrets`].
@@ -28,12 +28,12 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Nothing of a file is in the sentence about it.
+/// The error message contains nothing of the file.
 fn check_sentence(sentence: &str) {
     assert!(sentence.len() < 100 && sentence.is_ascii(), "{sentence}");
 }
 
-/// The lines that say something, in two at their first colon.
+/// The lines with an entry, split at their first colon.
 fn pairs(text: &str) -> Vec<(&str, &str)> {
     entries(text)
         .map(|(_, line)| line.split_once(':').expect("has a colon"))

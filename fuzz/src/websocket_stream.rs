@@ -1,106 +1,240 @@
-//! A stream of WebSocket frames in any pieces: our receiver, which forgets everything between messages, against one
-//! `WebSocketContext` of tungstenite's that reads the whole stream.
+//! A stream of WebSocket frames in any pieces: our reader, which keeps no state between messages, against a model that
+//! sees the whole stream at once, and both against one `WebSocketContext` of tungstenite's.
 
 use std::io::{self, ErrorKind, Read, Write};
 
-use sarang::wire::websocket::{CloseCode, Incoming, Receiver, ReceiverLimits};
+use sarang::wire::frame::FrameLimits;
+use sarang::wire::frame_reader::{FrameReader, Incoming};
+use sarang::wire::websocket::{CloseCode, encode_close_answer, encode_pong};
 use tungstenite::error::{CapacityError, Error};
 use tungstenite::protocol::{Message, Role, WebSocketConfig, WebSocketContext};
 
 use super::pieces::{pieces, split};
 
-/// So small that short inputs reach it.
+/// So small that short inputs reach the limit.
 const MESSAGE_BYTES_MAX: usize = 300;
-const LIMITS: ReceiverLimits = ReceiverLimits {
-    message_bytes: MESSAGE_BYTES_MAX,
-    read_bytes: 64,
-};
-
-/// A close code that tungstenite does not know (RFC 6455 section 11.7, registered later).
-const BAD_GATEWAY: u16 = 1014;
 
 /// How a stream ends: it may go on, a close frame came, or it is failed with a code.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum End {
     Open,
     Closed,
     Failed(u16),
 }
 
-/// What a stream of frames comes to.
-#[derive(Debug)]
+/// A message; control frames show in the replies.
+#[derive(Clone, Debug, PartialEq)]
+enum Said {
+    Text(String),
+    Binary(Vec<u8>),
+    Compressed(bool, Vec<u8>),
+}
+
+/// The result of a stream of frames.
+#[derive(Clone, Debug, PartialEq)]
 struct Outcome {
-    /// `None` for a control frame.
-    messages: Vec<Option<Message>>,
+    said: Vec<Said>,
     replies: Vec<u8>,
     end: End,
 }
 
-/// Fuzzes [`Receiver`].
-pub fn run(data: &[u8]) {
-    let (stream, lengths) = split(data);
-    let readable = before_bad_header(stream);
-    let mut expected = expect(readable);
-    if readable.len() < stream.len() && expected.end == End::Open {
-        // tungstenite notices it later, or not at all.
-        expected.end = End::Failed(CloseCode::PROTOCOL_ERROR.0);
-    }
-    let is_bad_text = has_bad_text(readable);
-    // With pauses between messages, as when the peer does not read our answers.
-    for is_paused in [false, true] {
-        let (outcome, is_hibernating) = receive(stream, lengths, is_paused);
-        if outcome.end == End::Failed(CloseCode::INVALID_TEXT.0) {
-            // Ours may fail earlier, in the middle of a frame, but not for nothing.
-            assert!(is_bad_text);
-            assert!(expected.messages.starts_with(&outcome.messages));
-            assert!(expected.replies.starts_with(&outcome.replies));
-            continue;
-        }
-        assert_eq!(outcome.messages, expected.messages);
-        assert_eq!(outcome.replies, expected.replies);
-        assert_eq!(outcome.end, expected.end);
-        if outcome.end == End::Open {
-            assert!(!is_bad_text);
-            assert_eq!(is_hibernating, is_between_messages(stream));
+impl Outcome {
+    fn new() -> Self {
+        Self {
+            said: Vec::new(),
+            replies: Vec::new(),
+            end: End::Open,
         }
     }
 }
 
-fn receive(stream: &[u8], lengths: &[u8], is_paused: bool) -> (Outcome, bool) {
-    let mut receiver = Receiver::default();
-    let mut outcome = Outcome {
-        messages: Vec::new(),
-        replies: Vec::new(),
-        end: End::Open,
+/// Fuzzes [`FrameReader`].
+pub fn run(data: &[u8]) {
+    let (stream, lengths) = split(data);
+    for allows_rsv1 in [false, true] {
+        let expected = model(stream, allows_rsv1);
+        if !allows_rsv1 {
+            compare(&expected, &tungstenite(stream), stream);
+        }
+        // With pauses between messages, as when the peer does not read our answers.
+        for is_paused in [false, true] {
+            let (outcome, is_hibernating) = receive(stream, lengths, allows_rsv1, is_paused);
+            assert_eq!(outcome, expected);
+            if outcome.end == End::Open {
+                assert_eq!(is_hibernating, is_between_messages(stream));
+            }
+        }
+    }
+    discard(stream, lengths);
+}
+
+fn receive(stream: &[u8], lengths: &[u8], allows_rsv1: bool, is_paused: bool) -> (Outcome, bool) {
+    let limits = FrameLimits {
+        message_bytes: MESSAGE_BYTES_MAX,
+        allows_rsv1,
     };
+    let mut reader = FrameReader::default();
+    let mut outcome = Outcome::new();
     for piece in pieces(stream, lengths) {
-        let mut rest;
-        let mut input = receiver.begin(LIMITS, piece);
+        let mut piece = piece.to_vec();
+        let mut input = &mut piece[..];
+        let mut unread;
         loop {
-            let next = receiver.next(&mut input);
-            outcome.replies.extend(input.take_replies());
-            match next {
+            match reader.next(&mut input, limits) {
                 Ok(None) => break,
-                Ok(Some(Incoming::Message(message))) => outcome.messages.push(Some(message)),
-                Ok(Some(Incoming::Control)) => outcome.messages.push(None),
-                Ok(Some(Incoming::Closed)) => outcome.end = End::Closed,
-                Err(code) => outcome.end = End::Failed(code.0),
+                Ok(Some(incoming)) => outcome.take(incoming),
+                Err(CloseCode(code, _)) => outcome.end = End::Failed(code),
             }
             if outcome.end != End::Open {
                 return (outcome, false);
             }
             if is_paused {
-                receiver.keep_rest(&input);
-                rest = receiver.take_rest();
-                input = receiver.resume(&rest);
+                reader.keep_unread(input);
+                unread = reader.take_unread();
+                input = &mut unread;
+            }
+        }
+        assert!(reader.buffered_bytes() <= 3 * MESSAGE_BYTES_MAX);
+    }
+    (outcome, reader.is_hibernating())
+}
+
+impl Outcome {
+    fn take(&mut self, incoming: Incoming<'_>) {
+        match incoming {
+            Incoming::Text(text) => self.said.push(Said::Text(text.into())),
+            Incoming::Binary(payload) => self.said.push(Said::Binary(payload.into())),
+            Incoming::Compressed { is_text, payload } => {
+                self.said.push(Said::Compressed(is_text, payload.into()))
+            }
+            Incoming::Ping(payload) => encode_pong(&payload, &mut self.replies),
+            Incoming::Pong => {}
+            Incoming::Close(payload) => {
+                encode_close_answer(&payload, &mut self.replies);
+                self.end = End::Closed;
             }
         }
     }
-    let is_hibernating = receiver.is_hibernating();
-    (outcome, is_hibernating)
 }
 
-/// The whole stream, at whose end there is nothing yet.
+/// After our own close frame: the connection is over exactly when the peer's has come, or an invalid header.
+fn discard(stream: &[u8], lengths: &[u8]) {
+    let mut reader = FrameReader::default();
+    let mut at = 0;
+    let is_over = pieces(stream, lengths).any(|piece| {
+        at += piece.len();
+        assert_eq!(reader.buffered_bytes(), 0);
+        reader.discard(&mut piece.to_vec())
+    });
+    assert_eq!(is_over, has_end(stream));
+    assert!(!is_over || has_end(&stream[..at]));
+}
+
+/// Whether a stream has a complete close frame or an invalid header.
+fn has_end(mut bytes: &[u8]) -> bool {
+    let mut is_in_message = false;
+    while let Some((frame, rest)) = read_frame(bytes) {
+        if !frame.is_allowed(false, is_in_message) || (frame.opcode == 8 && frame.is_whole) {
+            return true;
+        }
+        if frame.opcode < 8 {
+            is_in_message = !frame.is_final;
+        }
+        bytes = rest;
+    }
+    false
+}
+
+/// The result of the stream by RFC 6455.
+fn model(mut bytes: &[u8], allows_rsv1: bool) -> Outcome {
+    let mut outcome = Outcome::new();
+    let mut message: Option<(Frame, Vec<u8>)> = None;
+    while outcome.end == End::Open
+        && let Some((frame, rest)) = read_frame(bytes)
+    {
+        bytes = rest;
+        let said = message.as_ref().map_or(0, |(_, payload)| payload.len()) as u64;
+        outcome.end = match frame.opcode {
+            _ if !frame.is_allowed(allows_rsv1, message.is_some()) => End::Failed(1002),
+            8..=10 if !frame.is_whole => End::Open,
+            8 => answer_close(&frame.payload, &mut outcome.replies),
+            9 => {
+                encode_pong(&frame.payload, &mut outcome.replies);
+                End::Open
+            }
+            10 => End::Open,
+            _ if said + frame.length > MESSAGE_BYTES_MAX as u64 => End::Failed(1009),
+            _ => {
+                let is_last = frame.is_final && frame.is_whole;
+                let payload = frame.payload.clone();
+                let (first, whole) = message.get_or_insert_with(|| (frame, Vec::new()));
+                whole.extend(payload);
+                let said = judge(first, whole, is_last);
+                if is_last {
+                    message = None;
+                }
+                match said {
+                    Ok(said) => {
+                        outcome.said.extend(said);
+                        End::Open
+                    }
+                    Err(()) => End::Failed(1007),
+                }
+            }
+        };
+    }
+    outcome
+}
+
+/// A message as far as it has come: its content after the last frame, an error when it cannot be text.
+fn judge(first: &Frame, payload: &[u8], is_last: bool) -> Result<Option<Said>, ()> {
+    let is_text = first.opcode == 1;
+    let said = match (first.has_rsv1, is_text) {
+        (true, _) => Said::Compressed(is_text, payload.to_vec()),
+        (false, false) => Said::Binary(payload.to_vec()),
+        (false, true) => match std::str::from_utf8(payload) {
+            Ok(text) => Said::Text(text.to_owned()),
+            Err(error) if error.error_len().is_none() && !is_last => return Ok(None),
+            Err(_) => return Err(()),
+        },
+    };
+    Ok(is_last.then_some(said))
+}
+
+fn answer_close(payload: &[u8], replies: &mut Vec<u8>) -> End {
+    match payload {
+        [_] => return End::Failed(1002),
+        [_, _, reason @ ..] if std::str::from_utf8(reason).is_err() => return End::Failed(1007),
+        [high, low, ..] => match u16::from_be_bytes([*high, *low]) {
+            1000..=1003 | 1007..=1014 | 3000..=4999 => {
+                replies.extend([0x88, payload.len() as u8]);
+                replies.extend(payload);
+            }
+            _ => replies.extend(b"\x88\x14\x03\xeaProtocol violation"),
+        },
+        [] => replies.extend([0x88, 0]),
+    }
+    End::Closed
+}
+
+/// tungstenite accepts lengths in more bytes than needed, and checks a header and a message only when the whole payload
+/// has come: up to there it sees the same.
+fn compare(expected: &Outcome, other: &Outcome, stream: &[u8]) {
+    if let End::Failed(_) = expected.end {
+        assert!(other.said.starts_with(&expected.said));
+        assert!(other.replies.starts_with(&expected.replies));
+        return;
+    }
+    assert_eq!((&other.said, &other.end), (&expected.said, &expected.end));
+    // tungstenite does not know this code, which IANA registered later: it is no protocol violation.
+    let is_closed = expected.end == End::Closed;
+    let is_bad_gateway = is_closed && expected.replies.windows(2).any(|code| code == [3, 0xf6]);
+    if !is_bad_gateway {
+        assert_eq!(other.replies, expected.replies, "{stream:02x?}");
+    }
+}
+
+/// The whole stream, then no more input.
 struct Whole<'a> {
     bytes: &'a [u8],
     replies: Vec<u8>,
@@ -125,7 +259,7 @@ impl Write for Whole<'_> {
     }
 }
 
-fn expect(bytes: &[u8]) -> Outcome {
+fn tungstenite(bytes: &[u8]) -> Outcome {
     let config = WebSocketConfig::default()
         .read_buffer_size(4096)
         .write_buffer_size(0)
@@ -134,21 +268,14 @@ fn expect(bytes: &[u8]) -> Outcome {
     let mut context = WebSocketContext::new(Role::Server, Some(config));
     let replies = Vec::new();
     let mut whole = Whole { bytes, replies };
-    let mut messages = Vec::new();
+    let mut said = Vec::new();
     let end = loop {
-        let replied = whole.replies.len();
         match context.read(&mut whole) {
-            Ok(message @ (Message::Text(_) | Message::Binary(_))) => messages.push(Some(message)),
-            Ok(_) => messages.push(None),
+            Ok(Message::Text(text)) => said.push(Said::Text(text.to_string())),
+            Ok(Message::Binary(payload)) => said.push(Said::Binary(payload.to_vec())),
+            Ok(_) => {}
             Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => break End::Open,
-            Err(Error::ConnectionClosed) => {
-                if close_code(bytes) == Some(BAD_GATEWAY) {
-                    // It is answered like any other.
-                    whole.replies.truncate(replied);
-                    whole.replies.extend([0x88, 2, 0x03, 0xf6]);
-                }
-                break End::Closed;
-            }
+            Err(Error::ConnectionClosed) => break End::Closed,
             Err(Error::Utf8(_)) => break End::Failed(CloseCode::INVALID_TEXT.0),
             Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => {
                 break End::Failed(CloseCode::MESSAGE_TOO_BIG.0);
@@ -156,24 +283,33 @@ fn expect(bytes: &[u8]) -> Outcome {
             Err(_) => break End::Failed(CloseCode::PROTOCOL_ERROR.0),
         }
     };
-    Outcome {
-        messages,
-        replies: whole.replies,
-        end,
-    }
+    let replies = whole.replies;
+    Outcome { said, replies, end }
 }
 
 /// A frame, as far as it has come (RFC 6455 section 5.2).
 struct Frame {
     opcode: u8,
     is_final: bool,
-    /// Whether a client may send it somewhere.
-    is_allowed: bool,
+    has_rsv1: bool,
+    /// Whether its header is well formed.
+    is_well_formed: bool,
+    length: u64,
     payload: Vec<u8>,
     is_whole: bool,
 }
 
-/// The next frame and what follows; `None` before its header is whole.
+impl Frame {
+    /// Whether a client may send a frame with this header at this point.
+    fn is_allowed(&self, allows_rsv1: bool, is_in_message: bool) -> bool {
+        let is_rsv1_good = !self.has_rsv1 || (allows_rsv1 && matches!(self.opcode, 1 | 2));
+        let is_data = self.opcode < 8;
+        let is_in_place = !is_data || (self.opcode == 0) == is_in_message;
+        self.is_well_formed && is_rsv1_good && is_in_place
+    }
+}
+
+/// The next frame and the bytes after it; `None` before its header is complete.
 fn read_frame(bytes: &[u8]) -> Option<(Frame, &[u8])> {
     let (first, second) = (*bytes.first()?, *bytes.get(1)?);
     let number = |bytes: &[u8]| {
@@ -196,7 +332,9 @@ fn read_frame(bytes: &[u8]) -> Option<(Frame, &[u8])> {
     let frame = Frame {
         opcode: first & 0x0f,
         is_final: first & 0x80 != 0,
-        is_allowed: first & 0x70 == 0
+        has_rsv1: first & 0x40 != 0,
+        length,
+        is_well_formed: first & 0x30 == 0
             && second & 0x80 != 0
             && matches!(first & 0x0f, 0..=2 | 8..=10)
             && (first & 0x08 == 0 || (first & 0x80 != 0 && length <= 125))
@@ -209,71 +347,6 @@ fn read_frame(bytes: &[u8]) -> Option<(Frame, &[u8])> {
         is_whole: taken as u64 == length,
     };
     Some((frame, &rest[taken..]))
-}
-
-/// The stream up to the first frame that may not stand where it does.
-fn before_bad_header(stream: &[u8]) -> &[u8] {
-    let mut bytes = stream;
-    let mut is_in_message = false;
-    while let Some((frame, rest)) = read_frame(bytes) {
-        let is_data = frame.opcode < 8;
-        if !frame.is_allowed || (is_data && (frame.opcode == 0) != is_in_message) {
-            break;
-        }
-        if is_data {
-            is_in_message = !frame.is_final;
-        }
-        bytes = rest;
-        if !frame.is_whole {
-            break;
-        }
-    }
-    let has_bad = read_frame(bytes).is_some();
-    &stream[..stream.len() - if has_bad { bytes.len() } else { 0 }]
-}
-
-/// The code of the first close frame.
-fn close_code(mut bytes: &[u8]) -> Option<u16> {
-    while let Some((frame, rest)) = read_frame(bytes) {
-        if frame.opcode == 8 {
-            return frame.payload.first_chunk().copied().map(u16::from_be_bytes);
-        }
-        bytes = rest;
-    }
-    None
-}
-
-/// Whether some text of the stream, as far as it has come, cannot become UTF-8.
-fn has_bad_text(mut bytes: &[u8]) -> bool {
-    let mut message: Option<(bool, Vec<u8>)> = None;
-    while let Some((frame, rest)) = read_frame(bytes) {
-        bytes = rest;
-        if frame.opcode >= 8 {
-            // The reason in a close frame is text, too.
-            let reason = frame
-                .payload
-                .get(2..)
-                .filter(|_| frame.opcode == 8 && frame.is_whole);
-            if reason.is_some_and(|reason| std::str::from_utf8(reason).is_err()) {
-                return true;
-            }
-            continue;
-        }
-        let (is_text, text) = message.get_or_insert_with(|| (frame.opcode == 1, Vec::new()));
-        text.extend(frame.payload);
-        let is_last = frame.is_final && frame.is_whole;
-        let is_bad = match std::str::from_utf8(text) {
-            Ok(_) => false,
-            Err(error) => error.error_len().is_some() || is_last,
-        };
-        if *is_text && is_bad {
-            return true;
-        }
-        if is_last {
-            message = None;
-        }
-    }
-    false
 }
 
 /// Whether the stream ends between two messages.

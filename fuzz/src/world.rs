@@ -1,4 +1,4 @@
-//! A server on virtual time, with sockets that are buffers, driven as the shell drives it.
+//! A server on virtual time, with sockets that are buffers.
 
 use std::collections::BTreeMap;
 use std::io::IoSlice;
@@ -9,40 +9,85 @@ use std::time::Duration;
 use sarang::config::Config;
 use sarang::conn::transmit::{Sent, Transmit};
 use sarang::domain::accounts::{Accounts, DEMO_ACCOUNTS};
-use sarang::domain::auth::Credentials;
-use sarang::domain::ids::ConnectionId;
+use sarang::domain::credentials::{Credentials, Reload};
+use sarang::domain::ids::{ConnectionId, Serial};
 use sarang::domain::metrics::Machine;
 use sarang::domain::time::Now;
 use sarang::server::Server;
-use sarang::server::sign_in::PasswordCheck;
+use sarang::server::backend::{Backend, Remote};
+use sarang::server::io::{Io, Received};
+use sarang::server::jobs::{Done, Job};
 use sarang::wire::jwt::Key;
 
-/// More turns in a row than this are a loop that does not end.
+use super::late::{Answer, Late};
+
+/// More turns in a row than this are an endless loop.
 const TURNS_MAX: usize = 10_000;
 
 /// A socket.
 #[derive(Debug, Default)]
 pub struct Wire {
-    /// What the server sent.
+    /// The bytes the server sent.
     pub sent: Vec<u8>,
-    /// How much more it takes; `None` is anything.
+    /// How many more bytes it accepts; `None` is any number.
     pub room: Option<usize>,
-    /// What the server has not read.
+    /// The bytes the server has not read.
     pub inbound: Vec<u8>,
     /// The client has ended its direction.
     pub is_ended: bool,
     /// The server has ended its direction.
     pub is_shut: bool,
-    /// There may be something to read that was not tried.
-    is_ready: bool,
 }
 
 #[derive(Debug, Default)]
-struct Wires(BTreeMap<ConnectionId, Wire>);
+struct Wires {
+    open: BTreeMap<ConnectionId, Wire>,
+    /// Sockets the server has dropped, with what they had sent.
+    dropped: Vec<(ConnectionId, Wire)>,
+    now: Now,
+    /// The time that one send takes, and the end of a connection.
+    send_time: Duration,
+}
+
+impl Wires {
+    fn pass(&mut self, time: Duration) {
+        self.now.monotonic += time;
+        self.now.unix = self.now.unix.saturating_add(time);
+    }
+}
+
+impl Io for Wires {
+    fn monotonic(&mut self) -> Duration {
+        self.now.monotonic
+    }
+
+    fn receive(&mut self, from: ConnectionId, into: &mut [u8]) -> Received {
+        let wire = self.open.get_mut(&from).expect("only what is open is read");
+        if wire.inbound.is_empty() {
+            return match wire.is_ended {
+                true => Received::End,
+                false => Received::Empty,
+            };
+        }
+        let count = wire.inbound.len().min(into.len());
+        into[..count].copy_from_slice(&wire.inbound[..count]);
+        wire.inbound.drain(..count);
+        Received::Bytes(count)
+    }
+
+    fn close(&mut self, id: ConnectionId) {
+        self.pass(self.send_time);
+        let wire = self.open.remove(&id).expect("is freed once");
+        self.dropped.push((id, wire));
+    }
+
+    fn log(&mut self, _: &str) {}
+}
 
 impl Transmit for Wires {
     fn send(&mut self, to: ConnectionId, bytes: &[u8]) -> Sent {
-        let Some(wire) = self.0.get_mut(&to) else {
+        self.pass(self.send_time);
+        let Some(wire) = self.open.get_mut(&to) else {
             return Sent::Gone;
         };
         assert!(!wire.is_shut, "nothing is sent after the end");
@@ -58,22 +103,22 @@ impl Transmit for Wires {
     }
 
     fn shutdown(&mut self, to: ConnectionId) {
-        if let Some(wire) = self.0.get_mut(&to) {
+        if let Some(wire) = self.open.get_mut(&to) {
             wire.is_shut = true;
         }
     }
 }
 
-/// The demo's account, unless it was removed, and one secret.
-pub fn credentials(has_account: bool) -> Credentials {
+/// The demo account, unless it was removed, and one secret.
+fn credentials(has_account: bool) -> Credentials {
     let text = if has_account { DEMO_ACCOUNTS } else { "" };
     Credentials {
-        accounts: Accounts::parse(text, [1; 32]).expect("reads"),
+        accounts: Accounts::parse(text, [1; 32]).expect("reads").into(),
         keys: vec![Key::new(None, &[2; 32]).expect("is long enough")],
     }
 }
 
-/// What is no demo.
+/// The users file of a configured server, which is no demo.
 pub fn configured() -> Option<PathBuf> {
     Some("users".into())
 }
@@ -83,30 +128,69 @@ pub struct World {
     /// The server.
     pub server: Server,
     wires: Wires,
-    /// Sockets the server has dropped, with what they had sent; to be taken by whoever drives this.
-    pub dropped: Vec<(ConnectionId, Wire)>,
     /// Both clocks.
     pub now: Now,
     /// Password checks that are under way.
-    pub checks: Vec<PasswordCheck>,
+    pub checks: Vec<Serial>,
+    /// Whether the account is there when the files are read again.
+    has_account: bool,
     /// Nothing has happened since the last turn.
     pub is_settled: bool,
+    /// The backend, if it is not the server's own memory.
+    pub late: Option<Late>,
 }
 
 impl World {
-    /// A server without connections.
+    /// A server without connections that keeps messages in memory.
     pub fn new(config: Config) -> Self {
+        let now = Now {
+            monotonic: Duration::ZERO,
+            unix: Duration::from_secs(1_705_314_600),
+        };
         Self {
-            server: Server::new(config, credentials(true), &[7; 32]),
+            server: Server::new(config, credentials(true), &[7; 32], now),
             wires: Wires::default(),
-            dropped: Vec::new(),
-            now: Now {
-                monotonic: Duration::ZERO,
-                unix: Duration::from_secs(1_705_314_600),
-            },
+            now,
             checks: Vec::new(),
+            has_account: true,
             is_settled: false,
+            late: None,
         }
+    }
+
+    /// A server whose backend answers only through [`Self::answer`].
+    pub fn with_late_backend(config: Config) -> Self {
+        let mut world = Self::new(config.clone());
+        let backend = Backend::Remote(Remote::default());
+        let credentials = credentials(true);
+        world.server = Server::with_backend(config, credentials, &[7; 32], world.now, backend);
+        world.late = Some(Late::default());
+        world
+    }
+
+    /// From here on each send, and the end of each connection, takes so much of the server's time.
+    pub fn set_send_time(&mut self, time: Duration) {
+        self.wires.send_time = time;
+    }
+
+    /// The backend answers, if a request waits.
+    pub fn answer(&mut self, answer: &Answer) {
+        let now = self.now;
+        let answered = self.late.as_mut().and_then(|late| late.answer(answer, now));
+        if let Some((serial, done)) = answered {
+            self.server.finished(serial, done, now);
+        }
+    }
+
+    /// The operator's files are read again.
+    pub fn reload(&mut self, has_account: bool) {
+        self.has_account = has_account;
+        self.server.reload();
+    }
+
+    /// Sockets the server has dropped, with the bytes it had sent, for the caller to take.
+    pub fn dropped(&mut self) -> &mut Vec<(ConnectionId, Wire)> {
+        &mut self.wires.dropped
     }
 
     /// A new connection from one of a few addresses; 0 is loopback.
@@ -116,14 +200,14 @@ impl World {
             other => Ipv4Addr::new(192, 0, 2, other),
         };
         let id = self.server.accept(IpAddr::V4(address), self.now)?;
-        let replaced = self.wires.0.insert(id, Wire::default());
+        let replaced = self.wires.open.insert(id, Wire::default());
         assert!(replaced.is_none(), "an id is free when its socket is");
         Some(id)
     }
 
     /// A socket, while it is open.
     pub fn wire(&mut self, id: ConnectionId) -> Option<&mut Wire> {
-        self.wires.0.get_mut(&id)
+        self.wires.open.get_mut(&id)
     }
 
     /// A client sends bytes, or ends its direction.
@@ -131,11 +215,14 @@ impl World {
         if let Some(wire) = self.wire(id).filter(|wire| !wire.is_ended) {
             wire.inbound.extend_from_slice(bytes);
             wire.is_ended = is_end;
-            wire.is_ready = true;
+            match is_end {
+                true => self.server.ending(id),
+                false => self.server.readable(id),
+            }
         }
     }
 
-    /// A client takes more.
+    /// A client's socket accepts more.
     pub fn take(&mut self, id: ConnectionId, room: Option<usize>) {
         let now = self.now;
         if let Some(wire) = self.wire(id) {
@@ -152,24 +239,10 @@ impl World {
     /// Turns, until there is nothing to do.
     pub fn turn(&mut self) {
         for _ in 0..TURNS_MAX {
-            self.read_ready();
-            self.server.handle_timeout(self.now);
-            let machine = self.server.wants_machine(self.now).then(Machine::default);
-            self.server.sampled(machine, self.now);
-            while let Some(check) = self.server.poll_job() {
-                self.checks.push(check);
-            }
-            let mut has_more = self.server.flush(&mut self.wires, self.now);
-            while let Some(id) = self.server.poll_readable() {
-                if let Some(wire) = self.wires.0.get_mut(&id) {
-                    wire.is_ready = true;
-                }
-            }
-            while let Some(id) = self.server.poll_freed() {
-                let wire = self.wires.0.remove(&id).expect("is freed once");
-                self.dropped.push((id, wire));
-            }
-            has_more |= self.wires.0.values().any(|wire| wire.is_ready);
+            self.take_jobs();
+            self.wires.now = self.now;
+            let has_more = self.server.turn(self.now, &mut self.wires);
+            self.now = self.wires.now;
             if !has_more {
                 self.is_settled = true;
                 return;
@@ -178,59 +251,65 @@ impl World {
         panic!("{TURNS_MAX} turns, and still there is something to do");
     }
 
-    fn read_ready(&mut self) {
-        let ready = self.wires.0.iter().filter(|(_, wire)| wire.is_ready);
-        let ready: Vec<ConnectionId> = ready.map(|(id, _)| *id).collect();
-        for id in ready {
-            if self.server.is_turn_full() {
-                return;
-            }
-            let Some(wire) = self.wires.0.get_mut(&id) else {
-                continue;
+    fn take_jobs(&mut self) {
+        while let Some((serial, job)) = self.server.poll_job() {
+            let done = match job {
+                Job::SampleMachine => Done::MachineSampled(Machine::default()),
+                Job::ReadCredentials(in_force) => {
+                    let newer = credentials(self.has_account);
+                    Done::CredentialsRead(Ok(Box::new(Reload::new(newer, &in_force))))
+                }
+                Job::CheckPassword(_) => {
+                    self.checks.push(serial);
+                    continue;
+                }
+                Job::DropAccounts(_) => continue,
+                job => {
+                    let late = self.late.as_mut().expect("memory asks for nothing more");
+                    late.ask(serial, job);
+                    continue;
+                }
             };
-            wire.is_ready = false;
-            if !self.server.may_read(id) {
-                continue;
-            }
-            let inbound = std::mem::take(&mut wire.inbound);
-            if !inbound.is_empty() {
-                wire.is_ready = wire.is_ended;
-                self.server.receive(id, &inbound, self.now);
-            } else if wire.is_ended {
-                self.server.end_of_stream(id, self.now);
-            }
+            self.server.finished(serial, done, self.now);
         }
     }
 
-    /// Time passes; what is due on the way is done when it is due.
+    /// Time passes; deadlines on the way are served when they are due.
     pub fn pass(&mut self, time: Duration) {
         let end = self.now.monotonic + time;
         loop {
-            let next = self.server.next_timeout().unwrap_or(end);
-            let next = next.clamp(self.now.monotonic, end);
-            self.now.unix = self.now.unix.saturating_add(next - self.now.monotonic);
-            self.now.monotonic = next;
+            let next = self.server.next_timeout().unwrap_or(end).min(end);
+            // Turns take time too, if sends do.
+            let wait = next.saturating_sub(self.now.monotonic);
+            self.now.unix = self.now.unix.saturating_add(wait);
+            self.now.monotonic += wait;
             self.turn();
-            if next == end {
+            if self.now.monotonic >= end {
                 return;
             }
         }
     }
 
-    /// The worker has checked a password; it may be so slow that nobody waits any more.
+    /// The worker has checked a password, perhaps after the client has left.
     pub fn finish_check(&mut self, index: usize, is_accepted: bool) {
         if !self.checks.is_empty() {
-            let check = self.checks.remove(index % self.checks.len());
-            self.server.finished(check.job, is_accepted, self.now);
+            let serial = self.checks.remove(index % self.checks.len());
+            let done = Done::PasswordChecked(is_accepted);
+            self.server.finished(serial, done, self.now);
         }
     }
 
-    /// When everybody has gone nothing is kept of them.
+    /// When every client has gone, nothing is kept of them.
     pub fn assert_empty(&mut self) {
         while !self.checks.is_empty() {
             self.finish_check(0, true);
         }
-        // Beyond any token: a session nobody closed would strike now.
+        self.turn();
+        while self.late.as_ref().is_some_and(Late::is_asked) {
+            self.answer(&Answer::FIRST);
+            self.turn();
+        }
+        // Later than any token expires: the deadline of a session left behind would pass now.
         self.pass(Duration::from_secs(7_200));
         let server = &self.server;
         assert_eq!(server.connection_count(), 0);
@@ -238,6 +317,6 @@ impl World {
         assert_eq!(server.rooms().people().count(), 0);
         assert!(server.rooms().list().iter().all(|room| room.users == 0));
         assert_eq!(server.next_timeout(), None, "nothing is awaited");
-        assert!(self.wires.0.is_empty());
+        assert!(self.wires.open.is_empty());
     }
 }
