@@ -1,4 +1,4 @@
-//! The process that abuses: what it is asked for on many connections, until it is told to stop.
+//! The abusing process: runs one abuse on many connections until it is stopped.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,25 +13,25 @@ use serde_json::{Value, json};
 use crate::Result;
 use crate::frames::{Frame, TEXT, push_client_frame};
 
-/// How much it gives way to the pair, which is on the same core.
+/// Its `nice` value, so that it does not delay the pair, which runs on the same core.
 const NICENESS: i32 = 5;
-/// For whatever takes longer something is wrong, but not with the abuser.
+/// The timeout of each read and write.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often it has done what it does.
+/// The number of abusive operations so far.
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// Something that nobody should do.
+/// One kind of abuse.
 #[derive(Clone, Copy)]
 pub struct Abuse {
     pub name: &'static str,
-    /// What is counted.
+    /// The unit of its count.
     pub unit: &'static str,
-    /// Starts it; it goes on by itself.
+    /// Starts it on threads of its own.
     pub start: fn(SocketAddr),
 }
 
-/// Abuses a server until a line comes from stdin, and prints how often it did.
+/// Abuses a server until a line arrives on stdin, then prints the count.
 pub fn run(abuse: Abuse, address: SocketAddr) {
     let _ = rustix::process::setpriority_process(None, NICENESS);
     (abuse.start)(address);
@@ -39,18 +39,18 @@ pub fn run(abuse: Abuse, address: SocketAddr) {
     println!("{} {}", COUNT.load(Ordering::Relaxed), abuse.unit);
 }
 
-/// Counts what was done.
+/// Adds to the count.
 pub fn count(times: usize) {
     COUNT.fetch_add(times as u64, Ordering::Relaxed);
 }
 
-/// Does the same again and again on some threads, each with its number; what fails is tried again.
+/// Repeats `act` on several threads, each with its number. After an error it is tried again.
 pub fn repeat(threads: usize, act: impl Fn(usize) -> Result<()> + Copy + Send + 'static) {
     for number in 0..threads {
         thread::spawn(move || {
             loop {
                 if act(number).is_err() {
-                    // Out of ports or refused: without a rest the generator would only burn its core.
+                    // Out of ports, or refused: a pause keeps the generator from using its core for nothing.
                     thread::sleep(Duration::from_millis(5));
                 }
             }
@@ -62,10 +62,19 @@ pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     prepared(TcpStream::connect(address)?)
 }
 
-/// A connection that takes little before it is read.
+/// A connection with a small receive buffer.
 pub fn connect_narrow(address: SocketAddr) -> io::Result<TcpStream> {
+    connect_with_buffer(address, 4096)
+}
+
+/// A connection with the smallest receive window possible (socket(7), `SO_RCVBUF`: the system uses its minimum).
+pub fn connect_tiny(address: SocketAddr) -> io::Result<TcpStream> {
+    connect_with_buffer(address, 1)
+}
+
+fn connect_with_buffer(address: SocketAddr, bytes: usize) -> io::Result<TcpStream> {
     let small = socket(AddressFamily::INET, SocketType::STREAM, None)?;
-    set_socket_recv_buffer_size(&small, 4096)?;
+    set_socket_recv_buffer_size(&small, bytes)?;
     connect_socket(&small, &address)?;
     prepared(small.into())
 }
@@ -77,26 +86,26 @@ fn prepared(stream: TcpStream) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Ends a connection with a reset, which leaves no port waiting.
+/// Closes a connection with a reset, which leaves no port in TIME_WAIT.
 pub fn reset(stream: TcpStream) -> Result<()> {
     set_socket_linger(&stream, Some(Duration::ZERO))?;
     Ok(())
 }
 
-/// Reads until the server hangs up.
+/// Reads until the server closes the connection.
 pub fn read_to_end(stream: &mut TcpStream) -> Result<()> {
     let mut chunk = [0; 16 * 1024];
     while stream.read(&mut chunk)? > 0 {}
     Ok(())
 }
 
-/// Reads what has come and throws it away; an error when the server has hung up.
+/// Reads and drops the bytes received so far; an error if the server has closed the connection.
 pub fn discard(stream: &mut TcpStream) -> Result<()> {
     stream.set_nonblocking(true)?;
     let mut chunk = [0; 64 * 1024];
     let end = loop {
         match stream.read(&mut chunk) {
-            Ok(0) => break Err("the server hung up".into()),
+            Ok(0) => break Err("the server closed the connection".into()),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
             Err(error) => break Err(error.into()),
@@ -110,7 +119,7 @@ pub fn get(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n")
 }
 
-/// The head of a post with a JSON body of a length.
+/// The head of a POST with a JSON body of this length.
 pub fn post(target: &str, length: usize) -> String {
     format!(
         "POST {target} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
@@ -129,15 +138,20 @@ pub fn opening(target: &str) -> String {
     )
 }
 
-/// Sends a request and reads its response: the status.
+/// Sends a request, reads its response and returns the status.
 pub fn exchange(stream: &mut TcpStream, request: &str) -> Result<u16> {
+    Ok(converse(stream, request)?.0)
+}
+
+/// Sends a request, reads its response and returns the status and the content.
+pub fn converse(stream: &mut TcpStream, request: &str) -> Result<(u16, String)> {
     stream.write_all(request.as_bytes())?;
     let mut bytes = Vec::new();
     let mut chunk = [0; 64 * 1024];
     loop {
         let count = stream.read(&mut chunk)?;
         if count == 0 {
-            return Err("the server hung up".into());
+            return Err("the server closed the connection".into());
         }
         bytes.extend_from_slice(&chunk[..count]);
         let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
@@ -149,12 +163,14 @@ pub fn exchange(stream: &mut TcpStream, request: &str) -> Result<u16> {
             .find_map(|line| line.strip_prefix("Content-Length: "));
         let length: usize = length.map_or(Ok(0), str::parse)?;
         if bytes.len() >= end + 4 + length {
-            return Ok(head.get(9..12).unwrap_or_default().parse()?);
+            let status = head.get(9..12).unwrap_or_default().parse()?;
+            let content = String::from_utf8(bytes.split_off(end + 4))?;
+            return Ok((status, content));
         }
     }
 }
 
-/// Whether somebody new is served.
+/// Whether a new connection is served.
 pub fn is_alive(address: SocketAddr) -> bool {
     connect(address)
         .map_err(Into::into)
@@ -183,14 +199,14 @@ pub fn member(address: SocketAddr, name: &str, room: &str) -> Result<TcpStream> 
     enter(connect(address)?, name, room)
 }
 
-/// The same over any connection.
+/// Makes a connection a guest who is in a room.
 pub fn enter(stream: TcpStream, name: &str, room: &str) -> Result<TcpStream> {
     let mut stream = await_message(stream, &opening(&format!("/ws?username={name}")), "welcome")?;
     stream.write_all(&join(room))?;
     await_message(stream, "", "room_joined")
 }
 
-/// Sends something and reads up to a message of this type.
+/// Sends a request and reads up to a message of this type.
 fn await_message(mut stream: TcpStream, request: &str, kind: &str) -> Result<TcpStream> {
     stream.write_all(request.as_bytes())?;
     let mut bytes = Vec::new();
@@ -199,7 +215,7 @@ fn await_message(mut stream: TcpStream, request: &str, kind: &str) -> Result<Tcp
     loop {
         let count = stream.read(&mut chunk)?;
         if count == 0 {
-            return Err("the server hung up".into());
+            return Err("the server closed the connection".into());
         }
         bytes.extend_from_slice(&chunk[..count]);
         if !has_head && let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {

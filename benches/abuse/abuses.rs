@@ -1,6 +1,6 @@
-//! What is done to the server.
+//! The abuses of the server.
 
-use std::io::Write;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -10,13 +10,13 @@ use serde_json::json;
 
 use crate::Result;
 use crate::abuser::{
-    Abuse, connect, connect_narrow, count, discard, enter, exchange, get, guest, join, member,
-    opening, post, post_json, read_to_end, repeat, reset, text,
+    Abuse, connect, connect_narrow, connect_tiny, count, discard, enter, exchange, get, guest,
+    join, member, opening, post, post_json, read_to_end, repeat, reset, text,
 };
 use crate::frames::{PING, push_client_frame};
 use crate::pair;
 
-pub const ALL: [Abuse; 17] = [
+pub const ALL: [Abuse; 18] = [
     abuse(
         "slow-heads",
         "bytes of 2,000 heads, one a second",
@@ -29,17 +29,22 @@ pub const ALL: [Abuse; 17] = [
     ),
     abuse(
         "stalled-readers",
-        "messages to 200 who read nothing",
+        "messages to 200 clients that read nothing",
         stalled_readers,
     ),
     abuse(
+        "tiny-windows",
+        "messages of 4,000 bytes to 500 clients with tiny windows",
+        tiny_windows,
+    ),
+    abuse(
         "stalled-subscribers",
-        "events to 200 who read nothing",
+        "events to 200 clients that read nothing",
         stalled_subscribers,
     ),
     abuse(
         "unread-answers",
-        "requests of 500 who read nothing",
+        "requests of 500 clients that read nothing",
         unread_answers,
     ),
     abuse("connections", "connections that stay", connections),
@@ -72,8 +77,19 @@ const fn abuse(name: &'static str, unit: &'static str, start: fn(SocketAddr)) ->
     Abuse { name, unit, start }
 }
 
-/// Keeps so many connections, each made and brought to its stage anew when the server ends it; `tick` once a second.
+/// Keeps this many connections open: `make` replaces each that the server closes, and `tick` runs on each once a
+/// second.
 fn hold(
+    connections: usize,
+    make: impl Fn() -> Result<TcpStream> + Send + 'static,
+    tick: impl Fn(&mut TcpStream) -> Result<()> + Send + 'static,
+) {
+    hold_every(Duration::from_secs(1), connections, make, tick);
+}
+
+/// As [`hold`], with `tick` at another interval.
+fn hold_every(
+    every: Duration,
     connections: usize,
     make: impl Fn() -> Result<TcpStream> + Send + 'static,
     tick: impl Fn(&mut TcpStream) -> Result<()> + Send + 'static,
@@ -86,11 +102,11 @@ fn hold(
             while held.len() < connections {
                 match make() {
                     Ok(stream) => held.push(stream),
-                    // Refused: the rest of the second brings another try.
+                    // Refused: it is tried again at the next tick.
                     Err(_) => break,
                 }
             }
-            thread::sleep(Duration::from_secs(1).saturating_sub(started.elapsed()));
+            thread::sleep(every.saturating_sub(started.elapsed()));
         }
     });
 }
@@ -125,7 +141,7 @@ fn stalled_readers(address: SocketAddr) {
     let room = json!({"name": "flood", "max_users": 1_000});
     let _ = connect(address).map(|mut stream| exchange(&mut stream, &post_json("/rooms", &room)));
     let number = AtomicUsize::new(0);
-    // Thrown out with 4008, they come back; what they were sent they have never read.
+    // A connection closed with 4008 is replaced. None of them reads anything.
     let make = move || {
         let number = number.fetch_add(1, Ordering::Relaxed);
         enter(
@@ -139,7 +155,7 @@ fn stalled_readers(address: SocketAddr) {
         let is_old = born.elapsed().as_secs() % 4 == 3;
         if is_old {
             reset(stream.try_clone()?)?;
-            return Err("it makes way for another".into());
+            return Err("it is replaced".into());
         }
         Ok(())
     });
@@ -149,7 +165,57 @@ fn stalled_readers(address: SocketAddr) {
         loop {
             talker.write_all(&chat)?;
             count(1);
-            // Just below what one connection may say.
+            // Just below the rate limit of a connection.
+            thread::sleep(Duration::from_millis(11));
+            discard(&mut talker)?;
+        }
+    });
+}
+
+/// Every send to these connections takes the system long. Half of them read a little at times, the others
+/// nothing. All are replaced at the same time, every two seconds: then their sockets take bytes again, and each of them
+/// gets the room's history of 200 KB.
+fn tiny_windows(address: SocketAddr) {
+    const READERS: usize = 500;
+    /// Ticks after which the readers are replaced.
+    const LIFE: usize = 40;
+    const ROOM: &str = "flood";
+    let room = json!({"name": ROOM, "max_users": 1_000});
+    let _ = connect(address).map(|mut stream| exchange(&mut stream, &post_json("/rooms", &room)));
+    let number = AtomicUsize::new(0);
+    // The replies are not awaited: they take long to read through a tiny window.
+    let make = move || {
+        let number = number.fetch_add(1, Ordering::Relaxed);
+        let mut stream = connect_tiny(address)?;
+        let mut bytes = opening(&format!("/ws?username=reader-{number}")).into_bytes();
+        bytes.extend(join(ROOM));
+        stream.write_all(&bytes)?;
+        stream.set_nonblocking(true)?;
+        Ok(stream)
+    };
+    let ticks = AtomicUsize::new(0);
+    hold_every(Duration::from_millis(50), READERS, make, move |stream| {
+        let tick = ticks.fetch_add(1, Ordering::Relaxed);
+        if (tick / READERS + 1).is_multiple_of(LIFE) {
+            reset(stream.try_clone()?)?;
+            return Err("it is replaced".into());
+        }
+        if !tick.is_multiple_of(2) {
+            return Ok(());
+        }
+        match stream.read(&mut [0; 1024]) {
+            Ok(0) => Err("the server closed the connection".into()),
+            Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error.into()),
+            _ => Ok(()),
+        }
+    });
+    repeat(2, move |number| {
+        let mut talker = member(address, &format!("talker-{number}"), ROOM)?;
+        let chat = text(&json!({"type": "chat", "room": ROOM, "content": "a".repeat(4_000)}));
+        loop {
+            talker.write_all(&chat)?;
+            count(1);
+            // Just below the rate limit of a connection.
             thread::sleep(Duration::from_millis(11));
             discard(&mut talker)?;
         }
@@ -177,7 +243,7 @@ fn unread_answers(address: SocketAddr) {
     let make = move || {
         let mut stream = connect_narrow(address)?;
         stream.set_nonblocking(true)?;
-        // As many as the socket takes.
+        // As many requests as the socket takes.
         let requests = get("/static/chat.js").repeat(200);
         count(stream.write(requests.as_bytes())? / get("/static/chat.js").len());
         Ok(stream)
@@ -222,7 +288,7 @@ fn garbage(address: SocketAddr) {
         let mut state = number as u64 + 1;
         let noise: Vec<u8> = (0..4096)
             .map(|_| {
-                // Knuth's MMIX.
+                // The linear congruential generator of Knuth's MMIX.
                 state = state
                     .wrapping_mul(6_364_136_223_846_793_005)
                     .wrapping_add(1);
@@ -237,7 +303,7 @@ fn garbage(address: SocketAddr) {
     });
 }
 
-/// Frames that no client may send (RFC 6455 sections 5 and 7.4).
+/// Frames that a client may not send (RFC 6455 sections 5 and 7.4).
 fn malformed() -> Vec<Vec<u8>> {
     let masked =
         |first: u8, length: &[u8], payload: &[u8]| [&[first], length, &[0; 4], payload].concat();
@@ -261,7 +327,7 @@ fn bad_frames(address: SocketAddr) {
             let mut stream = guest(address, &format!("bad-{number}"))?;
             stream.write_all(&frame)?;
             count(1);
-            // It says why and hangs up; whoever does not answer is waited for.
+            // The server sends a close code and awaits the close frame; this client resets instead.
             discard(&mut stream)?;
             reset(stream)?;
         }
@@ -276,7 +342,7 @@ fn oversized(address: SocketAddr) {
         let header = [&[0x81, 0xff][..], &length.to_be_bytes(), &[0; 4]].concat();
         stream.write_all(&header)?;
         count(1);
-        // As long as the server takes it.
+        // Until the server takes no more.
         while stream.write(&[b'a'; 64 * 1024])? > 0 {}
         Ok(())
     });
@@ -290,7 +356,7 @@ fn fragments(address: SocketAddr) {
         for _ in 0..1_000 {
             bytes.extend([0x00, 0x81, 0, 0, 0, 0, b'a']);
         }
-        // The first of the next is in the middle of this message: the server fails it.
+        // The next message starts in the middle of this one, so the server fails the connection.
         stream.write_all(&bytes)?;
         count(1_001);
         thread::sleep(Duration::from_millis(20));
@@ -317,7 +383,7 @@ fn joins(address: SocketAddr) {
     come_and_go(address, pair::ROOM);
 }
 
-/// 50 who join and leave a room as often as they may.
+/// 50 guests that join and leave a room as often as the rate limit permits.
 fn come_and_go(address: SocketAddr, room: &'static str) {
     repeat(50, move |number| {
         let mut stream = guest(address, &format!("restless-{number}"))?;
@@ -326,7 +392,7 @@ fn come_and_go(address: SocketAddr, room: &'static str) {
             for message in [join(room), leave.clone()] {
                 stream.write_all(&message)?;
                 count(1);
-                // Just below what one connection may say.
+                // Just below the rate limit of a connection.
                 thread::sleep(Duration::from_millis(11));
                 discard(&mut stream)?;
             }
@@ -336,7 +402,7 @@ fn come_and_go(address: SocketAddr, room: &'static str) {
 
 fn histories(address: SocketAddr) {
     const ROOM: &str = "long";
-    // Each of these takes six bytes on the wire.
+    // Each of these characters takes six bytes in JSON.
     let chat = json!({"type": "chat", "room": ROOM, "content": "\u{1}".repeat(4_096)});
     let fill = || -> Result<()> {
         let mut talker = member(address, "talker", ROOM)?;

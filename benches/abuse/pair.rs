@@ -1,4 +1,4 @@
-//! Two who chat, one message every 10 ms in turns, and take the time of each.
+//! Two clients that chat, one message every 10 ms in turns, and measure the latency of each message.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
@@ -14,18 +14,18 @@ use crate::frames::{CLOSE, Frame, PING, PONG, TEXT, push_client_frame};
 
 /// The room of the pair.
 pub const ROOM: &str = "pair";
-/// Between two messages.
+/// The time between two messages.
 const EVERY: Duration = Duration::from_millis(10);
-/// What has not come so long after the last message was sent is lost.
+/// A message that has not arrived this long after the last one was sent is lost.
 const GRACE: Duration = Duration::from_secs(10);
 
 struct Talker {
     stream: TcpStream,
     unsent: Vec<u8>,
     unread: Vec<u8>,
-    /// Where the room's sequence has come to.
+    /// The sequence number of the last chat.
     last: Option<u64>,
-    /// How the connection ended, if it did.
+    /// Why the connection ended, if it did.
     end: Option<String>,
 }
 
@@ -33,11 +33,11 @@ pub struct Pair {
     poll: Poll,
     talkers: [Talker; 2],
     sent: u64,
-    /// What was said and is not complete: when it was due, and how many of two chats and one acknowledgement are missing.
+    /// The messages under way: when each was due, and how many of two chats and one acknowledgement are missing.
     under_way: BTreeMap<u64, (Instant, u8)>,
 }
 
-/// How a while of talking went.
+/// The result of a conversation.
 #[derive(Default)]
 pub struct Times {
     sorted: Vec<Duration>,
@@ -46,7 +46,7 @@ pub struct Times {
 }
 
 impl Times {
-    /// The time that this share of the messages was complete within.
+    /// The quantile of the latencies: this share of the messages was complete within the time returned.
     pub fn at(&self, share: f64) -> Duration {
         let index = (self.sorted.len() as f64 * share) as usize;
         let last = self.sorted.len().saturating_sub(1);
@@ -74,12 +74,12 @@ impl Talker {
         self.write();
     }
 
-    /// The messages that have come.
+    /// The messages received.
     fn read(&mut self) -> Result<Vec<Value>> {
         let mut chunk = [0; 64 * 1024];
         while self.end.is_none() {
             match self.stream.read(&mut chunk) {
-                Ok(0) => self.end = Some("the server hung up".into()),
+                Ok(0) => self.end = Some("the server closed the connection".into()),
                 Ok(count) => self.unread.extend_from_slice(&chunk[..count]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -127,7 +127,8 @@ impl Pair {
         })
     }
 
-    /// They talk for a while. Each message counts from when it was due, however late it could be sent.
+    /// Sends messages in turns for `duration`. The latency of each counts from when it was due, even if it was sent
+    /// later.
     pub fn talk(&mut self, duration: Duration) -> Result<Times> {
         let mut times = Times::default();
         let mut events = Events::with_capacity(16);
@@ -222,7 +223,7 @@ fn sequence(chat: &Value) -> Result<u64> {
     Ok(sequence.parse()?)
 }
 
-/// One who is in the room.
+/// A client in the room.
 fn talker(address: SocketAddr, name: &str) -> Result<Talker> {
     let stream = crate::abuser::member(address, name, ROOM)?;
     stream.set_nonblocking(true)?;

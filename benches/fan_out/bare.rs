@@ -1,11 +1,11 @@
-//! The floor of a fan-out: a loop around `send`, and nothing else.
+//! The lower bound of a fan-out: only a loop around `send`.
 
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
 
 use crate::Result;
 
-/// Accepts `clients_count` connections, then writes whatever the first one says to all of them.
+/// Accepts `clients_count` connections, then writes everything the first one sends to all of them.
 pub fn serve(clients_count: usize) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("listening on http://{}", listener.local_addr()?);

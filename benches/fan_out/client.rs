@@ -1,4 +1,4 @@
-//! One connection of the generator: the opening handshake, joining, and reading at low cost.
+//! One connection of the generator: opening handshake, join, and reading at low cost.
 
 use std::borrow::Cow;
 use std::io::{self, Read, Write};
@@ -12,44 +12,44 @@ use crate::Result;
 use crate::frames::{CLOSE, Frame, PING, PONG, TEXT, push_client_frame, push_server_frame};
 use crate::transcript::{self, Transcript};
 
-/// The room everybody is in.
+/// The room of all clients.
 const ROOM: &str = "r";
 
-/// How far a connection has come.
+/// The state of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
-    /// The answer to the opening handshake has not come in full.
+    /// The response to the opening handshake is incomplete.
     Opening,
-    /// The handshake is done, `room_joined` has not come.
+    /// The handshake is done, `room_joined` is awaited.
     Joining,
     /// In the room.
     Member,
 }
 
-/// The language a server is spoken to in.
+/// The protocol of a server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     /// WebSocket and JSON.
     Chat,
-    /// `bare`: whatever is written comes to everybody.
+    /// `bare`: everything written is sent to all clients.
     Bare,
 }
 
 pub struct Client {
     pub stream: TcpStream,
     pub phase: Phase,
-    /// Whole messages of this round that it has read.
+    /// Complete messages of this round that it has read.
     pub messages_count: usize,
     number: usize,
     dialect: Dialect,
-    /// Bytes of the transcript that it has read.
+    /// The offset in the transcript up to which it has read.
     offset: usize,
-    /// Bytes read that are not a whole frame yet and not in the transcript.
+    /// Bytes of an incomplete frame that are not in the transcript.
     pending: Vec<u8>,
     sent_count: u64,
 }
 
-/// The fields that tell messages apart.
+/// The fields that determine how a message is handled.
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(rename = "type")]
@@ -59,7 +59,7 @@ struct Message<'a> {
 }
 
 impl Client {
-    /// Connects, and asks for a WebSocket where the dialect has such.
+    /// Connects, and sends the opening handshake if the dialect is WebSocket.
     pub fn connect(address: SocketAddr, number: usize, dialect: Dialect) -> Result<Self> {
         let stream = std::net::TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
@@ -78,7 +78,7 @@ impl Client {
             sent_count: 0,
         };
         if dialect == Dialect::Chat {
-            // The key is the example of RFC 6455; `opened` knows its answer.
+            // The key is the example of RFC 6455 section 1.3; `opened` checks for its accept value.
             let request = format!(
                 "GET /ws?username=u{number} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\n\
                  Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
@@ -89,7 +89,7 @@ impl Client {
         Ok(client)
     }
 
-    /// Reads all that has come. Edge-triggered readiness asks for that.
+    /// Reads until the socket is empty, as edge-triggered readiness requires.
     pub fn read(&mut self, scratch: &mut [u8], transcript: &mut Transcript) -> Result<()> {
         loop {
             match self.stream.read(scratch) {
@@ -144,9 +144,9 @@ impl Client {
         self.messages_count = 0;
     }
 
-    /// Reads no more, so that the server sees the end.
+    /// Shuts the connection down, so that the server sees its end.
     pub fn close(&self) {
-        // The peer may be gone already, which is as good.
+        // An error means that the peer has closed it already.
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
@@ -158,7 +158,7 @@ impl Client {
             }
             chunk = &[];
         }
-        // Someone else may have written down the message that was pending here.
+        // Another client may have appended the message that was pending here.
         if !self.pending.is_empty() && transcript.from(self.offset).starts_with(&self.pending) {
             self.offset += self.pending.len();
             self.pending.clear();
@@ -170,7 +170,7 @@ impl Client {
                 self.offset += length;
                 chunk = &chunk[length..];
             } else {
-                // Some other frame lies in between. Go back to where its predecessor ended.
+                // Another frame lies in between. Go back to the end of the frame before it.
                 let start = transcript.message_start(self.offset);
                 self.pending
                     .extend_from_slice(transcript.range(start..self.offset));
@@ -184,7 +184,7 @@ impl Client {
         self.walk(transcript)
     }
 
-    /// Takes the whole frames out of `pending`.
+    /// Handles the complete frames in `pending`.
     fn walk(&mut self, transcript: &mut Transcript) -> Result<()> {
         let mut bytes = mem::take(&mut self.pending);
         let mut rest = &bytes[..];
@@ -202,7 +202,7 @@ impl Client {
         Ok(())
     }
 
-    /// Handles a frame that is not the next of the transcript.
+    /// Handles a frame that is not the next one of the transcript.
     fn handle(&mut self, frame: &Frame, transcript: &mut Transcript) -> Result<()> {
         match frame.opcode {
             TEXT => {}
@@ -230,7 +230,7 @@ impl Client {
                 self.write(&join)?;
             }
             ("room_joined", Phase::Joining) => self.phase = Phase::Member,
-            // Presence is welcome at any time as a member; it is not what is counted.
+            // Presence events are allowed at any time as a member; they are not counted.
             ("user_joined" | "user_left" | "room_users", Phase::Member) => {}
             (kind, phase) => {
                 let detail = message.message.unwrap_or_default();
@@ -240,7 +240,7 @@ impl Client {
         Ok(())
     }
 
-    /// Whether the handshake's answer is complete; what follows it stays pending.
+    /// Whether the response to the handshake is complete; bytes after it stay pending.
     fn opened(&mut self) -> Result<bool> {
         let Some(end) = self.pending.windows(4).position(|end| end == b"\r\n\r\n") else {
             return Ok(false);

@@ -10,9 +10,9 @@ use crate::client::{Client, Dialect, Phase};
 use crate::traffic::{Pace, Traffic};
 use crate::transcript::Transcript;
 
-/// Handshakes under way at once: fewer than any server's listen backlog.
+/// Concurrent handshakes: fewer than the listen backlog of any server.
 const OPENING_MAX: usize = 200;
-/// Without any progress for so long, something is lost.
+/// Without progress for this long, the round has failed.
 const STALL: Duration = Duration::from_secs(10);
 
 pub struct Crowd {
@@ -21,19 +21,19 @@ pub struct Crowd {
     scratch: Vec<u8>,
     clients: Vec<Client>,
     transcript: Transcript,
-    /// Clients that are in the room.
+    /// The number of clients in the room.
     members_count: usize,
     /// Messages read in this round, over all clients.
     deliveries: usize,
-    /// For each sender, how many of its messages have come back to it and not been answered.
+    /// For each sender, the number of its own messages it has received and not followed with new ones.
     returned: Vec<usize>,
 }
 
-/// What a round amounted to.
+/// The result of a round.
 pub struct Outcome {
     pub deliveries: usize,
     pub wall: Duration,
-    /// Of a frame, with its head.
+    /// The length of a frame with its header.
     pub bytes_per_message: usize,
 }
 
@@ -79,7 +79,7 @@ impl Crowd {
         Ok(crowd)
     }
 
-    /// Has one round of traffic carried, until all of it has arrived.
+    /// Runs one round of traffic until all of it has arrived.
     pub fn carry(&mut self, traffic: &Traffic) -> Result<Outcome> {
         self.start_round();
         let started = Instant::now();
@@ -121,12 +121,12 @@ impl Crowd {
         })
     }
 
-    /// Reads what came after the round was complete: no chat may be among it.
+    /// Reads after the round is complete: no further chat may arrive.
     pub fn check(&mut self) -> Result<()> {
         let (deliveries, messages) = (self.deliveries, self.transcript.messages_count());
         self.rest(Duration::from_millis(2))?;
         if self.deliveries != deliveries || self.transcript.messages_count() != messages {
-            return Err("messages came that nobody had sent".into());
+            return Err("messages arrived that no client sent".into());
         }
         match self
             .clients
@@ -138,7 +138,7 @@ impl Crowd {
         }
     }
 
-    /// Reads for a while, and answers pings.
+    /// Reads for `duration`, and answers pings.
     pub fn rest(&mut self, duration: Duration) -> Result<()> {
         let deadline = Instant::now() + duration;
         loop {
@@ -159,7 +159,7 @@ impl Crowd {
         }
     }
 
-    /// Polls once and has every client read that can.
+    /// Polls once, and reads from every readable client.
     fn turn(&mut self, timeout: Option<Duration>) -> Result<()> {
         if let Err(error) = self.poll.poll(&mut self.events, timeout)
             && error.kind() != std::io::ErrorKind::Interrupted
@@ -190,7 +190,7 @@ impl Drop for Crowd {
     }
 }
 
-/// Notices when a number that should grow no longer does.
+/// Detects that a number stops growing before it reaches its goal.
 struct Progress {
     last: usize,
     since: Instant,

@@ -1,6 +1,6 @@
-//! WebSocket frames as the generators write and read them.
+//! WebSocket frames, as the traffic generators write and read them.
 
-/// A whole frame at the start of some bytes.
+/// A complete frame at the start of some bytes.
 pub struct Frame<'a> {
     pub opcode: u8,
     pub bytes: &'a [u8],
@@ -13,7 +13,7 @@ pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 
 impl<'a> Frame<'a> {
-    /// The first frame of some bytes, unless it is not whole.
+    /// The first frame, if it is complete.
     pub fn first(bytes: &'a [u8]) -> Option<Self> {
         let (head, length) = match *bytes {
             [_, 126, high, low, ..] => (4, usize::from(u16::from_be_bytes([high, low]))),

@@ -1,4 +1,4 @@
-//! What a delivery costs: fan-out over real sockets, measured in the server's CPU time.
+//! The cost of a delivery: fan-out over real sockets, measured in the server's CPU time.
 //!
 //! ```text
 //! cargo bench --bench fan_out                          every scenario, the server of this build
@@ -11,19 +11,19 @@
 //!
 //! | scenario | clients | traffic |
 //! |---|---|---|
-//! | `lone` | 1,000 | one message in flight; the next when everybody has it. Also against `bare` |
-//! | `saturated-32`, `saturated-64` | 1,000 | 8 senders with so many messages in flight each; another when one's own comes back |
+//! | `lone` | 1,000 | one message in flight; the next when every client has it. Also against `bare` |
+//! | `saturated-32`, `saturated-64` | 1,000 | 8 senders with 32 or 64 messages in flight each |
 //! | `everybody` | 32 | all write at once; again when each has all 32 |
 //! | `idle` | 10,000 | they join and stay silent: memory and CPU of a connection |
 //!
-//! `bare` is the floor of `lone`: a process that sends the same bytes to the same number of sockets
-//! with nothing but a loop around `send`.
+//! `bare` is the lower bound of `lone`: a process that sends the same bytes to the same number of sockets
+//! with only a loop around `send`.
 //!
-//! The server runs on one core and the generator on another, so neither steals from the other, and
-//! the generator does not sleep while it measures, so that no wake-up of it is billed to the server.
-//! Servers to compare take turns, round by round, and medians are compared: the machine's mood
-//! then hits all of them. The figure is CPU time (user and system) per message delivered to one
-//! client. Each round also proves that every client got every message once, in one order for all.
+//! The server runs on one core and the generator on another, so that they do not compete, and the
+//! generator does not sleep while it measures, so that waking it is not charged to the server.
+//! Compared servers take turns, round by round, and medians are compared, so that disturbances of the
+//! machine affect all of them. The figure is CPU time (user and system) per message delivered to one
+//! client. Each round also checks that every client got every message once, in the same order.
 
 mod bare;
 mod client;
@@ -78,7 +78,7 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// Has every contestant carry the same traffic, in turns, and prints what a delivery cost each.
+/// Runs the same traffic on every contestant, in turns, and prints the cost of a delivery for each.
 fn fan_out(traffic: &Traffic, options: &Options) -> Result<()> {
     let mut contestants = Vec::new();
     if traffic.has_floor {
@@ -117,7 +117,7 @@ fn fan_out(traffic: &Traffic, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Fills a room with silent clients, one contestant after the other, and prints what each cost.
+/// Fills a room with silent clients, one contestant after the other, and prints the cost of a client for each.
 fn idle(options: &Options) -> Result<()> {
     let mut rows = Vec::new();
     for server in &options.servers {

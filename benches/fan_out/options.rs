@@ -6,7 +6,7 @@ use crate::Result;
 use crate::server_process::ServerCommand;
 use crate::traffic::{self, Scenario};
 
-/// Options of the server that lift every limit the traffic would meet.
+/// Options of the server that lift the limits the traffic would reach.
 const SERVER_OPTIONS: [&str; 8] = [
     "--listen",
     "127.0.0.1:0",
@@ -18,11 +18,11 @@ const SERVER_OPTIONS: [&str; 8] = [
     "0",
 ];
 
-/// What this executable was started for.
+/// What the executable was started for.
 pub enum Start {
     Measure(Options),
     Help,
-    /// By itself, to be the floor.
+    /// Run `bare`, the lower bound. The benchmark starts itself with this.
     Bare {
         clients: usize,
     },
@@ -104,7 +104,7 @@ pub fn parse() -> Result<Start> {
     Ok(Start::Measure(options))
 }
 
-/// This executable as the floor.
+/// The command that runs this executable as `bare`.
 pub fn bare(clients: usize) -> Result<ServerCommand> {
     Ok(ServerCommand {
         name: "bare".to_owned(),
@@ -125,7 +125,7 @@ fn command(name: &str, line: &str) -> ServerCommand {
     ServerCommand {
         name: name.to_owned(),
         program: "sh".to_owned(),
-        // Without `exec` the shell's CPU time would be measured.
+        // Without `exec` the CPU time of the shell would be measured.
         arguments: vec!["-c".to_owned(), format!("exec {line}")],
     }
 }

@@ -6,7 +6,7 @@ use crate::crowd::Outcome;
 use crate::server_process::Memory;
 use crate::traffic::Traffic;
 
-/// What the rounds of one contestant cost.
+/// The costs of the rounds of one contestant.
 pub struct Rounds {
     name: String,
     cpu_ns: Vec<f64>,
@@ -14,13 +14,13 @@ pub struct Rounds {
     bytes_per_message: usize,
 }
 
-/// What silent clients cost one contestant.
+/// The costs of silent clients for one contestant.
 pub struct IdleRow {
     pub name: String,
     pub clients: usize,
     pub at_start: Memory,
     pub full: Memory,
-    /// When all had gone.
+    /// After all clients have disconnected.
     pub after: Memory,
     pub joining_cpu: Duration,
 }

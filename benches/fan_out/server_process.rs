@@ -1,4 +1,4 @@
-//! A server as a process of its own: started, pinned to a core, asked for its CPU time and memory.
+//! A server as a separate process: it is started, pinned to a core, and its CPU time and memory are read.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -32,13 +32,13 @@ pub struct Memory {
     pub bytes: u64,
     /// The part that is not mapped from a file, so without the program itself.
     pub anonymous_bytes: u64,
-    /// The most that ever was.
+    /// The peak.
     #[allow(dead_code, reason = "not every benchmark shows it")]
     pub peak_bytes: u64,
 }
 
 impl ServerProcess {
-    /// Starts a server on the servers' core and waits until it says where it listens.
+    /// Starts a server on the servers' core, and waits until it prints its address.
     pub fn start(command: &ServerCommand) -> Result<Self> {
         // A child inherits the core, so that none of its threads ever runs elsewhere.
         pin(Role::Server)?;
@@ -59,18 +59,29 @@ impl ServerProcess {
 
     /// CPU time of all threads, in user and kernel mode, to the nanosecond.
     pub fn cpu(&self) -> Result<Duration> {
+        self.schedstat(0)
+    }
+
+    /// How long its threads could have run and had no core, because something else did.
+    #[allow(dead_code, reason = "not every benchmark shows it")]
+    pub fn waited(&self) -> Result<Duration> {
+        self.schedstat(1)
+    }
+
+    /// The sum of one field of every thread's `schedstat` (proc(5)).
+    fn schedstat(&self, field: usize) -> Result<Duration> {
         let mut nanoseconds = 0;
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
             // A thread may end at any time.
             if let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) {
-                let running = text.split(' ').next().unwrap_or_default();
-                nanoseconds += running.parse::<u64>()?;
+                let value = text.split(' ').nth(field).unwrap_or_default();
+                nanoseconds += value.parse::<u64>()?;
             }
         }
         Ok(Duration::from_nanos(nanoseconds))
     }
 
-    /// Waits until it has nothing left to do, so that its CPU time stands still.
+    /// Waits until its CPU time no longer grows, but at most 200 ms.
     pub fn settle(&self) -> Result<()> {
         let deadline = Instant::now() + Duration::from_millis(200);
         let mut last = self.cpu()?;
@@ -110,7 +121,7 @@ impl ServerProcess {
                 return Err(format!("{} ended without listening", self.name).into());
             }
             if let Some(address) = line.trim().strip_prefix("listening on http://") {
-                // What it prints later must not fill the pipe.
+                // Later output must not fill the pipe.
                 thread::spawn(move || io::copy(&mut stdout, &mut io::sink()));
                 return Ok(address.parse()?);
             }
@@ -126,7 +137,7 @@ impl Drop for ServerProcess {
     }
 }
 
-/// Lets this process, and the servers it starts, have as many sockets as the system allows.
+/// Raises the limit of descriptors of this process, and of the servers it starts, to the hard limit.
 pub fn raise_open_files() -> Result<()> {
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(
@@ -160,7 +171,7 @@ static CORES: LazyLock<Option<[usize; 2]>> = LazyLock::new(|| {
     Some([cores.next()?, cores.next()?])
 });
 
-/// Moves this thread to the core of a role, and says whether there are two cores at all.
+/// Moves this thread to the core of a role. False if there is only one core.
 fn pin(role: Role) -> Result<bool> {
     let Some(cores) = *CORES else {
         return Ok(false);

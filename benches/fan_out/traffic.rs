@@ -1,4 +1,4 @@
-//! The scenarios: who writes how much, and when the next message may go.
+//! The scenarios: which clients write how much, and when the next message may be sent.
 
 /// What to measure.
 pub enum Scenario {
@@ -11,9 +11,9 @@ pub enum Scenario {
 /// When a sender may write its next message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// When every client has all messages written so far.
+    /// When every client has received all messages written so far.
     Together,
-    /// When one of its own comes back, keeping this many in flight.
+    /// When it receives one of its own, keeping this many in flight.
     InFlight(usize),
 }
 
@@ -21,11 +21,11 @@ pub enum Pace {
 pub struct Traffic {
     pub name: &'static str,
     pub clients: usize,
-    /// The first so many clients write.
+    /// The number of clients that write: the first ones.
     pub senders: usize,
     pub messages_per_sender: usize,
     pub pace: Pace,
-    /// Whether `bare` can carry it too.
+    /// Whether `bare` is measured with it too.
     pub has_floor: bool,
 }
 
@@ -42,7 +42,7 @@ const SENDERS: usize = 8;
 /// The names the command line knows, in the order in which they are measured.
 pub const NAMES: [&str; 5] = ["lone", "saturated-32", "saturated-64", "everybody", "idle"];
 
-/// The scenario of that name.
+/// The scenario with this name.
 pub fn scenario(name: &str) -> Option<Scenario> {
     let traffic = match name {
         "lone" => Traffic {

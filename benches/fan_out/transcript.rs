@@ -1,8 +1,8 @@
-//! What a room has said: the bytes of all its chat frames, in the order all clients must see.
+//! The transcript of a room: the bytes of all its chat frames, in the order all clients must receive them.
 //!
-//! The first client to see a message checks it in full and writes it down; the others only compare
-//! bytes. A comparison is as strict as parsing and costs next to nothing, which keeps the generator
-//! faster than the servers it measures.
+//! The first client to receive a message checks it in full and appends it; the others only compare
+//! bytes. A comparison is as strict as parsing and much cheaper, which keeps the generator faster than
+//! the servers it measures.
 
 use std::ops::Range;
 
@@ -10,16 +10,16 @@ use serde::Deserialize;
 
 use crate::Result;
 
-/// Bytes of `content` in every message.
+/// The length of `content` in every message, in bytes.
 pub const CONTENT_BYTES: usize = 100;
-/// What fills it up.
+/// The padding of `content`.
 const FILL: char = '.';
 
 #[derive(Default)]
 pub struct Transcript {
     bytes: Vec<u8>,
     messages: Vec<Entry>,
-    /// For each sender, how many of its messages have been seen, over all rounds.
+    /// For each sender, the number of its messages received, over all rounds.
     seen: Vec<u64>,
 }
 
@@ -28,7 +28,7 @@ struct Entry {
     end: usize,
 }
 
-/// The fields of a `chat` that have to be right.
+/// The fields of a `chat` that are checked.
 #[derive(Deserialize)]
 struct Chat<'a> {
     username: &'a str,
@@ -36,7 +36,7 @@ struct Chat<'a> {
 }
 
 impl Transcript {
-    /// Forgets the messages, but not which ones must come next.
+    /// Clears the messages, but not the numbers of the next ones expected.
     pub fn start_round(&mut self) {
         self.bytes.clear();
         self.messages.clear();
@@ -60,19 +60,19 @@ impl Transcript {
         self.messages.len()
     }
 
-    /// Whether message number `index` ends at or before `offset`.
+    /// Whether message number `index` exists and ends at or before `offset`.
     pub fn is_read(&self, index: usize, offset: usize) -> bool {
         self.messages
             .get(index)
             .is_some_and(|message| message.end <= offset)
     }
 
-    /// Which client wrote message number `index`.
+    /// The client that wrote message number `index`.
     pub fn sender(&self, index: usize) -> usize {
         self.messages[index].sender
     }
 
-    /// Where the message that `offset` lies in begins.
+    /// The start of the message that contains `offset`.
     pub fn message_start(&self, offset: usize) -> usize {
         match self
             .messages
@@ -83,7 +83,7 @@ impl Transcript {
         }
     }
 
-    /// Writes down a `chat` nobody has seen before, if it is the one its sender is owed.
+    /// Appends a `chat` that is new to the transcript. It is an error if it is not the next one of its sender.
     pub fn append(&mut self, frame: &[u8], payload: &[u8]) -> Result<()> {
         let chat: Chat = serde_json::from_slice(payload)?;
         let sender = chat
@@ -113,7 +113,7 @@ impl Transcript {
     }
 }
 
-/// What `sender` says in its message number `sequence`.
+/// The content of message number `sequence` of `sender`.
 pub fn content(sender: usize, sequence: u64) -> [u8; CONTENT_BYTES] {
     let mut content = [FILL as u8; CONTENT_BYTES];
     let text = format!("message {sequence:08} of client {sender:05} ");

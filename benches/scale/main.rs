@@ -1,4 +1,5 @@
-//! What a connection costs beside many others: a thousand, and up to a million, in one server without sockets.
+//! The cost of a connection and of its operations beside many others: a thousand up to a million connections in one
+//! server without sockets.
 //!
 //! ```text
 //! cargo bench --bench scale                      1,000, 10,000, 100,000 and 1,000,000 connections
@@ -8,13 +9,14 @@
 //! ```
 //!
 //! Half of the connections are idle WebSocket members, of whom half are in rooms of 100 and half in one room together;
-//! half are event streams. Beside them some more do what is measured, the same at every size: so the cost of an
-//! operation may grow with the connections it touches, and must not with the others. What still grows is the price of
-//! memory that is no longer in the processor's caches.
+//! half are event streams. Some further connections do the measured operations, the same at every size. So the cost of
+//! an operation may grow with the connections it touches, but must not grow with the others, except for the cost of
+//! memory that no longer fits the processor's caches.
 //!
-//! Each size runs in a process of its own, so that its memory is its own. Times are CPU time of the thread, medians over
-//! the rounds; each operation includes the turn that sends what comes of it, into sockets that only count.
+//! Each size runs in a process of its own, so that its memory is its own. Times are CPU time of the thread, medians
+//! over the rounds. Each operation includes the turn that sends its effects, into sockets that only count.
 
+mod accounts;
 mod operations;
 mod report;
 mod world;
@@ -38,7 +40,8 @@ Usage: cargo bench --bench scale -- [OPTIONS]
 ";
 
 struct Options {
-    /// Measure this many, in this process, and print rows; else start a process for each size and print a table.
+    /// Measure this number of connections in this process and print rows; `None` starts a process for each size and
+    /// prints a table.
     size: Option<usize>,
     max: usize,
     rounds: usize,
@@ -95,7 +98,7 @@ fn parse() -> Result<Option<Options>> {
     Ok(Some(options))
 }
 
-/// What a process with so many connections measures.
+/// The rows that a process with `size` connections measures.
 fn rows(size: usize, options: &Options) -> Result<Vec<Row>> {
     let mut command = Command::new(env::current_exe()?);
     command

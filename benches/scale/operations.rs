@@ -1,43 +1,48 @@
-//! What is measured, in one process for one size.
+//! The measured operations, in one process for one size.
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use sarang::domain::ids::ConnectionId;
-use sarang::domain::metrics::Machine;
 
 use crate::Result;
+use crate::accounts;
 use crate::report::Row;
-use crate::world::{World, config, frame, resident_bytes};
+use crate::world::{World, config, frame, masked, resident_bytes};
 
-/// Members of a room of the many.
+/// Members of each of the many small rooms.
 const ROOM: usize = 100;
-/// Rooms beside those: `everybody`, `thousand`, `two` and `quiet`.
-const OTHER_ROOMS: usize = 4;
+/// Requests that a client pipelines.
+const PIPELINED: usize = 16;
+/// The other rooms: `everybody`, `thousand`, `two`, `one` and `quiet`.
+const OTHER_ROOMS: usize = 5;
 /// Members of the room that is the same at every size.
 const PROBES: usize = 1_000;
-/// Connections for each room more that there may be: all of those are made before anything is measured.
+/// Connections for each spare room. The spare rooms fill the server up to its limit of rooms before the measurement.
 const CONNECTIONS_PER_SPARE_ROOM: usize = 50;
-/// Such rooms beside, for those that `POST /rooms` makes: they stay.
+/// Further spare rooms, because the rooms that `POST /rooms` creates are not evicted.
 const SPARE_ROOMS_MIN: usize = 1_000;
 
+/// Cycles of events that are not measured.
+const SETTLING_CYCLES: usize = 6;
+
 /// CPU time of this thread.
-fn cpu() -> Duration {
+pub fn cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
-fn nanoseconds(since: Duration) -> f64 {
+pub fn nanoseconds(since: Duration) -> f64 {
     (cpu() - since).as_secs_f64() * 1e9
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
 
-/// What is measured with.
+/// The state of the measurement.
 struct Bench {
     world: World,
     size: usize,
@@ -45,7 +50,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// Does something so often, some rounds of it, and prints what one costs. `per` is what one does so often itself.
+    /// Runs `one` `times` times in each round, and prints the median cost of an operation. One run is `per` operations.
     fn time(&mut self, name: &str, times: usize, per: usize, mut one: impl FnMut(&mut World)) {
         // Round 0 warms caches; it is not counted.
         let mut rounds = Vec::new();
@@ -62,7 +67,7 @@ impl Bench {
         Row::print(name, median(rounds), "ns");
     }
 
-    /// Has so many come, and prints what each costs.
+    /// Adds `count` connections, and prints the cost of each.
     fn fill(
         &mut self,
         kind: &str,
@@ -70,7 +75,7 @@ impl Bench {
         mut one: impl FnMut(&mut World, usize) -> ConnectionId,
     ) -> Result<()> {
         let before = resident_bytes()?;
-        // They come within ten seconds of the server's time, whatever their number.
+        // They are added within ten seconds of the server's time, whatever their number.
         let pause = Duration::from_secs(10) / self.size as u32;
         let (begin, mut slowest) = (cpu(), 0.0);
         for n in 0..count {
@@ -79,8 +84,7 @@ impl Bench {
             slowest = nanoseconds(since).max(slowest);
             self.world.pass(pause);
             if n.is_multiple_of(100) {
-                self.world.server.handle_timeout(self.world.now);
-                self.world.turn();
+                self.world.settle();
             }
         }
         let grown = resident_bytes()?.saturating_sub(before);
@@ -90,7 +94,7 @@ impl Bench {
             "bytes",
         );
         Row::print(
-            &format!("coming of {kind}"),
+            &format!("connecting {kind}"),
             nanoseconds(begin) / count as f64,
             "ns",
         );
@@ -106,7 +110,7 @@ pub fn measure(size: usize, rounds: usize, has_addresses: bool) -> Result<()> {
     let rooms = quarter.div_ceil(ROOM) + OTHER_ROOMS + spare_rooms;
     let mut world = World::new(config(rooms));
     world.has_addresses = has_addresses;
-    // What everybody shares is made by the first of each kind.
+    // The first connection of each kind allocates what all of them share.
     for id in [
         world.member("first", "everybody"),
         world.subscriber("business"),
@@ -121,11 +125,9 @@ pub fn measure(size: usize, rounds: usize, has_addresses: bool) -> Result<()> {
     bench.fill("an idle member of a room of 100", quarter, |world, n| {
         world.member(&format!("m{n:07}"), &format!("room{}", n / ROOM))
     })?;
-    bench.fill(
-        "an idle member of the room of everybody",
-        quarter,
-        |world, n| world.member(&format!("e{n:07}"), "everybody"),
-    )?;
+    bench.fill("an idle member of the large room", quarter, |world, n| {
+        world.member(&format!("e{n:07}"), "everybody")
+    })?;
     bench.fill("an event stream", 2 * quarter, |world, _| {
         world.subscriber("business")
     })?;
@@ -143,18 +145,21 @@ pub fn measure(size: usize, rounds: usize, has_addresses: bool) -> Result<()> {
     fan_out(&mut bench, &probe, ConnectionId(quarter as u32));
     tick(&mut bench);
     ping(&mut bench);
+    accounts::measure(&mut bench.world, size, rounds)?;
     leave(&mut bench)
 }
 
-/// Those who do what is measured.
+/// The connections that do the measured operations.
 struct Probes {
-    /// In the room of a thousand.
+    /// A member of the room of a thousand.
     thousand: ConnectionId,
-    /// One of two in the rooms `two`, where something is said, and `quiet`.
+    /// One of two members of the rooms `two`, in which chats are sent, and `quiet`.
     pair: ConnectionId,
-    /// In no room.
+    /// The only member of the room `one`.
+    alone: ConnectionId,
+    /// A guest in no room.
     stranger: ConnectionId,
-    /// Speaks HTTP.
+    /// An HTTP connection.
     http: ConnectionId,
 }
 
@@ -169,20 +174,20 @@ impl Probes {
         for id in [pair, other] {
             world.say(id, r#"{"type":"join","room":"quiet"}"#);
         }
+        let alone = world.member("alone", "one");
         let stranger = world.guest("stranger");
         for n in 0..spare_rooms {
             join_and_leave(world, stranger, &format!("spare{n}"));
         }
         let http = world.connect();
         world.get(http, "/livez");
-        // What comes late of all that: the number of users, the first events.
+        // The delayed effects: the number of users, the first events.
         world.pass(Duration::from_secs(2));
-        world.server.handle_timeout(world.now);
-        world.server.sampled(Some(Machine::default()), world.now);
-        world.turn();
+        world.settle();
         Self {
             thousand,
             pair,
+            alone,
             stranger,
             http,
         }
@@ -194,7 +199,7 @@ fn join_and_leave(world: &mut World, id: ConnectionId, room: &str) {
     world.say(id, &format!(r#"{{"type":"leave","room":"{room}"}}"#));
 }
 
-/// What the loop does in every turn.
+/// The operations of every turn of the loop.
 fn rest(bench: &mut Bench) {
     bench.time("next_timeout", 100_000, 1, |world| {
         _ = black_box(world.server.next_timeout())
@@ -202,15 +207,19 @@ fn rest(bench: &mut Bench) {
     bench.time("handle_timeout, nothing due", 100_000, 1, |world| {
         world.server.handle_timeout(world.now);
     });
-    bench.time("sampled, nothing due", 100_000, 1, |world| {
-        world.server.sampled(None, world.now)
-    });
-    bench.time("flush, nothing to send", 100_000, 1, |world| {
-        _ = black_box(world.server.flush(&mut world.wire, world.now));
+    bench.time("idle turn", 100_000, 1, |world| {
+        _ = black_box(world.one_turn());
     });
 }
 
 fn talk(bench: &mut Bench, probe: &Probes) {
+    let alone = probe.alone;
+    let chat = masked(
+        0x81,
+        r#"{"type":"chat","room":"one","content":"hello"}"#.as_bytes(),
+    );
+    let name = "chat in a room of 1, received to sent";
+    bench.time(name, 20_000, 1, |world| world.send(alone, &chat));
     bench.time("chat in a room of 2", 2_000, 1, |world| {
         world.say(
             probe.pair,
@@ -226,7 +235,7 @@ fn talk(bench: &mut Bench, probe: &Probes) {
     let members = bench.size / 4;
     let mut n = 0;
     bench.time("whisper to anybody", 2_000, 1, |world| {
-        // A step that has no divisor in common with the number of members.
+        // The step has no common divisor with the number of members.
         n = (n + 7_919) % members;
         let text = format!(r#"{{"type":"whisper","to":"m{n:07}","content":"hello"}}"#);
         world.say(probe.pair, &text);
@@ -284,6 +293,13 @@ fn ask(bench: &mut Bench, probe: &Probes) {
     bench.time("GET /rooms/two", 2_000, 1, |world| {
         world.get(probe.http, "/rooms/two")
     });
+    for target in ["/livez", "/rooms/two"] {
+        let requests = format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(PIPELINED);
+        let name = format!("GET {target}, {PIPELINED} pipelined, per request");
+        bench.time(&name, 1_000, PIPELINED, |world| {
+            world.send(probe.http, requests.as_bytes());
+        });
+    }
     let mut n = 0;
     bench.time("POST /rooms, at the limit of rooms", 20, 1, |world| {
         n += 1;
@@ -314,7 +330,7 @@ fn fan_out(bench: &mut Bench, probe: &Probes, first_of_everybody: ConnectionId) 
     assert_eq!(sends, members as u64);
     let times = (100_000 / members).max(1);
     bench.time(
-        "chat in the room of everybody, per receiver",
+        "chat in the large room, per receiver",
         times,
         members,
         |world| {
@@ -323,23 +339,29 @@ fn fan_out(bench: &mut Bench, probe: &Probes, first_of_everybody: ConnectionId) 
     );
 }
 
-/// Events: on a channel that nobody hears, and on one that every event stream hears.
+/// Events on a channel without subscribers, and on the one to which every event stream subscribes.
 fn tick(bench: &mut Bench) {
     let one = |world: &mut World| {
         world.pass(Duration::from_secs(1));
-        world.server.sampled(Some(Machine::default()), world.now);
-        world.turn();
+        world.settle();
     };
-    // The first second of the next ten.
+    // Advance to a multiple of ten seconds.
     while !bench.world.now.monotonic.as_secs().is_multiple_of(10) {
         one(&mut bench.world);
     }
-    let streams = 2 * (bench.size / 4);
+    let streams = 2 * (bench.size / 4) as u64;
     let (mut unheard, mut heard) = (Vec::new(), Vec::new());
-    for _ in 0..4 * bench.rounds {
-        // Heartbeats come every 15 seconds, business events every 10. The first after so many finds other things in
-        // the caches.
+    // In the first cycles the deadlines of all members settle in the sixth second: no ping is among what is measured.
+    for _ in 0..SETTLING_CYCLES {
         one(&mut bench.world);
+        answer_pings(&mut bench.world);
+        (0..9).for_each(|_| one(&mut bench.world));
+    }
+    for _ in 0..4 * bench.rounds {
+        // Heartbeats are sent every 15 seconds, business events every 10. The first second is not measured, because the
+        // caches hold other data.
+        one(&mut bench.world);
+        answer_pings(&mut bench.world);
         let since = cpu();
         let sends = bench.world.sends(|world| (0..3).for_each(|_| one(world)));
         unheard.push(nanoseconds(since) / 3.0);
@@ -347,10 +369,11 @@ fn tick(bench: &mut Bench) {
         (0..5).for_each(|_| one(&mut bench.world));
         let since = cpu();
         let sends = bench.world.sends(one);
-        heard.push(nanoseconds(since) / streams as f64);
-        assert_eq!(sends, streams as u64);
+        heard.push(nanoseconds(since) / sends as f64);
+        // Every third time with a heartbeat, which does not wait for the sample of the machine.
+        assert!([1, 2].contains(&(sends / streams)) && sends.is_multiple_of(streams));
     }
-    Row::print("event that nobody hears", median(unheard), "ns");
+    Row::print("event without subscribers", median(unheard), "ns");
     Row::print(
         "event to every event stream, per receiver",
         median(heard),
@@ -358,45 +381,45 @@ fn tick(bench: &mut Bench) {
     );
 }
 
-/// Everybody is silent for so long that each is pinged, and each answers.
+/// Every member sends a pong, asked for or not (RFC 6455 section 5.5.3): it is not silent.
+fn answer_pings(world: &mut World) {
+    let pong = frame(0x8a, b"");
+    for id in 0..world.server.connection_count() as u32 {
+        world.receive(ConnectionId(id), &pong);
+    }
+    world.turn();
+}
+
+/// Every member is silent until it is pinged, and answers.
 fn ping(bench: &mut Bench) {
     let members = 2 * (bench.size / 4) as u32;
-    let pong = frame(0x8a, b"");
     let mut rounds = Vec::new();
     for _ in 0..bench.rounds {
         let world = &mut bench.world;
-        // Some were heard later than others: whoever is pinged now was silent for 25 seconds, and not for 45.
+        // Not all were active at the same time: a member is pinged after 25 seconds of silence, and lost after 45.
         world.pass(Duration::from_secs(40));
         let since = cpu();
-        let sends = world.sends(|world| {
-            world.server.handle_timeout(world.now);
-            world.turn();
-        });
+        let sends = world.sends(World::settle);
         rounds.push(nanoseconds(since) / sends as f64);
-        for id in 0..world.server.connection_count() as u32 {
-            world.server.receive(ConnectionId(id), &pong, world.now);
-        }
+        answer_pings(world);
         assert!(sends >= u64::from(members), "{sends}");
     }
-    Row::print("ping of everybody, per member", median(rounds), "ns");
+    Row::print("ping, per member", median(rounds), "ns");
 }
 
-/// Half of everybody goes, in the order in which they came; then the server drains.
+/// Half of the connections close, in the order in which they were opened; then the server drains.
 fn leave(bench: &mut Bench) -> Result<()> {
     let (quarter, world) = ((bench.size / 4) as u32, &mut bench.world);
     for (kind, ids) in [
         ("an idle member of a room of 100", 0..quarter / 2),
-        (
-            "an idle member of the room of everybody",
-            quarter..quarter * 3 / 2,
-        ),
+        ("an idle member of the large room", quarter..quarter * 3 / 2),
         ("an event stream", 2 * quarter..3 * quarter),
     ] {
         let (since, count) = (cpu(), ids.len());
         for id in ids {
             world.disconnect(ConnectionId(id));
         }
-        let name = format!("going of {kind}");
+        let name = format!("disconnecting {kind}");
         Row::print(&name, nanoseconds(since) / count as f64, "ns");
     }
     let (since, before) = (cpu(), resident_bytes()?);
@@ -406,7 +429,7 @@ fn leave(bench: &mut Bench) -> Result<()> {
     world.turn();
     Row::print("drain, per connection", nanoseconds(since) / count, "ns");
     Row::print(
-        "  memory at its height, per connection",
+        "  peak memory, per connection",
         grown as f64 / count,
         "bytes",
     );

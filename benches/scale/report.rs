@@ -11,12 +11,12 @@ pub struct Row {
 }
 
 impl Row {
-    /// Prints it for the process that makes the table.
+    /// Prints a row for the process that prints the table.
     pub fn print(name: &str, value: f64, unit: &str) {
         println!("{name}\t{value}\t{unit}");
     }
 
-    /// Reads what [`Self::print`] wrote.
+    /// Parses a line of [`Self::print`].
     pub fn parse(line: &str) -> Result<Self> {
         let mut fields = line.split('\t');
         let mut next = || fields.next().ok_or_else(|| format!("not a row: {line:?}"));
@@ -37,7 +37,7 @@ impl Table {
         self.columns.push((size, rows));
     }
 
-    /// Each figure with its ratio to that of the first size.
+    /// Prints each figure with its ratio to that of the first size.
     pub fn print(&self) {
         let Some((first_size, first)) = self.columns.first() else {
             return;

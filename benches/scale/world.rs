@@ -1,5 +1,5 @@
-//! A server without sockets and without clients: what is sent is counted and forgotten, so that whatever memory and
-//! time a connection costs is the server's. `tests/scale.rs` uses it too.
+//! A server without sockets and clients: sent bytes are counted and dropped, so that the memory and time of a
+//! connection are those of the server alone. `tests/value/scale.rs` uses it too.
 
 #![allow(dead_code, reason = "the bench and the test each use a part of it")]
 
@@ -12,19 +12,46 @@ use std::time::Duration;
 use sarang::config::{Config, RoomLimits};
 use sarang::conn::transmit::{Sent, Transmit};
 use sarang::domain::accounts::{Accounts, DEMO_ACCOUNTS};
-use sarang::domain::auth::Credentials;
-use sarang::domain::ids::ConnectionId;
+use sarang::domain::credentials::Credentials;
+use sarang::domain::ids::{ConnectionId, Serial};
+use sarang::domain::metrics::Machine;
 use sarang::domain::time::Now;
 use sarang::server::Server;
+use sarang::server::io::{Io, Received};
+use sarang::server::jobs::{Done, Job};
 use sarang::wire::jwt::Key;
 
-/// Every socket: takes all it is given.
-#[derive(Debug, Default)]
+/// The clock, and all sockets, which take all bytes given.
+#[derive(Debug)]
 pub struct Counted {
     pub sends: u64,
     pub bytes: u64,
-    /// To whom, in order, and where what was sent lay in memory, if somebody wants to know.
+    /// If `Some`, each send is recorded: its receiver, and the address of its bytes.
     pub noted: Option<Vec<(ConnectionId, *const u8)>>,
+    /// The bytes of one client that the server has not read.
+    sent: (ConnectionId, Vec<u8>),
+    now: Now,
+}
+
+impl Io for Counted {
+    fn monotonic(&mut self) -> Duration {
+        self.now.monotonic
+    }
+
+    fn receive(&mut self, from: ConnectionId, into: &mut [u8]) -> Received {
+        let (sender, bytes) = &mut self.sent;
+        if *sender != from || bytes.is_empty() {
+            return Received::Empty;
+        }
+        let count = bytes.len().min(into.len());
+        into[..count].copy_from_slice(&bytes[..count]);
+        bytes.drain(..count);
+        Received::Bytes(count)
+    }
+
+    fn close(&mut self, _: ConnectionId) {}
+
+    fn log(&mut self, _: &str) {}
 }
 
 impl Transmit for Counted {
@@ -52,12 +79,12 @@ pub struct World {
     pub server: Server,
     pub wire: Counted,
     pub now: Now,
-    /// Whether each connection comes from an address of its own, which is then counted; else all from a proxy.
+    /// Whether each connection has an address of its own, which is then counted; else all come from one proxy.
     pub has_addresses: bool,
     connected: u32,
 }
 
-/// No limit but that of rooms.
+/// A configuration without limits except that of rooms.
 pub fn config(rooms: usize) -> Config {
     let config = Config::default();
     Config {
@@ -75,16 +102,25 @@ pub fn config(rooms: usize) -> Config {
 impl World {
     pub fn new(config: Config) -> Self {
         let credentials = Credentials {
-            accounts: Accounts::parse(DEMO_ACCOUNTS, [1; 32]).expect("the demo's accounts read"),
+            accounts: Accounts::parse(DEMO_ACCOUNTS, [1; 32])
+                .expect("the demo's accounts read")
+                .into(),
             keys: vec![Key::new(None, &[2; 32]).expect("32 bytes are long enough")],
         };
+        let now = Now {
+            monotonic: Duration::ZERO,
+            unix: Duration::from_secs(1_705_314_600),
+        };
         Self {
-            server: Server::new(config, credentials, &[7; 32]),
-            wire: Counted::default(),
-            now: Now {
-                monotonic: Duration::ZERO,
-                unix: Duration::from_secs(1_705_314_600),
+            server: Server::new(config, credentials, &[7; 32], now),
+            wire: Counted {
+                sends: 0,
+                bytes: 0,
+                noted: None,
+                sent: (ConnectionId(0), Vec::new()),
+                now,
             },
+            now,
             has_addresses: false,
             connected: 0,
         }
@@ -95,15 +131,44 @@ impl World {
         self.now.unix += time;
     }
 
-    /// The end of a turn, and of those that follow from it.
+    /// Runs turns until there is nothing more to do at once.
     pub fn turn(&mut self) {
-        while self.server.flush(&mut self.wire, self.now) {
-            while self.server.poll_readable().is_some() {}
-        }
-        while self.server.poll_freed().is_some() {}
+        while self.one_turn() {}
     }
 
-    /// A connection on which nothing was said.
+    /// Runs turns until there is nothing to do and no deadline is due.
+    pub fn settle(&mut self) {
+        self.turn();
+        while let Some(at) = self.server.next_timeout()
+            && at <= self.now.monotonic
+        {
+            self.turn();
+        }
+    }
+
+    /// Runs one turn; whether there is more to do at once.
+    pub fn one_turn(&mut self) -> bool {
+        while let Some((_, job)) = self.poll_job() {
+            drop(job);
+        }
+        self.wire.now = self.now;
+        self.server.turn(self.now, &mut self.wire)
+    }
+
+    /// The next job except samples of the machine, which are answered at once.
+    pub fn poll_job(&mut self) -> Option<(Serial, Job)> {
+        loop {
+            match self.server.poll_job()? {
+                (serial, Job::SampleMachine) => {
+                    let done = Done::MachineSampled(Machine::default());
+                    self.server.finished(serial, done, self.now);
+                }
+                other => return Some(other),
+            }
+        }
+    }
+
+    /// A new connection.
     pub fn connect(&mut self) -> ConnectionId {
         self.connected += 1;
         let address = match self.has_addresses {
@@ -115,13 +180,23 @@ impl World {
             .expect("there is no limit")
     }
 
-    /// A client sends something, and the turn ends.
+    /// Bytes of a client, to be read in the next turn. Unread bytes of another client are read first.
+    pub fn receive(&mut self, id: ConnectionId, bytes: &[u8]) {
+        while !self.wire.sent.1.is_empty() && self.wire.sent.0 != id {
+            self.one_turn();
+        }
+        self.wire.sent.0 = id;
+        self.wire.sent.1.extend_from_slice(bytes);
+        self.server.readable(id);
+    }
+
+    /// A client sends bytes, and the turns that follow are run.
     pub fn send(&mut self, id: ConnectionId, bytes: &[u8]) {
-        self.server.receive(id, bytes, self.now);
+        self.receive(id, bytes);
         self.turn();
     }
 
-    /// A client says something over its WebSocket.
+    /// A client sends a text message over its WebSocket.
     pub fn say(&mut self, id: ConnectionId, json: &str) {
         self.send(id, &frame(0x81, json.as_bytes()));
     }
@@ -169,7 +244,7 @@ impl World {
         self.turn();
     }
 
-    /// How many sends something costs.
+    /// The number of sends that `work` causes.
     pub fn sends(&mut self, work: impl FnOnce(&mut Self)) -> u64 {
         let before = self.wire.sends;
         work(self);
@@ -177,7 +252,7 @@ impl World {
     }
 }
 
-/// A client's frame, masked with zeros.
+/// A frame of a client with a masking key of zero.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match u8::try_from(payload.len()) {
@@ -192,7 +267,19 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Memory of its own that this process has resident, in bytes (proc(5), `/proc/pid/statm`, in pages).
+/// A frame of a client with a masking key that changes every byte.
+pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+    let mut frame = frame(first, payload);
+    let start = frame.len() - payload.len();
+    frame[start - 4..start].copy_from_slice(&MASK);
+    for (byte, mask) in frame[start..].iter_mut().zip(MASK.iter().cycle()) {
+        *byte ^= mask;
+    }
+    frame
+}
+
+/// The resident memory that this process does not share, in bytes (proc(5): `/proc/pid/statm` is in pages).
 pub fn resident_bytes() -> Result<u64, Box<dyn Error>> {
     let statm = fs::read_to_string("/proc/self/statm")?;
     let mut pages = statm.split(' ').skip(1).map(str::parse::<u64>);
