@@ -185,10 +185,12 @@ impl Server {
         }
     }
 
-    /// Pings a WebSocket after [`PING_AFTER`] of silence, and closes it when [`PONG_TIMEOUT`] passes without input.
+    /// Pings a WebSocket after [`PING_AFTER`] of silence, and closes it when [`PONG_TIMEOUT`] passes without input. While
+    /// a command of its peer waits for the backend nothing is read, so the pong may have come: it has more time.
     fn ping_or_give_up(&mut self, id: ConnectionId, now: Now) {
         let connection = &mut self.connections[id];
         let silence_left = silence_left(connection, PING_AFTER, now.monotonic);
+        let is_paused = connection.is(Mark::Paused) && !connection.is_blocked();
         let Phase::WebSocket(websocket) = &mut connection.phase else {
             return;
         };
@@ -196,13 +198,14 @@ impl Server {
             websocket.awaits_pong = false;
             return self.connections.set_deadline(id, now.monotonic + wait);
         }
-        if websocket.awaits_pong {
+        if websocket.awaits_pong && !websocket.is_parked && !is_paused {
             return self.closed(id, now);
         }
-        websocket.awaits_pong = true;
-        self.frame.clear();
-        encode_ping(&mut self.frame);
-        connection.outbox().push_frames(&self.frame);
+        if !std::mem::replace(&mut websocket.awaits_pong, true) {
+            self.frame.clear();
+            encode_ping(&mut self.frame);
+            connection.outbox().push_frames(&self.frame);
+        }
         self.connections
             .set_deadline(id, now.monotonic + PONG_TIMEOUT);
         self.connections.list(id);

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use sarang::config::{BACKEND_PATIENCE, Config};
+use sarang::config::{BACKEND_PATIENCE, Config, PONG_TIMEOUT};
 use sarang::server::jobs::Done;
 use serde_json::{Value, json};
 
 use crate::late::{Late, chat, kinds};
-use crate::world::text_frame;
+use crate::world::{frame, text_frame};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -230,6 +230,34 @@ fn a_room_that_cannot_be_opened_refuses_every_join_that_waits_for_it() {
     assert_eq!(kinds(&told), ["storage_unavailable"]);
     assert_eq!(told[0]["id"], "1");
     assert_eq!(late.world.server.rooms().count(), 0);
+}
+
+#[test]
+fn a_peer_whose_commands_wait_for_the_backend_is_not_silent_and_one_that_is_goes_soon_after() {
+    for answers in [true, false] {
+        let mut late = Late::new(Config::default());
+        let a = late.world.guest("a");
+        for n in 0..20 {
+            late.world
+                .say(a, json!({"type": "join", "room": n.to_string()}));
+        }
+        let mut refused = 0;
+        // Each join is given up after five seconds; for all that time nothing of the peer is read.
+        for _ in 0..100 {
+            late.world.pass(SECOND);
+            let told = late.world.told(a);
+            if answers && told.contains(&json!({"ping": true})) {
+                late.world.receive(a, &frame(0x8a, b""));
+            }
+            refused += told
+                .iter()
+                .filter(|one| one["code"] == "backend_unavailable")
+                .count();
+        }
+        assert_eq!(refused, 20);
+        late.world.pass(PONG_TIMEOUT);
+        assert_eq!(late.world.is_open(a), answers);
+    }
 }
 
 const CREATE: &[u8] =
