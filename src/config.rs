@@ -76,6 +76,19 @@ pub const LOGIN_ADDRESS_REFILL: Duration = Duration::from_secs(6);
 pub const LOGIN_ACCOUNT_FAILURES: u32 = 100;
 /// Entries in each table of the throttle; at it those without effect are dropped.
 pub const THROTTLED_MAX: usize = 10_000;
+/// How long the name of somebody who signed in is refused to guests after their last connection has ended, or after
+/// their account was removed.
+pub const SIGNED_IN_NAME_HELD_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+/// Such names in all; at it the one that is free first makes way.
+pub const SIGNED_IN_NAMES_MAX: usize = 65_536;
+/// Guests from one address whose name is somebody else's, in a row; above it every guest from there gets 429.
+pub const GUEST_REFUSALS: u32 = 20;
+/// The time after which an address is allowed one more of [`GUEST_REFUSALS`].
+pub const GUEST_REFUSALS_REFILL: Duration = Duration::from_secs(6);
+/// Like [`GUEST_REFUSALS`], for an address of the loopback: everybody behind a proxy on this machine shares it.
+pub const GUEST_REFUSALS_LOOPBACK: u32 = 100;
+/// Like [`GUEST_REFUSALS_REFILL`], for an address of the loopback.
+pub const GUEST_REFUSALS_LOOPBACK_REFILL: Duration = Duration::from_millis(100);
 /// How far the clock of a token's issuer may be ahead of ours (`nbf`, `iat`), in seconds. `exp` has no leeway.
 pub const TOKEN_CLOCK_LEEWAY_SECS: u64 = 60;
 /// The longest `jti` of a token, in bytes; above it the token is refused.

@@ -41,6 +41,7 @@
 //! | `rooms.rs`, `room.rs`, `membership.rs`, `opening.rs`, `presence.rs`, `people.rs`, `names.rs` | rooms and their members; how rooms are opened and evicted |
 //! | `messages.rs`, `wishes.rs`, `facts.rs`, `outcomes.rs`, `acknowledged.rs`, `history.rs`, `position.rs` | messages: a wish, then a fact |
 //! | `accounts.rs`, `credentials.rs`, `auth.rs`, `tokens.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `random.rs` | identity |
+//! | `guests.rs`, with `allowance.rs`, `expiring.rs` | names that guests may not take, and who asks for them too often |
 //! | `metrics.rs`, `event_log.rs` | events of the metrics streams |
 //! | `event.rs`, `error.rs`, `ids.rs`, `time.rs` | values shared by all |
 //!

@@ -265,6 +265,7 @@ impl Store {
                 content: publication.content.clone(),
                 timestamp,
                 position,
+                guest: publication.is_guest,
             }));
         }
         let message = &room.messages[position.seq as usize - 1];
@@ -272,6 +273,7 @@ impl Store {
             serial: Some(publication.serial),
             room: publication.room,
             username: message.username.clone(),
+            is_guest: message.guest,
             content: message.content.clone(),
             timestamp: message.timestamp,
             position,

@@ -28,6 +28,7 @@ fn write_chat(message: &ChatMessage, out: &mut Vec<u8>) {
         content,
         timestamp,
         position,
+        guest,
     } = message;
     out.extend_from_slice(br#"{"type":"chat","room":"#);
     write_string(room, out);
@@ -39,7 +40,10 @@ fn write_chat(message: &ChatMessage, out: &mut Vec<u8>) {
     out.extend_from_slice(timestamp.text(&mut [0; TIMESTAMP_BYTES]).as_bytes());
     out.extend_from_slice(br#"","position":""#);
     out.extend_from_slice(position.text(&mut [0; POSITION_BYTES_MAX]).as_bytes());
-    out.extend_from_slice(br#""}"#);
+    out.extend_from_slice(match guest {
+        true => &br#"","guest":true}"#[..],
+        false => br#""}"#,
+    });
 }
 
 fn write_string(text: &str, out: &mut Vec<u8>) {
@@ -66,7 +70,7 @@ mod tests {
     #[test]
     fn a_chat_is_written_as_serde_writes_it() {
         let every_ascii: String = (0..=0x7f_u8).map(char::from).collect();
-        for content in [
+        for (n, content) in [
             "",
             "hello",
             "안녕하세요 👋",
@@ -74,13 +78,17 @@ mod tests {
             "a\\",
             "\u{7f}/</script>",
             &every_ascii,
-        ] {
+        ]
+        .into_iter()
+        .enumerate()
+        {
             let message = Rc::new(ChatMessage {
                 room: "tech \"1\"".into(),
                 username: "홍길동".into(),
                 content: content.into(),
                 timestamp: Timestamp(1_705_314_600),
                 position: Position { epoch: 7, seq: 42 },
+                guest: n % 2 == 0,
             });
             let mut written = Vec::new();
             write_chat(&message, &mut written);

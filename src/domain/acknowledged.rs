@@ -16,12 +16,12 @@ use super::ids::{Origin, RoomKey};
 use super::position::Position;
 use crate::config::{ACKNOWLEDGED_FOR, ACKNOWLEDGED_MAX, ACKNOWLEDGED_PER_USER_MAX};
 
-/// The sender of a message. A guest and an account of the same name are different senders.
+/// A sender or a receiver. A guest and somebody who signed in under the same name are different people.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Sender {
-    /// The name of the account or guest.
+pub struct Person {
+    /// The name.
     pub name: Rc<str>,
-    /// Whether it is an account.
+    /// Whether they signed in.
     pub is_account: bool,
 }
 
@@ -31,14 +31,14 @@ pub enum Destination {
     /// A room, in its current epoch.
     Room(RoomKey),
     /// A user, in private.
-    Person(Rc<str>),
+    Person(Person),
 }
 
 /// The key of a message: sender, destination, and the sender's `id`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MessageKey {
     /// The sender.
-    pub sender: Sender,
+    pub sender: Person,
     /// The destination.
     pub destination: Destination,
     /// The `id` chosen by the sender.
@@ -94,7 +94,7 @@ pub struct Acknowledged {
     done: BTreeMap<u64, Done>,
     last_number: u64,
     /// The numbers of each sender's messages, oldest first.
-    of_user: HashMap<Sender, VecDeque<u64>>,
+    of_user: HashMap<Person, VecDeque<u64>>,
     index: HashTable<Slot>,
     hasher: RandomState,
 }
@@ -265,11 +265,15 @@ mod tests {
         }
     }
 
-    fn key(name: &str, destination: Destination, id: &str) -> MessageKey {
-        let sender = Sender {
+    fn person(name: &str, is_account: bool) -> Person {
+        Person {
             name: name.into(),
-            is_account: false,
-        };
+            is_account,
+        }
+    }
+
+    fn key(name: &str, destination: Destination, id: &str) -> MessageKey {
+        let sender = person(name, false);
         let id = id.into();
         MessageKey {
             sender,
@@ -315,8 +319,9 @@ mod tests {
             key("이", ROOM, "a"),
             account,
             key("김", Destination::Room(again), "a"),
-            key("김", Destination::Person("이".into()), "a"),
-            key("김", Destination::Person("박".into()), "a"),
+            key("김", Destination::Person(person("이", false)), "a"),
+            key("김", Destination::Person(person("이", true)), "a"),
+            key("김", Destination::Person(person("박", false)), "a"),
             key("김", ROOM, "b"),
         ] {
             assert!(

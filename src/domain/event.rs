@@ -1,6 +1,7 @@
 //! Events for connections, and other effects outside the domain, as values.
 
 use std::collections::VecDeque;
+use std::ops::Not;
 use std::rc::Rc;
 
 use serde::Serialize;
@@ -12,7 +13,7 @@ use super::time::Timestamp;
 use super::wishes::{Opening, Publication};
 
 /// A committed chat message, with its position in the room's history.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ChatMessage {
     /// The room's name.
     pub room: Rc<str>,
@@ -24,6 +25,9 @@ pub struct ChatMessage {
     pub timestamp: Timestamp,
     /// Its position in the room's history.
     pub position: Position,
+    /// Whether it is marked as a guest's. In the demo none is.
+    #[serde(skip_serializing_if = "Not::not")]
+    pub guest: bool,
 }
 
 /// A room as `GET /rooms` and `room_list` show it.
@@ -79,6 +83,8 @@ pub enum Event {
         to: Rc<str>,
         content: Box<str>,
         timestamp: Timestamp,
+        #[serde(skip_serializing_if = "Not::not")]
+        guest: bool,
     },
     /// The answer to `room_list`.
     RoomList { rooms: Vec<RoomInfo> },

@@ -17,6 +17,8 @@ pub struct Fact {
     pub room: RoomKey,
     /// The name of its author.
     pub username: Rc<str>,
+    /// Whether its author is a guest, not somebody who signed in.
+    pub is_guest: bool,
     /// Its text.
     pub content: Box<str>,
     /// When it was ordered.
@@ -38,7 +40,7 @@ pub struct OpenedRoom {
     pub created_at: Timestamp,
     /// The sequence number of its newest message, 0 before the first.
     pub newest: u64,
-    /// Its last messages, oldest first, without a gap up to `newest`.
+    /// Its last messages, oldest first, without a gap up to `newest`. Those of guests are marked, also in the demo.
     pub messages: Vec<Rc<ChatMessage>>,
 }
 

@@ -117,6 +117,7 @@ mod tests {
             content: format!("m{seq}").into(),
             timestamp: Timestamp(0),
             position: Position { epoch: 7, seq },
+            guest: false,
         })
     }
 

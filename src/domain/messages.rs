@@ -1,6 +1,6 @@
 //! Messages: in rooms, where they enter the history, and in private.
 
-use super::acknowledged::{Claim, Destination, MessageKey, PendingId};
+use super::acknowledged::{Claim, Destination, MessageKey, PendingId, Person};
 use super::error::ErrorCode;
 use super::event::{Effect, Effects, Event};
 use super::ids::{Origin, UserId};
@@ -57,6 +57,7 @@ impl RoomManager {
             serial,
             room: key,
             username: self.people.name(user).clone(),
+            is_guest: !self.people.is_account(user),
             content: content.into(),
             message_id: id.map(Into::into),
         }));
@@ -79,7 +80,7 @@ impl RoomManager {
         effects: &mut Effects,
     ) -> Result<Option<PendingId>, Result<(), ErrorCode>> {
         let key = MessageKey {
-            sender: self.people.sender(user),
+            sender: self.people.person(user),
             destination,
             id: id.into(),
         };
@@ -94,6 +95,40 @@ impl RoomManager {
                 Err(Ok(()))
             }
         }
+    }
+
+    /// Enters a whisper with an `id` as under way, for the guest or the account of this name who is here. If nobody is,
+    /// nothing stays entered: it can only be one sent again, whose target has gone since.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "a message, and what every command has"
+    )]
+    fn claim_whisper(
+        &mut self,
+        origin: Origin,
+        from: UserId,
+        (to, target): (&str, Option<UserId>),
+        content: &str,
+        id: &str,
+        now: Now,
+        effects: &mut Effects,
+    ) -> Result<Option<PendingId>, Result<(), ErrorCode>> {
+        let person = |is_account| {
+            let name = to.into();
+            Destination::Person(Person { name, is_account })
+        };
+        if let Some(target) = target {
+            let destination = person(self.people.is_account(target));
+            return self.claim(origin, from, destination, content, id, now, effects);
+        }
+        for is_account in [true, false] {
+            let destination = person(is_account);
+            let claimed = self.claim(origin, from, destination, content, id, now, effects)?;
+            if let Some(pending) = claimed {
+                self.acknowledged.failed(pending);
+            }
+        }
+        Ok(None)
     }
 
     /// A private message to every connection of its target, echoed to every connection of its sender.
@@ -114,28 +149,22 @@ impl RoomManager {
             .user_of(origin.connection)
             .ok_or(ErrorCode::Unauthorized)?;
         self.check_content(content)?;
+        let target = self.people.find(to);
         let claimed = match id {
             None => Ok(None),
-            Some(id) => {
-                let destination = Destination::Person(to.into());
-                self.claim(origin, from, destination, content, id, now, effects)
-            }
+            Some(id) => self.claim_whisper(origin, from, (to, target), content, id, now, effects),
         };
         let pending = match claimed {
             Ok(pending) => pending,
             Err(refused) => return refused,
         };
-        let Some(target) = self.people.find(to) else {
-            if let Some(pending) = pending {
-                self.acknowledged.failed(pending);
-            }
-            return Err(ErrorCode::UserNotFound);
-        };
+        let target = target.ok_or(ErrorCode::UserNotFound)?;
         let event = Event::Whisper {
             from: self.people.name(from).clone(),
             to: self.people.name(target).clone(),
             content: content.into(),
             timestamp: Timestamp::from(now),
+            guest: self.marks_guests && !self.people.is_account(from),
         };
         let echoes = if target == from {
             &[]
@@ -166,7 +195,8 @@ impl RoomManager {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::testing::{A, B, C, origin, two_users};
+    use crate::domain::rooms::Joined;
+    use crate::domain::testing::{A, B, C, origin, settle, two_users};
 
     /// The connections that got a whisper, and those that got an acknowledgement.
     fn receivers(effects: &Effects) -> (Vec<u32>, Vec<u32>) {
@@ -207,6 +237,46 @@ mod tests {
             assert_eq!(done, expected, "{content}");
             let is_published = matches!(effects.pop_front(), Some(Effect::Publish(_)));
             assert_eq!(is_published, expected.is_ok(), "{content}");
+        }
+    }
+
+    /// The users `kim` (a guest in the room `r`) and `lee`, who signed in, whisper and talk: what is marked of it.
+    fn marks(marks_guests: bool) -> Vec<(String, bool)> {
+        let mut manager = two_users();
+        manager.marks_guests = marks_guests;
+        let (now, mut effects) = (Now::default(), Effects::new());
+        manager.exit(C, now, &mut effects);
+        manager.enter(C, "lee", Some(Timestamp(9)), &mut effects);
+        let joined = manager.join_room(origin(C), "r", (None, None), now, &mut effects);
+        assert_eq!(joined, Ok(Joined::Now));
+        for (from, to) in [(A, "lee"), (C, "kim")] {
+            let said = manager.chat(origin(from), "r", "hi", None, now, &mut effects);
+            let whispered = manager.whisper(origin(from), to, "hi", None, now, &mut effects);
+            assert_eq!((said, whispered), (Ok(()), Ok(())));
+        }
+        let marks = settle(&mut manager, &mut effects, now).into_iter();
+        marks
+            .filter_map(|effect| match effect {
+                Effect::Deliver(_, Event::Whisper { from, guest, .. }) => {
+                    Some((from.to_string(), guest))
+                }
+                Effect::Broadcast {
+                    event: Event::Chat(message),
+                    ..
+                } => Some((message.username.to_string(), message.guest)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_a_guest_says_is_marked_if_that_is_asked_for_and_nothing_else_is() {
+        for is_asked in [true, false] {
+            let marks = marks(is_asked);
+            assert_eq!(marks.len(), 4);
+            for (name, mark) in marks {
+                assert_eq!(mark, is_asked && name == "kim", "{name}");
+            }
         }
     }
 

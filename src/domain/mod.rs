@@ -5,13 +5,16 @@
 
 pub mod accounts;
 pub mod acknowledged;
+pub mod allowance;
 pub mod auth;
 mod check;
 pub mod credentials;
 pub mod error;
 pub mod event;
 pub mod event_log;
+pub mod expiring;
 pub mod facts;
+pub mod guests;
 pub mod history;
 pub mod ids;
 mod membership;

@@ -157,9 +157,14 @@ impl RoomManager {
         }
     }
 
-    fn add_room(&mut self, name: Rc<str>, opened: OpenedRoom) -> Result<RoomId, ErrorCode> {
+    fn add_room(&mut self, name: Rc<str>, mut opened: OpenedRoom) -> Result<RoomId, ErrorCode> {
         if self.rooms.len() >= self.limits.rooms && !self.evict_a_room() {
             return Err(ErrorCode::TooManyRooms);
+        }
+        // They may have been stored by a server with accounts.
+        if !self.marks_guests {
+            let of_guests = opened.messages.iter_mut().filter(|one| one.guest);
+            of_guests.for_each(|message| Rc::make_mut(message).guest = false);
         }
         let room = Room::new(name.clone(), opened);
         self.history_bytes += room.history.bytes();

@@ -59,6 +59,7 @@ impl RoomManager {
             content: fact.content,
             timestamp: fact.timestamp,
             position: fact.position,
+            guest: fact.is_guest && self.marks_guests,
         });
         let before = room.history.bytes();
         // A message that is not the next one was broadcast already.
@@ -156,7 +157,7 @@ mod tests {
     use crate::config::{Config, HISTORY_ON_ENTRY};
     use crate::domain::ids::{ConnectionId, RoomId};
     use crate::domain::rooms::Joined;
-    use crate::domain::testing::{A, B, origin, published, settle, two_users};
+    use crate::domain::testing::{A, B, C, opened, origin, published, settle, two_users};
     use crate::domain::time::Timestamp;
     use crate::domain::wishes::Publication;
 
@@ -168,6 +169,7 @@ mod tests {
             serial: None,
             room: key,
             username: "u".into(),
+            is_guest: true,
             content: content.into(),
             timestamp: Timestamp(0),
             position: Position {
@@ -354,6 +356,39 @@ mod tests {
             assert_eq!(replies(&effects), [(3, "1".into())]);
             assert_eq!(announced(&mut effects), []);
             manager.check();
+        }
+    }
+
+    #[test]
+    fn what_guests_said_before_a_room_was_opened_is_marked_only_where_it_is_asked_for() {
+        for marks_guests in [true, false] {
+            let (mut manager, mut effects) = (two_users(), Effects::new());
+            manager.marks_guests = marks_guests;
+            let joined =
+                manager.join_room(origin(C), "s", (None, None), Now::default(), &mut effects);
+            assert_eq!(joined, Ok(Joined::Later));
+            let Some(Effect::Open(opening)) = effects.pop_front() else {
+                panic!("the room is opened");
+            };
+            let Outcome::Opened(serial, mut room) = opened(&opening) else {
+                panic!("it is opened");
+            };
+            for (seq, guest) in [(1, true), (2, false)] {
+                let epoch = room.epoch;
+                room.messages.push(Rc::new(ChatMessage {
+                    room: "s".into(),
+                    username: "u".into(),
+                    content: "hi".into(),
+                    timestamp: Timestamp(0),
+                    position: Position { epoch, seq },
+                    guest,
+                }));
+            }
+            room.newest = 2;
+            manager.answered(Outcome::Opened(serial, room), Now::default(), &mut effects);
+            let room = manager.find("s").expect("is open");
+            let marks = room.history.last(2).map(|message| message.guest);
+            assert!(marks.eq([marks_guests, false]));
         }
     }
 

@@ -11,7 +11,7 @@ use hashbrown::hash_table::Entry;
 use slab::Slab;
 use smallvec::SmallVec;
 
-use super::acknowledged::Sender;
+use super::acknowledged::Person;
 use super::ids::{ConnectionId, RoomId, UserId};
 
 /// The connected users.
@@ -22,7 +22,7 @@ pub struct People {
     /// for a sixth of a second.
     by_name: HashTable<(NameHash, UserId)>,
     hasher: RandomState,
-    /// By user: whether it is an account, not a guest.
+    /// By user: whether they signed in, not a guest.
     is_account: Vec<bool>,
     /// By connection. 24 bytes each, to keep an idle connection cheap.
     sessions: Vec<Session>,
@@ -221,11 +221,16 @@ impl People {
         &self.users[user.index()].name
     }
 
-    /// The sender identity of a user: a guest and an account of the same name differ.
-    pub fn sender(&self, user: UserId) -> Sender {
-        Sender {
+    /// Whether a user signed in, that is, is no guest.
+    pub fn is_account(&self, user: UserId) -> bool {
+        self.is_account[user.index()]
+    }
+
+    /// A user beyond their connections: a guest and an account of the same name differ.
+    pub fn person(&self, user: UserId) -> Person {
+        Person {
             name: self.name(user).clone(),
-            is_account: self.is_account[user.index()],
+            is_account: self.is_account(user),
         }
     }
 

@@ -284,6 +284,7 @@ mod tests {
                     seq: position.seq + 1,
                     ..position
                 },
+                guest: false,
             };
             assert!(room.history.append(Rc::new(message)));
             room.trim_history();

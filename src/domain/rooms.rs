@@ -29,6 +29,8 @@ pub struct RoomManager {
     /// Connections whose join waits for a room to be opened.
     pub(super) joining: BTreeMap<ConnectionId, Serial>,
     pub(super) acknowledged: Acknowledged,
+    /// Whether what guests say is marked: wherever accounts exist, so not in the demo.
+    pub marks_guests: bool,
     pub(super) history_bytes: usize,
     pub(super) uses: u64,
     /// Rooms that may be evicted, by their last use.
@@ -59,6 +61,7 @@ impl RoomManager {
             opening: HashMap::new(),
             joining: BTreeMap::new(),
             acknowledged: Acknowledged::default(),
+            marks_guests: false,
             history_bytes: 0,
             uses: 0,
             evictable: BTreeSet::new(),

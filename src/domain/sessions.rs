@@ -27,12 +27,12 @@ impl Sessions {
         self.identities.insert(connection, (identity, due));
     }
 
-    /// Ends the session of a connection, if there is one.
-    pub fn close(&mut self, connection: ConnectionId) {
-        if let Some((identity, due)) = self.identities.remove(&connection) {
-            self.by_expiry.remove(&(due, connection));
-            self.by_token.remove(&(identity.token, connection));
-        }
+    /// Ends the session of a connection, if there is one; returns its identity.
+    pub fn close(&mut self, connection: ConnectionId) -> Option<Identity> {
+        let (identity, due) = self.identities.remove(&connection)?;
+        self.by_expiry.remove(&(due, connection));
+        self.by_token.remove(&(identity.token.clone(), connection));
+        Some(identity)
     }
 
     /// The identity of a connection's session; `None` for a guest.
@@ -63,6 +63,15 @@ impl Sessions {
             .collect();
         connections.sort_unstable();
         connections
+    }
+
+    /// Whether a user has a session.
+    pub fn has_name(&self, name: &str) -> bool {
+        let first = Identity::token_of(name, "");
+        let mut later = self.by_token.range((first.clone(), ConnectionId(0))..);
+        later
+            .next()
+            .is_some_and(|(token, _)| token.starts_with(&*first))
     }
 
     /// When the next session ends, as time since the server's start.
@@ -102,6 +111,9 @@ mod tests {
         sessions.close(ConnectionId(1));
         assert_eq!(sessions.of_name("kim"), [0, 4].map(ConnectionId));
         assert_eq!(sessions.of_name("k"), []);
+        for (name, is_here) in [("kim", true), ("ki", true), ("k", false), ("lef", false)] {
+            assert_eq!(sessions.has_name(name), is_here, "{name}");
+        }
     }
 
     const A: ConnectionId = ConnectionId(1);

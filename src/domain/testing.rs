@@ -40,6 +40,7 @@ pub fn published(publication: Publication, seq: u64) -> Outcome {
         serial: Some(publication.serial),
         room: publication.room,
         username: publication.username,
+        is_guest: publication.is_guest,
         content: publication.content,
         timestamp: Timestamp(0),
         position: Position { epoch, seq },

@@ -50,7 +50,7 @@ impl Bucket {
 const ACCOUNT_REFILL: Duration = Duration::from_secs(1);
 
 /// The address an attempt is counted for: of IPv6 the 64-bit network, as one host may have all of it.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
         address => address,

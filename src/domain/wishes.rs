@@ -21,6 +21,8 @@ pub struct Publication {
     pub room: RoomKey,
     /// The name of its author.
     pub username: Rc<str>,
+    /// Whether its author is a guest, not somebody who signed in.
+    pub is_guest: bool,
     /// Its text.
     pub content: Box<str>,
     /// The `id` with which its author may send it again.

@@ -1,15 +1,18 @@
-//! Connections by address. Loopback is a proxy or this machine itself: it is not counted.
+//! Connections by address. Loopback is a proxy or this machine itself: it has no limit, and its usual addresses are
+//! not kept.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::config::TABLE_KEPT;
 use crate::domain::ids::ConnectionId;
 
+const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
 /// The addresses of connections, and how many each has.
 #[derive(Debug, Default)]
 pub struct Addresses {
-    /// By connection, up to the last counted one: a hash table would be rehashed as a whole when it grows.
+    /// By connection, up to the last one kept: a hash table would be rehashed as a whole when it grows.
     of: Vec<Option<IpAddr>>,
     counts: HashMap<IpAddr, u32>,
 }
@@ -18,11 +21,11 @@ impl Addresses {
     /// Counts a connection; false if its address already has `max`.
     pub fn add(&mut self, id: ConnectionId, address: IpAddr, max: usize) -> bool {
         let address = address.to_canonical();
-        if address.is_loopback() {
+        if address == LOCALHOST || address == Ipv6Addr::LOCALHOST {
             return true;
         }
         let count = self.counts.entry(address).or_default();
-        if *count as usize >= max {
+        if *count as usize >= max && !address.is_loopback() {
             return false;
         }
         *count += 1;
@@ -33,10 +36,10 @@ impl Addresses {
         true
     }
 
-    /// The address of a connection; loopback if it is not counted.
+    /// The address of a connection; 127.0.0.1 if it is not kept.
     pub fn of(&self, id: ConnectionId) -> IpAddr {
-        let counted = self.of.get(id.index()).copied().flatten();
-        counted.unwrap_or(IpAddr::from([127, 0, 0, 1]))
+        let kept = self.of.get(id.index()).copied().flatten();
+        kept.unwrap_or(LOCALHOST)
     }
 
     /// Removes a connection.
@@ -60,8 +63,7 @@ impl Addresses {
 mod tests {
     use super::*;
 
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-    const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
     #[test]
     fn an_address_has_as_many_connections_as_came_and_did_not_go() {
@@ -72,7 +74,10 @@ mod tests {
         assert!(!addresses.add(id(9), THERE, 2));
         // The same address, mapped to IPv6.
         assert!(!addresses.add(id(9), "::ffff:192.0.2.1".parse().expect("is one"), 2));
-        assert_eq!((addresses.of(id(7)), addresses.of(id(9))), (THERE, HERE));
+        assert_eq!(
+            (addresses.of(id(7)), addresses.of(id(9))),
+            (THERE, LOCALHOST)
+        );
         // Removing a refused connection must not reduce the count.
         addresses.remove(id(9));
         assert!(!addresses.add(id(9), THERE, 2));
@@ -81,11 +86,19 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_not_counted_and_costs_nothing() {
+    fn loopback_has_no_limit_and_its_usual_addresses_cost_nothing() {
         let mut addresses = Addresses::default();
-        assert!(addresses.add(ConnectionId(100_000), HERE, 0));
-        assert_eq!(addresses.of(ConnectionId(100_000)), HERE);
-        assert_eq!(addresses.of.capacity(), 0);
+        for usual in [LOCALHOST, Ipv6Addr::LOCALHOST.into()] {
+            assert!(addresses.add(ConnectionId(100_000), usual, 0));
+            assert_eq!(addresses.of(ConnectionId(100_000)), LOCALHOST);
+            assert_eq!(addresses.of.capacity(), 0);
+        }
+        let other = IpAddr::from([127, 0, 0, 2]);
+        assert!((0..9).all(|n| addresses.add(ConnectionId(n), other, 1)));
+        assert_eq!(addresses.of(ConnectionId(8)), other);
+        assert_eq!(addresses.of(ConnectionId(9)), LOCALHOST);
+        (0..8).for_each(|n| addresses.remove(ConnectionId(n)));
+        assert_eq!(addresses.of(ConnectionId(8)), other);
     }
 
     #[test]

@@ -80,6 +80,7 @@ impl Memory {
             serial,
             room,
             username,
+            is_guest,
             content,
             ..
         } = publication;
@@ -99,6 +100,7 @@ impl Memory {
             serial: Some(serial),
             room,
             username,
+            is_guest,
             content,
             timestamp: Timestamp::from(now),
             position: *position,
@@ -162,6 +164,7 @@ mod tests {
                     epoch,
                 },
                 username: "u".into(),
+                is_guest: true,
                 content: "c".into(),
                 message_id: None,
             };

@@ -104,7 +104,7 @@ impl Server {
         }
         let (rooms, effects) = self.chat.rooms_mut();
         rooms.exit(id, now, effects);
-        self.sign_ins.auth_mut().sessions.close(id);
+        self.sign_ins.close_session(id, now);
         self.settle(now);
     }
 
@@ -118,7 +118,7 @@ impl Server {
             }
             _ => {}
         }
-        self.sign_ins.auth_mut().sessions.close(id);
+        self.sign_ins.close_session(id, now);
     }
 
     /// Leaves everything, then lingers: queued bytes are sent, then our direction is shut down.

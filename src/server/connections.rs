@@ -131,7 +131,7 @@ impl Connections {
         self.phase_counts
     }
 
-    /// The address of the peer; loopback if it is not counted.
+    /// The address of the peer; 127.0.0.1 if it is one of the two usual addresses of this machine.
     pub fn address(&self, id: ConnectionId) -> IpAddr {
         self.addresses.of(id)
     }

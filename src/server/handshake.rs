@@ -1,11 +1,15 @@
 //! Opening handshakes: admission, and the switch to WebSocket (RFC 6455 section 4.2.2).
 
+use std::time::Duration;
+
 use super::Server;
 use super::answer::{Endpoint, Exchange, Redeemed, is_allowed_origin};
 use super::jobs::{Job, Ticket};
+use super::sign_ins::NoGuest;
 use super::waiting::What;
-use crate::config::{NEWCOMER_READS, PING_AFTER};
+use crate::config::{Level, NEWCOMER_READS, PING_AFTER};
 use crate::conn::Phase;
+use crate::conn::refusal::Refusal;
 use crate::conn::websocket::WebSocket;
 use crate::domain::auth::BadTicket;
 use crate::domain::ids::{ConnectionId, Serial};
@@ -31,6 +35,8 @@ enum Admission {
     Refuse(CloseCode),
     /// The ticket must be redeemed by a job first.
     Redeem(String),
+    /// Guests from this address are refused without a handshake (429), for this time.
+    Throttle(Duration),
 }
 
 impl Server {
@@ -56,10 +62,15 @@ impl Server {
         redeemed: Option<Redeemed>,
         now: Now,
     ) {
-        let admission = match self.admit(&request, endpoint, redeemed, now) {
+        let admission = match self.admit(id, &request, endpoint, redeemed, now) {
             Admission::Redeem(ticket) => {
                 let serial = self.jobs.push(Job::RedeemTicket(Ticket(ticket)));
                 return self.wait_for(serial, id, exchange, What::Ticket(request));
+            }
+            Admission::Throttle(wait) => {
+                self.note(Level::Info, "guest_throttled", id, &[], now);
+                let refusal = Refusal::too_many_requests(wait);
+                return self.respond_and_go_on(id, &exchange, Err(refusal), now);
             }
             admission => admission,
         };
@@ -71,6 +82,7 @@ impl Server {
     /// Decides whether a client is admitted.
     fn admit(
         &mut self,
+        id: ConnectionId,
         request: &Request,
         endpoint: Endpoint,
         redeemed: Option<Redeemed>,
@@ -88,7 +100,7 @@ impl Server {
         // A ticket takes precedence over a username: a page whose ticket has expired must not silently become a guest.
         let redeemed = match (redeemed, request.parameter("ticket")) {
             (_, Err(_)) => return Admission::Refuse(CloseCode::INVALID_TICKET),
-            (_, Ok(None)) => return self.admit_guest(request),
+            (_, Ok(None)) => return self.admit_guest(id, request, now),
             (Some(redeemed), _) => redeemed,
             (None, Ok(Some(ticket))) if self.chat.backend().redeems_tickets() => {
                 return Admission::Redeem(ticket);
@@ -102,16 +114,17 @@ impl Server {
         }
     }
 
-    fn admit_guest(&self, request: &Request) -> Admission {
+    fn admit_guest(&mut self, id: ConnectionId, request: &Request, now: Now) -> Admission {
         let name = request.parameter("username").ok().flatten();
-        let is_free = |name: &String| {
-            is_valid_username(name)
-                && !self.sign_ins.auth().has_account(name)
-                && !self.has_signed_in(name)
+        let is_possible = |name: &String| self.config.takes_guests() && is_valid_username(name);
+        let Some(name) = name.filter(is_possible) else {
+            return Admission::Refuse(CloseCode::INVALID_TICKET);
         };
-        match name.filter(is_free) {
-            Some(name) if self.config.takes_guests() => Admission::Open(Admitted::Guest(name)),
-            _ => Admission::Refuse(CloseCode::INVALID_TICKET),
+        let address = self.connections.address(id);
+        match self.sign_ins.admit_guest(&name, address, now.monotonic) {
+            Ok(()) => Admission::Open(Admitted::Guest(name)),
+            Err(NoGuest::Taken) => Admission::Refuse(CloseCode::INVALID_TICKET),
+            Err(NoGuest::Throttled(wait)) => Admission::Throttle(wait),
         }
     }
 
@@ -144,7 +157,9 @@ impl Server {
                 rooms.enter(id, &name, None, effects);
             }
             Admission::Open(Admitted::Account(identity)) => self.enter_signed_in(id, identity, now),
-            Admission::Open(Admitted::Anonymous) | Admission::Redeem(_) => {}
+            Admission::Open(Admitted::Anonymous)
+            | Admission::Redeem(_)
+            | Admission::Throttle(_) => {}
         }
         self.settle(now);
         self.receive_behind_upgrade(id, kept.rest(), now);

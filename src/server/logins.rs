@@ -102,6 +102,7 @@ impl Server {
     /// whose name now belongs to an account are closed.
     fn replace_credentials(&mut self, mut reload: Reload, now: Now) {
         self.sign_ins.auth_mut().reload(&mut reload, now);
+        self.sign_ins.hold_removed(&reload.gone, now);
         for name in &reload.gone {
             for id in self.sign_ins.auth().sessions.of_name(name) {
                 self.end_session(id, CloseCode::SESSION_ENDED, now);

@@ -113,9 +113,11 @@ impl Server {
         of_sign_ins.copy_from_slice(&seeds.bytes());
         of_streams.copy_from_slice(&seeds.bytes());
         let (token_ttl_secs, ticket_ttl) = (config.token_ttl_secs, config.ticket_ttl);
+        let mut chat = Chat::new(config.rooms.clone(), config.outbox_bytes, backend);
+        chat.rooms_mut().0.marks_guests = !config.is_demo();
         Self {
             connections: Connections::default(),
-            chat: Chat::new(config.rooms.clone(), config.outbox_bytes, backend),
+            chat,
             streams: Streams::new(first_event_id(&config, now), &of_streams),
             sign_ins: SignIns::new(credentials, token_ttl_secs, ticket_ttl, &of_sign_ins),
             jobs: Jobs::default(),

@@ -12,6 +12,8 @@ use crate::config::LOGIN_QUEUE_MAX;
 use crate::domain::accounts::Verifier;
 use crate::domain::auth::Auth;
 use crate::domain::credentials::Credentials;
+use crate::domain::guests::Guests;
+use crate::domain::ids::ConnectionId;
 use crate::domain::time::Now;
 
 /// An attempt to sign in, with name and password.
@@ -37,6 +39,15 @@ pub enum NotNow {
     Throttled(Duration),
     /// Too many checks are under way.
     Busy,
+}
+
+/// Why a guest is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoGuest {
+    /// The name is an account's, or of somebody who signed in.
+    Taken,
+    /// Guests from this address were refused too often: how long to wait, whatever the name.
+    Throttled(Duration),
 }
 
 /// The outcome of a password check.
@@ -81,6 +92,8 @@ impl Pending {
 #[derive(Debug)]
 pub struct SignIns {
     auth: Auth,
+    /// Names that guests may not take.
+    guests: Guests,
     /// Password checks under way: at most [`LOGIN_QUEUE_MAX`].
     checks: usize,
     /// While accounts and secrets are being read again: whether another reload was requested since.
@@ -100,6 +113,7 @@ impl SignIns {
     ) -> Self {
         Self {
             auth: Auth::new(credentials, token_ttl_secs, ticket_ttl, seed),
+            guests: Guests::default(),
             checks: 0,
             reading: None,
         }
@@ -170,6 +184,49 @@ impl SignIns {
         match issued {
             Some((token, expires_in)) => Checked::Accepted(token, expires_in),
             None => Checked::Refused,
+        }
+    }
+
+    /// Admits a guest from an address under a valid name.
+    ///
+    /// # Errors
+    /// [`NoGuest`]. An address without allowance is refused every name alike, so that it learns nothing about this one.
+    pub fn admit_guest(
+        &mut self,
+        name: &str,
+        address: IpAddr,
+        now: Duration,
+    ) -> Result<(), NoGuest> {
+        let wait = self.guests.wait(address, now);
+        if wait > Duration::ZERO {
+            return Err(NoGuest::Throttled(wait));
+        }
+        let is_taken = self.auth.has_account(name)
+            || self.auth.sessions.has_name(name)
+            || self.guests.is_held(name, now);
+        if is_taken {
+            self.guests.count_refusal(address, now);
+            return Err(NoGuest::Taken);
+        }
+        Ok(())
+    }
+
+    /// Ends the session of a connection, if there is one. After the last one of a user without an account their name is
+    /// held.
+    pub fn close_session(&mut self, connection: ConnectionId, now: Now) {
+        let Some(identity) = self.auth.sessions.close(connection) else {
+            return;
+        };
+        let name = identity.username;
+        if !self.auth.has_account(&name) && !self.auth.sessions.has_name(&name) {
+            self.guests.hold(name, now.monotonic);
+        }
+    }
+
+    /// Holds the names, of these, whose account was removed.
+    pub fn hold_removed(&mut self, names: &[Arc<str>], now: Now) {
+        for name in names.iter().filter(|name| !self.auth.has_account(name)) {
+            self.guests.hold((&**name).into(), now.monotonic);
         }
     }
 

@@ -25,6 +25,7 @@ impl Server {
         self.streams
             .open(id, stream, last_event_id, connections, now.monotonic);
         if let Some(identity) = identity {
+            self.close_guests(&identity.username, now);
             self.sign_ins.auth_mut().sessions.open(id, identity, now);
         }
         if self.connections.is_draining {

@@ -139,10 +139,8 @@ impl Backend {
         past.last_at = past.last_at.max(now.monotonic + delay);
         let at = past.last_at;
         let fails = self.fails(seed);
-        *self
-            .said_by
-            .entry(publication.username.to_string())
-            .or_default() += 1;
+        let author = publication.username.to_string();
+        *self.said_by.entry(author).or_default() += 1;
         if let Some(outcome) = self.said_before(&publication, model, now) {
             return vec![(at, outcome)];
         }
@@ -151,7 +149,8 @@ impl Backend {
             return vec![(at, Outcome::Failed(serial, code))];
         }
         let id = publication.message_id.as_deref().map(str::to_owned);
-        let fact = self.keep(room, &publication.username, publication.content, model, now);
+        let author = (&publication.username, publication.is_guest);
+        let fact = self.keep(room, author, publication.content, model, now);
         if let Some(id) = id {
             let key = (room.epoch, fact.username.to_string(), id);
             let count = self.said_by[&*fact.username];
@@ -200,6 +199,7 @@ impl Backend {
             username,
             content,
             message_id,
+            ..
         } = publication;
         let id = message_id.as_deref()?.to_owned();
         let key = (room.epoch, username.to_string(), id);
@@ -221,6 +221,7 @@ impl Backend {
             serial: Some(*serial),
             room: *room,
             username: first.username.clone(),
+            is_guest: first.guest,
             content: first.content.clone(),
             timestamp: first.timestamp,
             position: first.position,
@@ -234,7 +235,7 @@ impl Backend {
     fn keep(
         &mut self,
         room: RoomKey,
-        username: &Rc<str>,
+        (username, is_guest): (&Rc<str>, bool),
         content: Box<str>,
         model: &mut Model,
         now: Now,
@@ -245,6 +246,7 @@ impl Backend {
             serial: None,
             room,
             username: username.clone(),
+            is_guest,
             content,
             timestamp: Timestamp::from(now),
             position: Position {
@@ -258,6 +260,7 @@ impl Backend {
             content: fact.content.clone(),
             timestamp: fact.timestamp,
             position: fact.position,
+            guest: fact.is_guest,
         });
         past.messages.push(message.clone());
         let spot = (room.epoch, fact.position.seq);
@@ -272,7 +275,7 @@ impl Backend {
         model.count("said elsewhere");
         let content = format!("멀리서 {}", self.remote);
         model.wishless.insert(content.clone());
-        let fact = self.keep(room, &"먼 사람".into(), content.into(), model, now);
+        let fact = self.keep(room, (&"먼 사람".into(), true), content.into(), model, now);
         Outcome::Published(fact)
     }
 
@@ -377,6 +380,7 @@ fn copy(fact: &Fact) -> Fact {
         serial: fact.serial,
         room: fact.room,
         username: fact.username.clone(),
+        is_guest: fact.is_guest,
         content: fact.content.clone(),
         timestamp: fact.timestamp,
         position: fact.position,

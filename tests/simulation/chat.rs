@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use sarang::config::HEAD_TIMEOUT;
+use sarang::config::{GUEST_REFUSALS, HEAD_TIMEOUT};
 use serde_json::{Value, json};
 
 use super::asks::{Ask, Say};
@@ -237,6 +237,10 @@ impl Chat {
         self.came_at = stage.at();
         self.answers = Answers::default();
         self.phase = Phase::Opening;
+        if matches!(self.identity, Identity::Impostor) {
+            let tries = &mut stage.model.impostors;
+            *tries.entry(self.manner.address).or_default() += 1;
+        }
         let query = match &self.identity {
             Identity::Guest | Identity::Impostor => format!("username={}", encoded(&self.name)),
             Identity::Contender(ticket) => format!("ticket={ticket}"),
@@ -418,6 +422,15 @@ impl Chat {
                     .to_owned();
                 stage.note_ticket(&ticket, &self.name, self.token_expires);
                 self.open(&format!("ticket={ticket}"), stage);
+            }
+            (429, Phase::Opening) => {
+                let is_guest = matches!(self.identity, Identity::Guest | Identity::Impostor);
+                let tries = stage.model.impostors.get(&self.manner.address);
+                let is_spent = tries.is_some_and(|tries| *tries > GUEST_REFUSALS);
+                assert!(is_guest && is_spent, "{} was throttled", self.name);
+                stage.model.count("guests throttled");
+                self.phase = Phase::Leaving;
+                stage.finish(self.wire.expect("is connected"));
             }
             (401, Phase::Asking) | (408 | 503, _) => {
                 // A head that is sent byte by byte may take too long.

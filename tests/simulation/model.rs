@@ -1,6 +1,7 @@
 //! The truth as the clients together know it: what was said where, what was acknowledged, what a ticket opened.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -83,6 +84,10 @@ pub struct Model {
     pub shortened: BTreeSet<u64>,
     pub events: BTreeMap<u64, (String, String)>,
     pub tickets: BTreeMap<String, TicketUse>,
+    /// When members were welcomed first: from then on their names are no guest's.
+    pub members: BTreeMap<String, Duration>,
+    /// How often guests have come from each address under names that may be refused.
+    pub impostors: BTreeMap<IpAddr, u32>,
     /// Whispers echoed to their senders of late: turn, target and content.
     pub echoed: Vec<(u64, String, String)>,
     parsed: HashMap<Vec<u8>, Rc<Value>>,
@@ -122,6 +127,8 @@ impl Model {
             shortened: BTreeSet::new(),
             events: BTreeMap::new(),
             tickets: BTreeMap::new(),
+            members: BTreeMap::new(),
+            impostors: BTreeMap::new(),
             echoed: Vec::new(),
             parsed: HashMap::new(),
             counts: BTreeMap::new(),
@@ -184,6 +191,7 @@ impl Model {
             return spot;
         }
         log.said.insert(spot.seq, message.clone());
+        self.check_mark(message, spot);
         if self.is_late {
             let truth = &self.truth[&(spot.epoch, spot.seq)];
             assert_eq!(*truth.room, *room, "said in another room");
@@ -212,6 +220,24 @@ impl Model {
         let content = content.to_owned();
         self.said.insert(content, (spot, now, count));
         spot
+    }
+
+    /// What guests say is marked, except in the demo, and nothing else is.
+    fn check_mark(&self, message: &Value, spot: Spot) {
+        let author = message["username"].as_str().expect("is text");
+        let truth = self.truth.get(&(spot.epoch, spot.seq));
+        let is_guest = match truth {
+            Some(truth) => truth.guest,
+            // Of the other names there may be guests and members.
+            None if author.starts_with("사람") => true,
+            None if author == "경주자" => false,
+            None => message["guest"].is_boolean(),
+        };
+        let mark = match is_guest && !self.config.is_demo() {
+            true => Value::Bool(true),
+            false => Value::Null,
+        };
+        assert_eq!(message["guest"], mark, "{message}");
     }
 
     /// How much a user has said, with this.

@@ -156,7 +156,7 @@ impl Plan {
     }
 
     fn chat(&self, me: usize, stage: &mut Stage) -> Chat {
-        let manner = self.manner(stage);
+        let mut manner = self.manner(stage);
         let is_limited = stage.model.config.messages_per_second > 0;
         let seed = &mut stage.seed;
         let identity = match seed.below(12) {
@@ -164,6 +164,10 @@ impl Plan {
             9..=10 => Identity::Member(5, seed.pick(&[6, 40, 4_000])),
             _ => Identity::Impostor,
         };
+        if matches!(identity, Identity::Impostor) {
+            // So few that some try too many names.
+            manner.address = [10, 0, 0, (me % 2) as u8].into();
+        }
         let is_guest = matches!(identity, Identity::Guest);
         let name = match seed.chance(4) && matches!(identity, Identity::Impostor) {
             true => "admin".to_owned(),

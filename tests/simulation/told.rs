@@ -256,8 +256,18 @@ impl Chat {
             return self.expires(expires_at, message, stage);
         }
         match &self.identity {
-            Identity::Guest | Identity::Impostor => assert_eq!(message["expires_at"], Value::Null),
+            Identity::Guest | Identity::Impostor => {
+                assert_eq!(message["expires_at"], Value::Null);
+                let member = stage.model.members.get(&self.name);
+                assert!(
+                    member.is_none_or(|welcomed| *welcomed >= self.asked_at),
+                    "{} is a member's name, of whom it is held",
+                    self.name
+                );
+            }
             Identity::Member(..) => {
+                let at = stage.at();
+                stage.model.members.entry(self.name.clone()).or_insert(at);
                 let expires_at = std::mem::take(&mut self.token_expires);
                 self.expires(expires_at, message, stage);
             }

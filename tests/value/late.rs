@@ -78,6 +78,7 @@ impl Late {
             serial: Some(publication.serial),
             room: publication.room,
             username: publication.username.clone(),
+            is_guest: publication.is_guest,
             content: publication.content.clone(),
             timestamp: Timestamp(0),
             position: Position {

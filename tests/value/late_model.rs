@@ -227,6 +227,7 @@ impl Model {
             serial: Some(publication.serial),
             room: publication.room,
             username: publication.username,
+            is_guest: publication.is_guest,
             content: publication.content,
             timestamp: Timestamp(0),
             position: Position { epoch, seq },

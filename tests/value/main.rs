@@ -7,6 +7,7 @@ mod conversations;
 mod event_streams;
 mod fairness;
 mod fuzz_corpora;
+mod guests;
 mod late;
 mod late_backend;
 mod late_model;

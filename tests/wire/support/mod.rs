@@ -15,7 +15,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::set_socket_recv_buffer_size;
-use rustix::net::{AddressFamily, SocketType, connect, socket};
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use rustix::process::{Pid, Signal, kill_process};
 
 pub use chatter::Chatter;
@@ -227,6 +227,18 @@ pub fn narrow(address: SocketAddr) -> TcpStream {
     set_socket_recv_buffer_size(&small, 4096).expect("SO_RCVBUF");
     connect(&small, &address).expect("the server accepts a connection");
     TcpStream::from(small)
+}
+
+/// A connection from another address of the loopback.
+pub fn stream_from(source: [u8; 4], address: SocketAddr) -> TcpStream {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    bind(&socket, &SocketAddr::from((source, 0))).expect("an address of this machine");
+    connect(&socket, &address).expect("the server accepts a connection");
+    let stream = TcpStream::from(socket);
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a read timeout");
+    stream
 }
 
 /// A lock for tests with hundreds of connections, one test at a time: two such tests at once need more descriptors than

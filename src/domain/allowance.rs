@@ -1,0 +1,97 @@
+//! Allowances: how often something may be done in a row, by a user or an address, and how soon again.
+
+use std::hash::Hash;
+use std::time::Duration;
+
+use super::expiring::Expiring;
+use crate::config::THROTTLED_MAX;
+
+/// An allowance for each key: `size` takes in a row, and one more after each `refill` (the generic cell rate algorithm).
+///
+/// Kept as the time at which the allowance is whole again, for at most [`THROTTLED_MAX`] keys. At that limit the key
+/// whose allowance is whole again first makes way: whoever has none left is never forgotten for somebody who has.
+#[derive(Debug)]
+pub struct Allowances<K> {
+    whole_at: Expiring<K>,
+}
+
+impl<K: Clone + Hash + Ord> Default for Allowances<K> {
+    fn default() -> Self {
+        Self {
+            whole_at: Expiring::new(THROTTLED_MAX),
+        }
+    }
+}
+
+impl<K: Clone + Hash + Ord> Allowances<K> {
+    /// The time until one more may be taken; zero if one may be taken now. Takes nothing.
+    pub fn wait(&self, key: &K, size: u32, refill: Duration, now: Duration) -> Duration {
+        let whole_at = self.whole_at.end(key, now).unwrap_or(now);
+        (whole_at + refill).saturating_sub(now + refill * size)
+    }
+
+    /// Takes one.
+    ///
+    /// # Errors
+    /// None is left: the time until one is. Nothing is taken.
+    pub fn take(
+        &mut self,
+        key: K,
+        size: u32,
+        refill: Duration,
+        now: Duration,
+    ) -> Result<(), Duration> {
+        let wait = self.wait(&key, size, refill, now);
+        if wait > Duration::ZERO {
+            return Err(wait);
+        }
+        let whole_at = self.whole_at.end(&key, now).unwrap_or(now) + refill;
+        self.whole_at.set(key, whole_at, now);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1_000);
+    const REFILL: Duration = Duration::from_secs(6);
+
+    #[test]
+    fn so_many_are_taken_in_a_row_and_one_more_after_each_refill() {
+        let mut allowances = Allowances::default();
+        let mut take = |now| allowances.take("a", 3, REFILL, now);
+        assert!((0..3).all(|_| take(NOW).is_ok()));
+        assert_eq!(take(NOW), Err(REFILL));
+        let half = REFILL / 2;
+        assert_eq!(take(NOW + half), Err(half));
+        assert_eq!(take(NOW + REFILL), Ok(()));
+        assert_eq!(take(NOW + REFILL), Err(REFILL));
+        // It never grows beyond its size.
+        let later = NOW + 100 * REFILL;
+        assert_eq!((0..9).filter(|_| take(later).is_ok()).count(), 3);
+    }
+
+    #[test]
+    fn looking_takes_nothing_and_one_key_is_not_another() {
+        let mut allowances = Allowances::default();
+        for _ in 0..9 {
+            assert_eq!(allowances.wait(&"a", 1, REFILL, NOW), Duration::ZERO);
+        }
+        assert_eq!(allowances.take("a", 1, REFILL, NOW), Ok(()));
+        assert_eq!(allowances.wait(&"a", 1, REFILL, NOW), REFILL);
+        assert_eq!(allowances.wait(&"b", 1, REFILL, NOW), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_flood_of_keys_does_not_give_the_spent_one_its_allowance_back() {
+        let mut allowances = Allowances::default();
+        while allowances.take(u32::MAX, 20, REFILL, NOW).is_ok() {}
+        for n in 0..2 * THROTTLED_MAX as u32 {
+            assert_eq!(allowances.take(n, 20, REFILL, NOW), Ok(()));
+        }
+        assert_eq!(allowances.whole_at.len(), THROTTLED_MAX);
+        assert_eq!(allowances.wait(&u32::MAX, 20, REFILL, NOW), REFILL);
+    }
+}
