@@ -12,6 +12,9 @@ use crate::config::REVOKED_NAMES_MAX;
 /// Up to this many names at once get marks one by one. So there are at most a few sets to look through.
 const ONE_BY_ONE_MAX: usize = REVOKED_NAMES_MAX / 16;
 
+/// Sorted names, shared with whoever else knows them.
+pub type Names = Arc<[Arc<str>]>;
+
 /// A point in the order of issue of our tokens, and in time for all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
@@ -47,7 +50,7 @@ pub struct Marks {
     by_age: BTreeMap<u64, Arc<str>>,
     /// Sorted names that were given one mark together, by the number of the setting: putting a set of names in is one
     /// step, however many they are.
-    sets: BTreeMap<u64, (Arc<[Arc<str>]>, Mark)>,
+    sets: BTreeMap<u64, (Names, Mark)>,
     /// Names in [`Self::sets`].
     in_sets: usize,
     /// Settings since the start.
@@ -74,7 +77,7 @@ impl Marks {
     }
 
     /// Like [`Self::set`], for all of these names, which are sorted.
-    pub fn set_all(&mut self, names: &Arc<[Arc<str>]>, mark: Mark) -> bool {
+    pub fn set_all(&mut self, names: &Names, mark: Mark) -> bool {
         if names.len() > ONE_BY_ONE_MAX {
             self.count += 1;
             self.sets.insert(self.count, (names.clone(), mark));
@@ -173,7 +176,7 @@ mod tests {
 
     #[test]
     fn many_names_at_once_are_as_good_as_one_by_one() {
-        let names = |beginning: &str, count: usize| -> Arc<[Arc<str>]> {
+        let names = |beginning: &str, count: usize| -> Names {
             let names = (0..count).map(|n| format!("{beginning}{n:06}").into());
             names.collect()
         };

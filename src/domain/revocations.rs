@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::issuer::Issued;
-use super::marks::{Mark, Marks};
+use super::marks::{Mark, Marks, Names};
 use super::time::Now;
 use super::tokens::Identity;
 use crate::config::{REVOCATIONS_MAX, REVOCATIONS_PER_USER_MAX};
@@ -92,7 +92,7 @@ impl Revocations {
 
     /// Revokes every token of these sorted names issued until now, for good; `newest` is the place of the newest token
     /// issued here. Returns whether a mark had to make way, and so holds for everybody.
-    pub fn revoke_names(&mut self, names: &Arc<[Arc<str>]>, newest: u64, now: Now) -> bool {
+    pub fn revoke_names(&mut self, names: &Names, newest: u64, now: Now) -> bool {
         let mark = Mark {
             place: newest,
             second: now.unix.as_secs(),
