@@ -56,6 +56,8 @@ pub const CREDENTIALS_BYTES_MAX: u64 = 32 * 1024 * 1024;
 pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
 /// Passes of one password check; a users file that asks for more is refused.
 pub const ARGON2_PASSES_MAX: u32 = 16;
+/// Different costs of the hashes in the users file; a file with more is refused. Each check pays all of them.
+pub const PASSWORD_COSTS_MAX: usize = 8;
 /// Password checks in the worker's queue; above it 503.
 pub const LOGIN_QUEUE_MAX: usize = 64;
 /// How long a request waits for its password check; then 503.

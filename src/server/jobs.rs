@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::domain::accounts::{Accounts, Verifier};
+use crate::domain::accounts::{Accounts, Costs, Verifier};
 use crate::domain::auth::BadTicket;
 use crate::domain::credentials::Reload;
 use crate::domain::facts::Outcome;
@@ -54,6 +54,8 @@ pub enum Done {
 pub struct PasswordCheck {
     /// The verifier of the account.
     pub verifier: Arc<Verifier>,
+    /// What every check costs.
+    pub costs: Arc<Costs>,
     /// The password; wiped when dropped.
     pub password: Zeroizing<Vec<u8>>,
 }

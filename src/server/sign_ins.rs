@@ -69,9 +69,10 @@ impl std::fmt::Debug for Pending {
 }
 
 impl Pending {
-    fn check(&self) -> PasswordCheck {
+    fn check(&self, auth: &Auth) -> PasswordCheck {
         PasswordCheck {
             verifier: self.verifier.clone(),
+            costs: auth.accounts().costs().clone(),
             password: self.password.clone(),
         }
     }
@@ -142,7 +143,7 @@ impl SignIns {
             verifier,
             password,
         };
-        Ok((pending.check(), pending))
+        Ok((pending.check(&self.auth), pending))
     }
 
     /// Takes the result of a password check.
@@ -156,7 +157,7 @@ impl SignIns {
         let is_in_force = self.auth.is_in_force(account, verifier);
         if !is_in_force && self.auth.has_account(account) {
             *verifier = self.auth.verifier(account);
-            return Checked::Again(pending.check());
+            return Checked::Again(pending.check(&self.auth));
         }
         self.checks -= 1;
         // The account may have been removed during the check.
