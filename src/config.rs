@@ -58,8 +58,11 @@ pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
 pub const ARGON2_PASSES_MAX: u32 = 16;
 /// Different costs of the hashes in the users file; a file with more is refused. Each check pays all of them.
 pub const PASSWORD_COSTS_MAX: usize = 8;
-/// Password checks in the worker's queue; above it 503.
+/// Password checks under way, in all; above it 503 for the newest of the address that has the most.
 pub const LOGIN_QUEUE_MAX: usize = 64;
+/// Password checks the worker has at a time, of those under way: one that it runs, and the next, so that it never waits
+/// for the loop. The others wait in the server, where addresses and names take turns.
+pub const LOGIN_CHECKS_AT_WORK: usize = 2;
 /// How long a request waits for its password check; then 503.
 pub const LOGIN_PATIENCE: Duration = Duration::from_secs(60);
 /// How long the worker keeps its memory after the last password check.
@@ -70,6 +73,10 @@ pub const LOGIN_FREE_FAILURES: u32 = 5;
 pub const LOGIN_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Concurrent sign-ins to one account from one address; above it 429.
 pub const LOGIN_IN_FLIGHT_MAX: u32 = 16;
+/// Concurrent sign-ins from one address, whatever their names; above it 429.
+pub const LOGIN_ADDRESS_IN_FLIGHT_MAX: u32 = 16;
+/// The same from a loopback address: behind a proxy on this machine it is the address of all users.
+pub const LOGIN_LOOPBACK_IN_FLIGHT_MAX: u32 = 32;
 /// Failed sign-ins from one address, loopback exempt; one is refilled every [`LOGIN_ADDRESS_REFILL`]; above it 429.
 pub const LOGIN_ADDRESS_FAILURES: u32 = 20;
 /// The time after which one more failure of an address is allowed.

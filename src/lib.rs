@@ -40,7 +40,7 @@
 //! |---|---|
 //! | `rooms.rs`, `room.rs`, `membership.rs`, `opening.rs`, `presence.rs`, `people.rs`, `names.rs` | rooms and their members; how rooms are opened and evicted |
 //! | `messages.rs`, `wishes.rs`, `facts.rs`, `outcomes.rs`, `acknowledged.rs`, `history.rs`, `position.rs` | messages: a wish, then a fact |
-//! | `accounts.rs`, `credentials.rs`, `auth.rs`, `tokens.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `random.rs` | identity |
+//! | `accounts.rs`, `credentials.rs`, `auth.rs`, `tokens.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `turns.rs`, `random.rs` | identity |
 //! | `metrics.rs`, `event_log.rs` | events of the metrics streams |
 //! | `event.rs`, `error.rs`, `ids.rs`, `time.rs` | values shared by all |
 //!
@@ -77,8 +77,9 @@
 //!
 //! 1. `server/requests.rs` takes a request from `conn/http.rs`; `server/routes.rs` finds its route, and
 //!    `server/dispatch.rs` calls `server/sign_in.rs`, which reads name and password.
-//! 2. `server/logins.rs` asks `server/sign_ins.rs`, whose throttle admits the attempt, and starts the password check: a
-//!    [`job`](server::jobs::Job). The request waits in `server/waiting.rs`; later requests of its connection wait too.
+//! 2. `server/logins.rs` asks `server/sign_ins.rs`, whose throttle admits the attempt. The request waits in `server/waiting.rs`; later
+//!    requests of its connection wait too. When its turn comes (`domain/turns.rs`), the password check is a
+//!    [`job`](server::jobs::Job).
 //! 3. `shell/workers.rs` checks it on its thread. The result goes to the throttle, `domain/auth.rs` issues a token, and
 //!    `server/requests.rs` responds.
 //! 4. The client exchanges the token for a ticket (`domain/tickets.rs`), which `server/handshake.rs` redeems before it

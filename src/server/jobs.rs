@@ -75,8 +75,8 @@ impl std::fmt::Debug for Ticket {
     }
 }
 
-/// Jobs the shell has not taken yet. Their number is bounded where they are created: password checks by
-/// [`LOGIN_QUEUE_MAX`](crate::config::LOGIN_QUEUE_MAX), the others by one at a time or one per connection.
+/// Jobs the shell has not taken yet. Their number is bounded where they are created: by one at a time or one per
+/// connection. Password checks wait for their turn elsewhere ([`Turns`](crate::domain::turns::Turns)).
 #[derive(Debug, Default)]
 pub struct Jobs {
     queue: VecDeque<(Serial, Job)>,

@@ -168,9 +168,14 @@ impl World {
 
     /// A new connection that has sent nothing.
     pub fn connect(&mut self) -> ConnectionId {
+        self.connect_from(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    /// The same from another address.
+    pub fn connect_from(&mut self, address: IpAddr) -> ConnectionId {
         let id = self
             .server
-            .accept(IpAddr::V4(Ipv4Addr::LOCALHOST), self.now)
+            .accept(address, self.now)
             .expect("is under the limit");
         self.wires.dropped.remove(&id);
         self.wires.wires.insert(
