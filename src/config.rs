@@ -52,6 +52,10 @@ pub const PASSWORD_BYTES_MAX: usize = 1024;
 pub const ACCOUNTS_MAX: usize = 100_000;
 /// The size of the users file and of the secrets file, in bytes; a larger file is refused.
 pub const CREDENTIALS_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// How long `sarang user` waits for another one that changes the same users file; then it fails, and changes nothing.
+pub const USERS_LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// Between two attempts to lock the users file.
+pub const USERS_LOCK_RETRY: Duration = Duration::from_millis(5);
 /// Memory of one password check, in KiB; a users file that asks for more is refused.
 pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
 /// Passes of one password check; a users file that asks for more is refused.

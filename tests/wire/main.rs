@@ -33,4 +33,5 @@ mod support;
 mod throttle;
 mod tickets;
 mod tokens;
+mod users_file;
 mod websocket;
