@@ -52,12 +52,21 @@ pub const PASSWORD_BYTES_MAX: usize = 1024;
 pub const ACCOUNTS_MAX: usize = 100_000;
 /// The size of the users file and of the secrets file, in bytes; a larger file is refused.
 pub const CREDENTIALS_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// How long `sarang user` waits for another one that changes the same users file; then it fails, and changes nothing.
+pub const USERS_LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// Between two attempts to lock the users file.
+pub const USERS_LOCK_RETRY: Duration = Duration::from_millis(5);
 /// Memory of one password check, in KiB; a users file that asks for more is refused.
 pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
 /// Passes of one password check; a users file that asks for more is refused.
 pub const ARGON2_PASSES_MAX: u32 = 16;
-/// Password checks in the worker's queue; above it 503.
+/// Different costs of the hashes in the users file; a file with more is refused. Each check pays all of them.
+pub const PASSWORD_COSTS_MAX: usize = 8;
+/// Password checks under way, in all; above it 503 for the newest of the address that has the most.
 pub const LOGIN_QUEUE_MAX: usize = 64;
+/// Password checks the worker has at a time, of those under way: one that it runs, and the next, so that it never waits
+/// for the loop. The others wait in the server, where addresses and names take turns.
+pub const LOGIN_CHECKS_AT_WORK: usize = 2;
 /// How long a request waits for its password check; then 503.
 pub const LOGIN_PATIENCE: Duration = Duration::from_secs(60);
 /// How long the worker keeps its memory after the last password check.
@@ -68,6 +77,10 @@ pub const LOGIN_FREE_FAILURES: u32 = 5;
 pub const LOGIN_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Concurrent sign-ins to one account from one address; above it 429.
 pub const LOGIN_IN_FLIGHT_MAX: u32 = 16;
+/// Concurrent sign-ins from one address, whatever their names; above it 429.
+pub const LOGIN_ADDRESS_IN_FLIGHT_MAX: u32 = 16;
+/// The same from a loopback address: behind a proxy on this machine it is the address of all users.
+pub const LOGIN_LOOPBACK_IN_FLIGHT_MAX: u32 = 32;
 /// Failed sign-ins from one address, loopback exempt; one is refilled every [`LOGIN_ADDRESS_REFILL`]; above it 429.
 pub const LOGIN_ADDRESS_FAILURES: u32 = 20;
 /// The time after which one more failure of an address is allowed.

@@ -306,10 +306,12 @@ impl World {
 
     /// When every client has gone, nothing is kept of them.
     pub fn assert_empty(&mut self) {
+        self.turn();
         while !self.checks.is_empty() {
             self.finish_check(0, true);
+            // The next is handed out.
+            self.turn();
         }
-        self.turn();
         while self.late.as_ref().is_some_and(Late::is_asked) {
             self.answer(&Answer::FIRST);
             self.turn();

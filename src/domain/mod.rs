@@ -39,4 +39,5 @@ pub mod throttle;
 pub mod tickets;
 pub mod time;
 pub mod tokens;
+pub mod turns;
 pub mod wishes;

@@ -18,8 +18,11 @@ use crate::domain::tokens::Identity;
 use crate::wire::close_code::CloseCode;
 use crate::wire::response::Response;
 
+/// The outcome of an attempt that is refused because too many are under way.
+const BUSY: &str = "busy";
+
 impl Server {
-    /// Starts the password check of an attempt, unless it is refused.
+    /// Has the password check of an attempt wait for its turn, unless the attempt is refused.
     pub(super) fn start_login(
         &mut self,
         id: ConnectionId,
@@ -29,19 +32,63 @@ impl Server {
     ) {
         let account = attempt.account.clone();
         let address = self.connections.address(id);
-        let (outcome, refusal) = match self.sign_ins.begin_check(attempt, address, now.monotonic) {
-            Ok((check, pending)) => {
-                let serial = self.jobs.push(Job::CheckPassword(check));
-                return self.wait_for(serial, id, exchange, What::Password(pending));
+        let serial = self.jobs.next_serial();
+        let begun = self
+            .sign_ins
+            .begin_check(serial, attempt, address, now.monotonic);
+        let (outcome, refusal) = match begun {
+            Ok((pending, displaced)) => {
+                self.wait_for(serial, id, exchange, What::Password(pending));
+                if let Some(displaced) = displaced {
+                    self.refuse_displaced(displaced, now);
+                }
+                return;
             }
             Err(NotNow::Throttled(wait)) => {
                 let wait = wait.max(Duration::from_secs(1));
                 ("throttled", Refusal::too_many_requests(wait))
             }
-            Err(NotNow::Busy) => ("busy", Refusal::UNAVAILABLE),
+            Err(NotNow::Busy) => (BUSY, Refusal::UNAVAILABLE),
         };
         self.count_login(&account, outcome, address, now);
         self.respond_and_go_on(id, &exchange, Err(refusal), now);
+    }
+
+    /// Refuses an attempt whose check has made room for another.
+    fn refuse_displaced(&mut self, serial: Serial, now: Now) {
+        let Some(waiting) = self.waiting.take(serial) else {
+            return;
+        };
+        if let What::Password(pending) = &waiting.what {
+            self.sign_ins.end_unchecked(pending, now.monotonic);
+            self.count_login(&pending.account, BUSY, pending.address, now);
+        }
+        self.answer_waiting(serial, &waiting, Err(Refusal::UNAVAILABLE), now);
+    }
+
+    /// The password check whose turn it is, if the worker has room for one.
+    pub(super) fn next_check(&mut self) -> Option<(Serial, Job)> {
+        let serial = self.sign_ins.next_check()?;
+        let What::Password(pending) = self.waiting.what_mut(serial)? else {
+            return None;
+        };
+        let check = self.sign_ins.start_check(pending);
+        Some((serial, Job::CheckPassword(check)))
+    }
+
+    /// Nobody waits for the job with this serial any more. A password check that has begun stays, so that its outcome is
+    /// still counted; one that has not is not begun: nobody learns what it would have told, so it is no guess for free.
+    pub(super) fn abandon(&mut self, serial: Serial, now: Now) {
+        let Some(waiting) = self.waiting.take(serial) else {
+            return;
+        };
+        let What::Password(pending) = &waiting.what else {
+            return;
+        };
+        match self.sign_ins.withdraw_check(serial, pending, now.monotonic) {
+            true => self.count_login(&pending.account, "abandoned", pending.address, now),
+            false => self.waiting.insert(serial, waiting),
+        }
     }
 
     /// Takes the result of a password check.

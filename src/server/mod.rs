@@ -221,7 +221,7 @@ impl Server {
     pub fn poll_job(&mut self) -> Option<(Serial, Job)> {
         match self.chat.poll_job() {
             Some(job) => Some((self.jobs.next_serial(), job)),
-            None => self.jobs.pop(),
+            None => self.jobs.pop().or_else(|| self.next_check()),
         }
     }
 

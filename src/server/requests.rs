@@ -348,10 +348,8 @@ impl Server {
             What::Room | What::Ticket(_) => ErrorCode::BackendUnavailable.into(),
         };
         self.respond_and_go_on(id, &waiting.exchange, Err(refusal), now);
-        // The check's outcome is counted when it is known.
-        if matches!(waiting.what, What::Password(_)) {
-            self.waiting.insert(wait.serial, waiting);
-        }
+        self.waiting.insert(wait.serial, waiting);
+        self.abandon(wait.serial, now);
     }
 
     /// The ticket of a request was redeemed by a job: serves the request.

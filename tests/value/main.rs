@@ -13,6 +13,7 @@ mod late;
 mod late_backend;
 mod late_model;
 mod late_tickets;
+mod password_queue;
 mod reload;
 mod request_heads;
 mod revocation;

@@ -35,4 +35,5 @@ mod support;
 mod throttle;
 mod tickets;
 mod tokens;
+mod users_file;
 mod websocket;
