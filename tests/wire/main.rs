@@ -12,6 +12,7 @@ mod event_access;
 mod event_resume;
 mod event_streams;
 mod faults;
+mod hosts;
 mod http;
 mod http_bodies;
 mod http_pages;
