@@ -326,6 +326,9 @@ pub struct Config {
     pub ticket_ttl: Duration,
     /// Whether guests connect with a name alone. In the demo they do in any case.
     pub guests: bool,
+    /// Hosts the server answers for, as `server/hosts.rs` writes them. On loopback the loopback's own are added; elsewhere
+    /// none is every host.
+    pub hosts: Vec<String>,
     /// Origins allowed in addition to the server's own; `*` allows every origin.
     pub allow_origins: Vec<String>,
     /// Whether `/ws-echo` and `POST /http-echo` exist.
@@ -352,6 +355,11 @@ impl Config {
         self.users.is_none() && self.secret_file.is_none()
     }
 
+    /// Whether only this machine can connect: the listening address is a loopback address.
+    pub fn is_on_loopback(&self) -> bool {
+        self.listen.ip().to_canonical().is_loopback()
+    }
+
     /// Whether guests are allowed: users that connect with a name alone.
     pub fn takes_guests(&self) -> bool {
         self.guests || self.is_demo()
@@ -368,6 +376,7 @@ impl Default for Config {
             token_ttl_secs: 3_600,
             ticket_ttl: Duration::from_secs(30),
             guests: false,
+            hosts: Vec::new(),
             allow_origins: Vec::new(),
             echo: false,
             messages_per_second: 100,

@@ -30,7 +30,7 @@
 //! | `chat.rs`, with `fan_out.rs`, `backend.rs` | part 2: rooms, the fan-out to their members, and the backend that orders and stores messages |
 //! | `streams.rs` | part 3: metrics and their subscribers |
 //! | `sign_ins.rs` | part 4: accounts, tokens, tickets, sessions |
-//! | `requests.rs`, `routes.rs`, `dispatch.rs`, `answer.rs`, `waiting.rs`; `rest.rs`, `sign_in.rs`, `event_requests.rs`, `assets.rs`, `exposition.rs` | HTTP: the table of routes, and the handler of each route |
+//! | `requests.rs`, `routes.rs`, `hosts.rs`, `dispatch.rs`, `answer.rs`, `waiting.rs`; `rest.rs`, `sign_in.rs`, `event_requests.rs`, `assets.rs`, `exposition.rs` | HTTP: the table of routes, the hosts that are served, and the handler of each route |
 //! | `handshake.rs`, `commands.rs`, `subscribers.rs`, `logins.rs`, `closing.rs` | operations on connections that involve several parts |
 //! | `counters.rs`, `notes.rs`, `ceiling.rs` | counters, journal lines, and the limit over all connections |
 //!

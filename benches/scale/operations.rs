@@ -294,7 +294,8 @@ fn ask(bench: &mut Bench, probe: &Probes) {
         world.get(probe.http, "/rooms/two")
     });
     for target in ["/livez", "/rooms/two"] {
-        let requests = format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(PIPELINED);
+        let requests =
+            format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").repeat(PIPELINED);
         let name = format!("GET {target}, {PIPELINED} pipelined, per request");
         bench.time(&name, 1_000, PIPELINED, |world| {
             world.send(probe.http, requests.as_bytes());

@@ -21,6 +21,7 @@ mod exposition;
 pub mod fan_out;
 mod flush;
 mod handshake;
+pub mod hosts;
 pub mod io;
 pub mod jobs;
 mod logins;
