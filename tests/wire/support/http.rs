@@ -198,12 +198,14 @@ fn parse_head(head: &str) -> Response {
             (name.to_ascii_lowercase(), value.trim().to_owned())
         })
         .collect();
-    Response {
+    let response = Response {
         version,
         status,
         fields,
         body: Vec::new(),
-    }
+    };
+    response.assert_not_sniffed();
+    response
 }
 
 impl Response {
@@ -212,6 +214,20 @@ impl Response {
             .iter()
             .find(|(known, _)| known == name)
             .map(|(_, value)| value.as_str())
+    }
+
+    /// No answer lets a browser guess another content type, whatever the answer is; those without an end of their own
+    /// (1xx) have no content.
+    fn assert_not_sniffed(&self) {
+        let fields = self.fields.iter();
+        let mut sniffing = fields.filter(|(name, _)| name == "x-content-type-options");
+        let values = (sniffing.next(), sniffing.next());
+        let is_right = match values {
+            (None, None) => self.status < 200,
+            (Some((_, value)), None) => self.status >= 200 && value == "nosniff",
+            _ => false,
+        };
+        assert!(is_right, "X-Content-Type-Options: {self:?}");
     }
 
     /// A field that must be present.
