@@ -3,6 +3,7 @@
 
 mod accounts;
 mod acknowledgements;
+mod authority;
 mod command_line;
 mod conformance;
 mod departures;

@@ -59,6 +59,19 @@ impl Http {
         }
     }
 
+    /// The head of an event stream, which has no end; a refusal is read whole.
+    pub fn head_of_stream(&mut self, target: &str, fields: &str) -> Response {
+        let host = self.host();
+        self.send(format!(
+            "GET {target} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n"
+        ));
+        let mut head = self.head();
+        if let Some(length) = head.field("content-length") {
+            head.body = self.take(length.parse().expect("Content-Length is a number"));
+        }
+        head
+    }
+
     pub fn post(&mut self, target: &str, body: &str) -> Response {
         self.post_with(target, JSON, body)
     }
