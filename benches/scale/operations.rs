@@ -21,7 +21,7 @@ const OTHER_ROOMS: usize = 5;
 const PROBES: usize = 1_000;
 /// Connections for each spare room. The spare rooms fill the server up to its limit of rooms before the measurement.
 const CONNECTIONS_PER_SPARE_ROOM: usize = 50;
-/// Further spare rooms, because the rooms that `POST /rooms` creates are not evicted.
+/// Further spare rooms, because the rooms that `POST /rooms` creates are not evicted within minutes.
 const SPARE_ROOMS_MIN: usize = 1_000;
 
 /// Cycles of events that are not measured.

@@ -4,6 +4,7 @@
 mod ceiling;
 mod clock;
 mod conversations;
+mod creations;
 mod event_streams;
 mod fairness;
 mod fuzz_corpora;
