@@ -64,12 +64,21 @@ pub const PASSWORD_BYTES_MAX: usize = 1024;
 pub const ACCOUNTS_MAX: usize = 100_000;
 /// The size of the users file and of the secrets file, in bytes; a larger file is refused.
 pub const CREDENTIALS_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// How long `sarang user` waits for another one that changes the same users file; then it fails, and changes nothing.
+pub const USERS_LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// Between two attempts to lock the users file.
+pub const USERS_LOCK_RETRY: Duration = Duration::from_millis(5);
 /// Memory of one password check, in KiB; a users file that asks for more is refused.
 pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
 /// Passes of one password check; a users file that asks for more is refused.
 pub const ARGON2_PASSES_MAX: u32 = 16;
-/// Password checks in the worker's queue; above it 503.
+/// Different costs of the hashes in the users file; a file with more is refused. Each check pays all of them.
+pub const PASSWORD_COSTS_MAX: usize = 8;
+/// Password checks under way, in all; above it 503 for the newest of the address that has the most.
 pub const LOGIN_QUEUE_MAX: usize = 64;
+/// Password checks the worker has at a time, of those under way: one that it runs, and the next, so that it never waits
+/// for the loop. The others wait in the server, where addresses and names take turns.
+pub const LOGIN_CHECKS_AT_WORK: usize = 2;
 /// How long a request waits for its password check; then 503.
 pub const LOGIN_PATIENCE: Duration = Duration::from_secs(60);
 /// How long the worker keeps its memory after the last password check.
@@ -80,6 +89,10 @@ pub const LOGIN_FREE_FAILURES: u32 = 5;
 pub const LOGIN_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Concurrent sign-ins to one account from one address; above it 429.
 pub const LOGIN_IN_FLIGHT_MAX: u32 = 16;
+/// Concurrent sign-ins from one address, whatever their names; above it 429.
+pub const LOGIN_ADDRESS_IN_FLIGHT_MAX: u32 = 16;
+/// The same from a loopback address: behind a proxy on this machine it is the address of all users.
+pub const LOGIN_LOOPBACK_IN_FLIGHT_MAX: u32 = 32;
 /// Failed sign-ins from one address, loopback exempt; one is refilled every [`LOGIN_ADDRESS_REFILL`]; above it 429.
 pub const LOGIN_ADDRESS_FAILURES: u32 = 20;
 /// The time after which one more failure of an address is allowed.
@@ -113,8 +126,18 @@ pub const REFRESH_SECS_MAX: u64 = 24 * 60 * 60;
 pub const TICKETS_MAX: usize = 65_536;
 /// Tickets of one user that have not expired, redeemed or not, over all tokens of the user; above it 503.
 pub const TICKETS_PER_USER_MAX: usize = 10_000;
-/// Revoked tokens; above it 503. Each is kept until it would have expired.
+/// Sign-ins that were logged out and are kept one by one, each until its last token has expired; above it one mark
+/// takes the place of all entries of the user who logs out.
 pub const REVOCATIONS_MAX: usize = 65_536;
+/// The same of one user.
+pub const REVOCATIONS_PER_USER_MAX: usize = 64;
+/// Names of which all tokens issued up to a point are refused. Above it the oldest is dropped, and everybody's tokens
+/// issued up to its point are refused. Larger than [`ACCOUNTS_MAX`], so that a whole users file can be replaced.
+pub const REVOKED_NAMES_MAX: usize = 131_072;
+/// Refreshes of one user in a row; one more is allowed every [`REFRESH_REFILL`]; above it 429.
+pub const REFRESHES_MAX: u32 = 30;
+/// The time after which one more refresh of a user is allowed.
+pub const REFRESH_REFILL: Duration = Duration::from_secs(2);
 /// Secrets in the secrets file; a file with more is refused.
 pub const SECRETS_MAX: usize = 16;
 
@@ -330,6 +353,9 @@ pub struct Config {
     pub ticket_ttl: Duration,
     /// Whether guests connect with a name alone. In the demo they do in any case.
     pub guests: bool,
+    /// Hosts the server answers for, as `server/hosts.rs` writes them. On loopback the loopback's own are added; elsewhere
+    /// none is every host.
+    pub hosts: Vec<String>,
     /// Origins allowed in addition to the server's own; `*` allows every origin.
     pub allow_origins: Vec<String>,
     /// Whether `/ws-echo` and `POST /http-echo` exist.
@@ -356,6 +382,11 @@ impl Config {
         self.users.is_none() && self.secret_file.is_none()
     }
 
+    /// Whether only this machine can connect: the listening address is a loopback address.
+    pub fn is_on_loopback(&self) -> bool {
+        self.listen.ip().to_canonical().is_loopback()
+    }
+
     /// Whether guests are allowed: users that connect with a name alone.
     pub fn takes_guests(&self) -> bool {
         self.guests || self.is_demo()
@@ -372,6 +403,7 @@ impl Default for Config {
             token_ttl_secs: 3_600,
             ticket_ttl: Duration::from_secs(30),
             guests: false,
+            hosts: Vec::new(),
             allow_origins: Vec::new(),
             echo: false,
             messages_per_second: 100,

@@ -10,7 +10,7 @@
 //!
 //! | floor | what it knows | files |
 //! |---|---|---|
-//! | 4 [`shell`] | sockets, the clock, entropy, signals, threads: all I/O | `shell/mod.rs` (the loop), `outside.rs` (the I/O of a turn), `sockets.rs`, `listener.rs`, `workers.rs` (passwords and files, on a thread), `accounts.rs` (files), `machine.rs` (samples), `log.rs` (stderr) |
+//! | 4 [`shell`] | sockets, the clock, entropy, signals, threads: all I/O | `shell/mod.rs` (the loop), `outside.rs` (the I/O of a turn), `sockets.rs`, `listener.rs`, `workers.rs` (passwords and files, on a thread), `accounts.rs` (files), `user.rs` and `users_file.rs` (`sarang user`), `machine.rs` (samples), `log.rs` (stderr) |
 //! | 3 [`server`] | all connections and all rooms, as one value | see below |
 //! | 2 [`conn`] | one connection | `conn/mod.rs` (phases), `http.rs` (bytes to requests), `websocket.rs`, `command.rs` (JSON to commands), `event_json.rs` (events to JSON), `outbox.rs`, `refusal.rs` (error responses), `transmit.rs` |
 //! | 1 [`domain`] | rooms, users, identity and metrics, without bytes | see below |
@@ -30,7 +30,7 @@
 //! | `chat.rs`, with `fan_out.rs`, `backend.rs` | part 2: rooms, the fan-out to their members, and the backend that orders and stores messages |
 //! | `streams.rs` | part 3: metrics and their subscribers |
 //! | `sign_ins.rs` | part 4: accounts, tokens, tickets, sessions |
-//! | `requests.rs`, `routes.rs`, `dispatch.rs`, `answer.rs`, `waiting.rs`; `rest.rs`, `sign_in.rs`, `event_requests.rs`, `assets.rs`, `exposition.rs` | HTTP: the table of routes, and the handler of each route |
+//! | `requests.rs`, `routes.rs`, `hosts.rs`, `dispatch.rs`, `answer.rs`, `waiting.rs`; `rest.rs`, `sign_in.rs`, `event_requests.rs`, `assets.rs`, `exposition.rs` | HTTP: the table of routes, the hosts that are served, and the handler of each route |
 //! | `handshake.rs`, `commands.rs`, `subscribers.rs`, `logins.rs`, `closing.rs` | operations on connections that involve several parts |
 //! | `counters.rs`, `notes.rs`, `ceiling.rs` | counters, journal lines, and the limit over all connections |
 //!
@@ -41,8 +41,9 @@
 //! | `rooms.rs`, `room.rs`, `membership.rs`, `opening.rs`, `presence.rs`, `people.rs`, `names.rs` | rooms and their members; how rooms are opened |
 //! | `eviction.rs`, `kept.rs`, `owners.rs` | which rooms make way for new ones, and who holds how many of those created by `POST /rooms` |
 //! | `messages.rs`, `wishes.rs`, `facts.rs`, `outcomes.rs`, `acknowledged.rs`, `history.rs`, `position.rs` | messages: a wish, then a fact |
-//! | `accounts.rs`, `credentials.rs`, `auth.rs`, `tokens.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `random.rs` | identity |
-//! | `guests.rs`, with `allowance.rs`, `expiring.rs` | names that guests may not take, and who asks for them too often |
+//! | `accounts.rs`, `credentials.rs`, `auth.rs`, `tokens.rs`, `issuer.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `turns.rs`, `random.rs` | identity |
+//! | `revocations.rs`, `marks.rs` | tokens that are refused before they expire |
+//! | `guests.rs`; `allowance.rs`, `expiring.rs` | names that guests may not take; how often something may be done in a row |
 //! | `metrics.rs`, `event_log.rs` | events of the metrics streams |
 //! | `event.rs`, `error.rs`, `ids.rs`, `time.rs` | values shared by all |
 //!
@@ -79,8 +80,9 @@
 //!
 //! 1. `server/requests.rs` takes a request from `conn/http.rs`; `server/routes.rs` finds its route, and
 //!    `server/dispatch.rs` calls `server/sign_in.rs`, which reads name and password.
-//! 2. `server/logins.rs` asks `server/sign_ins.rs`, whose throttle admits the attempt, and starts the password check: a
-//!    [`job`](server::jobs::Job). The request waits in `server/waiting.rs`; later requests of its connection wait too.
+//! 2. `server/logins.rs` asks `server/sign_ins.rs`, whose throttle admits the attempt. The request waits in `server/waiting.rs`; later
+//!    requests of its connection wait too. When its turn comes (`domain/turns.rs`), the password check is a
+//!    [`job`](server::jobs::Job).
 //! 3. `shell/workers.rs` checks it on its thread. The result goes to the throttle, `domain/auth.rs` issues a token, and
 //!    `server/requests.rs` responds.
 //! 4. The client exchanges the token for a ticket (`domain/tickets.rs`), which `server/handshake.rs` redeems before it

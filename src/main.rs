@@ -19,8 +19,13 @@ fn main() -> ExitCode {
             return print(concat!("sarang ", env!("CARGO_PKG_VERSION"), "\n"));
         }
         Ok(Invocation::User(command)) => {
-            return match shell::accounts::change(&command) {
-                Ok(text) => print(&text),
+            return match shell::user::run(&command) {
+                Ok(told) => {
+                    if let Some(sentence) = told.warning {
+                        print_error(&format!("warning: {sentence}"));
+                    }
+                    print(&told.text)
+                }
                 Err(sentence) => fail(&sentence),
             };
         }

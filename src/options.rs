@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::config::{Config, Level, ROOM_USERS_MAX, TTL_SECS_MAX};
+use crate::server::hosts::read_host;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -25,6 +26,8 @@ Options:
   --token-ttl SECS              how long a token is valid [3600]
   --ticket-ttl SECS             how long a ticket is valid [30]
   --listen ADDR:PORT            where to listen; port 0 picks a free port [127.0.0.1:8000]
+  --host NAME                   answer for this host name or address; repeatable; on loopback in addition to its own
+                                names, else instead of all
   --guests                      allow guests, who have a name only (the demo always does)
   --public-dashboard            open the event streams and /metrics to all, even with accounts
   --allow-origin ORIGIN         allow browsers on pages of this origin; repeatable, * allows every origin
@@ -89,12 +92,16 @@ use Setting::{Flag, List, Value};
 
 /// Every option except `--help` and `--version`, in the order of [`HELP`].
 #[rustfmt::skip]
-const OPTIONS: [(&str, Setting); 20] = [
+const OPTIONS: [(&str, Setting); 21] = [
     ("users", Value(|config, path| set(&mut config.users, Ok(Some(path.into()))))),
     ("secret-file", Value(|config, path| set(&mut config.secret_file, Ok(Some(path.into()))))),
     ("token-ttl", Value(|config, text| set(&mut config.token_ttl_secs, seconds(text)))),
     ("ticket-ttl", Value(|config, text| set(&mut config.ticket_ttl, seconds(text).map(Duration::from_secs)))),
     ("listen", Value(|config, text| set(&mut config.listen, address(text)))),
+    ("host", List(
+        |config| config.hosts.clear(),
+        |config, text| { config.hosts.push(read_host(text)?); Ok(()) },
+    )),
     ("guests", Flag(|config| config.guests = true)),
     ("public-dashboard", Flag(|config| config.public_dashboard = true)),
     ("allow-origin", List(
@@ -319,7 +326,7 @@ fn origin(value: &str) -> Result<String, String> {
 }
 
 fn check(config: &Config) -> Result<(), String> {
-    if is_loopback(config.listen) || !config.is_demo() {
+    if config.is_on_loopback() || !config.is_demo() {
         return Ok(());
     }
     Err(format!(
@@ -327,10 +334,6 @@ fn check(config: &Config) -> Result<(), String> {
         listens on loopback only (127.0.0.1 or [::1]); configure --users or --secret-file",
         config.listen
     ))
-}
-
-fn is_loopback(address: SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
 }
 
 #[cfg(test)]
@@ -377,6 +380,7 @@ mod tests {
             let value = match *name {
                 "listen" => "127.0.0.1:7",
                 "log" => "off",
+                "host" => "a.example",
                 "allow-origin" => "https://a.example",
                 _ => "7",
             };

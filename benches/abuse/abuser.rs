@@ -116,13 +116,13 @@ pub fn discard(stream: &mut TcpStream) -> Result<()> {
 }
 
 pub fn get(target: &str) -> String {
-    format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n")
+    format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n")
 }
 
 /// The head of a POST with a JSON body of this length.
 pub fn post(target: &str, length: usize) -> String {
     format!(
-        "POST {target} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
     )
 }
 
@@ -133,7 +133,7 @@ pub fn post_json(target: &str, body: &Value) -> String {
 
 pub fn opening(target: &str) -> String {
     format!(
-        "GET {target} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET {target} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
 }

@@ -204,7 +204,7 @@ impl World {
     pub fn guest(&mut self, name: &str) -> ConnectionId {
         let id = self.connect();
         let request = format!(
-            "GET /ws?username={name} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            "GET /ws?username={name} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
         self.send(id, request.as_bytes());
@@ -227,14 +227,14 @@ impl World {
     pub fn get(&mut self, id: ConnectionId, target: &str) {
         self.send(
             id,
-            format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes(),
+            format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes(),
         );
     }
 
     pub fn post(&mut self, id: ConnectionId, target: &str, json: &str) {
         let length = json.len();
         let request = format!(
-            "POST {target} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}"
+            "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}"
         );
         self.send(id, request.as_bytes());
     }

@@ -23,6 +23,7 @@ pub fn run(data: &[u8]) {
     let mut world = World::new(Config {
         users: configured().filter(|_| first & 0x40 != 0),
         guests: true,
+        hosts: vec!["x".to_owned()],
         echo: true,
         messages_per_second: 3,
         outbox_bytes: 600,

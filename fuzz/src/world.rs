@@ -114,8 +114,13 @@ fn credentials(has_account: bool) -> Credentials {
     let text = if has_account { DEMO_ACCOUNTS } else { "" };
     Credentials {
         accounts: Accounts::parse(text, [1; 32]).expect("reads").into(),
-        keys: vec![Key::new(None, &[2; 32]).expect("is long enough")],
+        keys: vec![secret()],
     }
+}
+
+/// The secret of all servers.
+pub fn secret() -> Key {
+    Key::new(None, &[2; 32]).expect("is long enough")
 }
 
 /// The users file of a configured server, which is no demo.
@@ -301,10 +306,12 @@ impl World {
 
     /// When every client has gone, nothing is kept of them.
     pub fn assert_empty(&mut self) {
+        self.turn();
         while !self.checks.is_empty() {
             self.finish_check(0, true);
+            // The next is handed out.
+            self.turn();
         }
-        self.turn();
         while self.late.as_ref().is_some_and(Late::is_asked) {
             self.answer(&Answer::FIRST);
             self.turn();

@@ -77,8 +77,7 @@ impl Refusal {
         let status = self.code.status();
         let content_type = "application/json; charset=utf-8";
         let mut response = Response::with(status, content_type, body.into_bytes())
-            .field("Cache-Control", "no-store")
-            .field("X-Content-Type-Options", "nosniff");
+            .field("Cache-Control", "no-store");
         if status == 401 {
             response = response.field("WWW-Authenticate", self.challenge());
         }

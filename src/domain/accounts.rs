@@ -1,13 +1,14 @@
 //! Accounts: names and Argon2id hashes, one per line of the users file.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use phc::{Output, PasswordHash};
 
 use super::names::is_valid_account_name;
-use crate::config::{ACCOUNTS_MAX, ARGON2_MEMORY_KIB_MAX, ARGON2_PASSES_MAX};
+use crate::config::{ACCOUNTS_MAX, ARGON2_MEMORY_KIB_MAX, ARGON2_PASSES_MAX, PASSWORD_COSTS_MAX};
 
 /// The demo's account, announced at the start: `admin` with the password `secret`.
 pub const DEMO_ACCOUNTS: &str = "admin:$argon2id$v=19$m=19456,t=2,p=1$c2FyYW5nLWRlbW8tc2FsdA$umS42s4lKvgiJMgDmbVkkk5DtnEqgD1YLhAVlbWl/eM\n";
@@ -54,12 +55,11 @@ impl Verifier {
         })
     }
 
-    /// A verifier that costs as much as another and accepts no password: for names without an account.
-    fn impossible(like: Option<&Self>, random: [u8; 32]) -> Self {
-        let params = like.map_or(Params::DEFAULT, |like| like.params.clone());
+    /// A verifier of this cost that accepts no password: for names without an account.
+    fn impossible(cost: Cost, random: [u8; 32]) -> Self {
         let hash = Output::new(&random).expect("32 bytes are a possible hash");
         Self {
-            params,
+            params: cost.params().unwrap_or(Params::DEFAULT),
             salt: random[..16].into(),
             hash,
         }
@@ -85,6 +85,15 @@ impl Verifier {
         self.params.block_count()
     }
 
+    /// The cost of a check with it.
+    fn cost(&self) -> Cost {
+        Cost {
+            memory_kib: self.params.m_cost(),
+            passes: self.params.t_cost(),
+            lanes: self.params.p_cost(),
+        }
+    }
+
     /// Whether the password is correct. Takes milliseconds by design; `memory` must have [`Self::blocks`] blocks.
     pub fn accepts(&self, password: &[u8], memory: &mut [Block]) -> bool {
         let mut out = [0; 64];
@@ -97,6 +106,68 @@ impl Verifier {
             .is_ok();
         // `Output` compares in constant time.
         is_done && Output::new(out).is_ok_and(|hash| hash == self.hash)
+    }
+}
+
+/// The parameters of Argon2 that determine how long a check takes. Lanes are computed one after the other here, and
+/// still change the order in which memory is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Cost {
+    memory_kib: u32,
+    passes: u32,
+    lanes: u32,
+}
+
+impl Cost {
+    /// The cost of a new hash.
+    const DEFAULT: Self = Self {
+        memory_kib: Params::DEFAULT_M_COST,
+        passes: Params::DEFAULT_T_COST,
+        lanes: Params::DEFAULT_P_COST,
+    };
+
+    fn params(self) -> Option<Params> {
+        Params::new(self.memory_kib, self.passes, self.lanes, None).ok()
+    }
+}
+
+/// The different costs of a set of accounts, which every check pays, with an account or without: one run of Argon2 for
+/// each, in the same order.
+///
+/// Otherwise the time of an answer tells whether a name has an account as soon as the file has hashes of different
+/// costs, as it has after the default was raised or accounts were brought from elsewhere: all unknown names take the
+/// same time, so a name that takes another is an account. To run Argon2 for as many blocks as a check is cheaper than
+/// the costliest is not enough: a block takes a third longer in large memory and in later passes, and the answers still
+/// differ by a tenth. The same runs take the same time by construction. In a file whose hashes all cost the same it is
+/// one run.
+#[derive(Debug)]
+pub struct Costs(Vec<Cost>);
+
+impl Costs {
+    /// The memory of a check, in blocks of 1 KiB: that of the largest run. Each check must have all of it, as memory that
+    /// is used for the first time takes time too.
+    pub fn blocks(&self) -> usize {
+        let params = self.0.iter().filter_map(|cost| cost.params());
+        params.map(|params| params.block_count()).max().unwrap_or(0)
+    }
+
+    /// Whether the password is correct, by a verifier of the same accounts. Takes milliseconds by design; `memory` must
+    /// have [`Self::blocks`] blocks.
+    pub fn check(&self, verifier: &Verifier, password: &[u8], memory: &mut [Block]) -> bool {
+        let mut is_accepted = false;
+        for run in self.runs(verifier) {
+            // No short circuit: the runs behind the account's own take their time, too.
+            is_accepted |= run.accepts(password, memory);
+        }
+        is_accepted
+    }
+
+    /// One run of each cost: the verifier's own, and others that accept no password.
+    fn runs<'a>(&'a self, verifier: &'a Verifier) -> impl Iterator<Item = Cow<'a, Verifier>> {
+        self.0.iter().map(|cost| match *cost == verifier.cost() {
+            true => Cow::Borrowed(verifier),
+            false => Cow::Owned(Verifier::impossible(*cost, [0; 32])),
+        })
     }
 }
 
@@ -145,6 +216,7 @@ pub fn entries(text: &str) -> impl Iterator<Item = (usize, &str)> {
 pub struct Accounts {
     verifiers: BTreeMap<Arc<str>, Arc<Verifier>>,
     impossible: Arc<Verifier>,
+    costs: Arc<Costs>,
 }
 
 impl Accounts {
@@ -154,6 +226,7 @@ impl Accounts {
     /// The first invalid line: its number, without its content.
     pub fn parse(text: &str, random: [u8; 32]) -> Result<Self, String> {
         let mut verifiers = BTreeMap::new();
+        let mut costs = BTreeSet::new();
         for (number, line) in entries(text) {
             let (name, phc) = line
                 .split_once(':')
@@ -165,6 +238,12 @@ impl Accounts {
             }
             let verifier =
                 Verifier::parse(phc).map_err(|what| format!("line {number}: the hash {what}"))?;
+            costs.insert(verifier.cost());
+            if costs.len() > PASSWORD_COSTS_MAX {
+                return Err(format!(
+                    "line {number}: the hashes have more than {PASSWORD_COSTS_MAX} different costs"
+                ));
+            }
             if verifiers.insert(name.into(), Arc::new(verifier)).is_some() {
                 return Err(format!("line {number}: the name stands twice"));
             }
@@ -172,13 +251,12 @@ impl Accounts {
                 return Err(format!("there are more than {ACCOUNTS_MAX} accounts"));
             }
         }
-        let impossible = Verifier::impossible(
-            verifiers.values().next().map(|one: &Arc<Verifier>| &**one),
-            random,
-        );
+        let any = *costs.first().unwrap_or(&Cost::DEFAULT);
+        costs.insert(any);
         Ok(Self {
             verifiers,
-            impossible: Arc::new(impossible),
+            impossible: Verifier::impossible(any, random).into(),
+            costs: Costs(costs.into_iter().collect()).into(),
         })
     }
 
@@ -197,7 +275,12 @@ impl Accounts {
         self.verifiers.get(name)
     }
 
-    /// The verifier for a name. Without an account it costs the same and accepts no password.
+    /// What each check with one of [`Self::verifier`] costs.
+    pub fn costs(&self) -> &Arc<Costs> {
+        &self.costs
+    }
+
+    /// The verifier for a name; without an account one that accepts no password.
     pub fn verifier(&self, name: &str) -> Arc<Verifier> {
         self.find(name).unwrap_or(&self.impossible).clone()
     }
@@ -244,6 +327,70 @@ mod tests {
         assert!(accounts.has("김철수"));
         assert!(accepts(&accounts, "김철수", "비밀번호"));
         assert!(!accepts(&accounts, "김철수", ""));
+    }
+
+    /// The demo's account under another name, and perhaps at another cost.
+    fn line(name: &str, cost: &str) -> String {
+        let demo = DEMO_ACCOUNTS.replace("admin", name);
+        demo.replace("m=19456,t=2,p=1", cost)
+    }
+
+    #[test]
+    fn every_name_costs_the_same_also_with_hashes_of_different_costs() {
+        let demo = "m=19456,t=2,p=1";
+        let (small, large) = ("m=64,t=3,p=1", "m=256,t=1,p=4");
+        let same = line("a", demo) + &line("b", demo);
+        // The first account is the cheapest here, and the costliest there.
+        let mixed = line("a", small) + &line("b", demo) + &line("c", large) + &line("d", small);
+        for (text, runs, blocks) in [
+            (String::new(), 1, 19_456),
+            (same, 1, 19_456),
+            (mixed.clone(), 3, 19_456),
+            (mixed.replace(demo, "m=32,t=1,p=1"), 3, 256),
+        ] {
+            let accounts = Accounts::parse(&text, [0; 32]).expect("reads");
+            let costs = accounts.costs();
+            assert_eq!((costs.0.len(), costs.blocks()), (runs, blocks), "{text}");
+            for name in ["a", "b", "c", "d", "nobody"] {
+                let verifier = accounts.verifier(name);
+                let runs = costs.runs(&verifier).map(|run| run.cost());
+                assert_eq!(runs.collect::<Vec<_>>(), costs.0, "{name} in {text}");
+                let is_own = |run: &Cow<'_, Verifier>| **run == *verifier;
+                assert_eq!(costs.runs(&verifier).filter(is_own).count(), 1, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_password_is_right_or_wrong_whatever_else_is_in_the_file() {
+        let text = line("admin", "m=19456,t=2,p=1") + &line("kim", "m=64,t=1,p=1");
+        for text in [text, line("lee", "m=19460,t=3,p=1") + DEMO_ACCOUNTS] {
+            let accounts = Accounts::parse(&text, [0; 32]).expect("reads");
+            let costs = accounts.costs();
+            let mut memory = vec![Block::default(); costs.blocks()];
+            for (name, password, is_right) in [
+                ("admin", "secret", true),
+                ("admin", "Secret", false),
+                ("nobody", "secret", false),
+            ] {
+                let is_accepted =
+                    costs.check(&accounts.verifier(name), password.as_bytes(), &mut memory);
+                assert_eq!(is_accepted, is_right, "{name} {password}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_with_too_many_costs_is_refused() {
+        let lines = |count: usize| -> String {
+            let costs = (0..count).map(|n| format!("m={},t=1,p=1", 64 + n));
+            let twice = costs.clone().chain(costs).enumerate();
+            twice.map(|(n, cost)| line(&n.to_string(), &cost)).collect()
+        };
+        let parse = |text: &str| Accounts::parse(text, [0; 32]).map(|_| ());
+        assert_eq!(parse(&lines(PASSWORD_COSTS_MAX)), Ok(()));
+        let what = "line 9: the hashes have more than 8 different costs".to_owned();
+        assert_eq!(parse(&lines(PASSWORD_COSTS_MAX + 1)), Err(what));
     }
 
     #[test]

@@ -61,6 +61,7 @@ error_codes! {
     UriTooLong = "uri_too_long", 414, "주소가 너무 깁니다", "The target is too long";
     UnsupportedMediaType = "unsupported_media_type", 415, "application/json만 받습니다", "Send application/json";
     ExpectationFailed = "expectation_failed", 417, "들어줄 수 없는 Expect입니다", "That expectation cannot be met";
+    MisdirectedRequest = "misdirected_request", 421, "이 호스트 이름에는 답하지 않습니다. 서버의 --host 옵션으로 허용할 수 있습니다", "This server does not answer for that host name; its option --host can allow it";
     UpgradeRequired = "upgrade_required", 426, "WebSocket으로 접속하세요", "Connect with WebSocket";
     RateLimited = "rate_limited", 429, "메시지를 너무 자주 보냈습니다", "Too many messages in a short time";
     TooManyRequests = "too_many_requests", 429, "시도가 너무 잦습니다. 잠시 후 다시 해 주세요", "Too many attempts; please wait a moment";
@@ -132,6 +133,7 @@ mod tests {
             (ErrorCode::RoomExists, "room_exists", 409),
             (ErrorCode::IdReused, "id_reused", 409),
             (ErrorCode::ContentTooLong, "content_too_long", 413),
+            (ErrorCode::MisdirectedRequest, "misdirected_request", 421),
             (ErrorCode::RateLimited, "rate_limited", 429),
             (ErrorCode::StorageUnavailable, "storage_unavailable", 503),
             (ErrorCode::BackendUnavailable, "backend_unavailable", 503),

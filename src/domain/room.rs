@@ -241,13 +241,16 @@ impl Room {
 
     /// The place in the order of eviction; `None` if the room is in use.
     pub fn place(&self, id: RoomId) -> Option<Place> {
+        if !self.is_evictable() {
+            return None;
+        }
         let class = match (self.is_kept, self.history.position().seq) {
             (false, 0) => EvictionClass::Silent,
             (false, _) => EvictionClass::Spoken,
             (true, 0) => EvictionClass::KeptSilent,
             (true, _) => EvictionClass::KeptSpoken,
         };
-        self.is_evictable().then_some(Place {
+        Some(Place {
             class,
             last_used: self.last_used,
             id,

@@ -2,7 +2,8 @@
 //!
 //! Failures count per account *and* address, so that nobody can lock an account: a guesser waits, the owner at another
 //! address does not. In addition each address has a bucket of failures, and each account a large one that refills every
-//! second, against guesses from many addresses.
+//! second, against guesses from many addresses. Attempts under way count per account and address, and per address
+//! whatever their names, so that nobody holds the queue of password checks with names that may not even exist.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,15 +11,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::config::{
-    LOGIN_ACCOUNT_FAILURES, LOGIN_ADDRESS_FAILURES, LOGIN_ADDRESS_REFILL, LOGIN_FREE_FAILURES,
-    LOGIN_IN_FLIGHT_MAX, LOGIN_WAIT_MAX, THROTTLED_MAX,
+    LOGIN_ACCOUNT_FAILURES, LOGIN_ADDRESS_FAILURES, LOGIN_ADDRESS_IN_FLIGHT_MAX,
+    LOGIN_ADDRESS_REFILL, LOGIN_FREE_FAILURES, LOGIN_IN_FLIGHT_MAX, LOGIN_LOOPBACK_IN_FLIGHT_MAX,
+    LOGIN_WAIT_MAX, THROTTLED_MAX,
 };
 
 /// The recent failures.
 #[derive(Debug, Default)]
 pub struct Throttle {
     pairs: HashMap<(Rc<str>, IpAddr), Pair>,
-    addresses: HashMap<IpAddr, Bucket>,
+    addresses: HashMap<IpAddr, Address>,
     accounts: HashMap<Rc<str>, Bucket>,
 }
 
@@ -30,10 +32,24 @@ struct Pair {
     wait_until: Duration,
 }
 
+/// Attempts from one address, at whatever account. Loopback has no failures.
+#[derive(Debug, Default)]
+struct Address {
+    failures: Bucket,
+    in_flight: u32,
+}
+
 /// A leaky bucket of failures, kept as the time at which it is empty.
 #[derive(Debug, Default)]
 struct Bucket {
     empty_at: Duration,
+}
+
+impl Address {
+    /// Whether nothing is to be remembered of it.
+    fn is_idle(&self, now: Duration) -> bool {
+        self.in_flight == 0 && self.failures.empty_at <= now
+    }
 }
 
 impl Bucket {
@@ -48,10 +64,13 @@ impl Bucket {
 }
 
 const ACCOUNT_REFILL: Duration = Duration::from_secs(1);
+/// The wait of an attempt that is one too many at a time: one of the others may have ended by then.
+const IN_FLIGHT_WAIT: Duration = Duration::from_secs(1);
 
 /// The address an attempt is counted for: of IPv6 the 64-bit network, as one host may have all of it.
-pub(super) fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
+        address if address.is_loopback() => address,
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
         address => address,
     }
@@ -77,10 +96,19 @@ impl Throttle {
         let of_address = self
             .addresses
             .get(&address)
+            .map(|of| &of.failures)
             .map(|bucket| bucket.wait(LOGIN_ADDRESS_FAILURES, LOGIN_ADDRESS_REFILL, now));
         let wait = of_account.max(of_address).unwrap_or_default();
         if wait > Duration::ZERO {
             return Err(wait);
+        }
+        let in_flight_max = match address.is_loopback() {
+            true => LOGIN_LOOPBACK_IN_FLIGHT_MAX,
+            false => LOGIN_ADDRESS_IN_FLIGHT_MAX,
+        };
+        let of_address = self.addresses.get(&address);
+        if of_address.is_some_and(|of| of.in_flight >= in_flight_max) {
+            return Err(IN_FLIGHT_WAIT);
         }
         let pair = self.pairs.entry((account.clone(), address)).or_default();
         let in_flight_max = if pair.failures < LOGIN_FREE_FAILURES {
@@ -92,9 +120,10 @@ impl Throttle {
             return Err(pair.wait_until - now);
         }
         if pair.in_flight >= in_flight_max {
-            return Err(Duration::from_secs(1));
+            return Err(IN_FLIGHT_WAIT);
         }
         pair.in_flight += 1;
+        self.addresses.entry(address).or_default().in_flight += 1;
         Ok(())
     }
 
@@ -112,6 +141,8 @@ impl Throttle {
             return;
         };
         pair.in_flight = pair.in_flight.saturating_sub(1);
+        let of_address = self.addresses.entry(address).or_default();
+        of_address.in_flight = of_address.in_flight.saturating_sub(1);
         match is_accepted {
             Some(true) => {
                 pair.failures = 0;
@@ -124,10 +155,7 @@ impl Throttle {
                     pair.wait_until = now + wait;
                 }
                 if !address.is_loopback() {
-                    self.addresses
-                        .entry(address)
-                        .or_default()
-                        .add(LOGIN_ADDRESS_REFILL, now);
+                    of_address.failures.add(LOGIN_ADDRESS_REFILL, now);
                 }
                 self.accounts
                     .entry(account.clone())
@@ -135,6 +163,9 @@ impl Throttle {
                     .add(ACCOUNT_REFILL, now);
             }
             None => {}
+        }
+        if of_address.is_idle(now) {
+            self.addresses.remove(&address);
         }
         if self
             .pairs
@@ -156,7 +187,7 @@ impl Throttle {
             }
         }
         if self.addresses.len() >= THROTTLED_MAX {
-            self.addresses.retain(|_, bucket| bucket.empty_at > now);
+            self.addresses.retain(|_, of| !of.is_idle(now));
         }
         if self.accounts.len() >= THROTTLED_MAX {
             self.accounts.retain(|_, bucket| bucket.empty_at > now);
@@ -166,11 +197,13 @@ impl Throttle {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     const NOW: Duration = Duration::from_secs(1000);
-    const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
-    const ELSEWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+    const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 
     fn fail(throttle: &mut Throttle, address: IpAddr, now: Duration) -> Result<(), Duration> {
         throttle.begin(&"kim".into(), address, now)?;
@@ -287,6 +320,48 @@ mod tests {
         assert!(throttle.pairs.is_empty());
     }
 
+    #[test]
+    fn attempts_under_way_from_one_address_are_bounded_whatever_their_names() {
+        let second = Err(Duration::from_secs(1));
+        for (address, max) in [
+            ("192.0.2.1", LOGIN_ADDRESS_IN_FLIGHT_MAX),
+            ("2001:db8:1:2::", LOGIN_ADDRESS_IN_FLIGHT_MAX),
+            ("127.0.0.1", LOGIN_LOOPBACK_IN_FLIGHT_MAX),
+            ("::1", LOGIN_LOOPBACK_IN_FLIGHT_MAX),
+        ] {
+            let mut throttle = Throttle::default();
+            let address: IpAddr = address.parse().expect("is an address");
+            let name = |n: u32| -> Rc<str> { n.to_string().into() };
+            for n in 0..max {
+                assert_eq!(throttle.begin(&name(n), address, NOW), Ok(()));
+            }
+            assert_eq!(throttle.begin(&name(max), address, NOW), second);
+            assert_eq!(throttle.begin(&name(0), ELSEWHERE, NOW), Ok(()));
+            throttle.end(&name(0), ELSEWHERE, None, NOW);
+            throttle.end(&name(0), address, None, NOW);
+            assert_eq!(throttle.begin(&name(max), address, NOW), Ok(()));
+            for n in 1..=max {
+                throttle.end(&name(n), address, Some(true), NOW);
+            }
+            // Nothing is left of an address without failures.
+            assert!(throttle.addresses.is_empty() && throttle.pairs.is_empty());
+        }
+    }
+
+    #[test]
+    fn at_the_limit_an_address_with_an_attempt_under_way_is_kept() {
+        let mut throttle = Throttle::default();
+        throttle
+            .begin(&"kim".into(), HOME, NOW)
+            .expect("is admitted");
+        for n in 0..THROTTLED_MAX {
+            let address = IpAddr::V4((n as u32).into());
+            throttle.addresses.insert(address, Address::default());
+        }
+        throttle.forget(NOW);
+        assert_eq!(throttle.addresses.len(), 1);
+    }
+
     /// A throttle with this many idle pairs, pairs that wait, and pairs with an attempt under way.
     fn crowded(idle: usize, waiting: usize, in_flight: usize) -> Throttle {
         let mut throttle = Throttle::default();
@@ -327,7 +402,11 @@ mod tests {
             for n in 0..count {
                 let empty_at = if n < 2 { NOW + ACCOUNT_REFILL } else { NOW };
                 let address = IpAddr::V4((n as u32).into());
-                throttle.addresses.insert(address, Bucket { empty_at });
+                let of_address = Address {
+                    failures: Bucket { empty_at },
+                    in_flight: 0,
+                };
+                throttle.addresses.insert(address, of_address);
                 throttle
                     .accounts
                     .insert(n.to_string().into(), Bucket { empty_at });

@@ -129,19 +129,25 @@ impl Exchange {
         }
     }
 
-    /// Completes a response: a refusal in the client's language, and the fields that let a page of an allowed origin
-    /// read it (Fetch standard, CORS protocol).
+    /// Completes a response: a refusal in the client's language, the field that keeps a browser from guessing another
+    /// content type than ours (Fetch standard, section 3.6), and the fields that let a page of an allowed origin read
+    /// it (Fetch standard, CORS protocol).
     pub fn complete(&self, answer: Result<Response, Refusal>) -> Response {
         let response = answer.unwrap_or_else(|refusal| refusal.response(self.is_english));
+        // A switch to WebSocket has no content.
+        if response.status == 101 {
+            return response;
+        }
+        let response = response.field("X-Content-Type-Options", "nosniff");
         match &self.cors {
-            Some(origin) if response.status != 101 => response
+            Some(origin) => response
                 .field("Access-Control-Allow-Origin", origin.to_string())
                 .field(
                     "Access-Control-Expose-Headers",
                     "Retry-After, Location, WWW-Authenticate",
                 )
                 .field("Vary", "Origin"),
-            _ => response,
+            None => response,
         }
     }
 }
@@ -150,7 +156,6 @@ impl Exchange {
 pub fn text_response(status: u16, text: &'static str) -> Response {
     Response::with(status, "text/plain; charset=utf-8", text.as_bytes())
         .field("Cache-Control", "no-store")
-        .field("X-Content-Type-Options", "nosniff")
 }
 
 /// A JSON response that must not be cached.
@@ -158,7 +163,6 @@ pub fn json_response(status: u16, value: &impl Serialize) -> Response {
     let body = serde_json::to_vec(value).expect("writing our own values into memory cannot fail");
     Response::with(status, "application/json; charset=utf-8", body)
         .field("Cache-Control", "no-store")
-        .field("X-Content-Type-Options", "nosniff")
 }
 
 /// Whether the request's Origin is ours or allowed. Without an Origin the client is no browser, and is allowed.

@@ -149,7 +149,6 @@ pub fn response(AssetId(index): AssetId, request: &Request) -> Response {
         .field("ETag", tag.as_str())
         .field("Cache-Control", "no-cache")
         .field("Content-Security-Policy", CONTENT_SECURITY_POLICY)
-        .field("X-Content-Type-Options", "nosniff")
         .field("Referrer-Policy", "no-referrer")
 }
 

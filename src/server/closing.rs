@@ -97,7 +97,7 @@ impl Server {
         match &self.connections[id].phase {
             Phase::Http(http) => {
                 if let Awaited::Job(wait) = http.awaits() {
-                    self.waiting.abandon(wait.serial);
+                    self.abandon(wait.serial, now);
                 }
             }
             _ => _ = self.waiting.take_extension_of(self.connections.origin(id)),

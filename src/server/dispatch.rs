@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::answer::{Answer, Context, Endpoint, is_listed, json_response, text_response};
+use super::hosts::is_served;
 use super::routes::{Resource, Route, find};
 use super::{assets, event_requests, rest, sign_in};
 use crate::config::Config;
@@ -12,11 +13,14 @@ use crate::wire::http::{Method, Request, Upgrade};
 use crate::wire::response::Response;
 use crate::wire::websocket::accept_value;
 
-/// Answers a request whose body is complete.
+/// Answers a request whose body is complete. This is the one way to every route, so the host is checked here.
 ///
 /// # Errors
 /// The refusal to send.
 pub fn answer(context: &mut Context<'_>, request: &mut Request) -> Result<Answer, Refusal> {
+    if !is_served(context.config, &request.host) {
+        return Err(ErrorCode::MisdirectedRequest.into());
+    }
     let (route, resource) =
         find(context.config, request).ok_or(Refusal::from(ErrorCode::NotFound))?;
     if !route.allows(request.method) {

@@ -27,8 +27,7 @@ pub fn subscribe(
     let last_event_id = last_event_id.filter(|id| !id.is_empty());
     let mut response = Response::with(200, "text/event-stream; charset=utf-8", Vec::new())
         .field("Cache-Control", "no-store")
-        .field("X-Accel-Buffering", "no")
-        .field("X-Content-Type-Options", "nosniff");
+        .field("X-Accel-Buffering", "no");
     response.is_stream = true;
     let stream = EventStream {
         channel,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::domain::accounts::{Accounts, Verifier};
+use crate::domain::accounts::{Accounts, Costs, Verifier};
 use crate::domain::auth::BadTicket;
 use crate::domain::credentials::Reload;
 use crate::domain::facts::Outcome;
@@ -54,6 +54,8 @@ pub enum Done {
 pub struct PasswordCheck {
     /// The verifier of the account.
     pub verifier: Arc<Verifier>,
+    /// What every check costs.
+    pub costs: Arc<Costs>,
     /// The password; wiped when dropped.
     pub password: Zeroizing<Vec<u8>>,
 }
@@ -73,8 +75,8 @@ impl std::fmt::Debug for Ticket {
     }
 }
 
-/// Jobs the shell has not taken yet. Their number is bounded where they are created: password checks by
-/// [`LOGIN_QUEUE_MAX`](crate::config::LOGIN_QUEUE_MAX), the others by one at a time or one per connection.
+/// Jobs the shell has not taken yet. Their number is bounded where they are created: by one at a time or one per
+/// connection. Password checks wait for their turn elsewhere ([`Turns`](crate::domain::turns::Turns)).
 #[derive(Debug, Default)]
 pub struct Jobs {
     queue: VecDeque<(Serial, Job)>,

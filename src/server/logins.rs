@@ -9,6 +9,7 @@ use super::sign_in::token_response;
 use super::sign_ins::{Attempt, Checked, NotNow};
 use super::waiting::What;
 use crate::conn::refusal::Refusal;
+use crate::domain::auth::Ended;
 use crate::domain::credentials::Reload;
 use crate::domain::error::ErrorCode;
 use crate::domain::ids::{ConnectionId, Serial};
@@ -17,8 +18,11 @@ use crate::domain::tokens::Identity;
 use crate::wire::close_code::CloseCode;
 use crate::wire::response::Response;
 
+/// The outcome of an attempt that is refused because too many are under way.
+const BUSY: &str = "busy";
+
 impl Server {
-    /// Starts the password check of an attempt, unless it is refused.
+    /// Has the password check of an attempt wait for its turn, unless the attempt is refused.
     pub(super) fn start_login(
         &mut self,
         id: ConnectionId,
@@ -28,19 +32,63 @@ impl Server {
     ) {
         let account = attempt.account.clone();
         let address = self.connections.address(id);
-        let (outcome, refusal) = match self.sign_ins.begin_check(attempt, address, now.monotonic) {
-            Ok((check, pending)) => {
-                let serial = self.jobs.push(Job::CheckPassword(check));
-                return self.wait_for(serial, id, exchange, What::Password(pending));
+        let serial = self.jobs.next_serial();
+        let begun = self
+            .sign_ins
+            .begin_check(serial, attempt, address, now.monotonic);
+        let (outcome, refusal) = match begun {
+            Ok((pending, displaced)) => {
+                self.wait_for(serial, id, exchange, What::Password(pending));
+                if let Some(displaced) = displaced {
+                    self.refuse_displaced(displaced, now);
+                }
+                return;
             }
             Err(NotNow::Throttled(wait)) => {
                 let wait = wait.max(Duration::from_secs(1));
                 ("throttled", Refusal::too_many_requests(wait))
             }
-            Err(NotNow::Busy) => ("busy", Refusal::UNAVAILABLE),
+            Err(NotNow::Busy) => (BUSY, Refusal::UNAVAILABLE),
         };
         self.count_login(&account, outcome, address, now);
         self.respond_and_go_on(id, &exchange, Err(refusal), now);
+    }
+
+    /// Refuses an attempt whose check has made room for another.
+    fn refuse_displaced(&mut self, serial: Serial, now: Now) {
+        let Some(waiting) = self.waiting.take(serial) else {
+            return;
+        };
+        if let What::Password(pending) = &waiting.what {
+            self.sign_ins.end_unchecked(pending, now.monotonic);
+            self.count_login(&pending.account, BUSY, pending.address, now);
+        }
+        self.answer_waiting(serial, &waiting, Err(Refusal::UNAVAILABLE), now);
+    }
+
+    /// The password check whose turn it is, if the worker has room for one.
+    pub(super) fn next_check(&mut self) -> Option<(Serial, Job)> {
+        let serial = self.sign_ins.next_check()?;
+        let What::Password(pending) = self.waiting.what_mut(serial)? else {
+            return None;
+        };
+        let check = self.sign_ins.start_check(pending);
+        Some((serial, Job::CheckPassword(check)))
+    }
+
+    /// Nobody waits for the job with this serial any more. A password check that has begun stays, so that its outcome is
+    /// still counted; one that has not is not begun: nobody learns what it would have told, so it is no guess for free.
+    pub(super) fn abandon(&mut self, serial: Serial, now: Now) {
+        let Some(waiting) = self.waiting.take(serial) else {
+            return;
+        };
+        let What::Password(pending) = &waiting.what else {
+            return;
+        };
+        match self.sign_ins.withdraw_check(serial, pending, now.monotonic) {
+            true => self.count_login(&pending.account, "abandoned", pending.address, now),
+            false => self.waiting.insert(serial, waiting),
+        }
     }
 
     /// Takes the result of a password check.
@@ -66,13 +114,20 @@ impl Server {
         self.answer_waiting(serial, &waiting, answer, now);
     }
 
-    /// Signs out: revokes the token, and closes its connections.
-    pub(super) fn log_out(&mut self, identity: &Identity, now: Now) -> Result<Response, Refusal> {
-        let connections = self.sign_ins.auth_mut().revoke(identity, now);
-        for connection in connections.ok_or(Refusal::UNAVAILABLE)? {
-            self.end_session(connection, CloseCode::SESSION_ENDED, now);
+    /// Signs out: revokes the sign-in of the token, and closes its connections.
+    pub(super) fn log_out(&mut self, identity: &Identity, now: Now) -> Response {
+        let ended = self.sign_ins.auth_mut().revoke(identity, now);
+        self.end_sessions(ended, now);
+        Response::empty(204)
+    }
+
+    fn end_sessions(&mut self, ended: Ended, now: Now) {
+        for id in ended.connections {
+            self.end_session(id, CloseCode::SESSION_ENDED, now);
         }
-        Ok(Response::empty(204))
+        if ended.is_floor_raised {
+            self.note_revoked_names_full(now);
+        }
     }
 
     /// Starts reading accounts and secrets again.
@@ -98,16 +153,12 @@ impl Server {
         }
     }
 
-    /// Puts new credentials in force. Users whose account is gone or has another password are signed out, and guests
-    /// whose name now belongs to an account are closed.
+    /// Puts new credentials in force. Users whose account is gone or has another password are signed out, and those
+    /// whose token was verified by a key that is gone; guests whose name now belongs to an account are closed.
     fn replace_credentials(&mut self, mut reload: Reload, now: Now) {
-        self.sign_ins.auth_mut().reload(&mut reload, now);
+        let ended = self.sign_ins.auth_mut().reload(&mut reload, now);
         self.sign_ins.hold_removed(&reload.gone, now);
-        for name in &reload.gone {
-            for id in self.sign_ins.auth().sessions.of_name(name) {
-                self.end_session(id, CloseCode::SESSION_ENDED, now);
-            }
-        }
+        self.end_sessions(ended, now);
         for name in &reload.added {
             self.close_guests(name, now);
         }

@@ -21,6 +21,7 @@ mod exposition;
 pub mod fan_out;
 mod flush;
 mod handshake;
+pub mod hosts;
 pub mod io;
 pub mod jobs;
 mod logins;
@@ -221,7 +222,7 @@ impl Server {
     pub fn poll_job(&mut self) -> Option<(Serial, Job)> {
         match self.chat.poll_job() {
             Some(job) => Some((self.jobs.next_serial(), job)),
-            None => self.jobs.pop(),
+            None => self.jobs.pop().or_else(|| self.next_check()),
         }
     }
 

@@ -156,7 +156,7 @@ impl Server {
                 self.respond(id, &exchange, Ok(response));
                 return self.open_event_stream(id, subscription, now);
             }
-            Answer::Logout(identity) => self.log_out(&identity, now),
+            Answer::Logout(identity) => Ok(self.log_out(&identity, now)),
             Answer::Figures(figures) => {
                 let active_users = self.chat.rooms().people().count();
                 let id = self.streams.post(figures, active_users);
@@ -357,10 +357,8 @@ impl Server {
             What::Room | What::Ticket(_) => ErrorCode::BackendUnavailable.into(),
         };
         self.respond_and_go_on(id, &waiting.exchange, Err(refusal), now);
-        // The check's outcome is counted when it is known.
-        if matches!(waiting.what, What::Password(_)) {
-            self.waiting.insert(wait.serial, waiting);
-        }
+        self.waiting.insert(wait.serial, waiting);
+        self.abandon(wait.serial, now);
     }
 
     /// The ticket of a request was redeemed by a job: serves the request.

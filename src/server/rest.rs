@@ -116,6 +116,5 @@ pub fn echo(request: &mut Request) -> Result<Response, Refusal> {
         return Err(ErrorCode::LengthRequired.into());
     }
     let body = request.body.take();
-    Ok(Response::with(200, "application/octet-stream", body)
-        .field("X-Content-Type-Options", "nosniff"))
+    Ok(Response::with(200, "application/octet-stream", body))
 }

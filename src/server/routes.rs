@@ -144,6 +144,12 @@ const ROUTES: &[Route] = &[
 /// `OPTIONS *`, which has no path.
 static SERVER: Route = route(&[], READ_AND_WRITE, |_| Some(Resource::Server));
 
+/// Every route's path, with `*` for any segment, and the methods it allows, as the `Allow` field lists them.
+pub fn table() -> impl Iterator<Item = (String, &'static str)> {
+    let routes = ROUTES.iter();
+    routes.map(|route| (format!("/{}", route.path.join("/")), route.allow))
+}
+
 /// The route of a request, and the resource it names.
 pub fn find<'r>(config: &Config, request: &'r Request) -> Option<(&'static Route, Resource<'r>)> {
     let path = request.path.parts();

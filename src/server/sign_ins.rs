@@ -8,13 +8,15 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::jobs::PasswordCheck;
-use crate::config::LOGIN_QUEUE_MAX;
+use crate::config::{LOGIN_CHECKS_AT_WORK, LOGIN_QUEUE_MAX};
 use crate::domain::accounts::Verifier;
 use crate::domain::auth::Auth;
 use crate::domain::credentials::Credentials;
 use crate::domain::guests::Guests;
-use crate::domain::ids::ConnectionId;
+use crate::domain::ids::{ConnectionId, Serial};
+use crate::domain::throttle::network;
 use crate::domain::time::Now;
+use crate::domain::turns::Turns;
 
 /// An attempt to sign in, with name and password.
 pub struct Attempt {
@@ -80,9 +82,12 @@ impl std::fmt::Debug for Pending {
 }
 
 impl Pending {
-    fn check(&self) -> PasswordCheck {
+    /// The check against the accounts in force. They may have changed since the attempt.
+    fn check(&mut self, auth: &Auth) -> PasswordCheck {
+        self.verifier = auth.verifier(&self.account);
         PasswordCheck {
             verifier: self.verifier.clone(),
+            costs: auth.accounts().costs().clone(),
             password: self.password.clone(),
         }
     }
@@ -94,8 +99,10 @@ pub struct SignIns {
     auth: Auth,
     /// Names that guests may not take.
     guests: Guests,
-    /// Password checks under way: at most [`LOGIN_QUEUE_MAX`].
-    checks: usize,
+    /// Password checks that wait for their turn. With those at work at most [`LOGIN_QUEUE_MAX`].
+    checks: Turns<Serial>,
+    /// Password checks handed out: at most [`LOGIN_CHECKS_AT_WORK`].
+    at_work: usize,
     /// While accounts and secrets are being read again: whether another reload was requested since.
     reading: Option<Again>,
 }
@@ -114,7 +121,8 @@ impl SignIns {
         Self {
             auth: Auth::new(credentials, token_ttl_secs, ticket_ttl, seed),
             guests: Guests::default(),
-            checks: 0,
+            checks: Turns::default(),
+            at_work: 0,
             reading: None,
         }
     }
@@ -129,26 +137,32 @@ impl SignIns {
         &mut self.auth
     }
 
-    /// Admits an attempt; returns the check for a job. It must end with [`Self::end_check`].
+    /// Admits an attempt, whose check waits for its turn under this serial. At the limit the newest check of the address
+    /// that has the most makes room for it, and is returned, to be refused with [`NotNow::Busy`].
     ///
     /// # Errors
-    /// [`NotNow`]: throttled, or too many checks are under way.
+    /// [`NotNow`]: throttled, or too many checks are under way, none of which has to make room.
     pub fn begin_check(
         &mut self,
+        serial: Serial,
         attempt: Attempt,
         address: IpAddr,
         now: Duration,
-    ) -> Result<(PasswordCheck, Pending), NotNow> {
+    ) -> Result<(Pending, Option<Serial>), NotNow> {
         let Attempt { account, password } = attempt;
         let throttle = &mut self.auth.throttle;
         throttle
             .begin(&account, address, now)
             .map_err(NotNow::Throttled)?;
-        if self.checks >= LOGIN_QUEUE_MAX {
-            throttle.end(&account, address, None, now);
-            return Err(NotNow::Busy);
+        let mut displaced = None;
+        if self.checks.len() + self.at_work >= LOGIN_QUEUE_MAX {
+            displaced = self.checks.displace(network(address));
+            if displaced.is_none() {
+                throttle.end(&account, address, None, now);
+                return Err(NotNow::Busy);
+            }
         }
-        self.checks += 1;
+        self.checks.push(network(address), account.clone(), serial);
         let verifier = self.auth.verifier(&account);
         let pending = Pending {
             account,
@@ -156,7 +170,41 @@ impl SignIns {
             verifier,
             password,
         };
-        Ok((pending.check(), pending))
+        Ok((pending, displaced))
+    }
+
+    /// Whether a check can be handed out.
+    pub fn has_check(&self) -> bool {
+        self.at_work < LOGIN_CHECKS_AT_WORK && !self.checks.is_empty()
+    }
+
+    /// The check whose turn it is, if one can be handed out: [`Self::start_check`] follows.
+    pub fn next_check(&mut self) -> Option<Serial> {
+        self.has_check().then(|| self.checks.pop())?
+    }
+
+    /// Hands out a check for a job. It must end with [`Self::end_check`].
+    pub fn start_check(&mut self, pending: &mut Pending) -> PasswordCheck {
+        self.at_work += 1;
+        pending.check(&self.auth)
+    }
+
+    /// Ends an attempt whose check was not started: it is neither a success nor a failure.
+    pub fn end_unchecked(&mut self, pending: &Pending, now: Duration) {
+        let Pending {
+            account, address, ..
+        } = pending;
+        self.auth.throttle.end(account, *address, None, now);
+    }
+
+    /// Nobody waits for a check any more: it is not started. False if it was started already, so that its result is still
+    /// to be counted.
+    pub fn withdraw_check(&mut self, serial: Serial, pending: &Pending, now: Duration) -> bool {
+        let is_withdrawn = self.checks.remove(&serial);
+        if is_withdrawn {
+            self.end_unchecked(pending, now);
+        }
+        is_withdrawn
     }
 
     /// Takes the result of a password check.
@@ -169,10 +217,9 @@ impl SignIns {
         } = pending;
         let is_in_force = self.auth.is_in_force(account, verifier);
         if !is_in_force && self.auth.has_account(account) {
-            *verifier = self.auth.verifier(account);
-            return Checked::Again(pending.check());
+            return Checked::Again(pending.check(&self.auth));
         }
-        self.checks -= 1;
+        self.at_work -= 1;
         // The account may have been removed during the check.
         let is_accepted = is_accepted && is_in_force;
         let throttle = &mut self.auth.throttle;
@@ -245,8 +292,9 @@ impl SignIns {
     /// Asserts the invariants.
     pub fn check(&self) {
         assert!(
-            self.checks <= LOGIN_QUEUE_MAX,
+            self.checks.len() + self.at_work <= LOGIN_QUEUE_MAX,
             "password checks are bounded"
         );
+        assert!(self.at_work <= LOGIN_CHECKS_AT_WORK);
     }
 }

@@ -59,12 +59,10 @@ impl WaitingRequests {
         self.requests.remove(&serial)
     }
 
-    /// The connection has closed: removes its request. A password check stays, so that its outcome is still counted.
-    pub fn abandon(&mut self, serial: Serial) {
-        let waiting = self.requests.get(&serial);
-        if waiting.is_some_and(|waiting| !matches!(waiting.what, What::Password(_))) {
-            self.requests.remove(&serial);
-        }
+    /// What the request with this serial waits for.
+    pub fn what_mut(&mut self, serial: Serial) -> Option<&mut What> {
+        let waiting = self.requests.get_mut(&serial)?;
+        Some(&mut waiting.what)
     }
 
     /// The number of waiting requests and extensions.

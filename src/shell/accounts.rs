@@ -1,19 +1,16 @@
-//! The users file and the secrets file: read at the start and on SIGHUP, changed by `sarang user`.
+//! The users file and the secrets file: read at the start and on SIGHUP.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 use zeroize::Zeroizing;
 
-use crate::config::{CREDENTIALS_BYTES_MAX, Config, PASSWORD_BYTES_MAX};
-use crate::domain::accounts::{Accounts, DEMO_ACCOUNTS, hash_password};
+use crate::config::{CREDENTIALS_BYTES_MAX, Config};
+use crate::domain::accounts::{Accounts, DEMO_ACCOUNTS};
 use crate::domain::credentials::{Credentials, parse_secrets};
-use crate::domain::names::is_valid_account_name;
-use crate::options::UserCommand;
 use crate::wire::jwt::Key;
 
 /// The paths of the users file and the secrets file. Without a secrets file a random secret is used, which lasts as
@@ -98,9 +95,21 @@ pub fn entropy<const N: usize>() -> Result<[u8; N], String> {
     Ok(bytes)
 }
 
-fn read(path: &Path) -> Result<Zeroizing<String>, String> {
-    let mut text = Zeroizing::new(String::new());
+/// Reads one of the files whole.
+///
+/// # Errors
+/// A message that names the file.
+pub fn read(path: &Path) -> Result<Zeroizing<String>, String> {
     let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    read_open(&file, path)
+}
+
+/// Reads an open file whole; the path is for messages.
+///
+/// # Errors
+/// A message that names the file.
+pub fn read_open(file: &File, path: &Path) -> Result<Zeroizing<String>, String> {
+    let mut text = Zeroizing::new(String::new());
     let count = file
         .take(CREDENTIALS_BYTES_MAX + 1)
         .read_to_string(&mut text);
@@ -110,125 +119,5 @@ fn read(path: &Path) -> Result<Zeroizing<String>, String> {
         }
         Ok(_) => Ok(text),
         Err(error) => Err(format!("{}: {error}", path.display())),
-    }
-}
-
-/// Runs `sarang user …`, and returns the text to print.
-///
-/// # Errors
-/// A message for the user.
-pub fn change(command: &UserCommand) -> Result<String, String> {
-    match command {
-        UserCommand::Add { name, file } => {
-            if !is_valid_account_name(name) {
-                return Err("a name has 1 to 64 characters, without control characters, colons or spaces at its ends".into());
-            }
-            let hash = hash_password(ask_password(name)?.as_bytes(), &entropy()?)?;
-            let is_new = rewrite(file, name, Some(&format!("{name}:{hash}")))?;
-            Ok(format!(
-                "{} {name} {} {}\n",
-                if is_new { "added" } else { "changed" },
-                "in",
-                file.display()
-            ))
-        }
-        UserCommand::Remove { name, file } => match rewrite(file, name, None)? {
-            true => Err(format!("{}: there is no account {name}", file.display())),
-            false => Ok(format!("removed {name} from {}\n", file.display())),
-        },
-        UserCommand::List { file } => {
-            let text = read(file)?;
-            Accounts::parse(&text, [0; 32])
-                .map_err(|what| format!("{}: {what}", file.display()))?;
-            Ok(text
-                .lines()
-                .filter_map(name_of)
-                .map(|name| format!("{name}\n"))
-                .collect())
-        }
-    }
-}
-
-/// The name in a line of the users file.
-fn name_of(line: &str) -> Option<&str> {
-    let line = line.trim();
-    line.split_once(':')
-        .map(|(name, _)| name)
-        .filter(|_| !line.starts_with('#'))
-}
-
-/// Replaces the line of a name with `line`, or removes it. True if there was no such line.
-fn rewrite(path: &Path, name: &str, line: Option<&str>) -> Result<bool, String> {
-    // The target of a symbolic link is replaced, not the link.
-    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let fail = |error: io::Error| format!("{}: {error}", path.display());
-    let old = match read(path) {
-        Err(_) if !path.exists() && line.is_some() => Zeroizing::default(),
-        result => result?,
-    };
-    Accounts::parse(&old, [0; 32]).map_err(|what| format!("{}: {what}", path.display()))?;
-    let is_other = |line: &&str| name_of(line) != Some(name);
-    let kept: Vec<&str> = old.lines().filter(is_other).collect();
-    let is_new = kept.len() == old.lines().count();
-    if is_new && line.is_none() {
-        return Ok(true);
-    }
-    let text: String = kept
-        .into_iter()
-        .chain(line)
-        .map(|line| format!("{line}\n"))
-        .collect();
-    // A new file is written and renamed over the old one: a reader sees the old or the new content, never a mixture.
-    let beside = path.with_file_name(format!(
-        ".{}.{}",
-        path.file_name().unwrap_or_default().to_string_lossy(),
-        std::process::id()
-    ));
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&beside)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            // The file keeps its owner, because the server may run as another user than the administrator. Without the
-            // permission to set the owner, the new file stays with its writer.
-            if let Ok(old) = fs::metadata(path) {
-                _ = fchown(&file, Some(old.uid()), Some(old.gid()));
-            }
-            file.sync_all()?;
-            fs::rename(&beside, path)
-        });
-    written.map_err(|error| {
-        _ = fs::remove_file(&beside);
-        fail(error)
-    })?;
-    Ok(is_new)
-}
-
-/// Reads a password: from a terminal twice and without echo, else the first line of stdin.
-fn ask_password(name: &str) -> Result<Zeroizing<String>, String> {
-    let password = if io::stdin().is_terminal() {
-        let prompt = |text: &str| {
-            rpassword::prompt_password(text)
-                .map(Zeroizing::new)
-                .map_err(|error| error.to_string())
-        };
-        let password = prompt(&format!("password for {name}: "))?;
-        if *prompt("once more: ")? != *password {
-            return Err("the passwords differ".into());
-        }
-        password
-    } else {
-        let mut line = Zeroizing::new(String::new());
-        let mut input = io::stdin().lock().take(PASSWORD_BYTES_MAX as u64 + 2);
-        input
-            .read_line(&mut line)
-            .map_err(|error| format!("the password cannot be read: {error}"))?;
-        Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned())
-    };
-    match password.len() {
-        1..=PASSWORD_BYTES_MAX => Ok(password),
-        _ => Err(format!("a password has 1 to {PASSWORD_BYTES_MAX} bytes")),
     }
 }

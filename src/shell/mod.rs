@@ -9,6 +9,8 @@ mod log;
 mod machine;
 mod outside;
 mod sockets;
+pub mod user;
+mod users_file;
 mod workers;
 
 use std::fmt::Display;

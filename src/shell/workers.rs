@@ -134,10 +134,15 @@ fn work(tasks: &Receiver<Task>, results: &Sender<Finished>, waker: &Waker, files
 }
 
 fn check_password(check: &PasswordCheck, memory: &mut Vec<Block>) -> Outcome {
-    let blocks = check.verifier.blocks();
+    let blocks = check.costs.blocks();
     if memory.len() < blocks {
         memory.reserve_exact(blocks.max(MAPPED_BLOCKS) - memory.len());
         memory.resize(blocks, Block::default());
     }
-    Outcome::Checked(check.verifier.accepts(&check.password, memory))
+    let PasswordCheck {
+        verifier,
+        costs,
+        password,
+    } = check;
+    Outcome::Checked(costs.check(verifier, password, memory))
 }

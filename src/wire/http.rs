@@ -48,7 +48,7 @@ pub struct Request {
     pub content_length: Option<u64>,
     /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 section 10.1.1).
     pub expects_continue: bool,
-    /// The Host field.
+    /// The authority of the target URI: of an absolute-form target, else Host; empty if HTTP/1.0 names none.
     pub host: Box<str>,
     /// The other fields the routes evaluate.
     pub fields: Fields,
@@ -123,7 +123,7 @@ fn read_request(
     if target.len() > TARGET_BYTES_MAX {
         return Err(HeadError::TargetTooLong);
     }
-    let (path, query) = read_target(method, target)?;
+    let target = read_target(method, target)?;
     let keep_alive = !lines.has(Name::Connection, "close")
         && (is_http11 || lines.has(Name::Connection, "keep-alive"));
     let expects_continue = match lines.single(Name::Expect)? {
@@ -134,13 +134,13 @@ fn read_request(
     let content_length = read_length(is_http11, lines)?;
     Ok(Request {
         method,
-        path,
-        query,
+        path: target.path,
+        query: target.query,
         is_http11,
         keep_alive,
         content_length,
         expects_continue,
-        host: read_host(is_http11, lines)?,
+        host: read_host(is_http11, target.authority, lines)?,
         fields: Fields {
             accept_language: lines.owned(Name::AcceptLanguage).unwrap_or_default(),
             authorization: lines.owned(Name::Authorization)?,
@@ -184,14 +184,21 @@ fn read_length(is_http11: bool, lines: &FieldLines<'_>) -> Result<Option<u64>, H
     Ok(Some(value.parse().unwrap_or(u64::MAX)))
 }
 
-/// Exactly one valid Host (RFC 9112 section 3.2), which is optional in HTTP/1.0.
-fn read_host(is_http11: bool, lines: &FieldLines<'_>) -> Result<Box<str>, HeadError> {
-    match lines.single(Name::Host)? {
-        None if is_http11 => Err(HeadError::BadRequest("Host is missing")),
-        None => Ok("".into()),
-        Some(host) if is_authority(host) => Ok(host.into()),
-        Some(_) => Err(HeadError::BadRequest("Host is malformed")),
-    }
+/// The authority of the target URI. Exactly one valid Host is needed (RFC 9112 section 3.2), which is optional in
+/// HTTP/1.0; if the target has an authority of its own, that one counts, and the value of Host is ignored (section
+/// 3.2.2).
+fn read_host(
+    is_http11: bool,
+    authority: Option<&str>,
+    lines: &FieldLines<'_>,
+) -> Result<Box<str>, HeadError> {
+    let host = match lines.single(Name::Host)? {
+        None if is_http11 => return Err(HeadError::BadRequest("Host is missing")),
+        None => "",
+        Some(host) if is_authority(host) => host,
+        Some(_) => return Err(HeadError::BadRequest("Host is malformed")),
+    };
+    Ok(authority.unwrap_or(host).into())
 }
 
 /// Checks whether the request is an opening handshake (RFC 6455 section 4.2.1).

@@ -82,38 +82,53 @@ impl std::fmt::Debug for Path {
     }
 }
 
-/// Splits a target in any of the four forms (RFC 9112 section 3.2) into a decoded path and a query that is not decoded.
+/// A request target.
+#[derive(Debug, Default)]
+pub struct Target<'t> {
+    /// The authority of the absolute form. It takes precedence over Host (RFC 9112 section 3.2.2).
+    pub authority: Option<&'t str>,
+    /// The decoded path.
+    pub path: Path,
+    /// The query, not decoded.
+    pub query: String,
+}
+
+/// Splits a target in any of the four forms (RFC 9112 section 3.2).
 ///
 /// # Errors
 /// `BadRequest` if the target is malformed or its form is not allowed for the method.
-pub fn read_target(method: Method, target: &str) -> Result<(Path, String), HeadError> {
+pub fn read_target(method: Method, target: &str) -> Result<Target<'_>, HeadError> {
     if target.as_bytes().contains(&b'#') {
         return Err(HeadError::BadRequest(
             "a request target must not have a fragment",
         ));
     }
-    let origin_form = if target.starts_with('/') {
-        target
+    let (authority, origin_form) = if target.starts_with('/') {
+        (None, target)
     } else if target == "*" && method == Method::Options {
-        return Ok((Path::default(), String::new()));
+        return Ok(Target::default());
     } else if method == Method::Connect {
         // The authority form, which only CONNECT may use. No route takes it, so it is not parsed.
-        return Ok((Path::default(), String::new()));
+        return Ok(Target::default());
     } else {
         let rest = strip_scheme(target).ok_or(HeadError::BadRequest("malformed request target"))?;
-        let at = rest.find(['/', '?']).unwrap_or(rest.len());
-        if !is_authority(&rest[..at]) {
+        let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if !is_authority(authority) {
             return Err(HeadError::BadRequest(
                 "malformed authority in the request target",
             ));
         }
-        &rest[at..]
+        (Some(authority), rest)
     };
     let (path, query) = split_at_byte(origin_form, b'?');
     let query = query.unwrap_or_default();
     let path = Path::decode(path)?;
     check_percent(query)?;
-    Ok((path, query.to_owned()))
+    Ok(Target {
+        authority,
+        path,
+        query: query.to_owned(),
+    })
 }
 
 /// The text before and after the first occurrence of an ASCII byte. For short text this is faster than `split_once`.
@@ -188,21 +203,37 @@ mod tests {
 
     #[test]
     fn the_four_forms_of_a_target_are_read() {
-        for (method, target, path, query) in [
-            (Method::Get, "/", &[""][..], ""),
-            (Method::Get, "/a/b%2Fc?d=%20", &["a", "b/c"], "d=%20"),
-            (Method::Get, "/a?b?c", &["a"], "b?c"),
-            (Method::Get, "http://x/a", &["a"], ""),
-            (Method::Get, "HTTPS://x:80?q", &[""], "q"),
-            (Method::Get, "http://[::1]:80/a", &["a"], ""),
-            (Method::Options, "*", &[], ""),
-            (Method::Options, "/a", &["a"], ""),
-            (Method::Connect, "x:80", &[], ""),
+        for (method, target, authority, path, query) in [
+            (Method::Get, "/", None, &[""][..], ""),
+            (Method::Get, "/a/b%2Fc?d=%20", None, &["a", "b/c"], "d=%20"),
+            (Method::Get, "/a?b?c", None, &["a"], "b?c"),
+            (Method::Get, "http://x/a", Some("x"), &["a"], ""),
+            (Method::Get, "HTTPS://x:80?q", Some("x:80"), &[""], "q"),
+            (
+                Method::Get,
+                "http://[::1]:80/a",
+                Some("[::1]:80"),
+                &["a"],
+                "",
+            ),
+            (
+                Method::Get,
+                "/http://x/a",
+                None,
+                &["http:", "", "x", "a"],
+                "",
+            ),
+            (Method::Options, "*", None, &[], ""),
+            (Method::Options, "/a", None, &["a"], ""),
+            (Method::Connect, "x:80", None, &[], ""),
         ] {
-            let (read, rest) = read_target(method, target).expect("is a target");
-            assert_eq!((read.parts().as_slice(), &*rest), (path, query), "{target}");
-            assert_eq!((read.len(), read.is_empty()), (path.len(), path.is_empty()));
-            assert_eq!(read.first(), path.first().copied());
+            let read = read_target(method, target).expect("is a target");
+            let parts = read.path.parts();
+            let found = (read.authority, parts.as_slice(), &*read.query);
+            assert_eq!(found, (authority, path, query), "{target}");
+            assert_eq!(read.path.len(), path.len());
+            assert_eq!(read.path.is_empty(), path.is_empty());
+            assert_eq!(read.path.first(), path.first().copied());
         }
     }
 

@@ -12,10 +12,12 @@ use sarang::domain::error::ErrorCode;
 use sarang::domain::event::ChatMessage;
 use sarang::domain::facts::{Fact, OpenedRoom, Outcome};
 use sarang::domain::ids::{RoomId, RoomKey, Serial};
+use sarang::domain::issuer::Issued;
 use sarang::domain::position::Position;
 use sarang::domain::time::{Now, Timestamp};
 use sarang::domain::tokens::Identity;
 use sarang::domain::wishes::{Opening, Publication};
+use sarang::wire::jwt::KeyId;
 
 use super::model::Model;
 use super::seed::Seed;
@@ -338,15 +340,17 @@ impl Backend {
         ticket: &str,
         username: &str,
         (issued_at, expires_at): (u64, u64),
+        key: KeyId,
         until: Duration,
     ) {
         let identity = Identity {
             username: username.into(),
-            token: Identity::token_of(username, ticket),
-            issued_at,
+            family: Identity::family_of(username, ticket),
+            issued: Issued::Elsewhere(issued_at),
             expires_at,
             authenticated_at: 0,
             is_ours: false,
+            key,
         };
         self.tickets.insert(ticket.to_owned(), (identity, until));
     }

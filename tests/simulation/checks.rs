@@ -373,7 +373,8 @@ impl World {
             }
         }
         self.has_more = true;
-        let left = self.stage.at() + Duration::from_secs(if is_drained { 200 } else { 130 });
+        // Several logins of one connection wait up to a minute each, and then it has another to say something.
+        let left = self.stage.at() + Duration::from_secs(if is_drained { 200 } else { 400 });
         self.run_until(left);
         let left = self
             .stage

@@ -93,6 +93,7 @@ impl Plan {
         Config {
             users: (!is_demo).then(|| PathBuf::from("users")),
             guests: true,
+            hosts: vec!["sarang".to_owned()],
             token_ttl_secs: seed.pick(&[20, 200, 3_600]),
             ticket_ttl: Duration::from_secs(seed.pick(&[2, 30])),
             messages_per_second: match self.temper {

@@ -1,5 +1,7 @@
 //! A client of plain HTTP that signs in, and uses what it was given.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -9,13 +11,17 @@ use super::reading::Answer;
 use super::stage::{Stage, post};
 use super::web::{Ask, Web};
 
+/// When a sign-in was logged out, shared by its tokens.
+pub type Family = Rc<Cell<Option<Duration>>>;
+
 /// A token of ours, as it was given.
 #[derive(Clone, Debug)]
 pub struct Token {
     text: String,
+    /// Its sign-in, which a logout ends as a whole.
+    family: Family,
     issued_at: u64,
     expires_at: u64,
-    revoked_at: Option<Duration>,
 }
 
 impl Web {
@@ -96,7 +102,13 @@ impl Web {
         );
     }
 
-    pub(super) fn keep_token(&mut self, answer: &Answer, stage: &mut Stage) {
+    /// Keeps a token of a new sign-in, or one that was refreshed in a family.
+    pub(super) fn keep_token(
+        &mut self,
+        answer: &Answer,
+        family: Option<Family>,
+        stage: &mut Stage,
+    ) {
         let body = answer.json();
         let now = stage.unix_secs();
         if self.has_clock_jumped(stage) {
@@ -107,7 +119,7 @@ impl Web {
             text: body["access_token"].as_str().expect("a token").to_owned(),
             issued_at: now,
             expires_at: now + body["expires_in"].as_u64().expect("seconds"),
-            revoked_at: None,
+            family: family.unwrap_or_default(),
         });
         // The one that is used next is any of those there were.
         let last = self.tokens.len() - 1;
@@ -120,7 +132,13 @@ impl Web {
         stage.model.jumped_at >= self.asked_at && stage.model.jumped_at > Duration::ZERO
     }
 
-    pub(super) fn used_token(&mut self, what: &'static str, status: u16, stage: &mut Stage) {
+    /// Compares what came of using a token; returns its family.
+    pub(super) fn used_token(
+        &mut self,
+        what: &'static str,
+        status: u16,
+        stage: &mut Stage,
+    ) -> Family {
         let now = stage.unix_secs();
         let has_jumped = self.has_clock_jumped(stage);
         let token = self.tokens.last_mut().expect("was used");
@@ -130,10 +148,11 @@ impl Web {
         let is_early = token.issued_at + 2 > now + 60;
         // A clock that was ahead may have had the server forget what was revoked.
         let jumped_at = stage.model.jumped_at;
-        let is_forgotten = token.revoked_at.is_some_and(|at| at <= jumped_at);
+        let family = token.family.clone();
+        let is_forgotten = family.get().is_some_and(|at| at <= jumped_at);
         if has_jumped || is_forgotten {
             // It is not known by which time it was judged.
-        } else if token.revoked_at.is_some() {
+        } else if family.get().is_some() {
             assert_eq!(
                 status, 401,
                 "a token that was logged out opens nothing ({what})"
@@ -151,10 +170,11 @@ impl Web {
             );
         }
         if status == 204 {
-            token.revoked_at = Some(stage.at());
+            family.set(Some(stage.at()));
         }
         let last = self.tokens.len() - 1;
         let other = stage.seed.below(self.tokens.len());
         self.tokens.swap(last, other);
+        family
     }
 }

@@ -125,7 +125,8 @@ impl Stage {
         let times = (self.unix_secs(), expires_at);
         let until = self.at() + self.model.config.ticket_ttl;
         if let Some(backend) = &mut self.backend {
-            backend.issued(ticket, username, times, until);
+            let key = self.model.key.key_id();
+            backend.issued(ticket, username, times, key, until);
         }
     }
 

@@ -79,6 +79,9 @@ impl Span {
         };
         let (mut missing, mut holes) = (0, Vec::new());
         let first = self.from_all.or(self.seen.first().copied()).unwrap_or(last);
+        // Who resumes from an id of another run may have one that is smaller than any of this run, by trillions.
+        let first_known = model.events.keys().next();
+        let first = first_known.map_or(first, |known| first.max(*known));
         for id in (first..=last.max(self.until)).filter(|id| !self.seen.contains(id)) {
             // What nobody else has seen may have been anything, and large.
             let Some((name, data)) = model.events.get(&id) else {

@@ -301,17 +301,17 @@ impl Web {
                 };
                 assert!(is_fine, "{status} to {ask:?}");
                 if status == 200 {
-                    self.keep_token(answer, stage);
+                    self.keep_token(answer, None, stage);
                 }
             }
             Ask::Ticket if status == 200 => self.race(answer, stage),
             Ask::Ticket => assert_eq!(status, 503),
             Ask::Guess => self.guessed(status, stage),
-            Ask::WithToken(what) => self.used_token(what, status, stage),
+            Ask::WithToken(what) => _ = self.used_token(what, status, stage),
             Ask::Refresh => {
-                self.used_token("refresh", status, stage);
+                let family = self.used_token("refresh", status, stage);
                 if status == 200 {
-                    self.keep_token(answer, stage);
+                    self.keep_token(answer, Some(family), stage);
                 }
             }
         }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod ceiling;
+mod client;
 mod clock;
 mod conversations;
 mod creations;
@@ -13,8 +14,10 @@ mod late;
 mod late_backend;
 mod late_model;
 mod late_tickets;
+mod password_queue;
 mod reload;
 mod request_heads;
+mod revocation;
 mod scale;
 mod slow_readers;
 mod world;

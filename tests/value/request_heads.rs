@@ -80,12 +80,19 @@ fn there_is_one_host_which_http_1_0_may_leave_out() {
     let host = |head: &str| read(head).map(|request| request.host.into_string());
     assert_eq!(host("GET / HTTP/1.1|Host: a:80 "), Ok("a:80".into()));
     assert_eq!(host("GET / HTTP/1.0"), Ok(String::new()));
+    // The authority of an absolute-form target takes precedence (RFC 9112 section 3.2.2).
+    for version in ["HTTP/1.1|Host: a", "HTTP/1.0|Host: a", "HTTP/1.0"] {
+        let head = format!("GET http://b:81?c {version}");
+        assert_eq!(host(&head), Ok("b:81".into()), "{head}");
+    }
     for bad in [
         "GET / HTTP/1.1",
         "GET / HTTP/1.1|Host: a|Host: a",
         "GET / HTTP/1.1|Host: a b",
         "GET / HTTP/1.1|Host:",
         "GET / HTTP/1.0|Host: user@a",
+        "GET http://b/ HTTP/1.1",
+        "GET http://b/ HTTP/1.1|Host: a b",
     ] {
         assert_eq!(host(bad), Err(BAD), "{bad}");
     }

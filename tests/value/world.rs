@@ -131,6 +131,12 @@ fn credentials() -> Credentials {
     }
 }
 
+/// The configuration that also serves the host of the clients' requests, `x`.
+fn with_host(mut config: Config) -> Config {
+    config.hosts.push("x".to_owned());
+    config
+}
+
 /// A server and its clients.
 pub struct World {
     pub server: Server,
@@ -149,7 +155,7 @@ impl World {
             unix: Duration::from_secs(1_705_314_600),
         };
         Self {
-            server: Server::new(config, credentials(), &[7; 32], now),
+            server: Server::new(with_host(config), credentials(), &[7; 32], now),
             wires: Wires::default(),
             now,
             samples: 0,
@@ -162,7 +168,8 @@ impl World {
         let mut world = Self::new(config.clone());
         let backend = Backend::Remote(Remote::default());
         let (credentials, seed) = (credentials(), [7; 32]);
-        world.server = Server::with_backend(config, credentials, &seed, world.now, backend);
+        world.server =
+            Server::with_backend(with_host(config), credentials, &seed, world.now, backend);
         world
     }
 

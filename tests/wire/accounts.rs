@@ -1,9 +1,9 @@
-//! Accounts and secrets as the operator keeps them: `sarang user …`, both files, SIGHUP, guests beside accounts.
+//! Accounts and secrets as the operator keeps them: `sarang user …`, both files, SIGHUP, guests beside accounts. How the
+//! users file is changed is in `users_file.rs`.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -21,18 +21,18 @@ use crate::support::{
 };
 
 /// Hashed by another implementation of Argon2.
-const HONG: &str = "홍길동:$argon2id$v=19$m=19456,t=2,p=1$c2FsdCBvZiBob25nIDE2Yg$3YBrGnxlQuHBrV0UERBwONMVvuDazoTdXeo0neMUU8I";
-const KIM: &str = "김철수:$argon2id$v=19$m=19456,t=2,p=1$c2FsdCBvZiBraW0gMTZieQ$A6H0zVmhmTuAq/WpbZ8XT4w11SZ6Vh40j4LzKtTO494";
-const HONGS: &str = "비밀번호 하나";
-const KIMS: &str = "비밀번호 둘";
+pub const HONG: &str = "홍길동:$argon2id$v=19$m=19456,t=2,p=1$c2FsdCBvZiBob25nIDE2Yg$3YBrGnxlQuHBrV0UERBwONMVvuDazoTdXeo0neMUU8I";
+pub const KIM: &str = "김철수:$argon2id$v=19$m=19456,t=2,p=1$c2FsdCBvZiBraW0gMTZieQ$A6H0zVmhmTuAq/WpbZ8XT4w11SZ6Vh40j4LzKtTO494";
+pub const HONGS: &str = "비밀번호 하나";
+pub const KIMS: &str = "비밀번호 둘";
 const OLD: &str = "the old secret, long enough for HS256";
 const NEW: &str = "the new secret, long enough for HS256";
 
 /// A folder that is removed when the test ends.
-struct Folder(PathBuf);
+pub struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
             .join(format!("accounts-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path); // of a run that was killed and had this process id
@@ -40,18 +40,18 @@ impl Folder {
         Self(path)
     }
 
-    fn path(&self, file: &str) -> String {
+    pub fn path(&self, file: &str) -> String {
         let path = self.0.join(file);
         path.to_str().expect("a path in UTF-8").to_owned()
     }
 
-    fn write(&self, file: &str, text: &str) -> String {
+    pub fn write(&self, file: &str, text: &str) -> String {
         let path = self.path(file);
         fs::write(&path, text).expect("a file");
         path
     }
 
-    fn read(&self, file: &str) -> String {
+    pub fn read(&self, file: &str) -> String {
         fs::read_to_string(self.path(file)).expect("a readable file")
     }
 
@@ -79,7 +79,7 @@ impl Drop for Folder {
 }
 
 /// `sarang` with arguments and something on stdin.
-fn run(arguments: &[&str], input: &str) -> Output {
+pub fn run(arguments: &[&str], input: &str) -> Output {
     let mut child = sarang()
         .args(arguments)
         .stdin(Stdio::piped())
@@ -94,28 +94,28 @@ fn run(arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().expect("what it printed")
 }
 
-fn add(name: &str, file: &str, password: &str) -> Output {
+pub fn add(name: &str, file: &str, password: &str) -> Output {
     run(&["user", "add", name, "--users", file], password)
 }
 
-fn errors(output: &Output) -> String {
+pub fn errors(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("what is printed is UTF-8")
 }
 
-fn assert_done(output: &Output) {
+pub fn assert_done(output: &Output) {
     let told = errors(output);
     assert!(output.status.success(), "{:?} {told}", output.status);
 }
 
 /// What is wrong with a failed command: it needs an exit code and a sentence that names the cause.
-fn refusal_fault(output: &Output, culprit: &str) -> Option<String> {
+pub fn refusal_fault(output: &Output, culprit: &str) -> Option<String> {
     let (code, told) = (output.status.code(), errors(output));
     let refused = matches!(code, Some(1 | 2)) && told.contains(culprit);
     (!refused).then(|| format!("{culprit:?}: {code:?} {told}"))
 }
 
 /// The names of `sarang user list`.
-fn names(file: &str) -> Vec<String> {
+pub fn names(file: &str) -> Vec<String> {
     let output = run(&["user", "list", "--users", file], "");
     assert_done(&output);
     let printed = String::from_utf8(output.stdout).expect("names are UTF-8");
@@ -123,12 +123,12 @@ fn names(file: &str) -> Vec<String> {
     printed.lines().map(str::to_owned).collect()
 }
 
-fn login(server: &Server, username: &str, password: &str) -> Response {
+pub fn login(server: &Server, username: &str, password: &str) -> Response {
     let body = json!({"username": username, "password": password});
     server.post("/auth/login", &body.to_string())
 }
 
-fn logged_in(server: &Server, username: &str, password: &str) -> String {
+pub fn logged_in(server: &Server, username: &str, password: &str) -> String {
     let response = login(server, username, password);
     assert_eq!(response.status, 200, "{response:?} {}", response.text());
     let token = response.json()["access_token"].clone();
@@ -159,7 +159,7 @@ fn mint(secret: &str, sub: &str) -> String {
 }
 
 /// Waits for the effect of a signal, which no event announces.
-fn until(what: &str, mut happened: impl FnMut() -> bool) {
+pub fn until(what: &str, mut happened: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !happened() {
         assert!(Instant::now() < deadline, "never: {what}");
@@ -207,22 +207,6 @@ fn an_added_user_can_sign_in() {
     logged_in(&server, "홍길동", HONGS);
     logged_in(&server, "salt", "pepper");
     logged_in(&server, "a b", "  spaces stay  ");
-}
-
-#[test]
-fn the_file_of_users_is_for_its_owner_only() {
-    let folder = Folder::new("mode");
-    let file = folder.path("users");
-    let mode = |file: &str| fs::metadata(file).expect("the file").permissions().mode() & 0o7777;
-    assert_done(&add("홍길동", &file, "비밀번호"));
-    assert_eq!(mode(&file), 0o600);
-    fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("another mode");
-    assert_done(&add("김철수", &file, "비밀번호"));
-    assert_eq!(mode(&file), 0o600);
-    assert_done(&run(&["user", "remove", "홍길동", "--users", &file], ""));
-    assert_eq!(mode(&file), 0o600);
-    let left: Vec<_> = fs::read_dir(&folder.0).expect("the folder").collect();
-    assert_eq!(left.len(), 1, "something is left over: {left:?}");
 }
 
 #[test]

@@ -35,8 +35,9 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("what is printed is UTF-8")
 }
 
-const OPTIONS: [&str; 16] = [
+const OPTIONS: [&str; 17] = [
     "--listen",
+    "--host",
     "--allow-origin",
     "--echo",
     "--no-auto-rooms",
@@ -104,6 +105,9 @@ fn an_unknown_option_is_named() {
             "--outbox-bytes",
         ),
         (&["--allow-origin", "not an origin"], "--allow-origin"),
+        (&["--host", "http://a.example"], "--host"),
+        (&["--host", "a.example:8000"], "--host"),
+        (&["--host", "*"], "--host"),
         (&["--echo=maybe"], "--echo"),
     ] {
         assert_refused(&run(arguments), culprit);

@@ -250,7 +250,7 @@ fn nothing_is_left_of_members_that_left() {
         broken.send("what?\r\n\r\n");
         broken.response();
         let mut unread = server.connect();
-        unread.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(300));
+        unread.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(300));
     }
     // The last connections linger for a moment.
     let patience = std::time::Instant::now() + support::PATIENCE;

@@ -53,7 +53,7 @@ fn without_a_descriptor_a_peer_gets_a_whole_503_and_open_connections_go_on() {
     let mut kept = fill(&server);
     for n in 0..20 {
         let mut http = server.connect();
-        http.send_if_open("GET /rooms HTTP/1.1\r\nHost: x\r\n\r\n");
+        http.send_if_open("GET /rooms HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let refused = http.response();
         refused.assert_error(503, "unavailable");
         assert_eq!(refused.required("retry-after"), "1");

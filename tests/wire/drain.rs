@@ -53,7 +53,7 @@ fn no_client_can_keep_the_server_from_ending() {
     let mut server = Server::start(&[]);
     let _deaf = server.member("대답 없는 사람", "tech");
     let mut half = server.connect();
-    half.send("POST /rooms HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{");
+    half.send("POST /rooms HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{");
     let mut started = server.connect();
     started.send("GET /roo");
     let _silent = server.connect();

@@ -178,7 +178,7 @@ fn another_major_version_is_not_supported() {
     let server = Server::start(&[]);
     for version in ["HTTP/2.0", "HTTP/3.0", "HTTP/0.9"] {
         let mut http = server.connect();
-        http.send(format!("GET /rooms {version}\r\nHost: a\r\n\r\n"));
+        http.send(format!("GET /rooms {version}\r\nHost: localhost\r\n\r\n"));
         let response = http.response();
         response.assert_error(505, "http_version_not_supported");
         http.expect_end();
@@ -340,7 +340,7 @@ fn a_client_that_has_nothing_more_to_send_still_gets_an_answer_that_takes_time()
     let mut http = server.connect();
     let body = r#"{"username":"admin","password":"secret"}"#;
     http.send(format!(
-        "GET /livez HTTP/1.1\r\nHost: x\r\n\r\nPOST /auth/login HTTP/1.1\r\nHost: x\r\n\
+        "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\nPOST /auth/login HTTP/1.1\r\nHost: localhost\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     ));
@@ -355,7 +355,7 @@ fn an_end_in_the_middle_of_a_request_ends_the_connection() {
     let server = Server::start(&[]);
     for part in [
         "GET /rooms HT",
-        "POST /rooms HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{",
+        "POST /rooms HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{",
     ] {
         let mut http = server.connect();
         http.send(part);
@@ -442,8 +442,8 @@ fn a_slash_a_plus_and_a_percent_sign_may_be_in_a_name() {
 }
 
 #[test]
-fn an_absolute_form_target_is_understood_whatever_its_authority() {
-    let server = Server::start(&[]);
+fn an_absolute_form_target_is_understood_and_its_authority_counts() {
+    let server = Server::start(&["--host", "other.example"]);
     let mut http = server.connect();
     let host = server.host();
     for target in [
@@ -452,9 +452,15 @@ fn an_absolute_form_target_is_understood_whatever_its_authority() {
         "HTTP://other.example:81/rooms?x".to_owned(),
     ] {
         assert_eq!(http.get(&target).status, 200, "{target}");
+        http.send(format!(
+            "GET {target} HTTP/1.1\r\nHost: evil.example\r\n\r\n"
+        ));
+        assert_eq!(http.response().status, 200, "{target}: Host is ignored");
     }
     http.get("http://other.example/rooms/none")
         .assert_error(404, "room_not_found");
+    http.get("http://evil.example/rooms")
+        .assert_error(421, "misdirected_request");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod acknowledgements;
+mod authority;
 mod command_line;
 mod conformance;
 mod departures;
@@ -13,6 +14,7 @@ mod event_resume;
 mod event_streams;
 mod faults;
 mod guests;
+mod hosts;
 mod http;
 mod http_bodies;
 mod http_pages;
@@ -28,10 +30,12 @@ mod pressure;
 mod rest;
 mod restart;
 mod resume;
+mod revocation;
 mod rooms;
 mod sign_in;
 mod support;
 mod throttle;
 mod tickets;
 mod tokens;
+mod users_file;
 mod websocket;

@@ -116,7 +116,7 @@ fn connections_rooms_and_users_are_counted() {
     let hong = server.member("홍길동", "tech");
     let kim = server.member("김철수", "random");
     let mut stream = server.connect();
-    stream.send("GET /sse/system HTTP/1.1\r\nHost: a\r\n\r\n");
+    stream.send("GET /sse/system HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(stream.head().status, 200);
     let counted = samples(&server);
     assert_eq!(counted["sarang_rooms"], 2.0);

@@ -59,6 +59,19 @@ impl Http {
         }
     }
 
+    /// The head of an event stream, which has no end; a refusal is read whole.
+    pub fn head_of_stream(&mut self, target: &str, fields: &str) -> Response {
+        let host = self.host();
+        self.send(format!(
+            "GET {target} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n"
+        ));
+        let mut head = self.head();
+        if let Some(length) = head.field("content-length") {
+            head.body = self.take(length.parse().expect("Content-Length is a number"));
+        }
+        head
+    }
+
     pub fn post(&mut self, target: &str, body: &str) -> Response {
         self.post_with(target, JSON, body)
     }
@@ -198,12 +211,14 @@ fn parse_head(head: &str) -> Response {
             (name.to_ascii_lowercase(), value.trim().to_owned())
         })
         .collect();
-    Response {
+    let response = Response {
         version,
         status,
         fields,
         body: Vec::new(),
-    }
+    };
+    response.assert_not_sniffed();
+    response
 }
 
 impl Response {
@@ -212,6 +227,20 @@ impl Response {
             .iter()
             .find(|(known, _)| known == name)
             .map(|(_, value)| value.as_str())
+    }
+
+    /// No answer lets a browser guess another content type, whatever the answer is; those without an end of their own
+    /// (1xx) have no content.
+    fn assert_not_sniffed(&self) {
+        let fields = self.fields.iter();
+        let mut sniffing = fields.filter(|(name, _)| name == "x-content-type-options");
+        let values = (sniffing.next(), sniffing.next());
+        let is_right = match values {
+            (None, None) => self.status < 200,
+            (Some((_, value)), None) => self.status >= 200 && value == "nosniff",
+            _ => false,
+        };
+        assert!(is_right, "X-Content-Type-Options: {self:?}");
     }
 
     /// A field that must be present.
