@@ -15,6 +15,18 @@ pub const USERNAME_CHARS_MAX: usize = 32;
 pub const MESSAGE_ID_BYTES_MAX: usize = 64;
 /// The largest `max_users` of a room.
 pub const ROOM_USERS_MAX: u32 = 1_000_000;
+/// Rooms a user, or an address without a token, may create in a row by `POST /rooms`; one more is allowed every
+/// [`ROOM_CREATION_REFILL`]; above it 429.
+pub const ROOM_CREATIONS: u32 = 100;
+/// The time after which one more such creation is allowed.
+pub const ROOM_CREATION_REFILL: Duration = Duration::from_secs(1);
+/// One part in so many of [`RoomLimits::rooms`] is what one owner may hold of the kept rooms, those created by
+/// `POST /rooms`, and another what all of them leave to joins.
+pub const ROOMS_PARTS: usize = 4;
+/// A kept room in which nothing was ever said may be evicted after this time without a use.
+pub const KEPT_ROOM_UNUSED_FOR: Duration = Duration::from_secs(10 * 60);
+/// Any other kept room may be evicted after this time without a use.
+pub const KEPT_ROOM_IDLE_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Messages of a room's history sent on a join and by `GET /rooms/{name}/history`.
 pub const HISTORY_ON_ENTRY: usize = 50;
@@ -299,7 +311,7 @@ impl Level {
 pub struct RoomLimits {
     /// Whether a join creates a missing room.
     pub auto_rooms: bool,
-    /// Rooms on the server; at it the least recently used empty room is evicted, else `too_many_rooms`.
+    /// Rooms on the server; at it an empty room is evicted, else `too_many_rooms`.
     pub rooms: usize,
     /// Rooms a connection may be in; above it `too_many_rooms`.
     pub rooms_per_connection: usize,
@@ -307,6 +319,21 @@ pub struct RoomLimits {
     pub room_users: u32,
     /// The content of a message, in characters; above it `content_too_long`.
     pub content_chars: usize,
+}
+
+impl RoomLimits {
+    /// Rooms created by `POST /rooms` that one user or address may hold; above it `too_many_rooms`.
+    pub fn kept_per_owner(&self) -> usize {
+        (self.rooms / ROOMS_PARTS).max(1)
+    }
+
+    /// Rooms created by `POST /rooms` in all; above it `too_many_rooms`. The rest is left to joins, if they create rooms.
+    pub fn kept(&self) -> usize {
+        match self.auto_rooms {
+            true => self.rooms - self.rooms / ROOMS_PARTS,
+            false => self.rooms,
+        }
+    }
 }
 
 /// The configuration a server is started with.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::ids::{RoomId, UserId};
+use super::kept::KeptRooms;
 use super::rooms::RoomManager;
 use super::wishes::Wish;
 
@@ -16,17 +17,40 @@ impl RoomManager {
 
     fn check_rooms(&self) {
         assert_eq!(self.rooms.len(), self.by_name.len(), "a room has one name");
+        let is_exceeded = self.rooms.len() + self.opening.len() > self.limits.rooms;
+        assert!(!is_exceeded, "a room that is being opened has its place");
         let mut bytes = 0;
         let mut evictable = 0;
+        let mut kept = KeptRooms::default();
         for (index, room) in &self.rooms {
             let id = RoomId(index as u32);
             assert_eq!(self.by_name.get(&room.name), Some(&id));
             bytes += room.history.bytes();
-            if room.is_evictable() {
+            let place = room.place(id);
+            if let Some(place) = &place {
                 evictable += 1;
-                assert!(self.evictable.contains(&(room.last_used, id)));
+                assert!(self.evictable.contains(place));
+            }
+            if room.is_kept {
+                kept.add(room.creator.as_deref());
+            }
+            if let (Some(place), Some(creator)) = (place, &room.creator) {
+                assert!(room.is_kept, "only kept rooms are somebody's");
+                kept.set_evictable(creator, place, true);
             }
         }
+        for wish in self.wishes.iter() {
+            if let Wish::Open {
+                creation: Some((_, creator)),
+                ..
+            } = wish
+            {
+                kept.add(Some(creator));
+            }
+        }
+        assert_eq!(kept, self.kept, "kept rooms by owner");
+        let share = self.limits.kept_per_owner();
+        assert!(kept.largest() <= share, "nobody holds more than a share");
         assert_eq!(bytes, self.history_bytes, "all histories together");
         assert_eq!(evictable, self.evictable.len(), "evictable rooms");
     }

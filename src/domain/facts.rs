@@ -34,7 +34,7 @@ pub struct OpenedRoom {
     pub epoch: u64,
     /// Its limit of users.
     pub max_users: u32,
-    /// Whether it is never evicted.
+    /// Whether it was created by `POST /rooms`, and is kept while it is empty.
     pub is_kept: bool,
     /// When it was created.
     pub created_at: Timestamp,

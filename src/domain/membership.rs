@@ -66,7 +66,7 @@ impl RoomManager {
                     since,
                     message_id,
                 };
-                self.open_to_join(join, name, effects)
+                self.open_to_join(join, name, now, effects)
             }
         }
     }
@@ -93,11 +93,11 @@ impl RoomManager {
         if room.is_full_for(user) {
             return Err(ErrorCode::RoomFull);
         }
-        self.evictable.remove(&(room.last_used, id));
+        self.unlist_evictable(id);
         self.let_namesake_leave(id, user, now, effects);
         let entered = self.rooms[id.index()].add(user);
         self.people.add_room(connection, id);
-        self.mark_used(id);
+        self.mark_used(id, now);
         match entered {
             Entered::First => self.announce_entry(id, user, now, effects),
             Entered::Again => self.people.remove_leaving(user),
@@ -203,7 +203,7 @@ impl RoomManager {
             room: room.name.clone(),
             username: self.people.name(user).clone(),
         };
-        self.note_evictable(id);
+        self.list_evictable(id);
         self.announce_presence(id, event, now, effects);
     }
 }

@@ -1,5 +1,6 @@
-//! How rooms begin and end: opened by the backend for a join or by `POST /rooms`, and evicted at the limit of rooms.
+//! How rooms begin: opened by the backend for a join or for `POST /rooms`.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::error::ErrorCode;
@@ -7,35 +8,51 @@ use super::event::{Effect, Effects};
 use super::facts::OpenedRoom;
 use super::ids::{ConnectionId, RoomId, Serial};
 use super::names::is_valid_room_name;
-use super::room::Room;
-use super::rooms::{Joined, RoomManager};
+use super::owners::Creator;
+use super::room::{Place, Room};
+use super::rooms::{Joined, NotCreated, RoomManager};
 use super::time::Now;
-use super::wishes::{Join, Opening, Wish};
-use crate::config::ROOM_USERS_MAX;
+use super::wishes::{Creation, Join, Opening, Wish};
+use crate::config::{ROOM_CREATION_REFILL, ROOM_CREATIONS, ROOM_USERS_MAX};
 
 impl RoomManager {
-    /// Creates a room for `POST /rooms`: it is never evicted. [`Effect::Created`] answers under the caller's serial.
+    /// Creates a room for `POST /rooms`, which is kept while it is empty. [`Effect::Created`] answers under the caller's
+    /// serial. Only what is begun uses the creator's allowance.
     ///
     /// # Errors
-    /// `bad_room_name`, `bad_request` (a limit that is not 1 to 1,000,000), `room_exists`, `too_many_rooms`,
-    /// `storage_unavailable` (too many wishes are under way).
+    /// `bad_room_name`, `bad_request` (a limit that is not 1 to 1,000,000), `room_exists`, `too_many_rooms` (in all, or
+    /// of this creator), `storage_unavailable` (too many wishes are under way); or the time to wait.
     pub fn create_room(
         &mut self,
-        creator: Serial,
+        serial: Serial,
+        creator: Creator,
         name: &str,
         max_users: Option<u32>,
+        now: Now,
         effects: &mut Effects,
-    ) -> Result<(), ErrorCode> {
+    ) -> Result<(), NotCreated> {
         if !is_valid_room_name(name) {
-            return Err(ErrorCode::BadRoomName);
+            return Err(ErrorCode::BadRoomName.into());
         }
         if max_users.is_some_and(|max| !(1..=ROOM_USERS_MAX).contains(&max)) {
-            return Err(ErrorCode::BadRequest);
+            return Err(ErrorCode::BadRequest.into());
         }
         if self.by_name.contains_key(name) || self.opening.contains_key(name) {
-            return Err(ErrorCode::RoomExists);
+            return Err(ErrorCode::RoomExists.into());
         }
-        self.open(name, max_users, Some(creator), Vec::new(), effects)?;
+        let going = self.make_way(Some(&creator), now)?;
+        self.creations
+            .take(
+                creator.payer(),
+                ROOM_CREATIONS,
+                ROOM_CREATION_REFILL,
+                now.monotonic,
+            )
+            .map_err(NotCreated::Throttled)?;
+        going.into_iter().for_each(|place| self.evict(place));
+        self.kept.add(Some(&creator));
+        let creation = (serial, Rc::new(creator));
+        self.open(name, max_users, Some(creation), Vec::new(), effects);
         Ok(())
     }
 
@@ -44,6 +61,7 @@ impl RoomManager {
         &mut self,
         join: Join,
         name: &str,
+        now: Now,
         effects: &mut Effects,
     ) -> Result<Joined, ErrorCode> {
         let connection = join.origin.connection;
@@ -66,30 +84,40 @@ impl RoomManager {
                 }
                 serial
             }
-            None => self.open(name, None, None, vec![join], effects)?,
+            None => {
+                let going = self.make_way(None, now)?;
+                going.into_iter().for_each(|place| self.evict(place));
+                self.open(name, None, None, vec![join], effects)
+            }
         };
         self.joining.insert(connection, serial);
         Ok(Joined::Later)
+    }
+
+    /// What has to be evicted before a room is opened. A room that is being opened has its place already, so that the
+    /// limits hold whenever the answers come.
+    fn make_way(&self, creator: Option<&Creator>, now: Now) -> Result<BTreeSet<Place>, ErrorCode> {
+        let going = self.in_the_way(creator, now);
+        let going = going.ok_or(ErrorCode::TooManyRooms)?;
+        match self.wishes.has_room_for(0) {
+            true => Ok(going),
+            false => Err(ErrorCode::StorageUnavailable),
+        }
     }
 
     fn open(
         &mut self,
         name: &str,
         max_users: Option<u32>,
-        creator: Option<Serial>,
+        creation: Option<Creation>,
         joins: Vec<Join>,
         effects: &mut Effects,
-    ) -> Result<Serial, ErrorCode> {
-        if self.rooms.len() >= self.limits.rooms && self.evictable.is_empty() {
-            return Err(ErrorCode::TooManyRooms);
-        }
-        if !self.wishes.has_room_for(0) {
-            return Err(ErrorCode::StorageUnavailable);
-        }
+    ) -> Serial {
         let name: Rc<str> = name.into();
+        let is_kept = creation.is_some();
         let serial = self.wishes.add(Wish::Open {
             name: name.clone(),
-            creator,
+            creation,
             joins,
         });
         self.opening.insert(name.clone(), serial);
@@ -97,9 +125,9 @@ impl RoomManager {
             serial,
             name,
             max_users: max_users.unwrap_or(self.limits.room_users),
-            is_kept: creator.is_some(),
+            is_kept,
         }));
-        Ok(serial)
+        serial
     }
 
     /// The backend has opened a room, or refused: the waiting joins and the creator get their answers.
@@ -112,17 +140,21 @@ impl RoomManager {
     ) {
         let Some(Wish::Open {
             name,
-            creator,
+            creation,
             joins,
         }) = self.wishes.take(serial)
         else {
             return;
         };
         self.opening.remove(&name);
-        let added = opened.and_then(|opened| self.add_room(name, opened));
-        if let Some(creator) = creator {
+        let creator = creation.as_ref().map(|(_, creator)| creator.clone());
+        if creator.is_some() {
+            self.kept.remove(creator.as_deref());
+        }
+        let added = opened.map(|opened| self.add_room(name, creator, opened, now));
+        if let Some((serial, _)) = creation {
             let info = added.map(|id| self.rooms[id.index()].info());
-            effects.push_back(Effect::Created(creator, info));
+            effects.push_back(Effect::Created(serial, info));
         }
         for join in joins {
             let connection = join.origin.connection;
@@ -157,33 +189,29 @@ impl RoomManager {
         }
     }
 
-    fn add_room(&mut self, name: Rc<str>, mut opened: OpenedRoom) -> Result<RoomId, ErrorCode> {
-        if self.rooms.len() >= self.limits.rooms && !self.evict_a_room() {
-            return Err(ErrorCode::TooManyRooms);
-        }
+    fn add_room(
+        &mut self,
+        name: Rc<str>,
+        creator: Option<Rc<Creator>>,
+        mut opened: OpenedRoom,
+        now: Now,
+    ) -> RoomId {
         // They may have been stored by a server with accounts.
         if !self.marks_guests {
             let of_guests = opened.messages.iter_mut().filter(|one| one.guest);
             of_guests.for_each(|message| Rc::make_mut(message).guest = false);
         }
-        let room = Room::new(name.clone(), opened);
+        let mut room = Room::new(name.clone(), opened);
+        // The backend may know the room already, and not as a kept one.
+        if room.is_kept {
+            self.kept.add(creator.as_deref());
+            room.creator = creator;
+        }
         self.history_bytes += room.history.bytes();
         let id = RoomId(self.rooms.insert(room) as u32);
         self.by_name.insert(name, id);
-        self.mark_used(id);
+        self.mark_used(id, now);
         self.trim_histories();
-        Ok(id)
-    }
-
-    /// At the limit of rooms, evicts the least recently used empty room that was not created by `POST /rooms`.
-    fn evict_a_room(&mut self) -> bool {
-        let Some((_, id)) = self.evictable.pop_first() else {
-            return false;
-        };
-        let room = self.rooms.remove(id.index());
-        debug_assert!(room.authors().is_empty(), "a room with wishes stays");
-        self.history_bytes -= room.history.bytes();
-        self.by_name.remove(&room.name);
-        true
+        id
     }
 }

@@ -28,7 +28,7 @@ impl RoomManager {
     /// is announced if they have left.
     fn published(&mut self, fact: Fact, now: Now, effects: &mut Effects) {
         let (serial, position) = (fact.serial, fact.position);
-        self.append(fact, effects);
+        self.append(fact, now, effects);
         let wish = serial.and_then(|serial| self.wishes.take(serial));
         let Some(Wish::Publish {
             room,
@@ -45,7 +45,7 @@ impl RoomManager {
         self.finish_wish(room, user, now, effects);
     }
 
-    fn append(&mut self, fact: Fact, effects: &mut Effects) {
+    fn append(&mut self, fact: Fact, now: Now, effects: &mut Effects) {
         let RoomKey { id, epoch } = fact.room;
         let Some(room) = self.rooms.get_mut(id.index()) else {
             return;
@@ -61,14 +61,17 @@ impl RoomManager {
             position: fact.position,
             guest: fact.is_guest && self.marks_guests,
         });
+        // The first message changes the room's place.
+        self.unlist_evictable(id);
+        let room = &mut self.rooms[id.index()];
         let before = room.history.bytes();
         // A message that is not the next one was broadcast already.
         if !room.history.append(message.clone()) {
-            return;
+            return self.list_evictable(id);
         }
         room.trim_history();
         self.history_bytes = self.history_bytes - before + room.history.bytes();
-        self.mark_used(id);
+        self.mark_used(id, now);
         self.trim_histories();
         self.send_to_room(id, Event::Chat(message), None, effects);
     }
@@ -124,7 +127,7 @@ impl RoomManager {
             }
             Answered::Rest => self.people.remove_leaving(user),
         }
-        self.note_evictable(room.id);
+        self.list_evictable(room.id);
     }
 
     /// Above the limit of all histories together, the least recently used rooms drop their oldest messages, until a
@@ -157,7 +160,7 @@ mod tests {
     use crate::config::{Config, HISTORY_ON_ENTRY};
     use crate::domain::ids::{ConnectionId, RoomId};
     use crate::domain::rooms::Joined;
-    use crate::domain::testing::{A, B, C, opened, origin, published, settle, two_users};
+    use crate::domain::testing::{A, B, C, creator, opened, origin, published, settle, two_users};
     use crate::domain::time::Timestamp;
     use crate::domain::wishes::Publication;
 
@@ -200,9 +203,10 @@ mod tests {
         let mut manager = RoomManager::new(Config::default().rooms);
         for n in 0..count {
             let mut effects = Effects::new();
-            let created = manager.create_room(Serial(1), &n.to_string(), None, &mut effects);
+            let (name, now) = (n.to_string(), Now::default());
+            let created = manager.create_room(Serial(1), creator(), &name, None, now, &mut effects);
             assert!(created.is_ok());
-            settle(&mut manager, &mut effects, Now::default());
+            settle(&mut manager, &mut effects, now);
         }
         manager
     }

@@ -8,10 +8,12 @@ use std::time::Duration;
 use super::event::{Event, RoomInfo};
 use super::facts::OpenedRoom;
 use super::history::History;
-use super::ids::UserId;
+use super::ids::{RoomId, UserId};
+use super::owners::Creator;
 use super::time::Timestamp;
 use crate::config::{
-    HISTORY_MESSAGES_MAX, HISTORY_ON_ENTRY, HISTORY_ROOM_BYTES_MAX, PRESENCE_NAMES_MAX,
+    HISTORY_MESSAGES_MAX, HISTORY_ON_ENTRY, HISTORY_ROOM_BYTES_MAX, KEPT_ROOM_IDLE_FOR,
+    KEPT_ROOM_UNUSED_FOR, PRESENCE_NAMES_MAX,
 };
 
 /// A room. Presence counts users: a user's second connection changes nothing for the others.
@@ -29,14 +31,62 @@ pub struct Room {
     users: BTreeMap<UserId, u32>,
     /// Users with messages under way and their number, sorted by user.
     authors: Vec<(UserId, u32)>,
-    /// Created by `POST /rooms`, not by a join: never evicted.
+    /// Created by `POST /rooms`, not by a join.
     pub is_kept: bool,
+    /// Who created it, if it is kept and was created here.
+    pub creator: Option<Rc<Creator>>,
     /// When `room_users` was last sent. Used in rooms too large to announce each entry and exit.
     pub count_sent_at: Option<Duration>,
     /// Whether a `room_users` is due.
     pub is_count_due: bool,
     /// A counter of uses over all rooms: the smallest value is the least recently used room.
     pub last_used: u64,
+    /// The time of that use, since the server's start.
+    pub last_used_at: Duration,
+}
+
+/// The order in which empty rooms are evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EvictionClass {
+    /// Created by a join; nothing was ever said in it. First of all, so that whoever makes rooms only to leave them
+    /// evicts such rooms, and not the history of others.
+    Silent,
+    /// Created by a join.
+    Spoken,
+    /// Created by `POST /rooms`; nothing was ever said in it.
+    KeptSilent,
+    /// Created by `POST /rooms`.
+    KeptSpoken,
+}
+
+impl EvictionClass {
+    /// Every class, in order.
+    pub const ALL: [Self; 4] = [
+        Self::Silent,
+        Self::Spoken,
+        Self::KeptSilent,
+        Self::KeptSpoken,
+    ];
+
+    /// The time since its last use after which a room may be evicted.
+    pub fn patience(self) -> Duration {
+        match self {
+            Self::Silent | Self::Spoken => Duration::ZERO,
+            Self::KeptSilent => KEPT_ROOM_UNUSED_FOR,
+            Self::KeptSpoken => KEPT_ROOM_IDLE_FOR,
+        }
+    }
+}
+
+/// An evictable room's place in the order of eviction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The class.
+    pub class: EvictionClass,
+    /// [`Room::last_used`].
+    pub last_used: u64,
+    /// The room.
+    pub id: RoomId,
 }
 
 /// What the entry of a connection changed.
@@ -85,9 +135,11 @@ impl Room {
             users: BTreeMap::new(),
             authors: Vec::new(),
             is_kept: opened.is_kept,
+            creator: None,
             count_sent_at: None,
             is_count_due: false,
             last_used: 0,
+            last_used_at: Duration::ZERO,
         }
     }
 
@@ -182,9 +234,27 @@ impl Room {
         self.authors.binary_search_by_key(&user, |(user, _)| *user)
     }
 
-    /// Whether the room may be evicted: it has no users, no messages under way, and was not created by `POST /rooms`.
+    /// Whether the room may be evicted, perhaps after some time: it has no users and no messages under way.
     pub fn is_evictable(&self) -> bool {
-        self.users.is_empty() && self.authors.is_empty() && !self.is_kept
+        self.users.is_empty() && self.authors.is_empty()
+    }
+
+    /// The place in the order of eviction; `None` if the room is in use.
+    pub fn place(&self, id: RoomId) -> Option<Place> {
+        if !self.is_evictable() {
+            return None;
+        }
+        let class = match (self.is_kept, self.history.position().seq) {
+            (false, 0) => EvictionClass::Silent,
+            (false, _) => EvictionClass::Spoken,
+            (true, 0) => EvictionClass::KeptSilent,
+            (true, _) => EvictionClass::KeptSpoken,
+        };
+        Some(Place {
+            class,
+            last_used: self.last_used,
+            id,
+        })
     }
 
     /// Users with messages under way and their number, sorted by user.

@@ -7,11 +7,14 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::acknowledged::Acknowledged;
+use super::allowance::Allowances;
 use super::error::ErrorCode;
 use super::event::{Effect, Effects, Event, RoomInfo};
 use super::ids::{ConnectionId, RoomId, RoomKey, Serial};
+use super::kept::KeptRooms;
+use super::owners::Owner;
 use super::people::People;
-use super::room::Room;
+use super::room::{Place, Room};
 use super::wishes::Wishes;
 use crate::config::RoomLimits;
 
@@ -33,8 +36,11 @@ pub struct RoomManager {
     pub marks_guests: bool,
     pub(super) history_bytes: usize,
     pub(super) uses: u64,
-    /// Rooms that may be evicted, by their last use.
-    pub(super) evictable: BTreeSet<(u64, RoomId)>,
+    /// Empty rooms, in the order of eviction.
+    pub(super) evictable: BTreeSet<Place>,
+    pub(super) kept: KeptRooms,
+    /// How many rooms each may create by `POST /rooms`.
+    pub(super) creations: Allowances<Owner>,
     pub(super) is_presence_announced: bool,
     /// Rooms whose number of users is to be announced, by time.
     pub(super) counts_due: BTreeSet<(Duration, RoomId)>,
@@ -47,6 +53,21 @@ pub enum Joined {
     Now,
     /// The room is being opened: [`Effect::Resume`] follows the answer.
     Later,
+}
+
+/// Why a room is not created by `POST /rooms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotCreated {
+    /// It is refused.
+    Refused(ErrorCode),
+    /// Its creator has created too many of late: the time to wait.
+    Throttled(Duration),
+}
+
+impl From<ErrorCode> for NotCreated {
+    fn from(code: ErrorCode) -> Self {
+        Self::Refused(code)
+    }
 }
 
 impl RoomManager {
@@ -65,6 +86,8 @@ impl RoomManager {
             history_bytes: 0,
             uses: 0,
             evictable: BTreeSet::new(),
+            kept: KeptRooms::default(),
+            creations: Allowances::default(),
             is_presence_announced: true,
             counts_due: BTreeSet::new(),
         }
@@ -148,118 +171,22 @@ impl RoomManager {
         let epoch = self.rooms[id.index()].history.position().epoch;
         RoomKey { id, epoch }
     }
-
-    pub(super) fn mark_used(&mut self, id: RoomId) {
-        self.uses += 1;
-        let room = &mut self.rooms[id.index()];
-        let before = std::mem::replace(&mut room.last_used, self.uses);
-        if room.is_evictable() {
-            self.evictable.remove(&(before, id));
-            self.evictable.insert((self.uses, id));
-        }
-    }
-
-    /// Something that kept a room from eviction has ended.
-    pub(super) fn note_evictable(&mut self, id: RoomId) {
-        let room = &self.rooms[id.index()];
-        if room.is_evictable() {
-            self.evictable.insert((room.last_used, id));
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::{Config, ROOM_USERS_MAX};
-    use crate::domain::testing::{origin, settle};
+    use crate::domain::testing::{creator, join_as, origin, settle};
     use crate::domain::time::Now;
 
-    /// The evictable rooms, found by a search of all rooms.
-    fn empty_rooms(manager: &RoomManager) -> BTreeSet<(u64, RoomId)> {
-        let empty = manager.rooms.iter().filter(|(_, room)| room.is_evictable());
-        empty
-            .map(|(index, room)| (room.last_used, RoomId(index as u32)))
-            .collect()
-    }
-
-    /// A simple generator of pseudo-random numbers.
-    fn next_random(state: &mut u64) -> u64 {
-        *state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        *state >> 20 ^ *state << 44
-    }
-
-    /// Joins a room; returns the final answer.
-    fn join_as(manager: &mut RoomManager, id: ConnectionId, room: &str) -> Result<(), ErrorCode> {
-        let mut effects = Effects::new();
-        manager.join_room(origin(id), room, (None, None), Now::default(), &mut effects)?;
-        let refused = settle(manager, &mut effects, Now::default())
-            .into_iter()
-            .find_map(|effect| match effect {
-                Effect::Reply(_, Event::Error { code, .. }) => Some(code),
-                _ => None,
-            });
-        refused.map_or(Ok(()), Err)
-    }
-
-    fn create(manager: &mut RoomManager, name: &str, max: Option<u32>) -> Result<(), ErrorCode> {
-        let mut effects = Effects::new();
-        let serial = Serial(9);
-        manager.create_room(serial, name, max, &mut effects)?;
-        match settle(manager, &mut effects, Now::default()).pop() {
-            Some(Effect::Created(answered, info)) if answered == serial => info.map(|_| ()),
+    fn create(manager: &mut RoomManager, name: &str, max: Option<u32>) -> Result<(), NotCreated> {
+        let (mut effects, serial, now) = (Effects::new(), Serial(9), Now::default());
+        manager.create_room(serial, creator(), name, max, now, &mut effects)?;
+        match settle(manager, &mut effects, now).pop() {
+            Some(Effect::Created(answered, info)) if answered == serial => Ok(info.map(|_| ())?),
             other => panic!("unexpected: {other:?}"),
         }
-    }
-
-    #[test]
-    fn the_room_that_is_evicted_is_known_without_looking_at_the_others() {
-        let limits = RoomLimits {
-            rooms: 6,
-            rooms_per_connection: 3,
-            room_users: 2,
-            ..Config::default().rooms
-        };
-        let mut manager = RoomManager::new(limits);
-        let (mut effects, mut seed, mut evicted) = (Effects::new(), 7, 0);
-        for n in 0..4 {
-            manager.enter(ConnectionId(n), &n.to_string(), None, &mut effects);
-        }
-        for _ in 0..5_000 {
-            let random = next_random(&mut seed);
-            let connection = ConnectionId((random % 4) as u32);
-            let name = format!("room{}", (random >> 8) % 9);
-            let oldest = empty_rooms(&manager).first().copied();
-            let (uses, is_known) = (manager.uses, manager.find(&name).is_ok());
-            let was_full = manager.count() == manager.limits.rooms;
-            effects.clear();
-            // Some are refused: a full room, a second join, a leave without a join.
-            _ = match (random >> 16) % 64 {
-                0..32 => join_as(&mut manager, connection, &name),
-                32..62 => manager.leave_room(connection, &name, Now::default(), &mut effects),
-                62 => {
-                    manager.exit(connection, Now::default(), &mut effects);
-                    manager.enter(connection, "again", None, &mut effects);
-                    Ok(())
-                }
-                _ if (random >> 24).is_multiple_of(16) => create(&mut manager, &name, None),
-                _ => Ok(()),
-            };
-            if was_full && !is_known && manager.find(&name).is_ok() {
-                let (last_used, id) = oldest.expect("one was empty");
-                assert!(last_used <= uses);
-                assert!(
-                    manager.rooms[id.index()].last_used > uses,
-                    "its slot has the new room"
-                );
-                evicted += 1;
-            }
-            assert_eq!(manager.evictable, empty_rooms(&manager));
-            manager.check();
-        }
-        assert!(evicted > 100, "{evicted}");
     }
 
     const A: ConnectionId = ConnectionId(0);
@@ -274,7 +201,7 @@ mod tests {
     }
 
     fn join(manager: &mut RoomManager, room: &str) -> Result<(), ErrorCode> {
-        join_as(manager, A, room)
+        join_as(manager, A, room, Now::default())
     }
 
     fn leave(manager: &mut RoomManager, room: &str) {
@@ -334,11 +261,11 @@ mod tests {
         assert!(manager.people().rooms(A).is_empty());
         assert_eq!(manager.people().find("kim"), None);
         for (name, max_users, expected) in [
-            ("b", 0, Err(ErrorCode::BadRequest)),
-            ("b", ROOM_USERS_MAX + 1, Err(ErrorCode::BadRequest)),
+            ("b", 0, Err(ErrorCode::BadRequest.into())),
+            ("b", ROOM_USERS_MAX + 1, Err(ErrorCode::BadRequest.into())),
             ("b", ROOM_USERS_MAX, Ok(())),
             ("c", 1, Ok(())),
-            ("c", 1, Err(ErrorCode::RoomExists)),
+            ("c", 1, Err(ErrorCode::RoomExists.into())),
         ] {
             let created = create(&mut manager, name, Some(max_users));
             assert_eq!(created, expected, "{name} {max_users}");

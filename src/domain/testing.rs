@@ -1,8 +1,10 @@
 //! A backend for unit tests of the domain: answers at once, or when the test calls it.
 
-use super::event::{Effect, Effects};
+use super::error::ErrorCode;
+use super::event::{Effect, Effects, Event};
 use super::facts::{Fact, OpenedRoom, Outcome};
 use super::ids::{ConnectionId, Origin};
+use super::owners::Creator;
 use super::position::Position;
 use super::rooms::{Joined, RoomManager};
 use super::time::{Now, Timestamp};
@@ -18,6 +20,11 @@ pub fn origin(connection: ConnectionId) -> Origin {
         connection,
         generation: 1,
     }
+}
+
+/// Somebody without a token, behind a proxy.
+pub fn creator() -> Creator {
+    Creator::new(None, [127, 0, 0, 1].into())
 }
 
 /// The outcome for a new room.
@@ -66,6 +73,27 @@ pub fn settle(manager: &mut RoomManager, effects: &mut Effects, now: Now) -> Vec
         manager.answered(outcome, now, effects);
     }
     others
+}
+
+/// Joins a room.
+///
+/// # Errors
+/// The final answer.
+pub fn join_as(
+    manager: &mut RoomManager,
+    id: ConnectionId,
+    room: &str,
+    now: Now,
+) -> Result<(), ErrorCode> {
+    let mut effects = Effects::new();
+    manager.join_room(origin(id), room, (None, None), now, &mut effects)?;
+    let refused = settle(manager, &mut effects, now)
+        .into_iter()
+        .find_map(|effect| match effect {
+            Effect::Reply(_, Event::Error { code, .. }) => Some(code),
+            _ => None,
+        });
+    refused.map_or(Ok(()), Err)
 }
 
 /// The first connection of `kim`, in the room `r`.

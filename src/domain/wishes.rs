@@ -9,6 +9,7 @@ use slab::Slab;
 
 use super::acknowledged::PendingId;
 use super::ids::{Origin, RoomKey, Serial, UserId};
+use super::owners::Creator;
 use super::position::Position;
 use crate::config::{WISHES_BYTES_MAX, WISHES_MAX};
 
@@ -38,7 +39,7 @@ pub struct Opening {
     pub name: Rc<str>,
     /// Its limit of users, if it is new.
     pub max_users: u32,
-    /// Created by `POST /rooms`: it is never evicted.
+    /// Created by `POST /rooms`: it is kept while it is empty.
     pub is_kept: bool,
 }
 
@@ -52,6 +53,9 @@ pub(super) struct Join {
     /// The `id` of the command.
     pub message_id: Option<Box<str>>,
 }
+
+/// The serial of a `POST /rooms`, and who has sent it.
+pub(super) type Creation = (Serial, Rc<Creator>);
 
 /// A wish under way, with what its answer needs.
 #[derive(Debug)]
@@ -70,8 +74,8 @@ pub(super) enum Wish {
     /// A room is being opened.
     Open {
         name: Rc<str>,
-        /// The serial of the `POST /rooms`, if it came from one.
-        creator: Option<Serial>,
+        /// The `POST /rooms`, if it came from one.
+        creation: Option<Creation>,
         /// Joins that wait for it.
         joins: Vec<Join>,
     },

@@ -1,5 +1,7 @@
 //! The answer to a request, and the fields of language and CORS that complete every response.
 
+use std::rc::Rc;
+
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
@@ -29,6 +31,8 @@ pub enum Answer {
     Logout(Identity),
     /// The creation of a room.
     CreateRoom {
+        /// The user, if the request has a token.
+        user: Option<Rc<str>>,
         /// Its name.
         name: String,
         /// Its limit of users; `None` is the default.

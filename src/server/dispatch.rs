@@ -56,7 +56,7 @@ pub fn answer(context: &mut Context<'_>, request: &mut Request) -> Result<Answer
         Resource::Liveness => text_response(200, "ok\n"),
         Resource::Asset(asset) => assets::response(asset, request),
         Resource::Rooms if request.method == Method::Post => {
-            return rest::create_room(context, request);
+            return rest::create_room(context, request, identity);
         }
         Resource::Rooms => rest::rooms(context.rooms),
         Resource::Room(name) => rest::room(context.rooms, name)?,

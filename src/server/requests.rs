@@ -19,6 +19,8 @@ use crate::conn::refusal::Refusal;
 use crate::conn::{Mark, Phase};
 use crate::domain::error::ErrorCode;
 use crate::domain::ids::{ConnectionId, Serial};
+use crate::domain::owners::Creator;
+use crate::domain::rooms::NotCreated;
 use crate::domain::time::Now;
 use crate::wire::http::Request;
 use crate::wire::response::{HttpDate, Response};
@@ -139,8 +141,13 @@ impl Server {
     ) {
         let result = match answer {
             Answer::Login(attempt) => return self.start_login(id, attempt, exchange, now),
-            Answer::CreateRoom { name, max_users } => {
-                return self.create_room(id, &name, max_users, exchange, now);
+            Answer::CreateRoom {
+                user,
+                name,
+                max_users,
+            } => {
+                let creator = Creator::new(user, self.connections.address(id));
+                return self.create_room(id, creator, (&name, max_users), exchange, now);
             }
             Answer::Redeem(ticket) => {
                 return self.redeem_later(id, ticket, exchange, Box::new(request));
@@ -303,17 +310,19 @@ impl Server {
     fn create_room(
         &mut self,
         id: ConnectionId,
-        name: &str,
-        max_users: Option<u32>,
+        creator: Creator,
+        (name, max_users): (&str, Option<u32>),
         exchange: Exchange,
         now: Now,
     ) {
         let serial = self.jobs.next_serial();
         let (rooms, effects) = self.chat.rooms_mut();
-        match rooms.create_room(serial, name, max_users, effects) {
-            Ok(()) => self.wait_for(serial, id, exchange, What::Room),
-            Err(code) => self.respond_and_go_on(id, &exchange, Err(code.into()), now),
-        }
+        let refusal = match rooms.create_room(serial, creator, name, max_users, now, effects) {
+            Ok(()) => return self.wait_for(serial, id, exchange, What::Room),
+            Err(NotCreated::Refused(code)) => code.into(),
+            Err(NotCreated::Throttled(wait)) => Refusal::too_many_requests(wait),
+        };
+        self.respond_and_go_on(id, &exchange, Err(refusal), now);
     }
 
     /// Answers the requests whose room creation has finished.

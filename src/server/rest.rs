@@ -11,6 +11,7 @@ use crate::domain::error::ErrorCode;
 use crate::domain::event::{Event, RoomInfo};
 use crate::domain::position::Position;
 use crate::domain::rooms::RoomManager;
+use crate::domain::tokens::Identity;
 use crate::wire::http::Request;
 use crate::wire::response::Response;
 
@@ -55,10 +56,18 @@ pub fn rooms(rooms: &RoomManager) -> Response {
 }
 
 /// `POST /rooms`.
-pub fn create_room(context: &Context<'_>, request: &Request) -> Result<Answer, Refusal> {
+pub fn create_room(
+    context: &Context<'_>,
+    request: &Request,
+    identity: Option<Identity>,
+) -> Result<Answer, Refusal> {
     check_origin(context.config, request)?;
     let NewRoom { name, max_users } = read_json(request)?;
-    Ok(Answer::CreateRoom { name, max_users })
+    Ok(Answer::CreateRoom {
+        user: identity.map(|identity| identity.username),
+        name,
+        max_users,
+    })
 }
 
 /// The response for a new room.

@@ -203,7 +203,7 @@ impl Web {
                     let body = json!({"name": format!("만든 방 {}", stage.seed.below(5)), "max_users": max_users});
                     (
                         post("/rooms", &body.to_string(), token),
-                        Ask::Status(false, &[201, 409, 503]),
+                        Ask::Status(false, &[201, 409, 429, 503]),
                     )
                 }
                 _ => (post("/rooms", "{", token), Ask::Status(false, &[400])),

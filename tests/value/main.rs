@@ -5,6 +5,7 @@ mod ceiling;
 mod client;
 mod clock;
 mod conversations;
+mod creations;
 mod event_streams;
 mod fairness;
 mod fuzz_corpora;

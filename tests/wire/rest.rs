@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::chatter::{contents, names, position_parts};
-use crate::support::{self, Server, assert_no_failures};
+use crate::support::{self, Http, Server, assert_no_failures, stream_from};
 
 fn create(server: &Server, room: Value) -> support::Response {
     server.post("/rooms", &room.to_string())
@@ -302,4 +302,38 @@ fn an_empty_room_created_over_rest_stays() {
         .guest("홍길동")
         .refused(json!({"type": "join", "room": "b"}), "too_many_rooms");
     assert_eq!(server.get("/rooms/a").status, 200);
+}
+
+#[test]
+fn whoever_creates_rooms_without_end_has_to_wait_and_nobody_else() {
+    let server = Server::start(&[]);
+    let mut http = server.connect();
+    let (mut created, mut refused) = (0, 0);
+    for n in 0..1_000 {
+        let answer = http.post("/rooms", &json!({"name": format!("r{n}")}).to_string());
+        match answer.status {
+            201 => created += 1,
+            // The last ones, on a machine so slow that the share is full before the end.
+            503 => answer.assert_error(503, "too_many_rooms"),
+            _ => {
+                answer.assert_error(429, "too_many_requests");
+                let seconds = answer.required("retry-after").parse::<u64>();
+                assert!(seconds.is_ok_and(|seconds| seconds > 0), "{answer:?}");
+                assert!(created >= 100, "{created}");
+                refused += 1;
+            }
+        }
+    }
+    assert!((100..=250).contains(&created) && refused > 0, "{created}");
+    let mut other = Http::new(stream_from([127, 0, 0, 2], server.address));
+    assert_eq!(other.post("/rooms", r#"{"name":"other"}"#).status, 201);
+    server.guest("홍길동").join("a new room");
+    // Whoever waits is served again.
+    loop {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        match http.post("/rooms", r#"{"name":"again"}"#).status {
+            201 => break,
+            status => assert_eq!(status, 429),
+        }
+    }
 }
