@@ -15,4 +15,5 @@ mod reload;
 mod request_heads;
 mod scale;
 mod slow_readers;
+mod whispers;
 mod world;
