@@ -164,7 +164,9 @@ pub const ROOM_PENDING_HIGH_WATER_BYTES: usize = 256 * 1024;
 pub const WHISPERS_PENDING_HIGH_WATER_BYTES: usize = 64 * 1024;
 /// Whispers to all users of [`SHARED_FROM`] connections or more that are not sent to each of them, in bytes; above it the
 /// senders of more are not read.
-pub const WHISPERS_UNSENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const WHISPERS_UNSENT_HIGH_WATER_BYTES: usize = 4 * 1024 * 1024;
+/// The same, when others send more nevertheless; above it `rate_limited`.
+pub const WHISPERS_UNSENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Sends of a fan-out in one turn; then the sockets are polled again.
 pub const SENDS_PER_TURN: usize = 512;
 /// The time for each part of a turn (reading, each fan-out, serving what waited, writing outboxes); the rest is left for

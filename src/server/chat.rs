@@ -113,6 +113,11 @@ impl Chat {
         self.whispers.is_held(id)
     }
 
+    /// Whether so many whispers are under way that no more are taken.
+    pub fn has_too_many_whispers(&self) -> bool {
+        self.whispers.are_full()
+    }
+
     /// Whether the next turn has work even if no event comes.
     pub fn has_work(&self) -> bool {
         self.fan_out.is_active() || self.whispers.is_active() || self.backend.has_jobs()

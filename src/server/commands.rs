@@ -179,6 +179,7 @@ impl Server {
         now: Now,
     ) -> Result<Progress, ErrorCode> {
         let origin = self.connections.origin(id);
+        let is_full = self.chat.has_too_many_whispers();
         let (rooms, effects) = self.chat.rooms_mut();
         match command {
             Command::Join { room, since } => {
@@ -191,6 +192,7 @@ impl Server {
             Command::Chat { room, content } => {
                 rooms.chat(origin, &room, &content, message_id, now, effects)?;
             }
+            Command::Whisper { .. } if is_full => return Err(ErrorCode::RateLimited),
             Command::Whisper { to, content } => {
                 rooms.whisper(origin, &to, &content, message_id, now, effects)?;
             }

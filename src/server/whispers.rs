@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use slab::Slab;
 
 use super::fan_out::{FanOut, Topic};
-use crate::config::{WHISPERS_PENDING_HIGH_WATER_BYTES, WHISPERS_UNSENT_BYTES_MAX};
+use crate::config::{
+    WHISPERS_PENDING_HIGH_WATER_BYTES, WHISPERS_UNSENT_BYTES_MAX, WHISPERS_UNSENT_HIGH_WATER_BYTES,
+};
 use crate::conn::Connection;
 use crate::domain::ids::{ConnectionId, UserId};
 
@@ -107,9 +109,14 @@ impl Whispers {
     fn is_congested(&self, user: UserId) -> bool {
         let topic = self.topics.get(&user);
         topic.is_some_and(|topic| {
-            self.fan_out.unsent_bytes() > WHISPERS_UNSENT_BYTES_MAX
+            self.fan_out.unsent_bytes() > WHISPERS_UNSENT_HIGH_WATER_BYTES
                 || self.fan_out.pending_bytes(*topic) > WHISPERS_PENDING_HIGH_WATER_BYTES
         })
+    }
+
+    /// Whether no more whispers are taken: each sender is held only after one more.
+    pub fn are_full(&self) -> bool {
+        self.fan_out.unsent_bytes() > WHISPERS_UNSENT_BYTES_MAX
     }
 
     /// Whether whispers are under way. Mostly they are not, and then nothing here costs anything.

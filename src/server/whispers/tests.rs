@@ -226,13 +226,24 @@ fn who_whispers_to_somebody_to_whom_there_is_much_to_send_is_held_until_it_is_in
 fn all_who_whisper_are_held_while_there_is_too_much_to_send_in_all() {
     let mut stage = Stage::with([2, 2]);
     let by = id(7);
-    stage.whisper(KIM, &"a".repeat(WHISPERS_UNSENT_BYTES_MAX));
+    stage.whisper(KIM, &"a".repeat(WHISPERS_UNSENT_HIGH_WATER_BYTES));
     stage.run(1);
     stage.whisper(LEE, "b");
     stage.whispers.hold_if_congested(by, [KIM, LEE]);
     assert!(stage.whispers.is_held(by));
     stage.run(1);
     assert!(!stage.whispers.is_held(by));
+}
+
+#[test]
+fn no_more_is_taken_when_many_who_are_not_held_yet_send_one_more_each() {
+    let mut stage = Stage::with([2, 0]);
+    stage.whisper(KIM, &"a".repeat(WHISPERS_UNSENT_BYTES_MAX));
+    assert!(!stage.whispers.are_full());
+    stage.whisper(KIM, "b");
+    assert!(stage.whispers.are_full());
+    stage.run_all();
+    assert!(!stage.whispers.are_full());
 }
 
 #[test]
