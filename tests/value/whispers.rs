@@ -168,7 +168,8 @@ fn an_acknowledgement_comes_behind_the_whispers_before_it() {
     world.turn();
     for (n, by) in [tabs[0], tabs[599], tabs[300]].into_iter().enumerate() {
         let told = world.told(by);
-        let own = told.iter().position(|one| one["content"] == n.to_string());
+        let content = n.to_string();
+        let own = told.iter().position(|one| one["content"] == content);
         let ack = told.iter().position(|one| one["type"] == "ack");
         assert_eq!(own.map(|place| place + 1), ack, "{told:?}");
         assert_eq!(told.len(), 4);

@@ -35,7 +35,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("what is printed is UTF-8")
 }
 
-const OPTIONS: [&str; 16] = [
+const OPTIONS: [&str; 17] = [
     "--listen",
     "--allow-origin",
     "--echo",
@@ -45,6 +45,7 @@ const OPTIONS: [&str; 16] = [
     "--messages-per-second",
     "--connections",
     "--connections-per-address",
+    "--connections-per-user",
     "--outbox-bytes",
     "--content-chars",
     "--room-users",
