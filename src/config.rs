@@ -208,10 +208,17 @@ pub const RATE_WARNINGS_MAX: u8 = 10;
 pub const OUTBOX_HIGH_WATER_BYTES: usize = 64 * 1024;
 /// Messages of a room that wait for their fan-out, in bytes; above it the next messages of its members are not read.
 pub const ROOM_PENDING_HIGH_WATER_BYTES: usize = 256 * 1024;
+/// Whispers to one user that wait for their fan-out, in bytes; above it the senders of more are not read.
+pub const WHISPERS_PENDING_HIGH_WATER_BYTES: usize = 64 * 1024;
+/// Whispers to all users of [`SHARED_FROM`] connections or more that are not sent to each of them, in bytes; above it the
+/// senders of more are not read.
+pub const WHISPERS_UNSENT_HIGH_WATER_BYTES: usize = 4 * 1024 * 1024;
+/// The same, when others send more nevertheless; above it `rate_limited`.
+pub const WHISPERS_UNSENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Sends of a fan-out in one turn; then the sockets are polled again.
 pub const SENDS_PER_TURN: usize = 512;
-/// The time for each part of a turn (reading, each fan-out, writing outboxes); the rest is left for the next turn. One
-/// send takes 5 µs, but up to 500 µs into a tiny window.
+/// The time for each part of a turn (reading, each fan-out, serving what waited, writing outboxes); the rest is left for
+/// the next turn. One send takes 5 µs, but up to 500 µs into a tiny window.
 pub const TURN_PART: Duration = Duration::from_millis(1);
 /// Sends, reads or writes between two reads of the clock.
 pub const STEPS_PER_CLOCK: usize = 2;
@@ -221,6 +228,9 @@ pub const DEADLINES_PER_TURN: usize = 1_024;
 /// the next turn. So the replies to a burst of joins are written as they are made instead of piling up in memory, and
 /// do not delay other connections.
 pub const REPLIES_PER_TURN_BYTES: usize = 128 * 1024;
+/// Messages, or pipelined requests, of one connection served at once; those that it sent behind them are served in the
+/// next turn, after other connections.
+pub const COMMANDS_PER_TURN: usize = 64;
 /// Bytes written from outboxes in one turn; after it an outbox over [`OUTBOX_HIGH_WATER_BYTES`] is written in the next
 /// turn. A smaller outbox is always written at once.
 pub const WRITES_PER_TURN_BYTES: usize = 1024 * 1024;
@@ -366,6 +376,8 @@ pub struct Config {
     pub connections: usize,
     /// Connections from one address, loopback exempt; above it 503.
     pub connections_per_address: usize,
+    /// WebSockets of one user; one more is closed with 1013.
+    pub connections_per_user: usize,
     /// The size of an outbox, in bytes, not counting replies; above it close code 4008.
     pub outbox_bytes: usize,
     /// Memory of all outboxes and receive buffers, in bytes; above it the largest are dropped first.
@@ -409,6 +421,7 @@ impl Default for Config {
             messages_per_second: 100,
             connections: 65_536,
             connections_per_address: 256,
+            connections_per_user: 64,
             outbox_bytes: 1024 * 1024,
             buffer_bytes: 64 * 1024 * 1024,
             log: Some(Level::Warn),

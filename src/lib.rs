@@ -27,7 +27,7 @@
 //! | `mod.rs`, `turn.rs`, `flush.rs` | [`server::Server`]: its entry points, and one turn: read, handle deadlines, send, free |
 //! | `io.rs`, `jobs.rs` | the interface to the shell: sockets and clock as a trait, work that takes time as values |
 //! | `connections.rs`, with `addresses.rs`, `deadlines.rs`, `read_queue.rs` | part 1: all connections, their addresses and deadlines, and the order of reads |
-//! | `chat.rs`, with `fan_out.rs`, `backend.rs` | part 2: rooms, the fan-out to their members, and the backend that orders and stores messages |
+//! | `chat.rs`, with `fan_out.rs`, `whispers.rs`, `backend.rs` | part 2: rooms, the fan-out to their members, that to users who are whispered to, and the backend that orders and stores messages |
 //! | `streams.rs` | part 3: metrics and their subscribers |
 //! | `sign_ins.rs` | part 4: accounts, tokens, tickets, sessions |
 //! | `requests.rs`, `routes.rs`, `hosts.rs`, `dispatch.rs`, `answer.rs`, `waiting.rs`; `rest.rs`, `sign_in.rs`, `event_requests.rs`, `assets.rs`, `exposition.rs` | HTTP: the table of routes, the hosts that are served, and the handler of each route |

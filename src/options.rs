@@ -41,6 +41,7 @@ Limits (0 is no limit):
   --messages-per-second N       of one connection [100]
   --connections N               in all [65536]
   --connections-per-address N   from one address, loopback exempt [256]
+  --connections-per-user N      WebSockets of one user [64]
   --outbox-bytes N              in the outbox of one connection [1048576]
   --buffer-bytes N              in the outboxes and receive buffers of all connections [67108864]
   --content-chars N             of one message [4096]
@@ -92,7 +93,7 @@ use Setting::{Flag, List, Value};
 
 /// Every option except `--help` and `--version`, in the order of [`HELP`].
 #[rustfmt::skip]
-const OPTIONS: [(&str, Setting); 21] = [
+const OPTIONS: [(&str, Setting); 22] = [
     ("users", Value(|config, path| set(&mut config.users, Ok(Some(path.into()))))),
     ("secret-file", Value(|config, path| set(&mut config.secret_file, Ok(Some(path.into()))))),
     ("token-ttl", Value(|config, text| set(&mut config.token_ttl_secs, seconds(text)))),
@@ -114,6 +115,7 @@ const OPTIONS: [(&str, Setting); 21] = [
     ("messages-per-second", Value(|config, text| set(&mut config.messages_per_second, number(text)))),
     ("connections", Value(|config, text| set(&mut config.connections, limit(text)))),
     ("connections-per-address", Value(|config, text| set(&mut config.connections_per_address, limit(text)))),
+    ("connections-per-user", Value(|config, text| set(&mut config.connections_per_user, limit(text)))),
     ("outbox-bytes", Value(|config, text| set(&mut config.outbox_bytes, limit(text)))),
     ("buffer-bytes", Value(|config, text| set(&mut config.buffer_bytes, limit(text)))),
     ("content-chars", Value(|config, text| set(&mut config.rooms.content_chars, limit(text)))),

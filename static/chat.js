@@ -15,6 +15,8 @@ const CONTENT_CHARS_MAX = 4096;
 const COUNTER_FROM_CHARS = 300;
 const TEXT_ROWS_MAX = 8;
 const ROOM_LIST_EVERY_MS = 20_000;
+/** The close code of a connection that is one too many of its user. */
+const TOO_MANY_CONNECTIONS = 1013;
 
 /** @typedef {import('./log.js').Item} Item */
 
@@ -183,11 +185,14 @@ function listen(source) {
   on('error', ({ code }) => notify(explain(code)));
 }
 
+/** Why there is no connection, when another will be tried. */
+const problemOf = (code, otherwise) => (code === TOO_MANY_CONNECTIONS ? explain(code) : otherwise);
+
 function stateChanged(state) {
   for (const conversation of conversations.values()) conversation.waiting = state.name !== 'connected';
   if (welcomed || me.session?.ended) return;
   if (state.name === 'closed') leaveHouse({ problem: explain(me.session && state.code === 4001 ? 'ticket' : state.code), account: me.session && me.name });
-  else if (state.name === 'reconnecting') entry.problem(words.unreachable);
+  else if (state.name === 'reconnecting') entry.problem(problemOf(state.code, words.unreachable));
 }
 
 function roomJoined({ room, messages, first, gap, online_users: others, online_count: present }) {
@@ -427,7 +432,7 @@ function renderState() {
   byId('banner').hidden = (shown === 'connected' && !endsSoon) || shown === 'connecting';
   byId('banner-action').hidden = endsSoon;
   setText(byId('banner-text'), shown === 'closed' ? explain(chat.state.code)
-    : endsSoon ? words.renewal_refused(timeOf(new Date(me.session.expiresAt))) : words.lost);
+    : endsSoon ? words.renewal_refused(timeOf(new Date(me.session.expiresAt))) : problemOf(chat.state.code, words.lost));
   setText(byId('banner-action'), shown === 'closed' ? words.enter_again : words.try_now);
   renderCountdown();
   const seats = active?.kind === 'room' && active.standing === 'in' && shown === 'connected';

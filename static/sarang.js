@@ -67,7 +67,10 @@ const PAUSE_CAP_MS = 8_000;
 /** Unsent messages kept, when the caller names no other limit. */
 export const QUEUE_MAX = 200;
 
-/** Close codes after which another attempt would be refused too: identity, origin. */
+/**
+ * Close codes after which another attempt would be refused too: identity, origin. Not 1013 (too many connections of one
+ * user): there is room again once one of them has ended.
+ */
 const FINAL_CODES = new Set([4001, 4003]);
 const JOIN_ERRORS = new Set(['room_full', 'room_not_found', 'already_in_room', 'bad_room_name', 'too_many_rooms', 'rate_limited']);
 

@@ -111,6 +111,7 @@ const ko = {
   enter_again: '다시 들어가기',
 
   errors: {
+    1013: '같은 이름으로 열린 연결이 너무 많습니다. 자리가 나면 들어갑니다.',
     4001: '그 이름으로는 들어올 수 없습니다. 주인이 있는 이름이거나 쓸 수 없는 글자가 있습니다.',
     4003: '이 주소의 페이지에서는 들어올 수 없게 되어 있습니다.',
     room_full: '방이 가득 찼습니다. 자리가 나면 다시 들어와 주세요.',
@@ -253,6 +254,7 @@ const en = {
   enter_again: 'Come in again',
 
   errors: {
+    1013: 'Too many connections are open under this name. You will be let in once one has ended.',
     4001: 'You cannot come in under that name: it belongs to an account, or has characters that cannot be used.',
     4003: 'Pages at this address are not allowed to connect.',
     room_full: 'The room is full. Please try again when someone has left.',

@@ -18,6 +18,9 @@ const NICENESS: i32 = 5;
 /// The timeout of each read and write.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What the abuser prints when it has begun: an abuse may take some time to prepare.
+pub const READY: &str = "ready";
+
 /// The number of abusive operations so far.
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
@@ -31,10 +34,11 @@ pub struct Abuse {
     pub start: fn(SocketAddr),
 }
 
-/// Abuses a server until a line arrives on stdin, then prints the count.
+/// Abuses a server until a line arrives on stdin, then prints the count. It prints [`READY`] once it has begun.
 pub fn run(abuse: Abuse, address: SocketAddr) {
     let _ = rustix::process::setpriority_process(None, NICENESS);
     (abuse.start)(address);
+    println!("{READY}");
     let _ = io::stdin().read_line(&mut String::new());
     println!("{} {}", COUNT.load(Ordering::Relaxed), abuse.unit);
 }
@@ -207,7 +211,7 @@ pub fn enter(stream: TcpStream, name: &str, room: &str) -> Result<TcpStream> {
 }
 
 /// Sends a request and reads up to a message of this type.
-fn await_message(mut stream: TcpStream, request: &str, kind: &str) -> Result<TcpStream> {
+pub fn await_message(mut stream: TcpStream, request: &str, kind: &str) -> Result<TcpStream> {
     stream.write_all(request.as_bytes())?;
     let mut bytes = Vec::new();
     let mut chunk = [0; 64 * 1024];

@@ -15,8 +15,9 @@ use crate::abuser::{
 };
 use crate::frames::{PING, push_client_frame};
 use crate::pair;
+use crate::whispers;
 
-pub const ALL: [Abuse; 18] = [
+pub const ALL: [Abuse; 21] = [
     abuse(
         "slow-heads",
         "bytes of 2,000 heads, one a second",
@@ -71,6 +72,21 @@ pub const ALL: [Abuse; 18] = [
     abuse("rooms", "rooms made", rooms),
     abuse("lists", "lists of 1,000 rooms", lists),
     abuse("logins", "logins with a wrong password", logins),
+    abuse(
+        "whispers",
+        "whispers to a user with 8,000 connections",
+        whispers::of_one,
+    ),
+    abuse(
+        "whispers-in-rooms",
+        "whispers of 20 to a user with 2,000 connections in 60 rooms each",
+        whispers::in_rooms,
+    ),
+    abuse(
+        "whispers-of-many",
+        "whispers of 20 to a user with 8,000 connections",
+        whispers::of_many,
+    ),
 ];
 
 const fn abuse(name: &'static str, unit: &'static str, start: fn(SocketAddr)) -> Abuse {

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo bench --bench abuse                            every abuse, the server of this build
 //! cargo bench --bench abuse -- slow-heads logins       some of them
+//! cargo bench --bench abuse -- whispers whispers-in-rooms whispers-of-many
 //! cargo bench --bench abuse -- --seconds 20            each for longer
 //! cargo bench --bench abuse -- --server new=PATH --server old=PATH
 //!                                                      other binaries of this server, in turns
@@ -14,7 +15,7 @@
 //! more than 10, 50 and 250 ms: no client is served during a turn. The column CPU/wait gives the share of the time that
 //! the server ran, and the share that it could have run but had no core, which lengthens its turns.
 //!
-//! Each abuse runs against a new server with the default limits. The abuser is a process of lower priority than the
+//! Each abuse runs against a new server with the default limits, except that one user may have any number of connections. The abuser is a process of lower priority than the
 //! pair, on the generator's core; the server has the other core. The abuses are defined in `abuses.rs`.
 
 mod abuser;
@@ -27,12 +28,13 @@ mod pair;
 #[allow(dead_code, reason = "the other benchmark uses more of it")]
 mod server_process;
 mod turns;
+mod whispers;
 
 use std::env;
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -148,6 +150,7 @@ fn find(name: &str) -> Result<Abuse> {
 struct Abuser {
     child: Child,
     stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Abuser {
@@ -158,16 +161,28 @@ impl Abuser {
             .stdout(Stdio::piped())
             .spawn()?;
         let stdin = child.stdin.take().ok_or("no stdin")?;
-        Ok(Self { child, stdin })
+        let stdout = BufReader::new(child.stdout.take().ok_or("no stdout")?);
+        let mut abuser = Self {
+            child,
+            stdin,
+            stdout,
+        };
+        match abuser.line()?.as_str() {
+            abuser::READY => Ok(abuser),
+            _ => Err("the abuser has not begun".into()),
+        }
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line)?;
+        Ok(line.trim_end().to_owned())
     }
 
     /// Stops it, and returns its count.
     fn stop(mut self) -> Result<String> {
         writeln!(self.stdin)?;
-        let stdout = self.child.stdout.take().ok_or("no stdout")?;
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        Ok(line.trim_end().to_owned())
+        self.line()
     }
 }
 
@@ -186,10 +201,10 @@ fn measure(abuse: Abuse, command: &ServerCommand, duration: Duration) -> Result<
     let name = name.trim_end();
     let mut pair = Pair::enter(server.address)?;
     let calm = pair.talk(CALM)?;
-    let turns = Turns::read(server.address)?;
     let before = server.memory()?;
-    let earlier = (server.cpu()?, server.waited()?);
     let abuser = Abuser::start(abuse, server.address)?;
+    let turns = Turns::read(server.address)?;
+    let earlier = (server.cpu()?, server.waited()?);
     let started = Instant::now();
     let times = pair.talk(duration)?;
     // Read while the abuser still runs.

@@ -44,6 +44,8 @@ impl ServerProcess {
         pin(Role::Server)?;
         let child = Command::new(&command.program)
             .args(&command.arguments)
+            // A variable, not an option: binaries of before this limit do not know it.
+            .env("SARANG_CONNECTIONS_PER_USER", "0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn();

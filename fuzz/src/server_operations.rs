@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
-use sarang::config::{Config, RoomLimits};
+use sarang::config::{Config, RoomLimits, SHARED_FROM};
 
 use super::clients::{Clients, Say};
 use super::late::Late;
@@ -111,6 +111,8 @@ pub fn run(data: &[u8]) {
     let mut config = config(&start);
     if is_late {
         config.connections = LATE_CLIENTS - 1;
+        // So many that whispers to a user are a topic of their own.
+        config.connections_per_user = SHARED_FROM + 2;
         config.rooms.room_users = 4;
     }
     let mut clients = Clients::of(config.outbox_bytes, config.connections + 1);
@@ -156,6 +158,7 @@ fn config(start: &Start) -> Config {
         // One less than the number of clients.
         connections: CLIENTS - 1,
         connections_per_address: 2,
+        connections_per_user: 2,
         outbox_bytes: if start.has_small_outboxes {
             300
         } else {

@@ -4,7 +4,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 
 use sarang::wire::frame::FrameLimits;
-use sarang::wire::frame_reader::{FrameReader, Incoming};
+use sarang::wire::frame_reader::{FrameReader, Incoming, Unread};
 use sarang::wire::websocket::{CloseCode, encode_close_answer, encode_pong};
 use tungstenite::error::{CapacityError, Error};
 use tungstenite::protocol::{Message, Role, WebSocketConfig, WebSocketContext};
@@ -77,8 +77,13 @@ fn receive(stream: &[u8], lengths: &[u8], allows_rsv1: bool, is_paused: bool) ->
     let mut outcome = Outcome::new();
     for piece in pieces(stream, lengths) {
         let mut piece = piece.to_vec();
+        let mut unread = Unread::default();
         let mut input = &mut piece[..];
-        let mut unread;
+        if is_paused {
+            reader.keep_unread(input);
+            unread = reader.take_unread();
+            input = unread.rest();
+        }
         loop {
             match reader.next(&mut input, limits) {
                 Ok(None) => break,
@@ -89,9 +94,10 @@ fn receive(stream: &[u8], lengths: &[u8], allows_rsv1: bool, is_paused: bool) ->
                 return (outcome, false);
             }
             if is_paused {
-                reader.keep_unread(input);
+                let left = input.len();
+                reader.put_back_unread(unread, left);
                 unread = reader.take_unread();
-                input = &mut unread;
+                input = unread.rest();
             }
         }
         assert!(reader.buffered_bytes() <= 3 * MESSAGE_BYTES_MAX);

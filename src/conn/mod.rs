@@ -44,7 +44,8 @@ pub struct Connection {
 pub enum Mark {
     /// It is in the list of connections to flush.
     Listed = 1,
-    /// It is not read until its outbox is below the high-water mark, or its command is answered.
+    /// It is not read until its outbox is below the high-water mark, its command is answered, or its remaining input is
+    /// served.
     Paused = 2,
     /// The peer has closed its sending direction.
     HalfClosed = 4,
@@ -54,6 +55,8 @@ pub enum Mark {
     Ending = 16,
     /// Its outbox is over the limit: it is closed unless its socket takes the bytes when they are written.
     Slow = 32,
+    /// It is in the list of connections whose remaining input is to be served.
+    ToServe = 64,
 }
 
 /// An event stream: its channel and its framing.

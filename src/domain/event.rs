@@ -7,7 +7,7 @@ use std::rc::Rc;
 use serde::Serialize;
 
 use super::error::ErrorCode;
-use super::ids::{ConnectionId, Origin, RoomId, Serial};
+use super::ids::{ConnectionId, Origin, RoomId, Serial, UserId};
 use super::position::Position;
 use super::time::Timestamp;
 use super::wishes::{Opening, Publication};
@@ -121,8 +121,21 @@ pub enum Effect {
     Answer(ConnectionId, Event),
     /// Answer a command of this WebSocket in a later turn, if it is still open.
     Reply(Origin, Event),
-    /// Deliver to each of these connections: all those of two users.
-    Deliver(Vec<ConnectionId>, Event),
+    /// Deliver a whisper to every connection of its target and of its sender, who may be the same.
+    Whisper {
+        /// The connection it was sent over.
+        by: ConnectionId,
+        /// The sender.
+        from: UserId,
+        /// The target.
+        to: UserId,
+        /// The event.
+        event: Event,
+    },
+    /// The connection is one of the user's from here on.
+    Entered(ConnectionId, UserId),
+    /// It was one of the user's up to here.
+    Exited(ConnectionId, UserId),
     /// Broadcast to every connection in a room, except one.
     Broadcast {
         /// The room.

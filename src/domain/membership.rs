@@ -19,7 +19,8 @@ impl RoomManager {
         expires_at: Option<Timestamp>,
         effects: &mut Effects,
     ) {
-        self.people
+        let user = self
+            .people
             .enter(connection, username, expires_at.is_some());
         effects.push_back(Effect::Answer(
             connection,
@@ -28,6 +29,7 @@ impl RoomManager {
                 expires_at,
             },
         ));
+        effects.push_back(Effect::Entered(connection, user));
     }
 
     /// A connection has closed: it leaves every room, and cancels a pending join.
@@ -36,7 +38,9 @@ impl RoomManager {
         while let Some(&room) = self.people.rooms(connection).last() {
             self.remove_member(connection, room, now, effects);
         }
-        self.people.exit(connection);
+        if let Some(user) = self.people.exit(connection) {
+            effects.push_back(Effect::Exited(connection, user));
+        }
     }
 
     /// A connection joins a room, which is opened if there is none of this name. With `since`, a position, the answer

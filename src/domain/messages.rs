@@ -166,13 +166,12 @@ impl RoomManager {
             timestamp: Timestamp::from(now),
             guest: self.marks_guests && !self.people.is_account(from),
         };
-        let echoes = if target == from {
-            &[]
-        } else {
-            self.people.connections(from)
-        };
-        let receivers = [self.people.connections(target), echoes].concat();
-        effects.push_back(Effect::Deliver(receivers, event));
+        effects.push_back(Effect::Whisper {
+            by: origin.connection,
+            from,
+            to: target,
+            event,
+        });
         if let Some(pending) = pending {
             self.acknowledge(pending, None, now, effects);
         }
@@ -198,13 +197,16 @@ mod tests {
     use crate::domain::rooms::Joined;
     use crate::domain::testing::{A, B, C, origin, settle, two_users};
 
-    /// The connections that got a whisper, and those that got an acknowledgement.
-    fn receivers(effects: &Effects) -> (Vec<u32>, Vec<u32>) {
+    /// The connections of those who got a whisper, and those that got an acknowledgement.
+    fn receivers(manager: &RoomManager, effects: &Effects) -> (Vec<u32>, Vec<u32>) {
         let (mut whispers, mut acks) = (Vec::new(), Vec::new());
         for effect in effects {
             match effect {
-                Effect::Deliver(all, Event::Whisper { .. }) => {
-                    whispers.extend(all.iter().map(|to| to.0));
+                Effect::Whisper { from, to, .. } => {
+                    let echoed = Some(from).filter(|from| *from != to);
+                    let users = [to].into_iter().chain(echoed);
+                    let all = users.flat_map(|user| manager.people.connections(*user));
+                    whispers.extend(all.map(|to| to.0));
                 }
                 Effect::Answer(to, Event::Ack { .. }) => acks.push(to.0),
                 Effect::Reply(to, Event::Ack { .. }) => acks.push(to.connection.0),
@@ -257,9 +259,10 @@ mod tests {
         let marks = settle(&mut manager, &mut effects, now).into_iter();
         marks
             .filter_map(|effect| match effect {
-                Effect::Deliver(_, Event::Whisper { from, guest, .. }) => {
-                    Some((from.to_string(), guest))
-                }
+                Effect::Whisper {
+                    event: Event::Whisper { from, guest, .. },
+                    ..
+                } => Some((from.to_string(), guest)),
                 Effect::Broadcast {
                     event: Event::Chat(message),
                     ..
@@ -293,7 +296,10 @@ mod tests {
             let mut effects = Effects::new();
             let done = manager.whisper(origin(from), to, "hi!", id, Now::default(), &mut effects);
             assert_eq!(done, Ok(()));
-            assert_eq!(receivers(&effects), (whispers.to_vec(), acks.to_vec()));
+            assert_eq!(
+                receivers(&manager, &effects),
+                (whispers.to_vec(), acks.to_vec())
+            );
         }
         let nobody = manager.whisper(
             origin(A),

@@ -103,8 +103,8 @@ impl Rooms {
 }
 
 impl People {
-    /// Opens the session of a connection. A guest and an account of the same name are two users.
-    pub fn enter(&mut self, connection: ConnectionId, name: &str, is_account: bool) {
+    /// Opens the session of a connection; returns its user. A guest and an account of the same name are two users.
+    pub fn enter(&mut self, connection: ConnectionId, name: &str, is_account: bool) -> UserId {
         let user = self.find_or_add(name, is_account);
         let connections = &mut self.users[user.index()].connections;
         if let Err(place) = connections.binary_search(&connection) {
@@ -118,6 +118,7 @@ impl People {
             user: Some(user),
             rooms: Rooms::None,
         };
+        user
     }
 
     fn find_or_add(&mut self, name: &str, is_account: bool) -> UserId {
@@ -150,23 +151,20 @@ impl People {
         }
     }
 
-    /// Ends the session of a connection, which must have left its rooms.
-    pub fn exit(&mut self, connection: ConnectionId) {
-        let Some(session) = self.sessions.get_mut(connection.index()) else {
-            return;
-        };
+    /// Ends the session of a connection, which must have left its rooms; returns its user, if it had entered.
+    pub fn exit(&mut self, connection: ConnectionId) -> Option<UserId> {
+        let session = self.sessions.get_mut(connection.index())?;
         debug_assert!(
             session.rooms.as_slice().is_empty(),
             "the rooms are left first"
         );
-        let Some(user) = std::mem::take(session).user else {
-            return;
-        };
+        let user = std::mem::take(session).user?;
         let connections = &mut self.users[user.index()].connections;
         if let Ok(place) = connections.binary_search(&connection) {
             connections.remove(place);
         }
         self.forget_if_gone(user);
+        Some(user)
     }
 
     fn forget_if_gone(&mut self, user: UserId) {

@@ -2,21 +2,22 @@
 //!
 //! Carries out the domain's effects: each event is encoded once, for all its receivers.
 
-use std::rc::Rc;
 use std::time::Duration;
+
+use smallvec::SmallVec;
 
 use super::backend::Backend;
 use super::connections::Connections;
 use super::fan_out::{FanOut, Troubled};
 use super::jobs::Job;
+use super::whispers::Whispers;
 use crate::config::{RoomLimits, SHARED_FROM};
 use crate::conn::Phase;
 use crate::conn::event_json::encode_event;
-use crate::conn::outbox::{Batch, Content};
 use crate::domain::error::ErrorCode;
 use crate::domain::event::{Effect, Effects, Event, RoomInfo};
 use crate::domain::facts::Outcome;
-use crate::domain::ids::{ConnectionId, RoomId, Serial};
+use crate::domain::ids::{ConnectionId, RoomId, Serial, UserId};
 use crate::domain::rooms::RoomManager;
 use crate::domain::time::Now;
 
@@ -28,6 +29,7 @@ pub type Created = (Serial, Result<RoomInfo, ErrorCode>);
 pub struct Chat {
     rooms: RoomManager,
     fan_out: FanOut,
+    whispers: Whispers,
     backend: Backend,
     effects: Effects,
     created: Vec<Created>,
@@ -47,6 +49,7 @@ impl Chat {
         Self {
             rooms: RoomManager::new(limits),
             fan_out: FanOut::default(),
+            whispers: Whispers::default(),
             backend,
             effects: Effects::new(),
             created: Vec::new(),
@@ -88,19 +91,36 @@ impl Chat {
         self.fan_out.deliveries
     }
 
-    /// What a pass over the members uses, beside the connections.
-    pub(super) fn fan_out_and_troubled(&mut self) -> (&mut FanOut, &mut Troubled) {
-        (&mut self.fan_out, &mut self.troubled)
+    /// What passes over the members of rooms, and over the connections of users who are whispered to, use beside the
+    /// connections. The caller must call [`Self::passed`] afterwards.
+    pub(super) fn fan_outs_and_troubled(&mut self) -> ([&mut FanOut; 2], &mut Troubled) {
+        let fan_outs = [&mut self.fan_out, self.whispers.fan_out()];
+        (fan_outs, &mut self.troubled)
     }
 
-    /// Whether one of the connection's rooms has so much unsent output that its members are not read for now.
-    pub fn is_congested(&self, id: ConnectionId) -> bool {
-        self.fan_out.is_congested(self.rooms.people().rooms(id))
+    /// A slice of the passes was run.
+    pub(super) fn passed(&mut self) {
+        self.whispers.close_idle();
+    }
+
+    /// Whether the connection is not read for now: one of its rooms has much unsent output, or it is held.
+    pub fn is_congested(&mut self, id: ConnectionId) -> bool {
+        self.fan_out.is_congested(self.rooms.people().rooms(id)) || self.is_held(id)
+    }
+
+    /// Whether the connection has whispered to somebody to whom there is much to send.
+    pub fn is_held(&mut self, id: ConnectionId) -> bool {
+        self.whispers.is_held(id)
+    }
+
+    /// Whether so many whispers are under way that no more are taken.
+    pub fn has_too_many_whispers(&self) -> bool {
+        self.whispers.are_full()
     }
 
     /// Whether the next turn has work even if no event comes.
     pub fn has_work(&self) -> bool {
-        self.fan_out.is_active() || self.backend.has_jobs()
+        self.fan_out.is_active() || self.whispers.is_active() || self.backend.has_jobs()
     }
 
     /// When [`Self::handle_timeout`] is next due, as time since the server's start.
@@ -140,7 +160,12 @@ impl Chat {
                         self.answer(origin.connection, &event, connections);
                     }
                 }
-                Effect::Deliver(ids, event) => self.deliver(&ids, &event, connections),
+                Effect::Whisper {
+                    by,
+                    from,
+                    to,
+                    event,
+                } => self.whisper(by, [from, to], &event, connections),
                 Effect::Broadcast {
                     room,
                     event,
@@ -150,6 +175,12 @@ impl Chat {
                 Effect::Unsubscribe(id, room) => {
                     self.fan_out.unsubscribe(id, &mut connections[id], room);
                     connections.list(id);
+                }
+                Effect::Entered(id, user) => self.whispers.entered(id, user),
+                Effect::Exited(id, user) => {
+                    if self.whispers.exited(id, user, &mut connections[id]) {
+                        connections.list(id);
+                    }
                 }
                 Effect::Publish(publication) => {
                     if let Some(outcome) = self.backend.publish(publication, now) {
@@ -176,31 +207,42 @@ impl Chat {
     /// Answers a command. The answer is exempt from the limit of the outbox.
     fn answer(&mut self, id: ConnectionId, event: &Event, connections: &mut Connections) {
         self.encode(event);
-        self.push_frame(id, None, true, connections);
+        self.push_frame(id, true, connections);
     }
 
-    /// Delivers to several connections, encoded once. From [`SHARED_FROM`] connections on all share one buffer: a user
-    /// may have any number of connections.
-    fn deliver(&mut self, ids: &[ConnectionId], event: &Event, connections: &mut Connections) {
+    /// Sends a whisper to every connection of its target and, as an echo, of its sender. The sender's own connection gets
+    /// it like an answer: after everything it was sent before, and before its next answers.
+    fn whisper(
+        &mut self,
+        by: ConnectionId,
+        [from, to]: [UserId; 2],
+        event: &Event,
+        connections: &mut Connections,
+    ) {
         self.encode(event);
-        let shared = (ids.len() >= SHARED_FROM).then(|| {
-            let batch = Batch::new(self.frame.clone());
-            batch.charge(connections.ledger());
-            Rc::new(batch)
-        });
-        for id in ids {
-            self.push_frame(*id, shared.as_ref(), false, connections);
+        if to != from {
+            self.whisper_to(to, by, connections);
+        }
+        self.push_frame(by, false, connections);
+        self.whisper_to(from, by, connections);
+        self.whispers.hold_if_congested(by, [from, to]);
+    }
+
+    /// Sends the encoded whisper to every connection of a user except one. Fewer than [`SHARED_FROM`] get it at once.
+    fn whisper_to(&mut self, user: UserId, except: ConnectionId, connections: &mut Connections) {
+        let ids = self.rooms.people().connections(user);
+        if ids.len() >= SHARED_FROM || self.whispers.are_under_way(user) {
+            return self.whispers.send(user, ids, except, &self.frame);
+        }
+        let others: SmallVec<[ConnectionId; SHARED_FROM]> =
+            ids.iter().copied().filter(|id| *id != except).collect();
+        for id in others {
+            self.push_frame(id, false, connections);
         }
     }
 
-    /// Queues the encoded frame for one connection, after everything broadcast in its rooms so far.
-    fn push_frame(
-        &mut self,
-        id: ConnectionId,
-        shared: Option<&Rc<Batch>>,
-        is_exempt: bool,
-        connections: &mut Connections,
-    ) {
+    /// Queues the encoded frame for one connection, after everything sent to it so far in its rooms and as whispers.
+    fn push_frame(&mut self, id: ConnectionId, is_exempt: bool, connections: &mut Connections) {
         let phase = connections.get(id).map(|connection| &connection.phase);
         if !matches!(phase, Some(Phase::WebSocket(_))) {
             return;
@@ -208,10 +250,7 @@ impl Chat {
         let length = self.frame.len();
         self.catch_up(id, connections);
         let outbox = connections[id].outbox();
-        match shared {
-            Some(frame) => outbox.push_shared(frame, 0..length, Content::Frames),
-            None => outbox.push_frames(&self.frame),
-        }
+        outbox.push_frames(&self.frame);
         if is_exempt {
             outbox.exempt(length);
         }
@@ -220,7 +259,7 @@ impl Chat {
         connections.list(id);
     }
 
-    /// Queues control frames that answer the peer, after everything broadcast in its rooms so far.
+    /// Queues control frames that answer the peer, after everything sent to it so far in its rooms and as whispers.
     pub fn push_control(&mut self, id: ConnectionId, frames: &[u8], connections: &mut Connections) {
         self.catch_up(id, connections);
         let outbox = connections[id].outbox();
@@ -232,8 +271,13 @@ impl Chat {
     }
 
     fn catch_up(&mut self, id: ConnectionId, connections: &mut Connections) {
-        let rooms = self.rooms.people().rooms(id);
-        self.fan_out.catch_up(id, &mut connections[id], rooms);
+        let (people, connection) = (self.rooms.people(), &mut connections[id]);
+        self.fan_out.catch_up(id, connection, people.rooms(id));
+        if self.whispers.is_active()
+            && let Some(user) = people.user_of(id)
+        {
+            self.whispers.catch_up(id, user, connection);
+        }
     }
 
     /// Also after an exempt answer: the broadcasts queued before it are not exempt.
@@ -269,5 +313,7 @@ impl Chat {
         assert!(self.created.is_empty(), "every outcome is answered");
         self.rooms.check();
         self.fan_out.check();
+        let people = self.rooms.people();
+        self.whispers.check(|user| people.connections(user));
     }
 }

@@ -4,7 +4,7 @@ use super::Server;
 use super::answer::Redeemed;
 use super::jobs::{Job, Ticket};
 use super::waiting::Extension;
-use crate::config::{OUTBOX_HIGH_WATER_BYTES, RATE_WARNINGS_MAX};
+use crate::config::{COMMANDS_PER_TURN, OUTBOX_HIGH_WATER_BYTES, RATE_WARNINGS_MAX};
 use crate::conn::command::{Command, parse};
 use crate::conn::{Mark, Phase};
 use crate::domain::error::ErrorCode;
@@ -25,7 +25,7 @@ enum Progress {
 }
 
 impl Server {
-    /// Carries out every message in these bytes.
+    /// Carries out the messages in these bytes, as many as this turn has time for; the rest waits for the next turn.
     pub(super) fn receive_messages(&mut self, id: ConnectionId, bytes: &mut [u8], now: Now) {
         let Phase::WebSocket(websocket) = &mut self.connections[id].phase else {
             return;
@@ -35,41 +35,70 @@ impl Server {
         if websocket.reader.has_unread() {
             websocket.reader.keep_unread(bytes);
         } else {
-            self.take_messages(id, bytes, now);
+            let left = self.take_messages(id, bytes, now);
+            if let Phase::WebSocket(websocket) = &mut self.connections[id].phase {
+                websocket.reader.keep_unread(&bytes[bytes.len() - left..]);
+            }
         }
         self.connections[id].charge_received(self.connections.ledger());
     }
 
-    /// Carries out the messages that waited for the answer to an earlier one.
+    /// Carries out the messages that waited for the answer to an earlier one, or for the next turn.
     pub(super) fn resume_messages(&mut self, id: ConnectionId, now: Now) {
         let Phase::WebSocket(websocket) = &mut self.connections[id].phase else {
             return;
         };
         let mut unread = websocket.reader.take_unread();
-        self.take_messages(id, &mut unread, now);
+        let left = self.take_messages(id, unread.rest(), now);
+        if let Phase::WebSocket(websocket) = &mut self.connections[id].phase {
+            websocket.reader.put_back_unread(unread, left);
+        }
         self.connections[id].charge_received(self.connections.ledger());
     }
 
-    fn take_messages(&mut self, id: ConnectionId, mut input: &mut [u8], now: Now) {
-        loop {
+    /// Carries out messages; returns how many bytes at the end of the input are to be kept.
+    fn take_messages(&mut self, id: ConnectionId, mut input: &mut [u8], now: Now) -> usize {
+        for taken in 0.. {
+            let has_to_yield = !input.is_empty() && self.has_to_yield(id, taken);
             let connection = &mut self.connections[id];
             let is_full = connection.queued_bytes() > OUTBOX_HIGH_WATER_BYTES;
             // A message may have ended the session.
             let Phase::WebSocket(websocket) = &mut connection.phase else {
-                return self.discard(id, input, now);
+                self.discard(id, input, now);
+                break;
             };
             if is_full || websocket.is_parked {
-                websocket.reader.keep_unread(input);
                 connection.set(Mark::Paused, true);
-                return;
+                return input.len();
+            }
+            if has_to_yield {
+                self.serve_next_turn(id);
+                return input.len();
             }
             let limits = websocket.limits();
             match websocket.reader.next(&mut input, limits) {
                 Ok(Some(incoming)) => self.take(id, incoming, now),
-                Ok(None) => return,
+                Ok(None) => break,
                 Err(code) => self.fail_websocket(id, code, now),
             }
         }
+        0
+    }
+
+    /// Whether a connection that has taken this many messages at once has to wait for the next turn with the others.
+    fn has_to_yield(&mut self, id: ConnectionId, taken: usize) -> bool {
+        self.is_share_used(taken) || self.chat.is_held(id)
+    }
+
+    /// Whether a connection of which this many messages or requests were served at once has used its share of the turn.
+    pub(super) fn is_share_used(&self, served: usize) -> bool {
+        served >= COMMANDS_PER_TURN || (served > 0 && self.is_turn_full())
+    }
+
+    /// Has the remaining input of a connection served in the next turn, and reading resumed then.
+    pub(super) fn serve_next_turn(&mut self, id: ConnectionId) {
+        self.connections[id].set(Mark::Paused, true);
+        self.connections.postpone(id);
     }
 
     fn take(&mut self, id: ConnectionId, incoming: Incoming<'_>, now: Now) {
@@ -150,6 +179,7 @@ impl Server {
         now: Now,
     ) -> Result<Progress, ErrorCode> {
         let origin = self.connections.origin(id);
+        let is_full = self.chat.has_too_many_whispers();
         let (rooms, effects) = self.chat.rooms_mut();
         match command {
             Command::Join { room, since } => {
@@ -162,6 +192,7 @@ impl Server {
             Command::Chat { room, content } => {
                 rooms.chat(origin, &room, &content, message_id, now, effects)?;
             }
+            Command::Whisper { .. } if is_full => return Err(ErrorCode::RateLimited),
             Command::Whisper { to, content } => {
                 rooms.whisper(origin, &to, &content, message_id, now, effects)?;
             }

@@ -1,6 +1,6 @@
 //! All connections: their addresses, phases and deadlines, and the work lists of the turn.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::ops::{Index, IndexMut};
 use std::time::Duration;
@@ -47,8 +47,10 @@ pub struct Connections {
     listed: Vec<ConnectionId>,
     /// Flushed next turn: this turn's budget is spent.
     deferred: Vec<ConnectionId>,
-    /// Their next request or command may be served.
-    resumed: Vec<ConnectionId>,
+    /// Their next request or command may be served. Each marked connection once; the id of a freed one may also be here.
+    resumed: VecDeque<ConnectionId>,
+    /// Resumed next turn: their share of this turn is used.
+    postponed: Vec<ConnectionId>,
     /// Closed: their socket is dropped at the end of this turn, or of a later one.
     freed: Vec<ConnectionId>,
     /// Parked WebSockets, whose last command waits for an answer, by the time at which the wait is given up.
@@ -230,20 +232,37 @@ impl Connections {
         &self.listed
     }
 
-    /// Begins the list of the next turn, with the deferred connections.
-    pub(super) fn begin_list(&mut self) {
+    /// Begins the lists of the next turn, with the deferred and the postponed connections.
+    pub(super) fn begin_lists(&mut self) {
         self.listed.clear();
         self.listed.append(&mut self.deferred);
+        self.resumed.extend(self.postponed.drain(..));
     }
 
     /// Schedules the remaining input of a connection to be served, and reading to resume.
     pub fn resume(&mut self, id: ConnectionId) {
-        self.resumed.push(id);
+        if !self.slab[id.index()].replace(Mark::ToServe, true) {
+            self.resumed.push_back(id);
+        }
     }
 
-    /// The next resumed connection.
-    pub(super) fn poll_resumed(&mut self) -> Option<ConnectionId> {
-        self.resumed.pop()
+    /// As [`Self::resume`], in the next turn.
+    pub fn postpone(&mut self, id: ConnectionId) {
+        if !self.slab[id.index()].replace(Mark::ToServe, true) {
+            self.postponed.push(id);
+        }
+    }
+
+    /// The number of resumed connections.
+    pub(super) fn resumed_count(&self) -> usize {
+        self.resumed.len()
+    }
+
+    /// The connection that was resumed first; `None` also if it was freed since.
+    pub(super) fn pop_resumed(&mut self) -> Option<ConnectionId> {
+        let id = self.resumed.pop_front()?;
+        let connection = self.get_mut(id)?;
+        connection.replace(Mark::ToServe, false).then_some(id)
     }
 
     /// Schedules a read in this turn or a later one.
@@ -279,7 +298,7 @@ impl Connections {
         self.parked.remove(&(until, id));
         if let Phase::WebSocket(websocket) = &mut self[id].phase {
             websocket.is_parked = false;
-            self.resumed.push(id);
+            self.resume(id);
         }
     }
 
@@ -326,10 +345,11 @@ impl Connections {
     /// Asserts the invariants.
     pub fn check(&self) {
         let mut phase_counts = [0; PHASE_LABELS.len()];
-        let mut listed = 0;
+        let (mut listed, mut to_serve) = (0, 0);
         for (_, connection) in self.iter() {
             phase_counts[phase_index(&connection.phase)] += 1;
             listed += usize::from(connection.is(Mark::Listed));
+            to_serve += usize::from(connection.is(Mark::ToServe));
             let is_over = matches!(connection.phase, Phase::Closed);
             assert!(
                 is_over || connection.checked_at <= connection.due,
@@ -339,6 +359,10 @@ impl Connections {
         assert_eq!(phase_counts, self.phase_counts, "connections by phase");
         let places = self.listed.len() + self.deferred.len();
         assert!(listed <= places, "each marked connection is listed");
+        assert!(
+            to_serve <= self.resumed.len() + self.postponed.len(),
+            "each marked connection is resumed"
+        );
         assert_eq!(self.parked.len(), self.parked_until.len());
         for (id, until) in &self.parked_until {
             let phase = &self[*id].phase;

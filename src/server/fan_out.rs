@@ -15,16 +15,20 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::io::Io;
-use crate::config::{ROOM_PENDING_HIGH_WATER_BYTES, SPARE_BUFFER_BYTES_MAX, STEPS_PER_CLOCK};
+use crate::config::{
+    ROOM_PENDING_HIGH_WATER_BYTES, SPARE_BUFFER_BYTES_MAX, STEPS_PER_CLOCK, TABLE_KEPT,
+};
 use crate::conn::outbox::{Batch, Content};
 use crate::conn::{Connection, EventStream};
 use crate::domain::ids::{ConnectionId, RoomId};
 use crate::ledger::Ledger;
 
 #[cfg(test)]
+pub mod testing;
+#[cfg(test)]
 mod tests;
 
-/// The topic of a subscription: a room or, in a separate fan-out, a channel of metrics.
+/// The topic of a subscription: a room or, in fan-outs of their own, a channel of metrics or a user who is whispered to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Topic(u32);
 
@@ -41,7 +45,13 @@ impl From<EventStream> for Topic {
 }
 
 impl Topic {
-    fn index(self) -> usize {
+    /// The topic with this index in the table of topics.
+    pub fn numbered(index: usize) -> Self {
+        Self(index as u32)
+    }
+
+    /// Its index in the table of topics.
+    pub fn index(self) -> usize {
         self.0 as usize
     }
 }
@@ -54,6 +64,10 @@ pub struct FanOut {
     streams: Vec<Stream>,
     /// Topics with something to send, each once.
     active: VecDeque<Topic>,
+    /// Topics that the last [`Self::run`] has left with nothing to send.
+    idle: Vec<Topic>,
+    /// Bytes that are not sent to every subscriber yet: those in passes, and those that are not in a pass yet.
+    unsent_bytes: usize,
     /// A spare buffer for the next batch.
     spare: Vec<u8>,
 }
@@ -126,13 +140,40 @@ pub struct Troubled {
 impl FanOut {
     /// Subscribes a connection to what is broadcast under the topic from here on.
     pub fn subscribe(&mut self, id: ConnectionId, topic: impl Into<Topic>) {
-        let topic = topic.into();
+        let stream = self.stream(topic.into());
+        stream.subscribers.insert(id);
+        stream.skip(id);
+    }
+
+    /// Subscribes many connections at once, sorted by id, to a topic that has no subscribers and nothing to send. The
+    /// whole set is built in one go: for 8,000 connections that takes a tenth of the time.
+    pub fn open(&mut self, topic: Topic, ids: &[ConnectionId]) {
+        let stream = self.stream(topic);
+        debug_assert!(stream.subscribers.is_empty() && !stream.is_active);
+        stream.subscribers = ids.iter().copied().collect();
+    }
+
+    /// Frees a topic that has nothing to send, with its subscriptions.
+    pub fn close(&mut self, topic: Topic) {
+        let stream = self.stream(topic);
+        debug_assert!(!stream.is_active, "it has nothing to send");
+        *stream = Stream::default();
+    }
+
+    /// Frees the table of topics, which must all be closed, if it is larger than [`TABLE_KEPT`].
+    pub fn forget(&mut self) {
+        if self.streams.len() > TABLE_KEPT {
+            debug_assert!(self.active.is_empty());
+            self.streams = Vec::new();
+        }
+    }
+
+    /// The stream of a topic, created on first use.
+    fn stream(&mut self, topic: Topic) -> &mut Stream {
         if self.streams.len() <= topic.index() {
             self.streams.resize_with(topic.index() + 1, Stream::default);
         }
-        let stream = &mut self.streams[topic.index()];
-        stream.subscribers.insert(id);
-        stream.skip(id);
+        &mut self.streams[topic.index()]
     }
 
     /// Unsubscribes a connection; what was broadcast before is still delivered.
@@ -149,6 +190,7 @@ impl FanOut {
         stream.subscribers.remove(&id);
         stream.ahead.remove(&id);
         if stream.subscribers.is_empty() {
+            self.unsent_bytes -= stream.pending.len();
             stream.pending_at = stream.end();
             stream.pending = Vec::new();
         }
@@ -174,6 +216,7 @@ impl FanOut {
             stream.pending = std::mem::take(&mut self.spare);
         }
         stream.pending.extend_from_slice(frame);
+        self.unsent_bytes += frame.len();
         self.deliveries += stream.subscribers.len() as u64;
         if !stream.is_active {
             stream.is_active = true;
@@ -184,10 +227,23 @@ impl FanOut {
     /// Queues in a connection's outbox what was broadcast in its rooms so far, so that what is queued next comes after
     /// it.
     pub fn catch_up(&mut self, id: ConnectionId, connection: &mut Connection, rooms: &[RoomId]) {
+        if self.active.is_empty() {
+            return;
+        }
         for room in rooms {
-            if let Some(stream) = self.streams.get_mut(room.index()) {
-                stream.catch_up(id, connection);
-            }
+            self.catch_up_on(id, connection, *room);
+        }
+    }
+
+    /// Queues in a connection's outbox what was broadcast under a topic so far.
+    pub fn catch_up_on(
+        &mut self,
+        id: ConnectionId,
+        connection: &mut Connection,
+        topic: impl Into<Topic>,
+    ) {
+        if let Some(stream) = self.streams.get_mut(topic.into().index()) {
+            stream.catch_up(id, connection);
         }
     }
 
@@ -198,12 +254,25 @@ impl FanOut {
 
     /// Whether one of these rooms has more than [`ROOM_PENDING_HIGH_WATER_BYTES`] that are not in a pass yet.
     pub fn is_congested(&self, rooms: &[RoomId]) -> bool {
-        let streams = rooms
+        rooms
             .iter()
-            .filter_map(|room| self.streams.get(room.index()));
-        streams
-            .into_iter()
-            .any(|stream| stream.pending.len() > ROOM_PENDING_HIGH_WATER_BYTES)
+            .any(|room| self.pending_bytes(*room) > ROOM_PENDING_HIGH_WATER_BYTES)
+    }
+
+    /// Bytes of a topic that are not in a pass yet.
+    pub fn pending_bytes(&self, topic: impl Into<Topic>) -> usize {
+        let stream = self.streams.get(topic.into().index());
+        stream.map_or(0, |stream| stream.pending.len())
+    }
+
+    /// Bytes of all topics that are not sent to every subscriber yet.
+    pub fn unsent_bytes(&self) -> usize {
+        self.unsent_bytes
+    }
+
+    /// The next of the topics that the last [`Self::run`] has left with nothing to send.
+    pub fn poll_idle(&mut self) -> Option<Topic> {
+        self.idle.pop()
     }
 
     /// Whether a topic has something to send.
@@ -215,13 +284,26 @@ impl FanOut {
     pub fn check(&self) {
         let active = self.streams.iter().filter(|stream| stream.is_active);
         assert_eq!(active.count(), self.active.len(), "each active topic once");
+        let unsent = self.streams.iter().map(Stream::unsent_bytes).sum::<usize>();
+        assert_eq!(unsent, self.unsent_bytes, "every unsent byte is counted");
         for stream in &self.streams {
             stream.check();
         }
     }
 
+    /// Asserts that a topic, with something to send, has these subscribers.
+    pub fn check_subscribers(&self, topic: Topic, ids: &[ConnectionId]) {
+        let stream = &self.streams[topic.index()];
+        assert!(
+            stream.is_active,
+            "a topic exists while it has something to send"
+        );
+        assert!(stream.subscribers.iter().eq(ids), "as many as there are");
+    }
+
     /// Sends within the budget of this turn, one topic after the other.
     pub fn run<T: Io>(&mut self, sending: &mut Sending<'_, T>) {
+        self.idle.clear();
         while sending.sends > 0 {
             let Some(topic) = self.active.pop_front() else {
                 return;
@@ -231,13 +313,17 @@ impl FanOut {
                 stream.begin_pass();
             }
             let is_done = stream.run_pass(sending);
-            if is_done && let Some(buffer) = stream.end_pass(sending.ledger) {
-                self.spare = buffer;
+            if is_done {
+                self.unsent_bytes -= stream.passing_bytes();
+                if let Some(buffer) = stream.end_pass(sending.ledger) {
+                    self.spare = buffer;
+                }
             }
             if stream.pass.is_some() || !stream.pending.is_empty() {
                 self.active.push_back(topic);
             } else {
                 stream.is_active = false;
+                self.idle.push(topic);
             }
         }
     }
@@ -262,6 +348,15 @@ impl Stream {
 
     fn end(&self) -> u64 {
         self.pending_at + self.pending.len() as u64
+    }
+
+    /// Bytes in the pass.
+    fn passing_bytes(&self) -> usize {
+        self.pass.as_ref().map_or(0, |pass| pass.batch.bytes.len())
+    }
+
+    fn unsent_bytes(&self) -> usize {
+        self.passing_bytes() + self.pending.len()
     }
 
     fn begin_pass(&mut self) {

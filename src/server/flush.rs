@@ -1,7 +1,8 @@
 //! The end of a turn: what is sent, in which order, and within which budgets.
 
 use super::Server;
-use super::fan_out::Sending;
+use super::connections::Connections;
+use super::fan_out::{FanOut, Sending, Troubled};
 use super::io::Io;
 use crate::config::{
     EVENT_OUTBOX_BYTES, LINGER_TIMEOUT, OUTBOX_HIGH_WATER_BYTES, SENDS_PER_TURN, STEPS_PER_CLOCK,
@@ -22,7 +23,8 @@ impl Server {
         }
         self.close_slow_consumers(now);
         self.relieve_subscribers(now);
-        self.serve_resumed(now);
+        self.connections.replied_bytes = 0;
+        let now = self.serve_resumed(now, io);
         self.connections.replied_bytes = 0;
         let sent = self.counters.take_sent(now.monotonic);
         self.streams.count(sent);
@@ -37,39 +39,41 @@ impl Server {
     /// Runs a slice of each fan-out that has something to send; returns the last clock reading.
     fn run_passes(&mut self, now: Now, io: &mut impl Io) -> Now {
         let mut now = now;
-        let (connections, ledger) = self.connections.slab_and_ledger();
-        for (parts, outbox_bytes_max) in [
-            (self.chat.fan_out_and_troubled(), self.config.outbox_bytes),
-            (self.streams.fan_out_and_troubled(), EVENT_OUTBOX_BYTES),
-        ] {
-            let (fan_out, troubled) = parts;
-            if !fan_out.is_active() {
-                continue;
+        let (fan_outs, troubled) = self.chat.fan_outs_and_troubled();
+        for fan_out in fan_outs {
+            let outbox = self.config.outbox_bytes;
+            now = run_slice(fan_out, troubled, outbox, &mut self.connections, now, io);
+        }
+        self.chat.passed();
+        let (fan_out, troubled) = self.streams.fan_out_and_troubled();
+        let outbox = EVENT_OUTBOX_BYTES;
+        run_slice(fan_out, troubled, outbox, &mut self.connections, now, io)
+    }
+
+    /// Serves the remaining input of connections whose wait has ended, at least one and the rest within a budget of time
+    /// and of replies; each once, also if its input is not used up. Returns the last clock reading.
+    fn serve_resumed(&mut self, mut now: Now, io: &mut impl Io) -> Now {
+        let until = now.monotonic + TURN_PART;
+        for step in 1..=self.connections.resumed_count() {
+            if step > 1 && (self.is_turn_full() || now.monotonic >= until) {
+                break;
             }
-            let mut sending = Sending {
-                sends: SENDS_PER_TURN,
-                now: now.monotonic,
-                until: now.monotonic + TURN_PART,
-                outbox_bytes_max,
-                connections,
-                io,
-                troubled,
-                ledger,
-            };
-            fan_out.run(&mut sending);
-            now = now.later(sending.now);
+            if let Some(id) = self.connections.pop_resumed() {
+                self.serve_one_resumed(id, now);
+            }
+            if step.is_multiple_of(STEPS_PER_CLOCK) {
+                now = now.later(io.monotonic());
+            }
         }
         now
     }
 
-    /// Serves the remaining input of connections whose wait has ended.
-    fn serve_resumed(&mut self, now: Now) {
-        while let Some(id) = self.connections.poll_resumed() {
-            if self.connections.get(id).is_some() {
-                self.unpause(id);
-                self.serve_rest(id, now);
-            }
+    fn serve_one_resumed(&mut self, id: ConnectionId, now: Now) {
+        if self.chat.is_congested(id) {
+            return self.connections.resume(id);
         }
+        self.unpause(id);
+        self.serve_rest(id, now);
     }
 
     /// Serves input that was received behind an unanswered request or command.
@@ -122,7 +126,7 @@ impl Server {
                 written += self.flush_one(id, io, now);
             }
         }
-        self.connections.begin_list();
+        self.connections.begin_lists();
     }
 
     /// Writes one outbox; returns the number of bytes the socket took.
@@ -148,7 +152,9 @@ impl Server {
         }
         let is_turn_full = self.is_turn_full();
         let connection = &self.connections[id];
-        if connection.is(Mark::Paused) && connection.queued_bytes() <= OUTBOX_HIGH_WATER_BYTES {
+        let has_room = connection.queued_bytes() <= OUTBOX_HIGH_WATER_BYTES;
+        // What is to be served in the next turn is not served now.
+        if connection.is(Mark::Paused) && !connection.is(Mark::ToServe) && has_room {
             if is_turn_full {
                 self.connections.defer(id);
                 return written;
@@ -178,4 +184,31 @@ impl Server {
             _ => {}
         }
     }
+}
+
+/// Runs a slice of a fan-out, if it has something to send; returns the last clock reading.
+fn run_slice(
+    fan_out: &mut FanOut,
+    troubled: &mut Troubled,
+    outbox_bytes_max: usize,
+    connections: &mut Connections,
+    now: Now,
+    io: &mut impl Io,
+) -> Now {
+    if !fan_out.is_active() {
+        return now;
+    }
+    let (connections, ledger) = connections.slab_and_ledger();
+    let mut sending = Sending {
+        sends: SENDS_PER_TURN,
+        now: now.monotonic,
+        until: now.monotonic + TURN_PART,
+        outbox_bytes_max,
+        connections,
+        io,
+        troubled,
+        ledger,
+    };
+    fan_out.run(&mut sending);
+    now.later(sending.now)
 }

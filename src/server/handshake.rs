@@ -108,6 +108,9 @@ impl Server {
             (None, Ok(Some(ticket))) => self.sign_ins.auth_mut().redeem(&ticket, now),
         };
         match redeemed {
+            Ok(identity) if self.is_at_limit(&identity.username, true) => {
+                Admission::Refuse(CloseCode::TOO_MANY_CONNECTIONS)
+            }
             Ok(identity) => Admission::Open(Admitted::Account(identity)),
             Err(BadTicket::TokenExpired) => Admission::Refuse(CloseCode::TOKEN_EXPIRED),
             Err(BadTicket::Unknown) => Admission::Refuse(CloseCode::INVALID_TICKET),
@@ -122,6 +125,9 @@ impl Server {
         };
         let address = self.connections.address(id);
         match self.sign_ins.admit_guest(&name, address, now.monotonic) {
+            Ok(()) if self.is_at_limit(&name, false) => {
+                Admission::Refuse(CloseCode::TOO_MANY_CONNECTIONS)
+            }
             Ok(()) => Admission::Open(Admitted::Guest(name)),
             Err(NoGuest::Taken) => Admission::Refuse(CloseCode::INVALID_TICKET),
             Err(NoGuest::Throttled(wait)) => Admission::Throttle(wait),
@@ -163,6 +169,16 @@ impl Server {
         }
         self.settle(now);
         self.receive_behind_upgrade(id, kept.rest(), now);
+    }
+
+    /// Whether a user, signed in or a guest, has as many connections as one may have. The newest is refused, not the
+    /// oldest closed: anybody may take a guest's name, and could throw out everybody who goes by it. Guests make way for a
+    /// signed-in user, so they do not count.
+    fn is_at_limit(&self, name: &str, is_account: bool) -> bool {
+        let people = self.chat.rooms().people();
+        let user = people.find(name);
+        let count = user.map_or(0, |user| people.connections(user).len());
+        count >= self.config.connections_per_user && self.has_signed_in(name) == is_account
     }
 
     /// Whether a signed-in user of this name is connected. A guest and an account never share a name at the same time,

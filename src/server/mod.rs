@@ -36,6 +36,7 @@ pub mod streams;
 mod subscribers;
 mod turn;
 pub mod waiting;
+mod whispers;
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -29,7 +29,8 @@ use crate::wire::response::{HttpDate, Response};
 const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 impl Server {
-    /// Serves the requests in these bytes and in earlier unread ones, while the outbox is below its high-water mark.
+    /// Serves the requests in these bytes and in earlier unread ones, while the outbox is below its high-water mark, and
+    /// as many as this turn has time for; the rest waits for the next turn.
     pub(super) fn serve_requests(&mut self, id: ConnectionId, bytes: &[u8], now: Now) {
         let Phase::Http(http) = &mut self.connections[id].phase else {
             return;
@@ -52,7 +53,9 @@ impl Server {
     }
 
     fn take_requests(&mut self, id: ConnectionId, input: &mut Input<'_>, now: Now) {
+        let mut served = 0;
         loop {
+            let has_to_yield = self.is_share_used(served) && !input.rest().is_empty();
             let connection = &mut self.connections[id];
             if connection.queued_bytes() > OUTBOX_HIGH_WATER_BYTES {
                 connection.set(Mark::Paused, true);
@@ -61,6 +64,9 @@ impl Server {
             let Phase::Http(http) = &mut connection.phase else {
                 return;
             };
+            if has_to_yield && http.job.is_none() {
+                return self.serve_requests_next_turn(id, now);
+            }
             match http.step(input, |request| body_bytes_max(&self.config, request)) {
                 Step::Wait => return self.await_request(id, now),
                 Step::Continue => {
@@ -69,12 +75,22 @@ impl Server {
                         .push_http(b"HTTP/1.1 100 Continue\r\n\r\n");
                     self.connections.list(id);
                 }
-                Step::Serve(request) => self.serve(id, *request, None, now),
+                Step::Serve(request) => {
+                    served += 1;
+                    self.serve(id, *request, None, now);
+                }
                 Step::Refuse(refusal, request) => {
                     self.refuse(id, refusal, request.as_deref(), now);
                 }
             }
         }
+    }
+
+    fn serve_requests_next_turn(&mut self, id: ConnectionId, now: Now) {
+        // Nothing is awaited of the peer until then.
+        self.connections
+            .set_deadline(id, now.monotonic + KEEP_ALIVE_TIMEOUT);
+        self.serve_next_turn(id);
     }
 
     fn await_request(&mut self, id: ConnectionId, now: Now) {

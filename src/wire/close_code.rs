@@ -19,6 +19,8 @@ impl CloseCode {
     pub const INVALID_TEXT: Self = Self(1007, "");
     /// A message over the size limit.
     pub const MESSAGE_TOO_BIG: Self = Self(1009, "");
+    /// The user has as many connections as one may have: try again later (IANA's WebSocket Close Code Number Registry).
+    pub const TOO_MANY_CONNECTIONS: Self = Self(1013, "한 사람의 연결이 너무 많습니다");
     /// Not identified: the ticket is missing, unknown, used or expired, or the name is not allowed for a guest.
     pub const INVALID_TICKET: Self = Self(4001, "유효하지 않은 티켓");
     /// The token of the session has expired.

@@ -58,8 +58,26 @@ struct UnderWay {
     /// The payload received so far of an incomplete control frame.
     control: Vec<u8>,
     /// Input kept to be read later.
-    unread: Vec<u8>,
+    unread: Unread,
     charge: Charge,
+}
+
+/// Kept input. Its first part may have been read since: what is left is not copied each time some of it is read.
+#[derive(Debug, Default)]
+pub struct Unread {
+    bytes: Vec<u8>,
+    read: usize,
+}
+
+impl Unread {
+    /// The bytes that are not read.
+    pub fn rest(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.read..]
+    }
+
+    fn is_empty(&self) -> bool {
+        self.read == self.bytes.len()
+    }
 }
 
 impl UnderWay {
@@ -72,7 +90,7 @@ impl UnderWay {
 
     fn buffered_bytes(&self) -> usize {
         let message = self.message.as_ref().map_or(0, Message::capacity);
-        message + self.control.capacity() + self.unread.capacity()
+        message + self.control.capacity() + self.unread.bytes.capacity()
     }
 }
 
@@ -136,14 +154,25 @@ impl FrameReader {
             is_in_message: under_way.is_in_message,
             ..UnderWay::default()
         };
-        self.discard(&mut unread)
+        self.discard(unread.rest())
     }
 
     /// Keeps input that cannot be read yet, behind input kept earlier, for [`Self::take_unread`].
     pub fn keep_unread(&mut self, input: &[u8]) {
         match input {
             [] => self.hibernate(),
-            _ => self.wake().unread.extend_from_slice(input),
+            _ => self.wake().unread.bytes.extend_from_slice(input),
+        }
+    }
+
+    /// Puts kept input back of which all but the last `left` bytes were read.
+    pub fn put_back_unread(&mut self, mut unread: Unread, left: usize) {
+        match left {
+            0 => self.hibernate(),
+            _ => {
+                unread.read = unread.bytes.len() - left;
+                self.wake().unread = unread;
+            }
         }
     }
 
@@ -153,10 +182,12 @@ impl FrameReader {
         under_way.is_some_and(|under_way| !under_way.unread.is_empty())
     }
 
-    /// The kept input, to be read before any new input.
-    pub fn take_unread(&mut self) -> Vec<u8> {
+    /// The kept input, to be read before any new input. What is left of it goes to [`Self::put_back_unread`].
+    pub fn take_unread(&mut self) -> Unread {
         let under_way = self.under_way.as_mut();
-        under_way.map_or_else(Vec::new, |under_way| mem::take(&mut under_way.unread))
+        under_way.map_or_else(Unread::default, |under_way| {
+            mem::take(&mut under_way.unread)
+        })
     }
 
     /// The memory of incomplete messages and kept input, in bytes.

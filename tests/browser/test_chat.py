@@ -117,6 +117,17 @@ def test_a_room_with_a_limit_refuses_the_third_visitor_kindly_until_a_seat_is_fr
     expect(third.find("#seats")).to_contain_text("2 / 2명")
 
 
+@pytest.mark.parametrize("server_options", [("--connections-per-user", "1")])
+def test_one_connection_too_many_of_a_name_waits_and_is_told_why(visitor):
+    one, other = visitor().enter("한사람"), visitor()
+    other.page.goto(other.url)
+    other.find("#name").fill("한사람")
+    other.find("#enter").click()
+    expect(other.find("#entry-error")).to_contain_text("같은 이름으로 열린 연결이 너무 많습니다")
+    one.page.goto("about:blank")
+    other.is_connected()
+
+
 def test_a_room_that_exists_or_is_invalid_is_refused_with_the_reason(visitor):
     one = visitor().enter("한사람", "하나").expects(*REFUSED)
     one.create("하나")

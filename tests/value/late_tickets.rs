@@ -14,7 +14,7 @@ use sarang::wire::jwt::Key;
 use serde_json::{Value, json};
 
 use crate::late::{Late, kinds};
-use crate::world::{read_frames, text_frame};
+use crate::world::{opening, read_frames, text_frame};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -210,4 +210,44 @@ fn nothing_is_kept_of_clients_that_leave_while_they_wait() {
     assert_eq!(late.world.server.waiting_count(), 0);
     late.world.pass(60 * SECOND);
     assert_eq!(late.world.server.next_timeout(), None);
+}
+
+#[test]
+fn guests_take_no_place_of_a_signed_in_user_of_their_name() {
+    let mut late = Late::new(Config {
+        guests: true,
+        connections_per_user: 2,
+        ..Config::default()
+    });
+    let guests = ["kim"; 2].map(|name| late.world.guest(name));
+    let one_too_many = late.world.connect();
+    late.world.receive(one_too_many, opening("kim").as_bytes());
+    late.world.turn();
+    let told = told_after_101(&mut late, one_too_many);
+    assert_eq!(told, [json!({"close": 1013})]);
+    let kim = Identity {
+        username: "kim".into(),
+        family: Identity::family_of("kim", "8"),
+        ..identity(&late)
+    };
+    for expected in ["welcome", "welcome", "1013"] {
+        let (id, serial) = shake_hands(&mut late, "/ws");
+        let redeemed = Done::TicketRedeemed(Some(Ok(kim.clone())));
+        late.finish(serial, redeemed);
+        let told = told_after_101(&mut late, id);
+        let kind = told[0]["type"].as_str();
+        let code = told[0]["close"].to_string();
+        assert_eq!(kind.unwrap_or(&code), expected);
+    }
+    for guest in guests {
+        assert_eq!(late.world.told(guest), [json!({"close": 4001})]);
+    }
+    // A guest learns only that the name is taken, as before.
+    let stranger = late.world.connect();
+    late.world.receive(stranger, opening("kim").as_bytes());
+    late.world.turn();
+    assert_eq!(
+        told_after_101(&mut late, stranger),
+        [json!({"close": 4001})]
+    );
 }

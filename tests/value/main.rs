@@ -20,4 +20,5 @@ mod request_heads;
 mod revocation;
 mod scale;
 mod slow_readers;
+mod whispers;
 mod world;

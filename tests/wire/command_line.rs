@@ -35,7 +35,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("what is printed is UTF-8")
 }
 
-const OPTIONS: [&str; 17] = [
+const OPTIONS: [&str; 18] = [
     "--listen",
     "--host",
     "--allow-origin",
@@ -46,6 +46,7 @@ const OPTIONS: [&str; 17] = [
     "--messages-per-second",
     "--connections",
     "--connections-per-address",
+    "--connections-per-user",
     "--outbox-bytes",
     "--content-chars",
     "--room-users",

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Chatter, Server};
+use crate::support::{Chatter, Server, percent_encoded};
 
 fn chat(n: usize) -> Value {
     json!({"type": "chat", "room": "tech", "content": n.to_string()})
@@ -104,6 +104,8 @@ fn other_limits_of_0_are_none_too() {
         "0",
         "--connections-per-address",
         "0",
+        "--connections-per-user",
+        "0",
     ]);
     let mut hong = server.guest("홍길동");
     for n in 0..70 {
@@ -115,6 +117,7 @@ fn other_limits_of_0_are_none_too() {
         .map(|n| server.member(&format!("user {n}"), "방 1"))
         .collect();
     assert_eq!(server.get("/rooms/방%201").json()["users"], 106);
+    let _tabs: Vec<Chatter> = (0..70).map(|_| server.guest("김철수")).collect();
 }
 
 #[test]
@@ -161,4 +164,44 @@ fn loopback_is_exempt_from_the_limit_per_address() {
     let server = Server::start(&["--connections-per-address", "1"]);
     let _hong = server.guest("홍길동");
     let _kim = server.guest("김철수");
+}
+
+/// How a guest of this name is refused; `None` if it is welcomed.
+fn refusal(server: &Server, name: &str) -> Option<(u16, String)> {
+    let target = format!("/ws?username={}", percent_encoded(name));
+    let mut chatter = Chatter::open(server, &target, &[]);
+    match chatter.socket.read() {
+        Ok(tungstenite::Message::Close(Some(frame))) => {
+            Some((u16::from(frame.code), frame.reason.to_string()))
+        }
+        Ok(tungstenite::Message::Text(_)) => None,
+        other => panic!("unexpected: {other:?}"),
+    }
+}
+
+#[test]
+fn the_65th_connection_of_a_user_is_refused_until_one_has_closed() {
+    let server = Server::start(&[]);
+    let mut tabs: Vec<Chatter> = (0..64).map(|_| server.guest("홍길동")).collect();
+    let refused = Some((1013, "한 사람의 연결이 너무 많습니다".to_owned()));
+    assert_eq!(refusal(&server, "홍길동"), refused);
+    assert_eq!(refusal(&server, "김철수"), None);
+    let metrics = server.get("/metrics");
+    let page = metrics.text();
+    assert!(
+        page.contains("sarang_closes_total{code=\"1013\"} 1\n"),
+        "{page}"
+    );
+    // The others are not disturbed.
+    tabs[0].join("tech");
+    tabs[63].send(json!({"type": "whisper", "to": "홍길동", "content": "모두"}));
+    for tab in &mut tabs {
+        assert_eq!(tab.expect("whisper")["content"], "모두");
+    }
+    tabs.pop().expect("is open").close();
+    let mut failed = 0;
+    while refusal(&server, "홍길동").is_some() {
+        failed += 1;
+        assert!(failed < 1000, "a free place is not given to anybody");
+    }
 }

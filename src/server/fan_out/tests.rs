@@ -1,71 +1,17 @@
 //! Passes over sockets that are buffers, on a clock that advances with each send.
 
 use std::collections::BTreeSet;
-use std::io::IoSlice;
 
+use super::testing::{Dice, Socket, Sockets};
 use super::*;
 use crate::config::SENDS_PER_TURN;
 use crate::conn::http::Http;
 use crate::conn::outbox::Flushed;
-use crate::conn::transmit::{Sent, Transmit};
-use crate::server::io::Received;
 
 const ROOM: RoomId = RoomId(0);
 const OTHER: RoomId = RoomId(1);
 /// The limit of a subscriber's outbox, in bytes.
 const OUTBOX_BYTES_MAX: usize = 10;
-
-#[derive(Debug, Default)]
-struct Socket {
-    sent: Vec<u8>,
-    /// The bytes it still accepts; `None` is no limit.
-    room: Option<usize>,
-}
-
-#[derive(Debug, Default)]
-struct Sockets {
-    all: Vec<Socket>,
-    broken: BTreeSet<ConnectionId>,
-    sends: usize,
-    send_time: Duration,
-    now: Duration,
-}
-
-impl Transmit for Sockets {
-    fn send(&mut self, to: ConnectionId, bytes: &[u8]) -> Sent {
-        self.sends += 1;
-        self.now += self.send_time;
-        if self.broken.contains(&to) {
-            return Sent::Gone;
-        }
-        let socket = &mut self.all[to.index()];
-        let count = bytes.len().min(socket.room.unwrap_or(usize::MAX));
-        socket.sent.extend_from_slice(&bytes[..count]);
-        socket.room = socket.room.map(|room| room - count);
-        Sent::Bytes(count)
-    }
-
-    fn send_vectored(&mut self, to: ConnectionId, slices: &[IoSlice<'_>]) -> Sent {
-        let all: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
-        self.send(to, &all)
-    }
-
-    fn shutdown(&mut self, _: ConnectionId) {}
-}
-
-impl Io for Sockets {
-    fn monotonic(&mut self) -> Duration {
-        self.now
-    }
-
-    fn receive(&mut self, _: ConnectionId, _: &mut [u8]) -> Received {
-        Received::Empty
-    }
-
-    fn close(&mut self, _: ConnectionId) {}
-
-    fn log(&mut self, _: &str) {}
-}
 
 #[derive(Default)]
 struct Stage {
@@ -382,19 +328,6 @@ fn members_of_a_room_that_has_much_to_send_are_congested() {
     assert!(!stage.fan_out.is_congested(&[OTHER]));
     stage.run_all();
     assert!(!stage.fan_out.is_congested(&[ROOM]));
-}
-
-/// Knuth's MMIX generator, for the random operations below.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u32) -> u32 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (self.0 >> 33) as u32 % sides
-    }
 }
 
 #[test]

@@ -178,12 +178,21 @@ fn input_that_cannot_be_read_yet_is_read_later_in_order() {
     reader.keep_unread(input);
     reader.keep_unread(&frame(0x81, b"three"));
     assert!(reader.has_unread() && reader.buffered_bytes() > 0);
-    let unread = reader.take_unread();
+    let mut unread = reader.take_unread();
     assert!(!reader.has_unread());
-    let read = read(&mut reader, &unread, LIMITS);
-    assert_eq!(read, Ok(vec!["text two".into(), "text three".into()]));
-    reader.keep_unread(&[]);
-    assert!(reader.is_hibernating() && reader.take_unread().is_empty());
+    let mut input = unread.rest();
+    let two = reader.next(&mut input, LIMITS);
+    assert_eq!(two, Ok(Some(Incoming::Text("two".into()))));
+    // Part of it is put back, and the next input comes behind that.
+    let left = input.len();
+    reader.put_back_unread(unread, left);
+    reader.keep_unread(&frame(0x81, b"four"));
+    assert!(reader.has_unread() && !reader.is_hibernating());
+    let mut unread = reader.take_unread();
+    let read = read(&mut reader, unread.rest(), LIMITS);
+    assert_eq!(read, Ok(vec!["text three".into(), "text four".into()]));
+    reader.put_back_unread(unread, 0);
+    assert!(reader.is_hibernating() && !reader.has_unread());
 }
 
 #[test]
