@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::chat::Chat;
 use super::model::Spot;
+use super::revocation::TicketId;
 use super::stage::Stage;
 
 /// What was asked and not answered yet.
@@ -30,7 +31,8 @@ pub enum Ask {
     },
     List,
     Extend {
-        expires_at: u64,
+        ticket: TicketId,
+        at: Duration,
         id: String,
     },
     Nonsense {
@@ -73,6 +75,14 @@ impl Ask {
     pub fn say(&self) -> Option<&Say> {
         match self {
             Self::Say(say) => Some(say),
+            _ => None,
+        }
+    }
+
+    /// What it says to others.
+    pub fn content(&self) -> Option<&str> {
+        match self {
+            Self::Say(Say { content, .. }) | Self::Whisper { content, .. } => Some(content),
             _ => None,
         }
     }

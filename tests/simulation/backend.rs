@@ -330,21 +330,7 @@ impl Backend {
     }
 
     /// Notes a ticket that the server has issued.
-    pub fn issued(
-        &mut self,
-        ticket: &str,
-        username: &str,
-        (issued_at, expires_at): (u64, u64),
-        until: Duration,
-    ) {
-        let identity = Identity {
-            username: username.into(),
-            token: Identity::token_of(username, ticket),
-            issued_at,
-            expires_at,
-            authenticated_at: 0,
-            is_ours: false,
-        };
+    pub fn issued(&mut self, ticket: &str, identity: Identity, until: Duration) {
         self.tickets.insert(ticket.to_owned(), (identity, until));
     }
 

@@ -356,6 +356,17 @@ impl World {
         self.stage.model.is_ending = true;
         if is_drained {
             self.stage.model.is_draining = true;
+            for client in &mut self.clients {
+                if let Client::Web(web) = client
+                    && self.stage.seed.chance(30)
+                {
+                    web.log_out_at_last(&mut self.stage);
+                }
+            }
+            // Some of these have arrived when it begins.
+            if self.stage.seed.chance(50) {
+                self.run_until(self.stage.at() + Duration::from_millis(20));
+            }
             self.server.drain(self.stage.now());
         } else {
             for index in 0..self.stage.network.sockets.len() {
@@ -393,6 +404,9 @@ impl World {
             assert_eq!(room.users, 0, "members are left: {room:?}");
         }
         assert_eq!(self.server.next_timeout(), None, "something is still due");
+        if !is_drained {
+            self.check_next_day();
+        }
         for client in &mut self.clients {
             if let Client::Stream(stream) = client {
                 stream.check(&mut self.stage);

@@ -97,7 +97,7 @@ impl Chat {
             ("room_full", Ask::Join { .. }) => true,
             ("room_not_found", Ask::Join { .. }) => !limits.auto_rooms,
             ("user_not_found", Ask::Whisper { to, .. }) => *to != self.name,
-            ("unauthorized", Ask::Extend { .. }) => true,
+            ("unauthorized", Ask::Extend { ticket, at, .. }) => stage.may_be_refused(*ticket, *at),
             ("id_reused", Ask::Say(Say { id: Some(id), .. })) => self.reused.contains(id),
             ("storage_unavailable", Ask::Say(_) | Ask::Join { .. }) => is_late,
             ("backend_unavailable", Ask::Join { at, .. }) => {

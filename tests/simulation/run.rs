@@ -8,6 +8,7 @@ use sarang::config::{ACCEPTS_PER_TURN, DEADLINES_PER_TURN, TURN_PART};
 use sarang::server::{Server, ShellFacts};
 
 use super::chat::Chat;
+use super::files::Files;
 use super::jobs::Jobs;
 use super::late::Wishes;
 use super::network::{NOBODY, Reading, Wire};
@@ -74,7 +75,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(server: Server, stage: Stage, clients: Vec<Client>) -> Self {
+    pub fn new(server: Server, stage: Stage, clients: Vec<Client>, files: Files) -> Self {
         let addresses = BTreeMap::new();
         Self {
             server,
@@ -82,7 +83,7 @@ impl World {
             clients,
             has_more: false,
             addresses,
-            jobs: Jobs::default(),
+            jobs: Jobs::new(files),
             wishes: Wishes::default(),
             queue_max: 0,
         }
@@ -117,7 +118,7 @@ impl World {
         Some(next + late)
     }
 
-    fn pass(&mut self, at: Duration) {
+    pub(super) fn pass(&mut self, at: Duration) {
         let now = &mut self.stage.network.now;
         let passed = at.saturating_sub(now.monotonic);
         now.monotonic += passed;
@@ -148,12 +149,7 @@ impl World {
                     self.stage.model.jumped_at = now;
                     self.stage.model.count("clock jumps");
                 }
-                Todo::Reload(has_one_more) => {
-                    self.stage.model.has_reloaded = true;
-                    self.jobs.has_one_more = has_one_more;
-                    self.server.reload();
-                    self.has_more = true;
-                }
+                Todo::Reload(change) => self.reload(change),
                 Todo::Inspect if self.is_quiet() => self.inspect(),
                 Todo::Inspect => self
                     .stage
@@ -177,6 +173,7 @@ impl World {
         self.check_queues();
         self.serve_readers();
         self.check_whispers();
+        self.check_sessions();
         self.hand_out();
     }
 

@@ -8,6 +8,8 @@ use sarang::config::POSTED_BYTES_MAX;
 use super::model::Model;
 use super::network::{Manner, Reading, Wire};
 use super::reading::{Block, read_blocks, read_chunks, read_head};
+use super::revocation::{TicketId, TokenId, Verdict};
+use super::sessions::{GOODBYE, Session, by};
 use super::stage::Stage;
 use super::told::LATE;
 
@@ -50,6 +52,18 @@ pub struct Stream {
     has_ended: bool,
     asked_at: Duration,
     due: Option<Duration>,
+    shown: Option<Shown>,
+    /// What the stream rests on, if anything.
+    session: Option<Session>,
+    /// When that had surely ended, of a client that learns it late.
+    lapsed_at: Option<Duration>,
+}
+
+/// What a stream is asked for with.
+#[derive(Clone, Copy, Debug)]
+enum Shown {
+    Token(TokenId),
+    Ticket(TicketId),
 }
 
 const KINDS: [(&str, &str, u64); 3] = [
@@ -127,6 +141,9 @@ impl Stream {
             has_ended: false,
             asked_at: Duration::ZERO,
             due: None,
+            shown: None,
+            session: None,
+            lapsed_at: None,
         }
     }
 
@@ -158,26 +175,117 @@ impl Stream {
         };
         self.asked_at = stage.at();
         let version = if self.is_http11 { "1.1" } else { "1.0" };
-        let mut target = format!("/sse/{}", self.channel);
+        let mut target = format!("/sse/{}?", self.channel);
         let mut fields = String::new();
         if let Some(requested) = &self.requested {
             match stage.seed.chance(50) {
                 true => fields = format!("Last-Event-ID: {requested}\r\n"),
-                false => target += &format!("?last_event_id={requested}"),
+                false => target += &format!("last_event_id={requested}&"),
             }
         }
         if !stage.model.config.is_demo() {
-            let now = stage.unix_secs();
-            let lives = stage.seed.pick(&[20, 90, 10_000]);
-            let token = stage.model.mint("구독자", now, now + lives);
-            fields += &format!("Authorization: Bearer {token}\r\n");
-            self.due = Some(Duration::from_secs(now + lives));
+            let token = self.choose(stage);
+            match self.shown {
+                Some(Shown::Ticket(ticket)) => {
+                    target += &format!("ticket={}", stage.model.register.tickets[ticket].text);
+                }
+                _ => {
+                    let text = &stage.model.register.tokens[token].text;
+                    fields += &format!("Authorization: Bearer {text}\r\n");
+                }
+            }
+            let expires_at = stage.model.register.tokens[token].expires_at;
+            self.due = Some(Duration::from_secs(expires_at));
         }
         let request = format!("GET {target} HTTP/{version}\r\nHost: sarang\r\n{fields}\r\n");
         stage.send(wire, request.as_bytes());
     }
 
+    /// With what it asks: a ticket somebody has left, somebody's token, or one of its own.
+    fn choose(&mut self, stage: &mut Stage) -> TokenId {
+        let now = stage.now();
+        let register = &mut stage.model.register;
+        if stage.seed.chance(25)
+            && let Some(ticket) = register.take_ticket(None, &mut stage.seed)
+        {
+            self.shown = Some(Shown::Ticket(ticket));
+            return register.tickets[ticket].token;
+        }
+        let others = stage.seed.chance(50);
+        let token = register
+            .pick(None, &mut stage.seed, now)
+            .filter(|_| others)
+            .unwrap_or_else(|| {
+                let lives = stage.seed.pick(&[20, 90, 10_000]);
+                stage.choose_token("구독자", (lives, lives))
+            });
+        self.shown = Some(Shown::Token(token));
+        token
+    }
+
+    /// The server has opened it: it rests on what was shown.
+    fn rest_on_shown(&mut self, stage: &mut Stage) {
+        self.session = self.shown.take().map(|shown| match shown {
+            Shown::Ticket(ticket) => stage.opens(ticket, self.asked_at),
+            Shown::Token(token) => {
+                let opened = (self.asked_at, stage.at());
+                let register = &mut stage.model.register;
+                let verdict = register.verdict(token, opened.0, opened.1);
+                let is_bad = matches!(verdict, Verdict::Bad(_));
+                assert!(!is_bad, "a stream for a token after its end: {verdict:?}");
+                register.is_dirty = true;
+                Session { token, opened }
+            }
+        });
+    }
+
+    fn refused(&mut self, status: u16, stage: &mut Stage) {
+        let shown = self.shown.take();
+        assert!(
+            status == 503 || (status == 401 && shown.is_some()),
+            "{status}"
+        );
+        match shown.filter(|_| status == 401) {
+            Some(Shown::Ticket(ticket)) => stage.refused(ticket, self.asked_at),
+            Some(Shown::Token(token)) => {
+                let register = &stage.model.register;
+                let verdict = register.verdict(token, self.asked_at, stage.at());
+                assert!(
+                    verdict != Verdict::Good || stage.may_be_untimely(token, self.asked_at),
+                    "no stream for a good token"
+                );
+                if let Verdict::Bad(why) = verdict {
+                    stage.model.count(&format!("streams refused {}", by(why)));
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Looks whether its session has ended, and what has come of that. Nothing is left to send.
+    pub(super) fn look_at_session(&mut self, stage: &mut Stage) {
+        let (Some(session), Some(wire)) = (self.session, self.wire) else {
+            return;
+        };
+        let Verdict::Bad(why) = session.fate(stage) else {
+            return;
+        };
+        if self.phase != Phase::Open || self.lapsed_at.is_some() {
+            return;
+        }
+        assert!(
+            !self.is_unblocked(stage),
+            "a stream goes on after the end of its session {wire:?} {why:?}"
+        );
+        stage.model.count("slow streams ended");
+        self.lapsed_at = Some(stage.at());
+        stage.judge_at(self.me, wire, stage.at() + GOODBYE + LATE);
+    }
+
     fn forget(&mut self, stage: &mut Stage) {
+        self.shown = None;
+        self.session = None;
+        self.lapsed_at = None;
         if let Some(wire) = self.wire.take() {
             self.span.was_blocked = stage.network.sockets[wire.0].was_blocked;
             let newest = stage.model.events.last_key_value();
@@ -202,10 +310,7 @@ impl Stream {
                 return;
             };
             if head.status != 200 {
-                assert!(
-                    head.status == 503 || (head.status == 401 && self.due.is_some()),
-                    "{head:?}"
-                );
+                self.refused(head.status, stage);
                 stage.model.count(&format!("answered {}", head.status));
                 return stage.finish(wire);
             }
@@ -231,6 +336,7 @@ impl Stream {
         stage.model.count("subscriptions");
         self.phase = Phase::Open;
         self.last_heartbeat = stage.at();
+        self.rest_on_shown(stage);
         // The session of a token ends so much later, whatever the wall clock does then.
         let is_known = stage.model.jumped_at < self.asked_at;
         self.due = self
@@ -340,14 +446,27 @@ impl Stream {
         }
         let is_prompt = self.manner.reading == Reading::Prompt;
         if self.phase == Phase::Open && is_prompt {
-            let is_due = match self.due {
-                Some(due) => stage.at() + LATE >= due,
-                // With a token, it is not known when that ends.
-                None => !stage.model.config.is_demo(),
-            };
+            let fate = self
+                .session
+                .map_or(Verdict::Good, |session| session.fate(stage));
+            if let Verdict::Bad(why) = fate {
+                stage.model.count(&format!("streams ended {}", by(why)));
+            }
+            let is_due = fate != Verdict::Good
+                || match self.due {
+                    Some(due) => stage.at() + LATE >= due,
+                    // Of a token that was shown before a clock jumped, it is not known when it ends.
+                    None => self.session.is_some(),
+                };
             assert!(
                 is_due || stage.model.is_ending,
-                "a stream was ended for nothing"
+                "a stream was ended for nothing {wire:?} {:?} {:?} {:?} {:?} {:?}",
+                self.session,
+                self.due,
+                stage.now(),
+                self.asked_at,
+                self.session
+                    .map(|session| stage.model.register.tokens[session.token].clone())
             );
             // For a small window much may have waited, and an end takes 2 seconds at most.
             let is_whole =
@@ -366,6 +485,11 @@ impl Stream {
         if Some(wire) != self.wire || stage.is_over(wire) {
             return;
         }
+        let is_over = |ended: Duration| stage.at() < ended + GOODBYE + LATE;
+        assert!(
+            self.lapsed_at.is_none_or(is_over),
+            "a stream outlives its session {wire:?}"
+        );
         let socket = &stage.network.sockets[wire.0];
         if self.manner.reading == Reading::Stalled {
             let limit = socket.blocked_at + Duration::from_secs(60) + LATE;
