@@ -88,8 +88,18 @@ pub const REFRESH_SECS_MAX: u64 = 24 * 60 * 60;
 pub const TICKETS_MAX: usize = 65_536;
 /// Tickets of one user that have not expired, redeemed or not, over all tokens of the user; above it 503.
 pub const TICKETS_PER_USER_MAX: usize = 10_000;
-/// Revoked tokens; above it 503. Each is kept until it would have expired.
+/// Sign-ins that were logged out and are kept one by one, each until its last token has expired; above it one mark
+/// takes the place of all entries of the user who logs out.
 pub const REVOCATIONS_MAX: usize = 65_536;
+/// The same of one user.
+pub const REVOCATIONS_PER_USER_MAX: usize = 64;
+/// Names of which all tokens issued up to a point are refused. Above it the oldest is dropped, and everybody's tokens
+/// issued up to its point are refused. Larger than [`ACCOUNTS_MAX`], so that a whole users file can be replaced.
+pub const REVOKED_NAMES_MAX: usize = 131_072;
+/// Refreshes of one user in a row; one more is allowed every [`REFRESH_REFILL`]; above it 429.
+pub const REFRESHES_MAX: u32 = 30;
+/// The time after which one more refresh of a user is allowed.
+pub const REFRESH_REFILL: Duration = Duration::from_secs(2);
 /// Secrets in the secrets file; a file with more is refused.
 pub const SECRETS_MAX: usize = 16;
 

@@ -3,14 +3,16 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use sarang::domain::issuer::Issuer;
 use sarang::domain::names::is_valid_account_name;
-use sarang::domain::tokens::identify;
+use sarang::domain::tokens::{Identity, identify};
 use sarang::wire::jwt::{Key, TOKEN_BYTES_MAX, verify};
 use serde_json::{Map, Value};
 use sha2::Sha256;
 
 const SECRETS: [&[u8]; 2] = [&[b'1'; 32], &[b'2'; 40]];
 const NOW: u64 = 1_705_314_600;
+const TOKEN_TTL_SECS: u64 = 3_600;
 
 fn keys() -> Vec<Key> {
     let key = |id, secret| Key::new(id, secret).expect("is long enough");
@@ -69,15 +71,23 @@ fn judge(token: &str) {
         "it names who has signed"
     );
     assert_eq!(claims, read(parts[1]));
-    if let Ok(identity) = identify(&claims, signature, NOW) {
+    let issuer = Issuer::new([7; 8], TOKEN_TTL_SECS);
+    if let Ok(identity) = identify(&claims, signature, key.key_id(), &issuer, NOW) {
         assert!(is_valid_account_name(&identity.username));
         assert_eq!(claims["sub"], *identity.username);
         assert!(identity.expires_at > NOW);
-        assert_eq!(claims["exp"], identity.expires_at);
         assert_eq!(
             identity.is_ours,
             claims.get("iss").is_some_and(|iss| iss == "sarang")
         );
+        match identity.is_ours {
+            true => assert!(claims["exp"].as_u64() >= Some(identity.expires_at)),
+            false => assert_eq!(claims["exp"], identity.expires_at),
+        }
+        let (name, id) = (&identity.username, identity.family_id());
+        assert!(!name.contains('\n') && !id.is_empty());
+        assert_eq!(identity.family, Identity::family_of(name, id));
+        assert_eq!(identity.key, key.key_id());
     }
 }
 

@@ -11,6 +11,7 @@ use sarang::domain::error::ErrorCode;
 use sarang::domain::event::ChatMessage;
 use sarang::domain::facts::{Fact, OpenedRoom, Outcome};
 use sarang::domain::ids::Serial;
+use sarang::domain::issuer::Issued;
 use sarang::domain::position::Position;
 use sarang::domain::time::{Now, Timestamp};
 use sarang::domain::tokens::Identity;
@@ -19,6 +20,7 @@ use sarang::server::Server;
 use sarang::server::jobs::{Done, Job, Ticket};
 
 use super::requests::{NAMES, pick};
+use super::world::secret;
 
 /// How many answers may be given a second time.
 const GIVEN_MAX: usize = 16;
@@ -319,11 +321,12 @@ fn redeem(ticket: &Ticket, how: How, now: Now) -> Option<Result<Identity, BadTic
         How::Anew => Some(Err(BadTicket::TokenExpired)),
         How::Yes => Some(Ok(Identity {
             username: username.into(),
-            token: Identity::token_of(username, &ticket.0),
-            issued_at: unix,
+            family: Identity::family_of(username, &ticket.0),
+            issued: Issued::Elsewhere(unix),
             expires_at: unix + TOKEN_SECONDS,
             authenticated_at: unix,
             is_ours: false,
+            key: secret().key_id(),
         })),
     }
 }

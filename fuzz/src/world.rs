@@ -114,8 +114,13 @@ fn credentials(has_account: bool) -> Credentials {
     let text = if has_account { DEMO_ACCOUNTS } else { "" };
     Credentials {
         accounts: Accounts::parse(text, [1; 32]).expect("reads").into(),
-        keys: vec![Key::new(None, &[2; 32]).expect("is long enough")],
+        keys: vec![secret()],
     }
+}
+
+/// The secret of all servers.
+pub fn secret() -> Key {
+    Key::new(None, &[2; 32]).expect("is long enough")
 }
 
 /// The users file of a configured server, which is no demo.

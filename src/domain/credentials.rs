@@ -4,9 +4,15 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use super::accounts::{Accounts, entries};
+use super::tokens::FINGERPRINT;
 use crate::config::SECRETS_MAX;
-use crate::wire::jwt::{Key, Refused};
+use crate::wire::jwt::{Key, KeyId, Refused};
+
+/// The purpose of a key's tag of a verifier.
+const FINGERPRINT_PURPOSE: &str = "password fingerprint";
 
 /// Accounts and secrets, as in the operator's files.
 #[derive(Debug)]
@@ -15,6 +21,49 @@ pub struct Credentials {
     pub accounts: Arc<Accounts>,
     /// The secrets of tokens: the first one signs, all of them verify.
     pub keys: Vec<Key>,
+}
+
+impl Credentials {
+    /// Whether one of the secrets is this key.
+    pub fn has_key(&self, key: KeyId) -> bool {
+        self.keys.iter().any(|known| known.key_id() == key)
+    }
+
+    /// The keys that are not in a newer set.
+    pub fn keys_gone_in(&self, newer: &Self) -> Vec<KeyId> {
+        let all = self.keys.iter().map(Key::key_id);
+        all.filter(|key| !newer.has_key(*key)).collect()
+    }
+
+    /// The claim of our tokens that identifies the password they were issued for; `None` without an account. It reveals
+    /// nothing without the secret, and another password has another fingerprint: so a changed password invalidates its
+    /// tokens without stored state, also after a restart.
+    pub fn fingerprint(&self, username: &str, key: &Key) -> Option<String> {
+        let verifier = self.accounts.find(username)?;
+        Some(key.tag(FINGERPRINT_PURPOSE, &verifier.bytes()))
+    }
+
+    /// Checks the fingerprint in the claims of one of our tokens.
+    ///
+    /// # Errors
+    /// The account is gone or has another password.
+    pub fn check_fingerprint(
+        &self,
+        username: &str,
+        claims: &Map<String, Value>,
+        key: &Key,
+    ) -> Result<(), Refused> {
+        let expected = self
+            .fingerprint(username, key)
+            .ok_or(Refused("the token's account is gone"))?;
+        match claims.get(FINGERPRINT) {
+            Some(Value::String(found)) if *found == expected => Ok(()),
+            Some(_) => Err(Refused("the password has changed; sign in again")),
+            None => Err(Refused(
+                "the token has no fingerprint of the password; sign in again",
+            )),
+        }
+    }
 }
 
 /// A newer set of accounts and secrets, with its differences. They are computed by a job, so that the loop's cost
@@ -119,6 +168,27 @@ mod tests {
         assert_eq!(reload.gone, ["changed".into(), "gone".into()]);
         assert_eq!(reload.added, ["new".into()]);
         assert!(reload.credentials.accounts.has("new"));
+    }
+
+    #[test]
+    fn a_key_is_gone_when_its_kid_or_its_secret_is() {
+        let credentials = |secrets: &str| Credentials {
+            accounts: Accounts::parse("", [0; 32]).expect("reads").into(),
+            keys: parse_secrets(secrets).expect("reads"),
+        };
+        let line = |kid: &str, secret: &str| format!("{kid}:{secret}\n");
+        let other = SECRET.to_uppercase();
+        let old = credentials(&(line("a", SECRET) + &line("b", &other)));
+        let [a, b] = [0, 1].map(|n| old.keys[n].key_id());
+        for (newer, gone) in [
+            (line("b", &other) + &line("a", SECRET), vec![]),
+            (line("c", SECRET) + &line("b", &other), vec![a]),
+            (line("a", &other) + &line("b", &other), vec![a]),
+            (line("a", SECRET), vec![b]),
+            (line("a", &other) + &line("b", SECRET), vec![a, b]),
+        ] {
+            assert_eq!(old.keys_gone_in(&credentials(&newer)), gone, "{newer}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod acknowledged;
+pub mod allowance;
 pub mod auth;
 mod check;
 pub mod credentials;
@@ -14,6 +15,8 @@ pub mod event_log;
 pub mod facts;
 pub mod history;
 pub mod ids;
+pub mod issuer;
+pub mod marks;
 mod membership;
 mod messages;
 pub mod metrics;
@@ -24,6 +27,7 @@ pub mod people;
 pub mod position;
 mod presence;
 pub mod random;
+pub mod revocations;
 pub mod room;
 pub mod rooms;
 pub mod sessions;

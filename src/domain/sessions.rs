@@ -7,13 +7,14 @@ use std::time::Duration;
 use super::ids::ConnectionId;
 use super::time::Now;
 use super::tokens::Identity;
+use crate::wire::jwt::KeyId;
 
 /// The sessions that end when their token expires. Guests have none.
 #[derive(Debug, Default)]
 pub struct Sessions {
     identities: HashMap<ConnectionId, (Identity, Duration)>,
     by_expiry: BTreeSet<(Duration, ConnectionId)>,
-    by_token: BTreeSet<(Rc<str>, ConnectionId)>,
+    by_family: BTreeSet<(Rc<str>, ConnectionId)>,
 }
 
 impl Sessions {
@@ -23,7 +24,7 @@ impl Sessions {
         let left = Duration::from_secs(identity.expires_at).saturating_sub(now.unix);
         let due = now.monotonic.saturating_add(left);
         self.by_expiry.insert((due, connection));
-        self.by_token.insert((identity.token.clone(), connection));
+        self.by_family.insert((identity.family.clone(), connection));
         self.identities.insert(connection, (identity, due));
     }
 
@@ -31,7 +32,7 @@ impl Sessions {
     pub fn close(&mut self, connection: ConnectionId) {
         if let Some((identity, due)) = self.identities.remove(&connection) {
             self.by_expiry.remove(&(due, connection));
-            self.by_token.remove(&(identity.token, connection));
+            self.by_family.remove(&(identity.family, connection));
         }
     }
 
@@ -42,10 +43,10 @@ impl Sessions {
             .map(|(identity, _)| identity)
     }
 
-    /// The connections of one token.
-    pub fn of_token(&self, token: &Rc<str>) -> Vec<ConnectionId> {
-        let all = (token.clone(), ConnectionId(0))..=(token.clone(), ConnectionId(u32::MAX));
-        self.by_token
+    /// The connections of one family of tokens.
+    pub fn of_family(&self, family: &Rc<str>) -> Vec<ConnectionId> {
+        let all = (family.clone(), ConnectionId(0))..=(family.clone(), ConnectionId(u32::MAX));
+        self.by_family
             .range(all)
             .map(|(_, connection)| *connection)
             .collect()
@@ -53,13 +54,28 @@ impl Sessions {
 
     /// The connections of one user.
     pub fn of_name(&self, name: &str) -> Vec<ConnectionId> {
-        // The name of a token begins with its subject, so the tokens of a user are adjacent.
-        let first = Identity::token_of(name, "");
+        if self.identities.is_empty() {
+            return Vec::new();
+        }
+        // The name of a family begins with its subject, so those of a user are adjacent.
+        let first = Identity::family_of(name, "");
         let mut connections: Vec<_> = self
-            .by_token
+            .by_family
             .range((first.clone(), ConnectionId(0))..)
-            .take_while(|(token, _)| token.starts_with(&*first))
+            .take_while(|(family, _)| family.starts_with(&*first))
             .map(|(_, connection)| *connection)
+            .collect();
+        connections.sort_unstable();
+        connections
+    }
+
+    /// The connections whose token one of these keys has verified. Visits every session.
+    pub fn of_keys(&self, keys: &[KeyId]) -> Vec<ConnectionId> {
+        let mut connections: Vec<_> = self
+            .identities
+            .iter()
+            .filter(|(_, (identity, _))| keys.contains(&identity.key))
+            .map(|(connection, _)| *connection)
             .collect();
         connections.sort_unstable();
         connections
@@ -82,20 +98,19 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::issuer::Issued;
+    use crate::wire::jwt::Key;
+
+    fn key(n: u8) -> KeyId {
+        Key::new(None, &[n; 32]).expect("is long enough").key_id()
+    }
 
     #[test]
     fn the_connections_of_a_name_are_those_of_all_its_tokens_and_of_no_longer_name() {
         let mut sessions = Sessions::default();
         let names = ["kim", "kim", "kim2", "ki", "kim", "lee"];
         for (n, name) in names.into_iter().enumerate() {
-            let identity = Identity {
-                username: name.into(),
-                token: Identity::token_of(name, &format!("token{}", names.len() - n)),
-                issued_at: 0,
-                expires_at: 9,
-                authenticated_at: 0,
-                is_ours: true,
-            };
+            let identity = identity(name, &format!("token{}", names.len() - n), 9);
             sessions.open(ConnectionId(n as u32), identity, Now::default());
         }
         assert_eq!(sessions.of_name("kim"), [0, 1, 4].map(ConnectionId));
@@ -111,19 +126,40 @@ mod tests {
         unix: Duration::from_secs(1_000),
     };
 
-    fn identity(username: &str, token: &str, expires_at: u64) -> Identity {
+    fn identity(username: &str, id: &str, expires_at: u64) -> Identity {
         Identity {
             username: username.into(),
-            token: Identity::token_of(username, token),
-            issued_at: 0,
+            family: Identity::family_of(username, id),
+            issued: Issued::Here(1),
             expires_at,
             authenticated_at: 0,
             is_ours: true,
+            key: key(1),
         }
     }
 
     #[test]
-    fn a_session_is_found_by_its_connection_its_token_and_its_name() {
+    fn a_session_is_found_by_the_key_that_verified_its_token() {
+        let mut sessions = Sessions::default();
+        let connections = [5, 4, 3, 2, 1, 0].map(ConnectionId);
+        for (n, connection) in connections.into_iter().enumerate() {
+            let identity = Identity {
+                key: key(n as u8 % 3),
+                ..identity("kim", "t", 1_060)
+            };
+            sessions.open(connection, identity, NOW);
+        }
+        let of_keys = |keys: &[u8]| {
+            let keys: Vec<KeyId> = keys.iter().map(|n| key(*n)).collect();
+            sessions.of_keys(&keys)
+        };
+        assert_eq!(of_keys(&[0, 2]), [0, 2, 3, 5].map(ConnectionId));
+        assert_eq!(of_keys(&[7]), []);
+        assert_eq!(of_keys(&[]), []);
+    }
+
+    #[test]
+    fn a_session_is_found_by_its_connection_its_family_and_its_name() {
         let mut sessions = Sessions::default();
         sessions.open(B, identity("kim", "t", 1_060), NOW);
         sessions.open(A, identity("kim", "u", 1_060), NOW);
@@ -131,15 +167,15 @@ mod tests {
         sessions.open(connection, identity("lee", "t", 1_060), NOW);
         assert_eq!(sessions.of(A), Some(&identity("kim", "u", 1_060)));
         assert_eq!(sessions.of_name("kim"), [A, B]);
-        let of_token =
-            |sessions: &Sessions, name| sessions.of_token(&Identity::token_of(name, "t"));
-        assert_eq!(of_token(&sessions, "kim"), [B]);
-        assert_eq!(of_token(&sessions, "lee"), [connection]);
+        let of_family =
+            |sessions: &Sessions, name| sessions.of_family(&Identity::family_of(name, "t"));
+        assert_eq!(of_family(&sessions, "kim"), [B]);
+        assert_eq!(of_family(&sessions, "lee"), [connection]);
         sessions.close(B);
         assert_eq!(sessions.of(B), None);
         assert_eq!(sessions.of_name("kim"), [A]);
-        assert_eq!(of_token(&sessions, "kim"), []);
-        assert_eq!(of_token(&sessions, "lee"), [connection]);
+        assert_eq!(of_family(&sessions, "kim"), []);
+        assert_eq!(of_family(&sessions, "lee"), [connection]);
     }
 
     #[test]

@@ -3,9 +3,8 @@
 //! A browser cannot send a bearer token with a WebSocket handshake, and a token in a URL would end up in logs and
 //! browser histories. A ticket may: it is worthless once used or expired. Only its hash is kept.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -14,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::tokens::Identity;
 use crate::config::{TICKETS_MAX, TICKETS_PER_USER_MAX};
+use crate::wire::jwt::KeyId;
 
 type Hash = [u8; 32];
 
@@ -21,6 +21,8 @@ type Hash = [u8; 32];
 #[derive(Debug, Default)]
 pub struct Tickets {
     by_hash: HashMap<Hash, Identity>,
+    /// The same by the family of their token; those of a user are adjacent.
+    by_family: BTreeSet<(Rc<str>, Hash)>,
     /// All issued tickets, redeemed or not, by expiry, with their user.
     expiries: VecDeque<(Duration, Hash, Rc<str>)>,
     /// The number of entries in `expiries` of each user.
@@ -47,6 +49,7 @@ impl Tickets {
         self.of_user.insert(identity.username.clone(), count + 1);
         self.expiries
             .push_back((expires, hash, identity.username.clone()));
+        self.by_family.insert((identity.family.clone(), hash));
         self.by_hash.insert(hash, identity);
         Some(ticket)
     }
@@ -54,17 +57,55 @@ impl Tickets {
     /// Redeems a ticket, which uses it up; `None` if it is not valid.
     pub fn redeem(&mut self, ticket: &str, now: Duration) -> Option<Identity> {
         self.sweep(now);
-        let hash: Hash = Sha256::digest(ticket).into();
-        self.by_hash.remove(&hash)
+        self.remove(&Sha256::digest(ticket).into())
     }
 
-    /// Removes every ticket of these names. The tickets are searched only if one of the names has some.
-    pub fn void(&mut self, names: &[Arc<str>]) {
-        let has_some = |name: &&str| self.of_user.contains_key(*name);
-        let names: HashSet<&str> = names.iter().map(|name| &**name).filter(has_some).collect();
-        if !names.is_empty() {
-            self.by_hash
-                .retain(|_, identity| !names.contains(&*identity.username));
+    fn remove(&mut self, hash: &Hash) -> Option<Identity> {
+        let identity = self.by_hash.remove(hash)?;
+        self.by_family.remove(&(identity.family.clone(), *hash));
+        Some(identity)
+    }
+
+    /// Removes every ticket of a family of tokens.
+    pub fn void_family(&mut self, family: &Rc<str>) {
+        self.void_from(family, |other| *other == **family, |_| true);
+    }
+
+    /// Removes the tickets of a user that are chosen.
+    pub fn void_user(&mut self, username: &str, is_chosen: impl Fn(&Identity) -> bool) {
+        if self.of_user.contains_key(username) {
+            let first = Identity::family_of(username, "");
+            self.void_from(&first, |family| family.starts_with(&*first), is_chosen);
+        }
+    }
+
+    /// Removes the tickets of which a key has verified the token. Visits every ticket.
+    pub fn void_keys(&mut self, keys: &[KeyId]) {
+        let by_family = &mut self.by_family;
+        self.by_hash.retain(|hash, identity| {
+            let is_void = keys.contains(&identity.key);
+            if is_void {
+                by_family.remove(&(identity.family.clone(), *hash));
+            }
+            !is_void
+        });
+    }
+
+    fn void_from(
+        &mut self,
+        first: &Rc<str>,
+        is_in: impl Fn(&str) -> bool,
+        is_chosen: impl Fn(&Identity) -> bool,
+    ) {
+        let void: Vec<Hash> = self
+            .by_family
+            .range((first.clone(), Hash::default())..)
+            .take_while(|(family, _)| is_in(family))
+            .map(|(_, hash)| *hash)
+            .filter(|hash| self.by_hash.get(hash).is_some_and(&is_chosen))
+            .collect();
+        for hash in &void {
+            self.remove(hash);
         }
     }
 
@@ -78,7 +119,7 @@ impl Tickets {
             let Some((_, hash, user)) = self.expiries.pop_front() else {
                 return;
             };
-            self.by_hash.remove(&hash);
+            self.remove(&hash);
             if let Some(count) = self.of_user.get_mut(&user) {
                 *count -= 1;
                 if *count == 0 {
@@ -92,19 +133,49 @@ impl Tickets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::issuer::Issued;
+    use crate::wire::jwt::Key;
 
     const NOW: Duration = Duration::from_secs(100);
     const TTL: Duration = Duration::from_secs(30);
 
-    fn identity(username: &str) -> Identity {
+    fn key(n: u8) -> KeyId {
+        Key::new(None, &[n; 32]).expect("is long enough").key_id()
+    }
+
+    fn identity_of(username: &str, sign_in: &str) -> Identity {
         Identity {
             username: username.into(),
-            token: "t".into(),
-            issued_at: 0,
+            family: Identity::family_of(username, sign_in),
+            issued: Issued::Here(1),
             expires_at: 9,
             authenticated_at: 0,
             is_ours: true,
+            key: key(1),
         }
+    }
+
+    fn identity(username: &str) -> Identity {
+        identity_of(username, "s")
+    }
+
+    /// Issues a ticket for each identity.
+    fn issue<const N: usize>(tickets: &mut Tickets, identities: &[Identity; N]) -> [String; N] {
+        let mut n = 0;
+        identities.each_ref().map(|identity| {
+            n += 1;
+            let ticket = tickets.issue([n; 32], identity.clone(), NOW + TTL, NOW);
+            ticket.expect("is under the limits")
+        })
+    }
+
+    /// Which of these tickets are good; they are used up.
+    fn good<const N: usize>(tickets: &mut Tickets, issued: &[String; N]) -> [bool; N] {
+        let good = issued
+            .each_ref()
+            .map(|ticket| tickets.redeem(ticket, NOW).is_some());
+        assert!(tickets.by_hash.is_empty() && tickets.by_family.is_empty());
+        good
     }
 
     #[test]
@@ -122,7 +193,10 @@ mod tests {
             .expect("is under the limits");
         assert_eq!(tickets.redeem(&late, NOW + TTL), None);
         assert!(
-            tickets.by_hash.is_empty() && tickets.of_user.is_empty() && tickets.expiries.is_empty()
+            tickets.by_hash.is_empty()
+                && tickets.by_family.is_empty()
+                && tickets.of_user.is_empty()
+                && tickets.expiries.is_empty()
         );
     }
 
@@ -144,18 +218,42 @@ mod tests {
     #[test]
     fn the_tickets_of_a_name_are_void_and_those_of_others_are_not() {
         let mut tickets = Tickets::default();
-        let mut issued = Vec::new();
-        for (n, name) in [(1, "a"), (2, "ab"), (3, "a"), (4, "c")] {
-            let ticket = tickets.issue([n; 32], identity(name), NOW + TTL, NOW);
-            issued.push(ticket.expect("is under the limits"));
-        }
-        tickets.void(&["a".into(), "nobody".into()]);
-        let names = issued.iter().map(|ticket| tickets.redeem(ticket, NOW));
-        let names: Vec<_> = names.collect();
-        let expected = [None, Some(identity("ab")), None, Some(identity("c"))];
-        assert_eq!(names, expected);
+        let identities = ["a", "ab", "a", "c"].map(identity);
+        let issued = issue(&mut tickets, &identities);
+        tickets.void_user("a", |_| true);
+        tickets.void_user("nobody", |_| true);
+        assert_eq!(good(&mut tickets, &issued), [false, true, false, true]);
         assert_eq!(tickets.redeem("other", NOW + TTL), None);
         assert!(tickets.expiries.is_empty() && tickets.of_user.is_empty());
+    }
+
+    #[test]
+    fn the_tickets_of_a_sign_in_or_of_chosen_ones_of_a_user_are_void() {
+        let sign_ins = [("a", "s"), ("a", "s2"), ("ab", "s"), ("a", "s"), ("a", "r")];
+        let identities = sign_ins.map(|(username, sign_in)| identity_of(username, sign_in));
+        let mut tickets = Tickets::default();
+        let issued = issue(&mut tickets, &identities);
+        tickets.void_family(&identities[0].family);
+        assert_eq!(
+            good(&mut tickets, &issued),
+            [false, true, true, false, true]
+        );
+        let mut tickets = Tickets::default();
+        let issued = issue(&mut tickets, &identities);
+        tickets.void_user("a", |identity| identity.family_id() == "s2");
+        assert_eq!(good(&mut tickets, &issued), [true, false, true, true, true]);
+    }
+
+    #[test]
+    fn the_tickets_of_a_key_are_void() {
+        let mut tickets = Tickets::default();
+        let identities = [1, 2, 3, 2].map(|n| Identity {
+            key: key(n),
+            ..identity("a")
+        });
+        let issued = issue(&mut tickets, &identities);
+        tickets.void_keys(&[key(2), key(7)]);
+        assert_eq!(good(&mut tickets, &issued), [true, false, true, false]);
     }
 
     #[test]

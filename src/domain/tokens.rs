@@ -1,21 +1,21 @@
-//! The required claims of a token (RFC 7519 section 4.1), and revoked tokens.
+//! The required claims of a token (RFC 7519 section 4.1), and the identity in them.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::issuer::{Issued, Issuer};
 use super::names::is_valid_account_name;
-use super::time::Now;
-use crate::config::{REVOCATIONS_MAX, TOKEN_CLOCK_LEEWAY_SECS, TOKEN_ID_BYTES_MAX};
-use crate::wire::jwt::Refused;
+use crate::config::{TOKEN_CLOCK_LEEWAY_SECS, TOKEN_ID_BYTES_MAX};
+use crate::wire::jwt::{KeyId, Refused};
 
 /// The issuer of our own tokens (`iss`).
 pub const ISSUER: &str = "sarang";
 /// The claim of our tokens with the fingerprint of the password they were issued for.
 pub const FINGERPRINT: &str = "pwf";
+/// The claim of our tokens that is the same in all tokens of one sign-in, refreshed ones included (OpenID Connect
+/// Front-Channel Logout section 3). It means nothing in a token of another back end, which need not tell sign-ins apart.
+pub const SIGN_IN: &str = "sid";
 /// 9999-12-31T23:59:59Z, the last second RFC 3339 can express; a larger number is a mistake, such as milliseconds.
 const NUMERIC_DATE_MAX: u64 = 253_402_300_799;
 
@@ -24,39 +24,56 @@ const NUMERIC_DATE_MAX: u64 = 253_402_300_799;
 pub struct Identity {
     /// The subject.
     pub username: Rc<str>,
-    /// The name of the token: the subject with its `jti`, or with its signature if it has none.
-    pub token: Rc<str>,
+    /// The name of the family of the token: of all tokens of one sign-in, which a logout ends as a whole. It is the
+    /// subject with the `sid` of one of ours; any other token is a family of its own, named by its `jti`, or by its
+    /// signature if it has none.
+    pub family: Rc<str>,
     /// When it was issued.
-    pub issued_at: u64,
+    pub issued: Issued,
     /// When it expires.
     pub expires_at: u64,
     /// When the password was checked (`auth_time`), for one of ours.
     pub authenticated_at: u64,
     /// Whether this server issued it, so that its subject must be one of its accounts.
     pub is_ours: bool,
+    /// The key that verified it. The identity is good while this key is in force.
+    pub key: KeyId,
 }
 
 impl Identity {
-    /// The name of a token of this subject. No subject contains a line feed.
-    pub fn token_of(username: &str, token: &str) -> Rc<str> {
-        format!("{username}\n{token}").into()
+    /// The name of a family of this subject. No subject contains a line feed.
+    pub fn family_of(username: &str, id: &str) -> Rc<str> {
+        format!("{username}\n{id}").into()
+    }
+
+    /// The name of the family without the subject.
+    pub fn family_id(&self) -> &str {
+        &self.family[self.username.len() + 1..]
     }
 }
 
-/// The identity in the claims of a verified token; `signature` names the token if it has no `jti`.
+/// The identity in the claims of a token that `key` has verified; `signature` names the token if it has no `jti`.
 ///
 /// # Errors
 /// A claim is missing or of the wrong type, or the token is not valid now.
 pub fn identify(
     claims: &Map<String, Value>,
     signature: &str,
+    key: KeyId,
+    issuer: &Issuer,
     unix_secs: u64,
 ) -> Result<Identity, Refused> {
     let username = match claims.get("sub") {
         Some(Value::String(name)) if is_valid_account_name(name) => name.as_str(),
         _ => return Err(Refused("the token's sub is missing or no name")),
     };
-    let expires_at = date(claims, "exp")?.ok_or(Refused("the token has no exp"))?;
+    let is_ours = claims.get("iss").and_then(Value::as_str) == Some(ISSUER);
+    let issued_at = date(claims, "iat")?.unwrap_or(0);
+    let exp = date(claims, "exp")?.ok_or(Refused("the token has no exp"))?;
+    let expires_at = match is_ours {
+        true => issuer.expiry(issued_at, exp),
+        false => exp,
+    };
     if expires_at <= unix_secs {
         return Err(Refused("the token has expired"));
     }
@@ -64,24 +81,37 @@ pub fn identify(
     if date(claims, "nbf")?.is_some_and(|not_before| not_before > latest) {
         return Err(Refused("the token is not valid yet"));
     }
-    let issued_at = date(claims, "iat")?.unwrap_or(0);
     if issued_at > latest {
         return Err(Refused("the token was issued in the future"));
     }
-    let token = match claims.get("jti") {
-        None => signature,
-        Some(Value::String(id)) if (1..=TOKEN_ID_BYTES_MAX).contains(&id.len()) => id,
-        Some(_) => return Err(Refused("the token's jti is no text of a fitting length")),
+    let token = id(claims, "jti")?.unwrap_or(signature);
+    let (family, issued) = match is_ours {
+        true => (
+            id(claims, SIGN_IN)?.unwrap_or(token),
+            issuer.issued(token, issued_at),
+        ),
+        false => (token, Issued::Elsewhere(issued_at)),
     };
-    let is_ours = claims.get("iss").and_then(Value::as_str) == Some(ISSUER);
     Ok(Identity {
         username: username.into(),
-        token: Identity::token_of(username, token),
-        issued_at,
+        family: Identity::family_of(username, family),
+        issued,
         expires_at,
         authenticated_at: date(claims, "auth_time")?.unwrap_or(0),
         is_ours,
+        key,
     })
+}
+
+/// The text of a `jti` or `sid`.
+fn id<'c>(claims: &'c Map<String, Value>, name: &str) -> Result<Option<&'c str>, Refused> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(Value::String(id)) if (1..=TOKEN_ID_BYTES_MAX).contains(&id.len()) => Ok(Some(id)),
+        Some(_) => Err(Refused(
+            "the token's jti or sid is no text of a fitting length",
+        )),
+    }
 }
 
 /// A NumericDate (RFC 7519 section 2) in whole seconds. Text, fractions, negative and out-of-range numbers are refused.
@@ -95,103 +125,21 @@ fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, Refused>
     }
 }
 
-/// A time that is over when both clocks have passed it. With the wall clock alone, a clock that was ahead for a moment
-/// would make revoked tokens valid again; with the monotonic clock alone, one that was set back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Until {
-    monotonic: Duration,
-    unix_secs: u64,
-}
-
-impl Until {
-    fn new(unix_secs: u64, now: Now) -> Self {
-        let left = Duration::from_secs(unix_secs).saturating_sub(now.unix);
-        Self {
-            monotonic: now.monotonic.saturating_add(left),
-            unix_secs,
-        }
-    }
-
-    fn is_over(self, now: Now) -> bool {
-        self.monotonic <= now.monotonic && self.unix_secs <= now.unix.as_secs()
-    }
-}
-
-/// Tokens that are refused although they have not expired. Each entry is kept until its token has expired.
-#[derive(Debug, Default)]
-pub struct Revocations {
-    tokens: HashSet<Rc<str>>,
-    /// Names whose tokens issued up to this second are refused, and until when the entry is kept.
-    names: HashMap<Arc<str>, (u64, Until)>,
-    expiries: BTreeSet<(Until, Rc<str>)>,
-}
-
-impl Revocations {
-    /// Revokes a token; false at [`REVOCATIONS_MAX`].
-    pub fn revoke_token(&mut self, identity: &Identity, now: Now) -> bool {
-        self.sweep(now);
-        if self.tokens.len() >= REVOCATIONS_MAX {
-            return false;
-        }
-        if self.tokens.insert(identity.token.clone()) {
-            let until = Until::new(identity.expires_at, now);
-            self.expiries.insert((until, identity.token.clone()));
-        }
-        true
-    }
-
-    /// Revokes every token of these names issued until now; the last of them expires at `until` (seconds since 1970).
-    /// The number of entries is at most the number of removed accounts.
-    pub fn revoke_names<'a>(
-        &mut self,
-        names: impl Iterator<Item = &'a Arc<str>>,
-        until: u64,
-        now: Now,
-    ) {
-        let mut names = names.peekable();
-        // Swept only when entries are added.
-        if names.peek().is_some() {
-            self.names.retain(|_, (_, until)| !until.is_over(now));
-        }
-        let what = (now.unix.as_secs(), Until::new(until, now));
-        self.names.extend(names.map(|name| (name.clone(), what)));
-    }
-
-    /// Whether a token is revoked.
-    pub fn covers(&self, identity: &Identity) -> bool {
-        let name = self.names.get(&*identity.username);
-        self.tokens.contains(&identity.token)
-            || name.is_some_and(|(second, _)| identity.issued_at <= *second)
-    }
-
-    fn sweep(&mut self, now: Now) {
-        while let Some((until, token)) = self.expiries.pop_first() {
-            if !until.is_over(now) {
-                self.expiries.insert((until, token));
-                return;
-            }
-            self.tokens.remove(&token);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::jwt::Key;
     use serde_json::json;
 
     const NOW: u64 = 1_700_000_000;
 
-    /// A time that is this many seconds later, by each clock.
-    fn at(monotonic: u64, unix: u64) -> Now {
-        Now {
-            monotonic: Duration::from_secs(monotonic),
-            unix: Duration::from_secs(NOW + unix),
-        }
-    }
+    const TTL: u64 = 900;
 
     fn identified(claims: Value) -> Result<Identity, Refused> {
-        identify(claims.as_object().expect("is an object"), "signature", NOW)
+        let claims = claims.as_object().expect("is an object");
+        let issuer = Issuer::new([1; 8], TTL);
+        let key = Key::new(None, &[1; 32]).expect("is long enough");
+        identify(claims, "signature", key.key_id(), &issuer, NOW)
     }
 
     #[test]
@@ -201,11 +149,11 @@ mod tests {
         );
         let identity = identity.expect("is valid");
         assert_eq!(
-            (&*identity.username, &*identity.token, identity.is_ours),
+            (&*identity.username, &*identity.family, identity.is_ours),
             ("김철수", "김철수\n7", true)
         );
         let foreign = identified(json!({"sub": "a", "exp": NOW + 1})).expect("is valid");
-        assert_eq!((&*foreign.token, foreign.is_ours), ("a\nsignature", false));
+        assert_eq!((&*foreign.family, foreign.is_ours), ("a\nsignature", false));
     }
 
     #[test]
@@ -242,40 +190,48 @@ mod tests {
     }
 
     #[test]
-    fn a_revocation_lives_until_the_token_would_have_expired() {
-        let mut revocations = Revocations::default();
-        let identity =
-            identified(json!({"sub": "a", "exp": NOW + 10, "jti": "7"})).expect("is valid");
-        assert!(!revocations.covers(&identity));
-        assert!(revocations.revoke_token(&identity, at(0, 0)));
-        assert!(revocations.covers(&identity));
-        // Neither while one of the clocks is ahead.
-        for (monotonic, unix) in [(9, 9), (9, 1000), (1000, 9)] {
-            revocations.sweep(at(monotonic, unix));
-            assert!(revocations.covers(&identity), "{monotonic} {unix}");
+    fn the_tokens_of_a_sign_in_are_one_family_if_they_are_ours() {
+        let family = |claims: &[(&str, &str)]| {
+            let mut all = json!({"sub": "a", "exp": NOW + 9, "iat": NOW, "jti": "7"});
+            for (name, value) in claims {
+                all[*name] = (*value).into();
+            }
+            let identity = identified(all).expect("is valid");
+            assert_eq!(
+                identity.family,
+                Identity::family_of("a", identity.family_id())
+            );
+            identity.family_id().to_owned()
+        };
+        let ours = ("iss", ISSUER);
+        assert_eq!(family(&[ours, (SIGN_IN, "s")]), "s");
+        assert_eq!(family(&[ours, (SIGN_IN, "s"), ("jti", "8")]), "s");
+        assert_eq!(family(&[ours]), "7");
+        // Another back end may have another idea of a `sid`.
+        assert_eq!(family(&[(SIGN_IN, "s")]), "7");
+        for sid in [
+            json!(7),
+            json!(""),
+            json!("x".repeat(TOKEN_ID_BYTES_MAX + 1)),
+        ] {
+            let mut claims = json!({"sub": "a", "exp": NOW + 9, "iat": NOW, SIGN_IN: sid});
+            assert!(identified(claims.clone()).is_ok());
+            claims["iss"] = ISSUER.into();
+            assert!(identified(claims).is_err());
         }
-        revocations.sweep(at(10, 10));
-        assert!(revocations.tokens.is_empty() && revocations.expiries.is_empty());
     }
 
     #[test]
-    fn a_revoked_name_is_good_again_for_tokens_issued_later() {
-        let mut revocations = Revocations::default();
-        let issued =
-            |at| identified(json!({"sub": "a", "exp": NOW + 10, "iat": at})).expect("is valid");
-        let mut revoke = |names: &[&str], until, now| {
-            let names: Vec<Arc<str>> = names.iter().map(|name| (*name).into()).collect();
-            revocations.revoke_names(names.iter(), until, now);
-            let covers = [NOW, NOW + 1].map(|at| revocations.covers(&issued(at)));
-            (covers, revocations.names.len())
+    fn our_tokens_live_no_longer_than_is_in_force_and_others_as_long_as_they_say() {
+        let expiry = |iss: &str, iat: u64, exp: u64| {
+            let claims = json!({"sub": "a", "exp": exp, "iat": iat, "iss": iss});
+            identified(claims).map(|identity| identity.expires_at)
         };
-        assert_eq!(revoke(&["a", "b"], NOW + 100, at(0, 0)), ([true, false], 2));
-        // Revoking another token sweeps the entries that are over, but not because a clock was ahead for a moment.
-        assert_eq!(
-            revoke(&["c"], NOW + 9_100, at(1, 9_000)),
-            ([true, false], 3)
-        );
-        assert_eq!(revoke(&["c"], NOW + 300, at(200, 200)), ([false, false], 1));
+        assert_eq!(expiry("another", 0, NUMERIC_DATE_MAX), Ok(NUMERIC_DATE_MAX));
+        assert_eq!(expiry(ISSUER, NOW, NUMERIC_DATE_MAX), Ok(NOW + TTL));
+        assert_eq!(expiry(ISSUER, NOW, NOW + 1), Ok(NOW + 1));
+        let expired = Err(Refused("the token has expired"));
+        assert_eq!(expiry(ISSUER, NOW - TTL, NUMERIC_DATE_MAX), expired);
     }
 
     #[test]
@@ -287,16 +243,5 @@ mod tests {
                 assert_eq!(identified(claims).is_ok(), is_good, "{name} {ahead}");
             }
         }
-    }
-
-    #[test]
-    fn a_revoked_name_is_forgotten_when_its_last_token_has_expired() {
-        let mut revocations = Revocations::default();
-        revocations.revoke_names([&"a".into()].into_iter(), NOW + 100, at(0, 0));
-        revocations.revoke_names([&"b".into()].into_iter(), NOW + 200, at(99, 99));
-        assert!(revocations.names.contains_key("a"));
-        revocations.revoke_names([&"c".into()].into_iter(), NOW + 200, at(100, 100));
-        assert!(!revocations.names.contains_key("a"));
-        assert_eq!(revocations.names.len(), 2);
     }
 }

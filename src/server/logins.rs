@@ -9,6 +9,7 @@ use super::sign_in::token_response;
 use super::sign_ins::{Attempt, Checked, NotNow};
 use super::waiting::What;
 use crate::conn::refusal::Refusal;
+use crate::domain::auth::Ended;
 use crate::domain::credentials::Reload;
 use crate::domain::error::ErrorCode;
 use crate::domain::ids::{ConnectionId, Serial};
@@ -66,13 +67,20 @@ impl Server {
         self.answer_waiting(serial, &waiting, answer, now);
     }
 
-    /// Signs out: revokes the token, and closes its connections.
-    pub(super) fn log_out(&mut self, identity: &Identity, now: Now) -> Result<Response, Refusal> {
-        let connections = self.sign_ins.auth_mut().revoke(identity, now);
-        for connection in connections.ok_or(Refusal::UNAVAILABLE)? {
-            self.end_session(connection, CloseCode::SESSION_ENDED, now);
+    /// Signs out: revokes the sign-in of the token, and closes its connections.
+    pub(super) fn log_out(&mut self, identity: &Identity, now: Now) -> Response {
+        let ended = self.sign_ins.auth_mut().revoke(identity, now);
+        self.end_sessions(ended, now);
+        Response::empty(204)
+    }
+
+    fn end_sessions(&mut self, ended: Ended, now: Now) {
+        for id in ended.connections {
+            self.end_session(id, CloseCode::SESSION_ENDED, now);
         }
-        Ok(Response::empty(204))
+        if ended.is_floor_raised {
+            self.note_revoked_names_full(now);
+        }
     }
 
     /// Starts reading accounts and secrets again.
@@ -98,15 +106,11 @@ impl Server {
         }
     }
 
-    /// Puts new credentials in force. Users whose account is gone or has another password are signed out, and guests
-    /// whose name now belongs to an account are closed.
+    /// Puts new credentials in force. Users whose account is gone or has another password are signed out, and those
+    /// whose token was verified by a key that is gone; guests whose name now belongs to an account are closed.
     fn replace_credentials(&mut self, mut reload: Reload, now: Now) {
-        self.sign_ins.auth_mut().reload(&mut reload, now);
-        for name in &reload.gone {
-            for id in self.sign_ins.auth().sessions.of_name(name) {
-                self.end_session(id, CloseCode::SESSION_ENDED, now);
-            }
-        }
+        let ended = self.sign_ins.auth_mut().reload(&mut reload, now);
+        self.end_sessions(ended, now);
         for name in &reload.added {
             self.close_guests(name, now);
         }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::net::IpAddr;
 
 use super::Server;
-use crate::config::Level;
+use crate::config::{Level, REVOKED_NAMES_MAX};
 use crate::domain::ids::ConnectionId;
 use crate::domain::time::Now;
 use crate::wire::close_code::CloseCode;
@@ -83,6 +83,16 @@ impl Server {
                 now,
             ),
         }
+    }
+
+    /// Notes that a revoked name had to make way for another, so that everybody's older tokens are refused.
+    pub(super) fn note_revoked_names_full(&mut self, now: Now) {
+        self.journal.note(
+            Level::Warn,
+            "revoked_names_full",
+            &[("limit", &REVOKED_NAMES_MAX)],
+            now,
+        );
     }
 
     /// Notes the outcome of a sign-in. The name is written only if it is an account: it may be a password typed into

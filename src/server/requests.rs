@@ -149,7 +149,7 @@ impl Server {
                 self.respond(id, &exchange, Ok(response));
                 return self.open_event_stream(id, subscription, now);
             }
-            Answer::Logout(identity) => self.log_out(&identity, now),
+            Answer::Logout(identity) => Ok(self.log_out(&identity, now)),
             Answer::Figures(figures) => {
                 let active_users = self.chat.rooms().people().count();
                 let id = self.streams.post(figures, active_users);

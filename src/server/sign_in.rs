@@ -8,7 +8,7 @@ use super::answer::{Answer, Context, check_origin, json_response, read_json};
 use super::sign_ins::Attempt;
 use crate::config::PASSWORD_BYTES_MAX;
 use crate::conn::refusal::Refusal;
-use crate::domain::auth::Denied;
+use crate::domain::auth::{Denied, NotRefreshed};
 use crate::domain::error::ErrorCode;
 use crate::domain::names::is_valid_account_name;
 use crate::domain::tokens::Identity;
@@ -85,7 +85,10 @@ pub fn refresh(context: &mut Context<'_>, request: &Request) -> Result<Answer, R
     check_origin(context.config, request)?;
     let identity = bearer(context, request)?;
     let issued = context.auth.refresh(&identity, context.now);
-    let (token, expires_in) = issued.map_err(|refused| Refusal::invalid_token(refused.0))?;
+    let (token, expires_in) = issued.map_err(|not_refreshed| match not_refreshed {
+        NotRefreshed::Invalid(refused) => Refusal::invalid_token(refused.0),
+        NotRefreshed::Throttled(wait) => Refusal::too_many_requests(wait),
+    })?;
     Ok(Answer::Response(token_response(&token, expires_in)))
 }
 

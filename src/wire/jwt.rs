@@ -15,6 +15,12 @@ pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 pub const SECRET_BYTES_MIN: usize = 32;
 /// The length to which a [`Key::tag`] is truncated, in bytes.
 const TAG_BYTES: usize = 16;
+/// The purpose of the tag that is a key's [`KeyId`].
+const KEY_ID_PURPOSE: &str = "key id";
+
+/// Identifies a key without its secret: keys with the same `kid` and the same secret have the same, all others another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyId(u64);
 
 /// A secret to sign and verify with. Its HMAC state is computed once. `Debug` does not print it.
 #[derive(Clone)]
@@ -22,6 +28,7 @@ pub struct Key {
     /// The `kid` that selects it (RFC 7515 section 4.1.4).
     pub id: Option<Box<str>>,
     mac: Hmac<Sha256>,
+    key_id: KeyId,
 }
 
 impl std::fmt::Debug for Key {
@@ -46,10 +53,21 @@ impl Key {
             return Err(Refused("a secret must have at least 32 bytes"));
         }
         let mac = Hmac::new_from_slice(secret).map_err(|_| Refused("the secret cannot be used"))?;
-        Ok(Self {
+        let mut key = Self {
             id: id.map(Into::into),
             mac,
-        })
+            key_id: KeyId(0),
+        };
+        // A key without a `kid` differs from one whose `kid` is empty.
+        let named = id.map_or(Vec::new(), |id| [b"k", id.as_bytes()].concat());
+        let [a, b, c, d, e, f, g, h, ..] = key.tag_bytes(KEY_ID_PURPOSE, &named);
+        key.key_id = KeyId(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+        Ok(key)
+    }
+
+    /// What identifies this key: it stays the same when the key is read again.
+    pub fn key_id(&self) -> KeyId {
+        self.key_id
     }
 
     /// A signed token with these claims, a JSON object.
@@ -72,10 +90,13 @@ impl Key {
     /// A message authentication code of these bytes: 128 bits, as 22 characters of base64url. `purpose` must contain a
     /// space, which the signing input of a token never does, so that a tag never equals part of a token's signature.
     pub fn tag(&self, purpose: &str, bytes: &[u8]) -> String {
+        URL_SAFE_NO_PAD.encode(&self.tag_bytes(purpose, bytes)[..TAG_BYTES])
+    }
+
+    fn tag_bytes(&self, purpose: &str, bytes: &[u8]) -> [u8; 32] {
         debug_assert!(purpose.contains(' '));
         let mac = self.mac.clone().chain_update(purpose).chain_update([0]);
-        let tag = mac.chain_update(bytes).finalize().into_bytes();
-        URL_SAFE_NO_PAD.encode(&tag[..TAG_BYTES])
+        mac.chain_update(bytes).finalize().into_bytes().into()
     }
 
     fn has_signed(&self, input: &str, tag: &[u8]) -> bool {
@@ -269,6 +290,22 @@ mod tests {
         assert!(tags.iter().all(|tag| tag.len() == 22));
         assert_eq!(std::collections::BTreeSet::from(tags.clone()).len(), 5);
         assert_eq!(tags[0], key().tag("one purpose", b"text"));
+    }
+
+    #[test]
+    fn a_key_is_known_again_by_its_kid_and_its_secret_together() {
+        let key_id = |id, secret| Key::new(id, secret).expect("is long enough").key_id();
+        let ids = [
+            key_id(None, SECRET),
+            key_id(Some(""), SECRET),
+            key_id(Some("a"), SECRET),
+            key_id(Some("b"), SECRET),
+            key_id(Some("a"), &[7; 32]),
+        ];
+        for (n, id) in ids.iter().enumerate() {
+            assert!(ids[..n].iter().all(|other| other != id), "{n}");
+        }
+        assert_eq!(key_id(Some("a"), SECRET), ids[2]);
     }
 
     #[test]

@@ -178,7 +178,9 @@ impl Chat {
             "{} outlives its session {wire:?} since {:?}: {:?} {:?}",
             self.name,
             self.lapsed_at,
-            self.session, self.session.map(|s| stage.model.register.tokens[s.token].clone()),
+            self.session,
+            self.session
+                .map(|s| stage.model.register.tokens[s.token].clone()),
         );
         if let Some(due) = self
             .due

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use sarang::config::{BACKEND_PATIENCE, Config};
-use sarang::domain::accounts::Accounts;
+use sarang::domain::accounts::{Accounts, DEMO_ACCOUNTS};
 use sarang::domain::auth::BadTicket;
 use sarang::domain::credentials::{Credentials, Reload};
 use sarang::domain::ids::{ConnectionId, Serial};
+use sarang::domain::issuer::Issued;
 use sarang::domain::tokens::Identity;
 use sarang::server::jobs::{Done, Job};
+use sarang::wire::jwt::Key;
 use serde_json::{Value, json};
 
 use crate::late::{Late, kinds};
@@ -35,14 +37,20 @@ fn shake_hands(late: &mut Late, target: &str) -> (ConnectionId, Serial) {
     (id, serial)
 }
 
+/// The secret of every world.
+fn key() -> Key {
+    Key::new(None, &[2; 32]).expect("is long enough")
+}
+
 fn identity(late: &Late) -> Identity {
     Identity {
         username: "admin".into(),
-        token: Identity::token_of("admin", "7"),
-        issued_at: 0,
+        family: Identity::family_of("admin", "7"),
+        issued: Issued::Elsewhere(0),
         expires_at: late.world.now.unix.as_secs() + 3_600,
         authenticated_at: 0,
         is_ours: false,
+        key: key().key_id(),
     }
 }
 
@@ -95,21 +103,44 @@ fn a_handshake_that_is_not_answered_in_time_is_503_and_whoever_gets_its_slot_is_
     assert_eq!(late.world.server.rooms().people().count(), 0);
 }
 
-#[test]
-fn a_token_that_is_revoked_or_expires_while_its_ticket_is_redeemed_opens_nothing() {
-    let mut late = Late::new(Config::default());
-    let (a, serial) = shake_hands(&mut late, "/ws");
+/// Puts other accounts and secrets in force.
+fn put_in_force(late: &mut Late, accounts: &str, keys: Vec<Key>) {
     late.world.server.reload();
     let (reload, in_force) = late.asked(|job| match job {
         Job::ReadCredentials(in_force) => Some(in_force),
         _ => None,
     });
-    let without_accounts = Credentials {
-        accounts: Accounts::parse("", [1; 32]).expect("reads").into(),
-        keys: Vec::new(),
+    let newer = Credentials {
+        accounts: Accounts::parse(accounts, [1; 32]).expect("reads").into(),
+        keys,
     };
-    let newer = Box::new(Reload::new(without_accounts, &in_force));
+    let newer = Box::new(Reload::new(newer, &in_force));
     late.finish(reload, Done::CredentialsRead(Ok(newer)));
+}
+
+#[test]
+fn a_ticket_whose_key_is_taken_out_of_force_while_it_is_redeemed_opens_nothing() {
+    let other = Key::new(None, &[3; 32]).expect("is long enough");
+    for (keys, news) in [
+        (vec![key(), other.clone()], json!({"type": "welcome"})),
+        (vec![other], json!({"close": 4001})),
+    ] {
+        let mut late = Late::new(Config::default());
+        let (a, serial) = shake_hands(&mut late, "/ws");
+        put_in_force(&mut late, DEMO_ACCOUNTS, keys);
+        let redeemed = Done::TicketRedeemed(Some(Ok(identity(&late))));
+        late.finish(serial, redeemed);
+        let told = told_after_101(&mut late, a);
+        assert_eq!(told[0].get("type"), news.get("type"), "{told:?}");
+        assert_eq!(told[0].get("close"), news.get("close"), "{told:?}");
+    }
+}
+
+#[test]
+fn a_token_that_is_revoked_or_expires_while_its_ticket_is_redeemed_opens_nothing() {
+    let mut late = Late::new(Config::default());
+    let (a, serial) = shake_hands(&mut late, "/ws");
+    put_in_force(&mut late, "", vec![key()]);
     let gone = identity(&late);
     late.finish(serial, Done::TicketRedeemed(Some(Ok(gone))));
     assert_eq!(told_after_101(&mut late, a), [json!({"close": 4001})]);
@@ -117,7 +148,7 @@ fn a_token_that_is_revoked_or_expires_while_its_ticket_is_redeemed_opens_nothing
     let (b, serial) = shake_hands(&mut late, "/ws");
     let expired = Identity {
         username: "kim".into(),
-        token: Identity::token_of("kim", "8"),
+        family: Identity::family_of("kim", "8"),
         expires_at: late.world.now.unix.as_secs(),
         ..identity(&late)
     };

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod ceiling;
+mod client;
 mod clock;
 mod conversations;
 mod event_streams;
@@ -13,6 +14,7 @@ mod late_model;
 mod late_tickets;
 mod reload;
 mod request_heads;
+mod revocation;
 mod scale;
 mod slow_readers;
 mod world;

@@ -27,6 +27,7 @@ mod pressure;
 mod rest;
 mod restart;
 mod resume;
+mod revocation;
 mod rooms;
 mod sign_in;
 mod support;
