@@ -110,9 +110,9 @@ pub struct Chat {
     /// When the session ends, and the token behind it.
     pub due: Option<Duration>,
     pub token_expires: u64,
-    /// The token a ticket is asked for, and the ticket that was shown.
+    /// The token a ticket is asked for, and the ticket that was shown, and when.
     asking: Option<TokenId>,
-    pub shown: Option<TicketId>,
+    pub shown: Option<(TicketId, Duration)>,
     /// What the connection rests on, if anything.
     pub session: Option<Session>,
     /// When that had surely ended, of a client that learns it late.
@@ -288,7 +288,7 @@ impl Chat {
         let found = &stage.model.register.tickets[ticket];
         let query = format!("ticket={}", found.text);
         self.token_expires = stage.model.register.tokens[found.token].expires_at;
-        self.shown = Some(ticket);
+        self.shown = Some((ticket, stage.at()));
         self.open(&query, stage);
     }
 

@@ -78,12 +78,11 @@ impl Chat {
             Identity::Guest => false,
             Identity::Impostor => true,
             Identity::Member(..) => {
-                let ticket = self.shown.take();
-                if let Some(ticket) = ticket.filter(|_| self.session.is_none()) {
-                    stage.refused(ticket, self.asked_at);
-                    return true;
+                let shown = self.shown.take().filter(|_| self.session.is_none());
+                if let Some((ticket, at)) = shown {
+                    stage.refused(ticket, at);
                 }
-                false
+                shown.is_some()
             }
             Identity::Contender(ticket) => {
                 stage
@@ -100,11 +99,9 @@ impl Chat {
     /// Whether its session, or its ticket's token, may have ended.
     fn may_have_ended(&mut self, stage: &mut Stage) -> bool {
         let Some(session) = self.session else {
-            let ticket = self.shown.take();
-            return ticket.is_some_and(|ticket| {
+            return self.shown.take().is_some_and(|(ticket, at)| {
                 let token = stage.model.register.tickets[ticket].token;
-                stage.may_be_untimely(token, self.asked_at)
-                    || stage.may_be_refused(ticket, self.asked_at)
+                stage.may_be_untimely(token, at) || stage.may_be_refused(ticket, at)
             });
         };
         let fate = session.fate(stage);
@@ -116,11 +113,8 @@ impl Chat {
         {
             assert!(
                 stage.at() + LATE >= due,
-                "expired too soon: {due:?} {session:?} {:?} now {:?} jumped {:?} asked {:?}",
-                stage.model.register.tokens[session.token],
-                stage.now(),
-                stage.model.jumped_at,
-                self.asked_at
+                "expired too soon: due {due:?}, now {:?}, {session:?}",
+                stage.now()
             );
         }
         true
@@ -175,12 +169,10 @@ impl Chat {
         let is_over = |ended: Duration| at < ended + GOODBYE + 2 * LATE;
         assert!(
             self.lapsed_at.is_none_or(is_over),
-            "{} outlives its session {wire:?} since {:?}: {:?} {:?}",
+            "{} outlives its session {wire:?}, {:?}, since {:?}",
             self.name,
-            self.lapsed_at,
             self.session,
-            self.session
-                .map(|s| stage.model.register.tokens[s.token].clone()),
+            self.lapsed_at
         );
         if let Some(due) = self
             .due

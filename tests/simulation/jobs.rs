@@ -12,7 +12,7 @@ use sarang::server::jobs::{Done, Job, PasswordCheck};
 
 use super::files::{Change, Files, version_of};
 use super::revocation::{Checked, Verdict};
-use super::run::World;
+use super::run::{Client, World};
 use super::stage::Todo;
 
 /// What comes of jobs that are under way.
@@ -110,8 +110,7 @@ impl World {
             Done::CredentialsRead(read) => {
                 let files = self.jobs.read.take().expect("was read");
                 if read.is_ok() {
-                    let now = self.stage.now();
-                    self.stage.model.register.put_in_force(files, now);
+                    self.put_in_force(files);
                 }
             }
             Done::TicketRedeemed(Some(redeemed)) => self.ticket_redeemed(serial, redeemed.is_ok()),
@@ -120,11 +119,24 @@ impl World {
         self.server.finished(serial, done, self.stage.now());
     }
 
+    /// The server is about to put what was read in force. Some learn at once that they have another password.
+    fn put_in_force(&mut self, files: Files) {
+        let now = self.stage.now();
+        let changed = self.stage.model.register.put_in_force(files, now);
+        for name in changed {
+            for client in &mut self.clients {
+                if let Client::Web(web) = client {
+                    web.sign_in_again(name, &mut self.stage);
+                }
+            }
+        }
+    }
+
     /// A password is good if it was right and is still in force when the server learns of it.
     fn password_checked(&mut self, serial: Serial) {
         let check = self.jobs.checks.remove(&serial);
         let (password, version, is_accepted) = check.expect("was asked");
-        let mut parts = password.split(' ');
+        let mut parts = password.splitn(4, ' ');
         let name = parts.nth(3).expect("an account");
         let model = &mut self.stage.model;
         let is_in_force = version.is_some() && model.register.password_of(name) == version;

@@ -190,12 +190,14 @@ impl Register {
         self.in_force.accounts.get(name).copied()
     }
 
-    /// Other files are in force from here on.
-    pub fn put_in_force(&mut self, files: Files, now: Now) {
+    /// Other files are in force from here on; the names that have another password.
+    pub fn put_in_force(&mut self, files: Files, now: Now) -> Vec<&'static str> {
+        let mut changed = Vec::new();
         let before = std::mem::replace(&mut self.in_force, files);
         for (name, version) in before.accounts {
             if self.password_of(name) != Some(version) {
                 self.revoke_name(name, now);
+                changed.extend(self.password_of(name).map(|_| name));
             }
         }
         for (key, changes) in self.changes.iter_mut().enumerate() {
@@ -205,6 +207,7 @@ impl Register {
             }
         }
         self.is_dirty = true;
+        changed
     }
 
     fn revoke_name(&mut self, name: &str, now: Now) {

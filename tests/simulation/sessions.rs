@@ -129,7 +129,8 @@ impl Stage {
         let is_bad = matches!(verdict, Verdict::Bad(_));
         assert!(
             !is_bad,
-            "a ticket opens after its end: {verdict:?} {ticket}"
+            "a ticket opens after its end: {verdict:?}, shown at {shown:?}: {:?} of {:?}",
+            register.tickets[ticket], register.tokens[token]
         );
         let ttl = self.model.config.ticket_ttl;
         assert!(
@@ -146,11 +147,12 @@ impl Stage {
 
     /// A ticket was refused: it may have been.
     pub fn refused(&mut self, ticket: TicketId, shown: Duration) {
+        let (ticket_was, register) = (&self.model.register.tickets[ticket], &self.model.register);
         assert!(
             self.may_be_refused(ticket, shown),
             "a good ticket opens nothing: {:?} of {:?}, shown at {shown:?}",
-            self.model.register.tickets[ticket],
-            self.model.register.tokens[self.model.register.tickets[ticket].token]
+            ticket_was,
+            register.tokens[ticket_was.token]
         );
         let verdict = self
             .model

@@ -43,7 +43,9 @@ impl Use {
 
 /// Whoever logs out of more sessions than are remembered one by one.
 const QUITTER: &str = "회원 3";
-/// How often a token of ours may be refreshed after its sign-in, in seconds.
+/// How often they do that over one connection, some at a time.
+const QUITS_MAX: u64 = 9;
+/// How long a token of ours may be refreshed after its sign-in, in seconds.
 const REFRESH_SECS: u64 = 24 * 60 * 60;
 
 impl Web {
@@ -104,11 +106,32 @@ impl Web {
             7 => (version + 1).to_string(),
             _ => "no".to_owned(),
         };
+        self.log_in_as(name, (&version, delay), wire, stage);
+    }
+
+    /// An account has another password, and some know it at once.
+    pub fn sign_in_again(&mut self, name: &'static str, stage: &mut Stage) {
+        let version = stage.model.register.password_of(name);
+        let (Some(wire), Some(version)) = (self.wire(), version) else {
+            return;
+        };
+        let is_idle = self.is_member() && self.asked.is_empty();
+        if is_idle && stage.at() < stage.end && stage.seed.chance(50) {
+            let delay = stage.seed.between(0, 300);
+            self.log_in_as(name, (&version.to_string(), delay), wire, stage);
+        }
+    }
+
+    fn log_in_as(
+        &mut self,
+        name: &'static str,
+        (version, delay): (&str, u64),
+        wire: Wire,
+        stage: &mut Stage,
+    ) {
         self.count += 1;
-        let password = format!(
-            "{version} {delay} {}-{wire:?}-{} {name}",
-            self.me, self.count
-        );
+        let number = self.count;
+        let password = format!("{version} {delay} {}-{wire:?}-{number} {name}", self.me);
         let body = json!({"username": name, "password": password}).to_string();
         stage.send(wire, post("/auth/login", &body, None).as_bytes());
         self.asked.push_back(Ask::Login {
@@ -134,7 +157,11 @@ impl Web {
             503 => true,
             _ => false,
         };
-        assert!(is_fine, "{answer:?} to {name} with {password}: {checked:?}");
+        assert!(
+            is_fine,
+            "{} to {name} with {password}: {checked:?}",
+            answer.status
+        );
         if answer.status != 200 {
             return;
         }
@@ -175,6 +202,10 @@ impl Web {
 
     /// Logs out some of one user's sessions, each of them once: after a few such more than are remembered.
     pub(super) fn quit_many(&mut self, wire: Wire, stage: &mut Stage) {
+        self.count += 1;
+        if self.count > QUITS_MAX {
+            return;
+        }
         let mut bytes = String::new();
         for _ in 0..12 {
             let now = stage.now();

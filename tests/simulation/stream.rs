@@ -460,13 +460,10 @@ impl Stream {
                 };
             assert!(
                 is_due || stage.model.is_ending,
-                "a stream was ended for nothing {wire:?} {:?} {:?} {:?} {:?} {:?}",
-                self.session,
+                "a stream was ended for nothing {wire:?}: due {:?}, now {:?}, {:?}",
                 self.due,
                 stage.now(),
-                self.asked_at,
                 self.session
-                    .map(|session| stage.model.register.tokens[session.token].clone())
             );
             // For a small window much may have waited, and an end takes 2 seconds at most.
             let is_whole =

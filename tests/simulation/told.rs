@@ -267,8 +267,8 @@ impl Chat {
             Identity::Guest | Identity::Impostor => assert_eq!(message["expires_at"], Value::Null),
             Identity::Member(..) => {
                 let expires_at = std::mem::take(&mut self.token_expires);
-                let ticket = self.shown.take().expect("was shown");
-                self.session = Some(stage.opens(ticket, self.asked_at));
+                let (ticket, shown) = self.shown.take().expect("was shown");
+                self.session = Some(stage.opens(ticket, shown));
                 self.expires(expires_at, message, stage);
             }
             Identity::Contender(ticket) => {

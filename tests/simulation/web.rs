@@ -102,6 +102,10 @@ impl Web {
         }
     }
 
+    pub(super) fn is_member(&self) -> bool {
+        matches!(self.role, Role::Member)
+    }
+
     pub(super) fn wire(&self) -> Option<Wire> {
         self.wire.filter(|_| !self.is_closing)
     }
