@@ -40,7 +40,8 @@
 //! |---|---|
 //! | `rooms.rs`, `room.rs`, `membership.rs`, `opening.rs`, `presence.rs`, `people.rs`, `names.rs` | rooms and their members; how rooms are opened and evicted |
 //! | `messages.rs`, `wishes.rs`, `facts.rs`, `outcomes.rs`, `acknowledged.rs`, `history.rs`, `position.rs` | messages: a wish, then a fact |
-//! | `accounts.rs`, `credentials.rs`, `auth.rs`, `tokens.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `random.rs` | identity |
+//! | `accounts.rs`, `credentials.rs`, `auth.rs`, `tokens.rs`, `issuer.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `random.rs` | identity |
+//! | `revocations.rs`, `marks.rs`; `allowance.rs` | tokens that are refused before they expire; how often something may be done in a row |
 //! | `metrics.rs`, `event_log.rs` | events of the metrics streams |
 //! | `event.rs`, `error.rs`, `ids.rs`, `time.rs` | values shared by all |
 //!

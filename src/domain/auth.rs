@@ -304,11 +304,8 @@ impl Auth {
         // an account that is added again with the same password makes none good.
         let newest = self.issuer.newest();
         let is_floor_raised = self.revocations.revoke_names(&reload.gone, newest, now);
-        let mut connections = Vec::new();
-        for name in &reload.gone {
-            self.tickets.void_user(name, |_| true);
-            connections.append(&mut self.sessions.of_name(name));
-        }
+        self.tickets.void_names(&reload.gone);
+        let mut connections = self.sessions.of_names(&reload.gone);
         if !keys_gone.is_empty() {
             self.tickets.void_keys(&keys_gone);
             connections.append(&mut self.sessions.of_keys(&keys_gone));

@@ -72,8 +72,8 @@ impl Credentials {
 pub struct Reload {
     /// The credentials to put in force.
     pub credentials: Credentials,
-    /// The names whose account is gone or has another password.
-    pub gone: Vec<Arc<str>>,
+    /// The names whose account is gone or has another password, sorted.
+    pub gone: Arc<[Arc<str>]>,
     /// The names that had no account before.
     pub added: Vec<Arc<str>>,
 }
@@ -165,7 +165,7 @@ mod tests {
             keys: Vec::new(),
         };
         let reload = Reload::new(newer, &old);
-        assert_eq!(reload.gone, ["changed".into(), "gone".into()]);
+        assert_eq!(*reload.gone, ["changed".into(), "gone".into()]);
         assert_eq!(reload.added, ["new".into()]);
         assert!(reload.credentials.accounts.has("new"));
     }

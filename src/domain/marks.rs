@@ -9,6 +9,12 @@ use std::sync::Arc;
 use super::issuer::Issued;
 use crate::config::REVOKED_NAMES_MAX;
 
+/// Up to this many names at once get marks one by one. So there are at most a few sets to look through.
+const ONE_BY_ONE_MAX: usize = REVOKED_NAMES_MAX / 16;
+
+/// Sorted names, shared with whoever else knows them.
+pub type Names = Arc<[Arc<str>]>;
+
 /// A point in the order of issue of our tokens, and in time for all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
@@ -38,10 +44,16 @@ impl Mark {
 /// The marks of at most [`REVOKED_NAMES_MAX`] names.
 #[derive(Debug, Default)]
 pub struct Marks {
-    /// With the number of the setting.
+    /// Names with a mark of their own, and the number of its setting.
     by_name: HashMap<Arc<str>, (u64, Mark)>,
+    /// The same names by that number.
     by_age: BTreeMap<u64, Arc<str>>,
-    /// Marks set since the start.
+    /// Sorted names that were given one mark together, by the number of the setting: putting a set of names in is one
+    /// step, however many they are.
+    sets: BTreeMap<u64, (Names, Mark)>,
+    /// Names in [`Self::sets`].
+    in_sets: usize,
+    /// Settings since the start.
     count: u64,
     /// A mark that holds for every name, if one had to be dropped.
     floor: Option<Mark>,
@@ -61,24 +73,56 @@ impl Marks {
         };
         self.by_name.insert(name.clone(), (self.count, mark));
         self.by_age.insert(self.count, name.clone());
-        self.by_name.len() > REVOKED_NAMES_MAX && self.drop_oldest()
+        self.make_room()
     }
 
-    fn drop_oldest(&mut self) -> bool {
-        let oldest = self.by_age.pop_first();
-        let dropped = oldest.and_then(|(_, name)| self.by_name.remove(&name));
-        let Some((_, mark)) = dropped else {
-            return false;
-        };
-        self.floor = Some(self.floor.map_or(mark, |floor| floor.max(mark)));
-        true
+    /// Like [`Self::set`], for all of these names, which are sorted.
+    pub fn set_all(&mut self, names: &Names, mark: Mark) -> bool {
+        if names.len() > ONE_BY_ONE_MAX {
+            self.count += 1;
+            self.sets.insert(self.count, (names.clone(), mark));
+            self.in_sets += names.len();
+            return self.make_room();
+        }
+        names
+            .iter()
+            .fold(false, |is_raised, name| self.set(name, mark) | is_raised)
+    }
+
+    /// Drops the oldest marks while there are too many names; returns whether there were.
+    fn make_room(&mut self) -> bool {
+        let mut is_raised = false;
+        while self.by_name.len() + self.in_sets > REVOKED_NAMES_MAX {
+            let Some(mark) = self.drop_oldest() else {
+                break;
+            };
+            self.floor = Some(self.floor.map_or(mark, |floor| floor.max(mark)));
+            is_raised = true;
+        }
+        is_raised
+    }
+
+    fn drop_oldest(&mut self) -> Option<Mark> {
+        let of_one = self.by_age.first_key_value().map(|(number, _)| *number);
+        let of_set = self.sets.first_key_value().map(|(number, _)| *number);
+        if of_one.unwrap_or(u64::MAX) < of_set.unwrap_or(u64::MAX) {
+            let (_, name) = self.by_age.pop_first()?;
+            return self.by_name.remove(&name).map(|(_, mark)| mark);
+        }
+        // The mark of one of them would hold for everybody, so the others need none.
+        let (_, (names, mark)) = self.sets.pop_first()?;
+        self.in_sets -= names.len();
+        Some(mark)
     }
 
     /// Whether a token of this name is covered.
     pub fn covers(&self, name: &str, issued: Issued) -> bool {
         let of_name = self.by_name.get(name).map(|(_, mark)| *mark);
-        let marks = [of_name, self.floor];
-        marks.into_iter().flatten().any(|mark| mark.covers(issued))
+        let mut marks = [of_name, self.floor].into_iter().flatten();
+        let has = |names: &[Arc<str>]| names.binary_search_by(|other| (**other).cmp(name)).is_ok();
+        let mut sets = self.sets.values();
+        marks.any(|mark| mark.covers(issued))
+            || sets.any(|(names, mark)| mark.covers(issued) && has(names))
     }
 }
 
@@ -128,5 +172,36 @@ mod tests {
         assert!(marks.covers("0", Issued::Here(0)) && marks.covers("2", Issued::Here(2)));
         assert_eq!(marks.by_name.len(), REVOKED_NAMES_MAX);
         assert_eq!(marks.by_age.len(), REVOKED_NAMES_MAX);
+    }
+
+    #[test]
+    fn many_names_at_once_are_as_good_as_one_by_one() {
+        let names = |beginning: &str, count: usize| -> Names {
+            let names = (0..count).map(|n| format!("{beginning}{n:06}").into());
+            names.collect()
+        };
+        for count in [1, ONE_BY_ONE_MAX, ONE_BY_ONE_MAX + 1] {
+            let mut marks = Marks::default();
+            assert!(!marks.set_all(&names("a", count), at(3, 1_000)));
+            for n in [0, count / 2, count - 1] {
+                assert!(marks.covers(&format!("a{n:06}"), Issued::Here(3)), "{n}");
+                assert!(!marks.covers(&format!("a{n:06}"), Issued::Here(4)), "{n}");
+            }
+            assert!(!marks.covers(&format!("a{count:06}"), Issued::Here(3)));
+            assert!(!marks.covers("", Issued::Here(3)));
+        }
+        // The oldest makes way, whether it was set alone or with others.
+        let mut marks = Marks::default();
+        let half = REVOKED_NAMES_MAX / 2;
+        assert!(!marks.set(&"first".into(), at(1, 1)));
+        assert!(!marks.set_all(&names("a", half), at(2, 2)));
+        assert!(!marks.set_all(&names("b", half - 1), at(3, 3)));
+        assert!(!marks.covers("kim", Issued::Here(0)));
+        assert!(marks.set(&"last".into(), at(4, 4)));
+        assert!(marks.covers("kim", Issued::Here(1)) && !marks.covers("kim", Issued::Here(2)));
+        assert!(marks.set(&"last but one".into(), at(4, 4)));
+        assert!(marks.covers("kim", Issued::Here(2)) && !marks.covers("kim", Issued::Here(3)));
+        assert!(marks.covers("b000000", Issued::Here(3)));
+        assert_eq!((marks.by_name.len(), marks.in_sets), (2, half - 1));
     }
 }

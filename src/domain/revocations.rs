@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::issuer::Issued;
-use super::marks::{Mark, Marks};
+use super::marks::{Mark, Marks, Names};
 use super::time::Now;
 use super::tokens::Identity;
 use crate::config::{REVOCATIONS_MAX, REVOCATIONS_PER_USER_MAX};
@@ -90,18 +90,14 @@ impl Revocations {
         Noted::Mark { is_floor_raised }
     }
 
-    /// Revokes every token of these names issued until now, for good; `newest` is the place of the newest token issued
-    /// here. Returns whether a mark had to make way, and so holds for everybody.
-    pub fn revoke_names(&mut self, names: &[Arc<str>], newest: u64, now: Now) -> bool {
+    /// Revokes every token of these sorted names issued until now, for good; `newest` is the place of the newest token
+    /// issued here. Returns whether a mark had to make way, and so holds for everybody.
+    pub fn revoke_names(&mut self, names: &Names, newest: u64, now: Now) -> bool {
         let mark = Mark {
             place: newest,
             second: now.unix.as_secs(),
         };
-        let mut is_floor_raised = false;
-        for name in names {
-            is_floor_raised |= self.marks.set(name, mark);
-        }
-        is_floor_raised
+        self.marks.set_all(names, mark)
     }
 
     /// Whether a token is revoked.
@@ -270,7 +266,7 @@ mod tests {
     #[test]
     fn revoked_names_have_no_end_in_time() {
         let mut revocations = Revocations::default();
-        let names = ["kim".into(), "lee".into()];
+        let names = Arc::from(["kim".into(), "lee".into()]);
         assert!(!revocations.revoke_names(&names, 5, at(0, 0)));
         let year = at(365 * 86_400, 365 * 86_400);
         revocations.revoke(&elsewhere("park", 1), NEVER, 5, year);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::ids::ConnectionId;
@@ -52,11 +53,26 @@ impl Sessions {
             .collect()
     }
 
+    /// The connections of these users, whose names are sorted. Visits every session if there are more names.
+    pub fn of_names(&self, names: &[Arc<str>]) -> Vec<ConnectionId> {
+        if names.len() <= self.identities.len() {
+            return names.iter().flat_map(|name| self.of_name(name)).collect();
+        }
+        let is_named = |family: &str| {
+            let username = family.split('\n').next().unwrap_or_default();
+            names
+                .binary_search_by(|name| (**name).cmp(username))
+                .is_ok()
+        };
+        self.by_family
+            .iter()
+            .filter(|(family, _)| is_named(family))
+            .map(|(_, connection)| *connection)
+            .collect()
+    }
+
     /// The connections of one user.
     pub fn of_name(&self, name: &str) -> Vec<ConnectionId> {
-        if self.identities.is_empty() {
-            return Vec::new();
-        }
         // The name of a family begins with its subject, so those of a user are adjacent.
         let first = Identity::family_of(name, "");
         let mut connections: Vec<_> = self
@@ -117,6 +133,15 @@ mod tests {
         sessions.close(ConnectionId(1));
         assert_eq!(sessions.of_name("kim"), [0, 4].map(ConnectionId));
         assert_eq!(sessions.of_name("k"), []);
+        // Few names are looked up, many are compared with every session.
+        for count in [0, 100] {
+            let others = (0..count).map(|n| format!("z{n:03}").into());
+            let names = ["k", "ki", "kim", "lee", "lee2"].map(Arc::from).into_iter();
+            let names: Vec<Arc<str>> = names.chain(others).collect();
+            let mut found = sessions.of_names(&names);
+            found.sort_unstable();
+            assert_eq!(found, [0, 3, 4, 5].map(ConnectionId));
+        }
     }
 
     const A: ConnectionId = ConnectionId(1);
