@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::chat::Chat;
 use super::model::Spot;
-use super::revocation::TicketId;
+use super::register::TicketId;
 use super::stage::Stage;
 
 /// What was asked and not answered yet.

@@ -3,16 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use sarang::config::HEAD_TIMEOUT;
-use serde_json::{Value, json};
-
 use super::asks::{Ask, Say};
 use super::model::Spot;
 use super::network::{Manner, Pace, Reading, Wire};
 use super::reading::Answers;
-use super::revocation::{TicketId, TokenId};
+use super::register::{TicketId, TokenId};
 use super::sessions::Session;
-use super::stage::{ACCEPT, Stage, encoded, handshake, post};
+use super::stage::{ACCEPT, Stage, encoded, handshake};
+use super::tickets::ticket_request;
+use sarang::config::HEAD_TIMEOUT;
 
 /// Who a client says it is.
 #[derive(Clone, Debug)]
@@ -259,7 +258,7 @@ impl Chat {
             Identity::Member(low, high) => {
                 let (low, high) = (*low, *high);
                 if stage.seed.chance(25)
-                    && let Some(ticket) = stage.take_ticket(&self.name)
+                    && let Some(ticket) = stage.take_ticket(Some(&self.name))
                 {
                     self.show(ticket, stage);
                     return self.schedule(stage, 500, 1_500);
@@ -283,16 +282,7 @@ impl Chat {
         self.schedule(stage, 0, 3);
     }
 
-    /// Shows a ticket of its own.
-    fn show(&mut self, ticket: TicketId, stage: &mut Stage) {
-        let found = &stage.model.register.tickets[ticket];
-        let query = format!("ticket={}", found.text);
-        self.token_expires = stage.model.register.tokens[found.token].expires_at;
-        self.shown = Some((ticket, stage.at()));
-        self.open(&query, stage);
-    }
-
-    fn open(&mut self, query: &str, stage: &mut Stage) {
+    pub(super) fn open(&mut self, query: &str, stage: &mut Stage) {
         let wire = self.wire.expect("is connected");
         self.phase = Phase::Opening;
         self.asked_at = stage.at();
@@ -325,27 +315,6 @@ impl Chat {
         stage.send(wire, &bytes);
         let (low, high) = self.habits.think;
         self.schedule(stage, low, high);
-    }
-
-    fn ask_for_longer(&mut self, stage: &mut Stage) {
-        let Identity::Member(low, high) = self.identity else {
-            return;
-        };
-        let (now, taken) = (stage.at(), stage.seed.chance(20));
-        if taken && let Some(ticket) = stage.take_ticket(&self.name) {
-            return self.extend_with(ticket, stage);
-        }
-        let desk = stage.connect(
-            self.me,
-            Manner {
-                reading: Reading::Prompt,
-                window: 8_192,
-                ..self.manner
-            },
-        );
-        let token = stage.choose_token(&self.name, (low, high));
-        stage.send(desk, ticket_request(token, stage).as_bytes());
-        self.desk = Some((desk, Answers::default(), token, now));
     }
 
     /// Whatever concerned the connection is over.
@@ -411,42 +380,6 @@ impl Chat {
         }
     }
 
-    fn extend(
-        &mut self,
-        status: u16,
-        body: &[u8],
-        (token, asked): (TokenId, Duration),
-        stage: &mut Stage,
-    ) {
-        assert!(
-            [200, 401, 408, 503].contains(&status),
-            "a ticket is given or refused: {status}"
-        );
-        if !stage.gives_ticket(status, token, asked) {
-            return;
-        }
-        let body: Value = serde_json::from_slice(body).expect("is JSON");
-        let ticket = body["ticket"].as_str().expect("a ticket");
-        let is_free = self.phase != Phase::Open || self.is_mute;
-        let ticket = stage.keep_ticket(ticket, token, asked, is_free);
-        if !is_free {
-            self.extend_with(ticket, stage);
-        }
-    }
-
-    fn extend_with(&mut self, ticket: TicketId, stage: &mut Stage) {
-        self.asks += 1;
-        let id = format!("e{}", self.asks);
-        let text = &stage.model.register.tickets[ticket].text;
-        let text = json!({"type": "auth", "ticket": text, "id": id}).to_string();
-        let at = stage.at();
-        self.asked.push_back(Ask::Extend { ticket, at, id });
-        self.asked_at = at;
-        let mut bytes = Vec::new();
-        self.push_text(&text, &mut bytes, stage);
-        stage.send(self.wire.expect("is open"), &bytes);
-    }
-
     fn read_http(&mut self, bytes: &[u8], stage: &mut Stage) {
         self.answers.bytes.extend_from_slice(bytes);
         let Some(answer) = self.answers.next(false) else {
@@ -507,9 +440,4 @@ impl Chat {
         }
         self.bytes = all[at..].to_vec();
     }
-}
-
-fn ticket_request(token: TokenId, stage: &Stage) -> String {
-    let token = &stage.model.register.tokens[token];
-    post("/auth/ws-ticket", "", Some(&token.text))
 }

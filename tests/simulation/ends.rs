@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::chat::{Chat, Identity, Phase};
 use super::network::Wire;
-use super::revocation::Verdict;
 use super::sessions::{GOODBYE, by};
 use super::stage::{Stage, frame};
 use super::told::LATE;
+use super::verdicts::Verdict;
 
 impl Chat {
     pub(super) fn closed(&mut self, payload: &[u8], stage: &mut Stage) {

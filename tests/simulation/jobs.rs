@@ -11,9 +11,10 @@ use sarang::domain::metrics::Machine;
 use sarang::server::jobs::{Done, Job, PasswordCheck};
 
 use super::files::{Change, Files, version_of};
-use super::revocation::{Checked, Verdict};
+use super::register::Checked;
 use super::run::{Client, World};
 use super::stage::Todo;
+use super::verdicts::Verdict;
 
 /// What comes of jobs that are under way.
 #[derive(Debug)]

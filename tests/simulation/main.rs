@@ -6,12 +6,20 @@
 
 #![forbid(unsafe_code)]
 
+#[path = "../../fuzz/src/files.rs"]
+mod files;
+#[path = "../../fuzz/src/refreshes.rs"]
+mod refreshes;
+#[path = "../../fuzz/src/register.rs"]
+mod register;
+#[path = "../../fuzz/src/verdicts.rs"]
+mod verdicts;
+
 mod asks;
 mod backend;
 mod chat;
 mod checks;
 mod ends;
-mod files;
 mod jobs;
 mod late;
 mod model;
@@ -19,14 +27,15 @@ mod network;
 mod plan;
 mod reading;
 mod refused;
-mod revocation;
 mod run;
 mod seed;
 mod sessions;
 mod sign_in;
 mod stage;
 mod stream;
+mod stream_sessions;
 mod talk;
+mod tickets;
 mod told;
 mod web;
 
@@ -53,6 +62,8 @@ fn live(seed: u64) -> Outcome {
     // What is under way ends: whoever still has questions gets answers.
     let mut later = end + Duration::from_secs(3);
     world.run_until(later);
+    // What was read last may have become a wish.
+    world.take_jobs();
     // Commands that wait for the backend wait one behind the other.
     while world.stage.model.is_late && world.is_waiting() && later < end + PATIENCE {
         later += Duration::from_secs(5);

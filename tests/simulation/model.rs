@@ -8,7 +8,7 @@ use sarang::config::{ACKNOWLEDGED_PER_USER_MAX, Config};
 use sarang::domain::event::ChatMessage;
 use serde_json::{Value, json};
 
-use super::revocation::{FAR, Register};
+use super::register::{FAR, Register};
 
 /// A place in a room's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -13,7 +13,7 @@ use super::chat::{Chat, Habits, Identity};
 use super::files::{ACCOUNTS, Change, Files, secrets};
 use super::model::Model;
 use super::network::{Manner, Network, Pace, Reading};
-use super::revocation::Register;
+use super::register::Register;
 use super::run::{Client, World};
 use super::seed::Seed;
 use super::stage::{Agenda, Stage, Todo, post};
@@ -287,7 +287,8 @@ pub fn world(number: u64) -> World {
     let mut seed = Seed::new(number);
     let plan = Plan::new(&mut seed);
     let config = plan.config(&mut seed);
-    let (keys, files) = (secrets(&mut seed), Files::new(&mut seed));
+    let keys = secrets(std::array::from_fn(|_| seed.key()));
+    let files = Files::new(seed.below(2));
     let credentials = files.credentials(&keys);
     let now = Now {
         monotonic: Duration::ZERO,
@@ -365,7 +366,8 @@ fn fill_agenda(plan: &Plan, clients: usize, stage: &mut Stage) {
             true => stage.seed.millis(0, 500),
             false => stage.seed.millis(0, milliseconds / 3),
         };
-        let change = Change::random(&mut stage.seed);
+        let (kind, which) = (stage.seed.number(), stage.seed.number());
+        let change = Change::of((kind % 12) as u8, (which % 250) as u8);
         stage.agenda.add(at, Todo::Reload(change));
     }
     let inspections = if plan.scale == Scale::Crowd { 3 } else { 12 };

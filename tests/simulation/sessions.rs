@@ -6,10 +6,11 @@ use std::time::Duration;
 use super::asks::Ask;
 use super::chat::{Chat, Phase};
 use super::network::Wire;
-use super::revocation::{FAR, Ticket, TicketId, TokenId, Verdict, Why};
+use super::register::{FAR, Ticket, TicketId, TokenId};
 use super::run::{Client, World};
 use super::stage::{Stage, frame, post};
 use super::told::LATE;
+use super::verdicts::{Verdict, Why};
 
 /// What a connection rests on.
 #[derive(Clone, Copy, Debug)]
@@ -43,9 +44,8 @@ impl Stage {
     /// A token for whoever wants to open something: mostly a new one of a back end, or one of those there are.
     pub fn choose_token(&mut self, user: &str, lives: (u64, u64)) -> TokenId {
         let now = self.now();
-        let register = &mut self.model.register;
         if self.seed.chance(45)
-            && let Some(token) = register.pick(Some(user), &mut self.seed, now)
+            && let Some(token) = self.pick_token(Some(user))
         {
             return token;
         }
@@ -60,12 +60,23 @@ impl Stage {
             true => FAR,
             false => unix_secs + self.seed.between(lives.0, lives.1),
         };
+        let register = &mut self.model.register;
         register.mint(user, key, (issued_at, expires_at), now)
     }
 
+    /// Somebody's token, mostly one that is good.
+    pub fn pick_token(&mut self, user: Option<&str>) -> Option<TokenId> {
+        let is_live = self.seed.chance(75);
+        let found = self.model.register.recent(user, is_live, self.now());
+        (!found.is_empty()).then(|| self.seed.pick(&found))
+    }
+
     /// A ticket that somebody has left.
-    pub fn take_ticket(&mut self, user: &str) -> Option<TicketId> {
-        self.model.register.take_ticket(Some(user), &mut self.seed)
+    pub fn take_ticket(&mut self, user: Option<&str>) -> Option<TicketId> {
+        let found = self.model.register.unused_tickets(user);
+        let found = (!found.is_empty()).then(|| self.seed.pick(&found))?;
+        self.model.register.take_ticket(found);
+        Some(found)
     }
 
     /// Notes a ticket that was given for a token.
@@ -188,8 +199,11 @@ impl Chat {
         let said = stage.network.sockets[self.wire.expect("is open").0].said_bytes;
         stage.model.dead.remove(&content);
         let at = stage.at();
-        stage.model.said_at.entry(content.clone()).or_insert(at);
-        self.sent.push((said + length as u64, content));
+        let first = *stage.model.said_at.entry(content.clone()).or_insert(at);
+        // What was said before may have been heard, whatever becomes of it now.
+        if first == at {
+            self.sent.push((said + length as u64, content));
+        }
     }
 
     /// What was sent behind what the server had read when the connection was over.

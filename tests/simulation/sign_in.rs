@@ -6,9 +6,10 @@ use serde_json::json;
 
 use super::network::Wire;
 use super::reading::Answer;
-use super::revocation::{FAR, Token, TokenId, Verdict, Why};
+use super::register::{FAR, Token, TokenId};
 use super::sessions::by;
 use super::stage::{Stage, get, post};
+use super::verdicts::{Verdict, Why};
 use super::web::{Ask, Web};
 
 /// What a token is used for.
@@ -58,9 +59,7 @@ impl Web {
             for _ in 0..=stage.seed.below(3) {
                 // Mostly one of ours; now and then another user's, or one of another back end.
                 let user = stage.seed.pick(&[Some("admin"), Some("계정"), None]);
-                let now = stage.now();
-                let register = &stage.model.register;
-                if let Some(token) = register.pick(user, &mut stage.seed, now) {
+                if let Some(token) = stage.pick_token(user) {
                     let what = choose_use(stage);
                     bytes += &self.ask(what, token, stage);
                 }
@@ -81,7 +80,7 @@ impl Web {
         let register = &mut stage.model.register;
         match what {
             Use::Logout => register.log_out(token, now),
-            Use::Refresh => register.refreshing(token, true),
+            Use::Refresh => register.refreshes.ask(&register.tokens[token].user, true),
             Use::Ticket | Use::Rooms => {}
         }
         self.asked.push_back(Ask::WithToken {
@@ -219,8 +218,7 @@ impl Web {
     /// Refreshes one token many times.
     pub(super) fn refresh_many(&mut self, wire: Wire, stage: &mut Stage) {
         let user = stage.seed.pick(&["admin", "계정"]);
-        let now = stage.now();
-        let found = stage.model.register.pick(Some(user), &mut stage.seed, now);
+        let found = stage.pick_token(Some(user));
         let register = &stage.model.register;
         let Some(token) = found.filter(|token| register.tokens[*token].is_ours()) else {
             return self.log_in(wire, stage);
@@ -234,8 +232,7 @@ impl Web {
 
     /// Logs out of something while everybody goes.
     pub fn log_out_at_last(&mut self, stage: &mut Stage) {
-        let now = stage.now();
-        let token = stage.model.register.pick(None, &mut stage.seed, now);
+        let token = stage.pick_token(None);
         let (Some(wire), Some(token)) = (self.wire(), token) else {
             return;
         };
@@ -257,7 +254,7 @@ impl Web {
         let (now, status) = (stage.now(), answer.status);
         let register = &mut stage.model.register;
         if what == Use::Refresh {
-            register.refreshing(token, false);
+            register.refreshes.ask(&register.tokens[token].user, false);
         }
         let is_out = |other: &TokenId| register.is_same_family(token, *other);
         let verdict = match self.logged_out.iter().any(is_out) {
@@ -266,7 +263,9 @@ impl Web {
         };
         let is_throttled = what == Use::Refresh
             && status == 429
-            && register.may_be_throttled(&register.tokens[token].user, now.monotonic);
+            && register
+                .refreshes
+                .may_be_throttled(&register.tokens[token].user, now.monotonic);
         let claims = register.tokens[token].clone();
         let is_untimely = stage.may_be_untimely(token, asked);
         let is_surely_old = unix_secs >= claims.expires_at && stage.model.jumped_at < asked;

@@ -8,10 +8,11 @@ use sarang::config::POSTED_BYTES_MAX;
 use super::model::Model;
 use super::network::{Manner, Reading, Wire};
 use super::reading::{Block, read_blocks, read_chunks, read_head};
-use super::revocation::{TicketId, TokenId, Verdict};
 use super::sessions::{GOODBYE, Session, by};
 use super::stage::Stage;
+use super::stream_sessions::Shown;
 use super::told::LATE;
+use super::verdicts::Verdict;
 
 /// What one subscription was sent.
 #[derive(Debug, Default)]
@@ -27,7 +28,7 @@ struct Span {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Phase {
+pub enum Phase {
     Away,
     Opening,
     Open,
@@ -39,8 +40,8 @@ pub struct Stream {
     channel: &'static str,
     is_http11: bool,
     lives: usize,
-    phase: Phase,
-    wire: Option<Wire>,
+    pub(super) phase: Phase,
+    pub(super) wire: Option<Wire>,
     bytes: Vec<u8>,
     text: Vec<u8>,
     span: Span,
@@ -50,20 +51,13 @@ pub struct Stream {
     last_system: Option<Duration>,
     last_heartbeat: Duration,
     has_ended: bool,
-    asked_at: Duration,
+    pub(super) asked_at: Duration,
     due: Option<Duration>,
-    shown: Option<Shown>,
+    pub(super) shown: Option<Shown>,
     /// What the stream rests on, if anything.
-    session: Option<Session>,
+    pub(super) session: Option<Session>,
     /// When that had surely ended, of a client that learns it late.
-    lapsed_at: Option<Duration>,
-}
-
-/// What a stream is asked for with.
-#[derive(Clone, Copy, Debug)]
-enum Shown {
-    Token(TokenId),
-    Ticket(TicketId),
+    pub(super) lapsed_at: Option<Duration>,
 }
 
 const KINDS: [(&str, &str, u64); 3] = [
@@ -201,87 +195,6 @@ impl Stream {
         stage.send(wire, request.as_bytes());
     }
 
-    /// With what it asks: a ticket somebody has left, somebody's token, or one of its own.
-    fn choose(&mut self, stage: &mut Stage) -> TokenId {
-        let now = stage.now();
-        let register = &mut stage.model.register;
-        if stage.seed.chance(25)
-            && let Some(ticket) = register.take_ticket(None, &mut stage.seed)
-        {
-            self.shown = Some(Shown::Ticket(ticket));
-            return register.tickets[ticket].token;
-        }
-        let others = stage.seed.chance(50);
-        let token = register
-            .pick(None, &mut stage.seed, now)
-            .filter(|_| others)
-            .unwrap_or_else(|| {
-                let lives = stage.seed.pick(&[20, 90, 10_000]);
-                stage.choose_token("구독자", (lives, lives))
-            });
-        self.shown = Some(Shown::Token(token));
-        token
-    }
-
-    /// The server has opened it: it rests on what was shown.
-    fn rest_on_shown(&mut self, stage: &mut Stage) {
-        self.session = self.shown.take().map(|shown| match shown {
-            Shown::Ticket(ticket) => stage.opens(ticket, self.asked_at),
-            Shown::Token(token) => {
-                let opened = (self.asked_at, stage.at());
-                let register = &mut stage.model.register;
-                let verdict = register.verdict(token, opened.0, opened.1);
-                let is_bad = matches!(verdict, Verdict::Bad(_));
-                assert!(!is_bad, "a stream for a token after its end: {verdict:?}");
-                register.is_dirty = true;
-                Session { token, opened }
-            }
-        });
-    }
-
-    fn refused(&mut self, status: u16, stage: &mut Stage) {
-        let shown = self.shown.take();
-        assert!(
-            status == 503 || (status == 401 && shown.is_some()),
-            "{status}"
-        );
-        match shown.filter(|_| status == 401) {
-            Some(Shown::Ticket(ticket)) => stage.refused(ticket, self.asked_at),
-            Some(Shown::Token(token)) => {
-                let register = &stage.model.register;
-                let verdict = register.verdict(token, self.asked_at, stage.at());
-                assert!(
-                    verdict != Verdict::Good || stage.may_be_untimely(token, self.asked_at),
-                    "no stream for a good token"
-                );
-                if let Verdict::Bad(why) = verdict {
-                    stage.model.count(&format!("streams refused {}", by(why)));
-                }
-            }
-            None => {}
-        }
-    }
-
-    /// Looks whether its session has ended, and what has come of that. Nothing is left to send.
-    pub(super) fn look_at_session(&mut self, stage: &mut Stage) {
-        let (Some(session), Some(wire)) = (self.session, self.wire) else {
-            return;
-        };
-        let Verdict::Bad(why) = session.fate(stage) else {
-            return;
-        };
-        if self.phase != Phase::Open || self.lapsed_at.is_some() {
-            return;
-        }
-        assert!(
-            !self.is_unblocked(stage),
-            "a stream goes on after the end of its session {wire:?} {why:?}"
-        );
-        stage.model.count("slow streams ended");
-        self.lapsed_at = Some(stage.at());
-        stage.judge_at(self.me, wire, stage.at() + GOODBYE + LATE);
-    }
-
     fn forget(&mut self, stage: &mut Stage) {
         self.shown = None;
         self.session = None;
@@ -360,7 +273,7 @@ impl Stream {
         }
     }
 
-    fn is_unblocked(&self, stage: &Stage) -> bool {
+    pub(super) fn is_unblocked(&self, stage: &Stage) -> bool {
         let was_blocked = self
             .wire
             .is_none_or(|wire| stage.network.sockets[wire.0].was_blocked);

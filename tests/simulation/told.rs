@@ -247,11 +247,9 @@ impl Chat {
 
     fn told_welcome(&mut self, message: &Value, stage: &mut Stage) {
         assert_eq!(message["username"], *self.name);
-        let was_open =
-            self.due.is_some() || self.opened_turn != stage.model.turn || !self.asked.is_empty();
         let next = self.next_in_order(stage);
         let extends = |place| matches!(self.asked[place], Ask::Extend { .. });
-        if was_open && next.is_some_and(extends) {
+        if self.session.is_some() && next.is_some_and(extends) {
             let Ask::Extend { ticket, at, .. } = self.answer_in_order(stage) else {
                 panic!("an answer to another question");
             };

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::model::TicketUse;
 use super::network::{Manner, Wire};
 use super::reading::{Answer, Answers};
-use super::revocation::TokenId;
+use super::register::TokenId;
 use super::sign_in::Use;
 use super::stage::{Stage, encoded, get, post};
 use super::told::LATE;

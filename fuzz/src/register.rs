@@ -15,60 +15,13 @@ use sarang::wire::jwt::{Key, verify};
 use serde_json::json;
 
 use super::files::{Files, SECRETS};
-use super::seed::Seed;
+use super::refreshes::Refreshes;
+use super::verdicts::{Doom, Mark, Verdict, Why};
 
 /// A token, by its place in the register.
 pub type TokenId = usize;
 /// A ticket, by its place in the register.
 pub type TicketId = usize;
-
-/// What has ended something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// A token of its family was logged out.
-    Logout,
-    /// Its user had logged out more than is remembered one by one.
-    Share,
-    /// Its account was removed or got another password.
-    Name,
-    /// Its secret was taken out of force.
-    Secret,
-}
-
-/// When something may have ended, and when it surely had.
-#[derive(Clone, Copy, Debug, Default)]
-struct Doom {
-    maybe: Option<Duration>,
-    surely: Option<(Duration, Why)>,
-}
-
-impl Doom {
-    fn may(&mut self, at: Duration) {
-        self.maybe = Some(self.maybe.map_or(at, |before| before.min(at)));
-    }
-
-    fn is(&mut self, at: Duration, why: Why) {
-        self.may(at);
-        self.surely.get_or_insert((at, why));
-    }
-
-    /// The earlier of both.
-    fn or(self, other: Self) -> Self {
-        let surely = [self.surely, other.surely].into_iter().flatten();
-        Self {
-            maybe: [self.maybe, other.maybe].into_iter().flatten().min(),
-            surely: surely.min_by_key(|(at, _)| *at),
-        }
-    }
-}
-
-/// What has to come of a question, asked and answered at known times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Good,
-    Either,
-    Bad(Why),
-}
 
 /// A token as its holders know it.
 #[derive(Clone, Debug)]
@@ -112,15 +65,6 @@ pub struct Checked {
     pub is_good: bool,
 }
 
-/// A time from which on all tokens of a name that were issued up to a second are revoked.
-#[derive(Clone, Copy, Debug)]
-struct Mark {
-    at: Duration,
-    unix_secs: u64,
-    is_sure: bool,
-    why: Why,
-}
-
 /// All tokens and tickets.
 pub struct Register {
     pub keys: Vec<Key>,
@@ -142,21 +86,17 @@ pub struct Register {
     surely_out: BTreeMap<String, VecDeque<(Duration, u64)>>,
     /// By password.
     pub checks: BTreeMap<String, Checked>,
-    /// When refreshes of a user were granted, and how many have no answer.
-    refreshed: BTreeMap<String, Vec<Duration>>,
-    refreshing: BTreeMap<String, u64>,
+    /// Refreshes by user.
+    pub refreshes: Refreshes,
     /// Something has surely ended since connections were looked at last.
     pub is_dirty: bool,
     minted: u64,
 }
 
+/// How many tokens are used again.
+const RECENT: usize = 300;
 /// Revoked sessions of a user that are remembered one by one.
 const SHARE: usize = 64;
-/// Refreshes of a user in a row, and the time after which there is another.
-const REFRESHES: u64 = 30;
-const REFRESH_EVERY: Duration = Duration::from_secs(2);
-/// What may lie between the time at which the server grants something and the time at which that is known.
-const SLACK: Duration = Duration::from_millis(400);
 /// A date so late that no clock comes near it.
 pub const FAR: u64 = 4_000_000_000;
 
@@ -178,8 +118,7 @@ impl Register {
             maybe_out: BTreeMap::new(),
             surely_out: BTreeMap::new(),
             checks: BTreeMap::new(),
-            refreshed: BTreeMap::new(),
-            refreshing: BTreeMap::new(),
+            refreshes: Refreshes::default(),
             is_dirty: false,
             minted: 0,
         }
@@ -290,7 +229,7 @@ impl Register {
         let Token {
             user, family, doom, ..
         } = self.tokens[older].clone();
-        self.note_refresh(&user, now.monotonic);
+        self.refreshes.granted(&user, now.monotonic);
         let newer = self.add_ours(&user, text, family, doom, now);
         let (before, after) = (&self.tokens[older], &self.tokens[newer]);
         assert_eq!(before.authenticated_at, after.authenticated_at);
@@ -348,16 +287,14 @@ impl Register {
         self.tokens[one].family == self.tokens[other].family
     }
 
-    /// Somebody's token, mostly one that is good.
-    pub fn pick(&self, user: Option<&str>, seed: &mut Seed, now: Now) -> Option<TokenId> {
-        let is_live = seed.chance(75);
-        let recent = self.tokens.len().saturating_sub(300)..self.tokens.len();
+    /// The last tokens, of a user or of all; only those that may still be good, or all.
+    pub fn recent(&self, user: Option<&str>, is_live: bool, now: Now) -> Vec<TokenId> {
+        let recent = self.tokens.len().saturating_sub(RECENT)..self.tokens.len();
         let fits = |token: &TokenId| {
             user.is_none_or(|user| self.tokens[*token].user == user)
                 && (!is_live || self.is_live(*token, now))
         };
-        let fitting: Vec<TokenId> = recent.filter(fits).collect();
-        (!fitting.is_empty()).then(|| seed.pick(&fitting))
+        recent.filter(fits).collect()
     }
 
     /// A token is about to be logged out.
@@ -522,16 +459,18 @@ impl Register {
         id
     }
 
-    /// A ticket that nobody has shown, for whoever finds it.
-    pub fn take_ticket(&mut self, user: Option<&str>, seed: &mut Seed) -> Option<TicketId> {
+    /// Tickets that nobody has shown, of a user or of all.
+    pub fn unused_tickets(&self, user: Option<&str>) -> Vec<TicketId> {
         let fits = |id: &TicketId| {
             let ticket = &self.tickets[*id];
             user.is_none_or(|user| self.tokens[ticket.token].user == user)
         };
-        let fitting: Vec<TicketId> = self.unused.iter().copied().filter(fits).collect();
-        let found = (!fitting.is_empty()).then(|| seed.pick(&fitting))?;
-        self.unused.retain(|id| *id != found);
-        Some(found)
+        self.unused.iter().copied().filter(fits).collect()
+    }
+
+    /// A ticket is shown.
+    pub fn take_ticket(&mut self, ticket: TicketId) {
+        self.unused.retain(|id| *id != ticket);
     }
 
     /// The server learns from a late backend what a ticket was for.
@@ -553,35 +492,5 @@ impl Register {
         let (claims, key) = verify(token, &self.keys).expect("is signed by us");
         let (_, signature) = token.rsplit_once('.').expect("has three parts");
         identify(&claims, signature, key.key_id(), &self.issuer, unix_secs).ok()
-    }
-
-    /// A refresh is asked for, or answered.
-    pub fn refreshing(&mut self, token: TokenId, has_begun: bool) {
-        let user = self.tokens[token].user.clone();
-        let count = self.refreshing.entry(user).or_default();
-        *count = match has_begun {
-            true => *count + 1,
-            false => *count - 1,
-        };
-    }
-
-    fn note_refresh(&mut self, user: &str, now: Duration) {
-        let times = self.refreshed.entry(user.to_owned()).or_default();
-        times.push(now);
-        for (count, first) in times.iter().rev().enumerate() {
-            let most = REFRESHES
-                + 1
-                + ((now - *first + SLACK).as_millis() / REFRESH_EVERY.as_millis()) as u64;
-            assert!(count as u64 <= most, "{user} refreshes without end");
-        }
-    }
-
-    /// Whether a user may have used up the refreshes there are.
-    pub fn may_be_throttled(&self, user: &str, now: Duration) -> bool {
-        let times = self.refreshed.get(user).into_iter().flatten();
-        let full = REFRESH_EVERY * REFRESHES as u32;
-        let recent = times.filter(|at| **at + full + SLACK >= now);
-        let under_way = self.refreshing.get(user).copied().unwrap_or(0);
-        recent.count() as u64 + under_way >= REFRESHES
     }
 }

@@ -6,8 +6,6 @@ use sarang::domain::accounts::{Accounts, DEMO_ACCOUNTS, Verifier};
 use sarang::domain::credentials::Credentials;
 use sarang::wire::jwt::Key;
 
-use super::seed::Seed;
-
 /// Names that always have an account, and one that has an account only sometimes.
 pub const ACCOUNTS: [&str; 3] = ["admin", "계정", CONTESTED];
 /// The name that has an account only sometimes; back ends issue tokens for it too.
@@ -42,12 +40,14 @@ pub enum Change {
 }
 
 impl Change {
-    pub fn random(seed: &mut Seed) -> Self {
-        match seed.below(12) {
+    /// The change of this kind.
+    pub fn of(kind: u8, which: u8) -> Self {
+        let which = usize::from(which);
+        match kind % 12 {
             0..=2 => Self::Account(CONTESTED),
-            3 => Self::Account(seed.pick(&["admin", "계정"])),
-            4..=6 => Self::Password(seed.pick(&ACCOUNTS), 1 + seed.below(2) as u32),
-            7..=9 => Self::Secret(1 + seed.below(SECRETS - 1)),
+            3 => Self::Account(ACCOUNTS[which % 2]),
+            4..=6 => Self::Password(ACCOUNTS[which % 3], 1 + which as u32 % 2),
+            7..=9 => Self::Secret(1 + which % (SECRETS - 1)),
             10 => Self::Rotation,
             _ => Self::Nothing,
         }
@@ -55,14 +55,15 @@ impl Change {
 }
 
 impl Files {
-    /// Two accounts and two secrets.
-    pub fn new(seed: &mut Seed) -> Self {
+    /// Two accounts, and two secrets, of which this one signs.
+    pub fn new(first: usize) -> Self {
         Self {
             accounts: ACCOUNTS[..2].iter().map(|name| (*name, 0)).collect(),
-            keys: seed.pick(&[vec![0, 1], vec![1, 0]]),
+            keys: vec![first, 1 - first],
         }
     }
 
+    /// Changes them.
     pub fn change(&mut self, change: Change) {
         match change {
             Change::Account(name) => {
@@ -112,10 +113,10 @@ pub fn version_of(verifier: &Verifier) -> Option<u32> {
 }
 
 /// The secrets, by number.
-pub fn secrets(seed: &mut Seed) -> Vec<Key> {
-    let key = |number| {
+pub fn secrets(secrets: [[u8; 32]; SECRETS]) -> Vec<Key> {
+    let key = |(number, secret): (usize, &[u8; 32])| {
         let id = format!("k{number}");
-        Key::new(Some(&id), &seed.key()).expect("is long enough")
+        Key::new(Some(&id), secret).expect("is long enough")
     };
-    (0..SECRETS).map(key).collect()
+    secrets.iter().enumerate().map(key).collect()
 }
