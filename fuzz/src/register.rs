@@ -66,6 +66,7 @@ pub struct Checked {
 }
 
 /// All tokens and tickets.
+#[derive(Debug)]
 pub struct Register {
     pub keys: Vec<Key>,
     /// As the server has it, for identities that come back from outside.
@@ -77,9 +78,8 @@ pub struct Register {
     pub tokens: Vec<Token>,
     families: Vec<Doom>,
     pub tickets: Vec<Ticket>,
-    /// Tickets that nobody has shown yet.
-    unused: Vec<TicketId>,
-    marks: BTreeMap<String, Vec<Mark>>,
+    /// By name.
+    pub marks: BTreeMap<String, Vec<Mark>>,
     /// The families of a user that may have been logged out, and the latest `iat` of their tokens; and when others surely were, after which the clock has not
     /// jumped, that are remembered for long.
     maybe_out: BTreeMap<String, (BTreeSet<usize>, u64)>,
@@ -113,7 +113,6 @@ impl Register {
             tokens: Vec::new(),
             families: Vec::new(),
             tickets: Vec::new(),
-            unused: Vec::new(),
             marks: BTreeMap::new(),
             maybe_out: BTreeMap::new(),
             surely_out: BTreeMap::new(),
@@ -260,7 +259,8 @@ impl Register {
         self.add(token)
     }
 
-    fn doom(&self, token: TokenId) -> Doom {
+    /// What is known of a token's end.
+    pub fn doom(&self, token: TokenId) -> Doom {
         let token = &self.tokens[token];
         token.doom.or(self.families[token.family])
     }
@@ -273,14 +273,6 @@ impl Register {
         self.doom(token).maybe.is_none()
             && expires_at > now.unix.as_secs() + 1
             && self.in_force.keys.contains(&key)
-    }
-
-    /// Whether a token was issued after its name's tokens were revoked, and in the same second.
-    pub fn is_of_the_second_of_an_end(&self, token: TokenId) -> bool {
-        let token = &self.tokens[token];
-        let marks = self.marks.get(&token.user).into_iter().flatten();
-        let mut same = marks.filter(|mark| mark.unix_secs == token.issued_at);
-        token.doom.maybe.is_none() && same.next().is_some()
     }
 
     pub fn is_same_family(&self, one: TokenId, other: TokenId) -> bool {
@@ -449,40 +441,44 @@ impl Register {
         }
     }
 
-    /// Notes a ticket. It may be shown by anybody if `is_free`.
-    pub fn add_ticket(&mut self, ticket: Ticket, is_free: bool) -> TicketId {
-        self.tickets.push(ticket);
-        let id = self.tickets.len() - 1;
-        if is_free {
-            self.unused.push(id);
-        }
-        id
-    }
-
-    /// Tickets that nobody has shown, of a user or of all.
-    pub fn unused_tickets(&self, user: Option<&str>) -> Vec<TicketId> {
-        let fits = |id: &TicketId| {
-            let ticket = &self.tickets[*id];
-            user.is_none_or(|user| self.tokens[ticket.token].user == user)
-        };
-        self.unused.iter().copied().filter(fits).collect()
-    }
-
-    /// A ticket is shown.
-    pub fn take_ticket(&mut self, ticket: TicketId) {
-        self.unused.retain(|id| *id != ticket);
-    }
-
-    /// The server learns from a late backend what a ticket was for.
-    pub fn redeemed(&mut self, text: &str, is_good: bool, now: Duration) -> Option<Verdict> {
-        let found = self.tickets.iter().position(|ticket| ticket.text == text)?;
+    /// What rests on a ticket: since that was asked for and known, or, if it was redeemed elsewhere, since it was shown.
+    pub fn opened(&self, ticket: TicketId, shown: Duration, now: Duration) -> (Duration, Duration) {
         let Ticket {
-            token,
             asked,
             known,
+            redeemed,
             ..
-        } = self.tickets[found];
-        let verdict = self.fate(token, (asked, known), now);
+        } = self.tickets[ticket];
+        match redeemed {
+            Some(_) => (shown, now),
+            None => (asked, known),
+        }
+    }
+
+    /// The wall clock is set back. What was logged out and has expired may be forgotten, and good again.
+    pub fn clock_goes_back(&mut self, unix_secs: u64) {
+        let mut last = vec![0; self.families.len()];
+        for token in &self.tokens {
+            last[token.family] = token.expires_at.max(last[token.family]);
+        }
+        for (doom, last) in self.families.iter_mut().zip(last) {
+            if last <= unix_secs {
+                doom.surely = None;
+            }
+        }
+    }
+
+    /// Notes a ticket.
+    pub fn add_ticket(&mut self, ticket: Ticket) -> TicketId {
+        self.tickets.push(ticket);
+        self.tickets.len() - 1
+    }
+
+    /// The server learns from a late backend what a ticket was for: then it is as good as its token.
+    pub fn redeemed(&mut self, text: &str, is_good: bool, now: Duration) -> Option<Verdict> {
+        let found = self.tickets.iter().position(|ticket| ticket.text == text)?;
+        let token = self.tickets[found].token;
+        let verdict = self.verdict(token, now, now);
         self.tickets[found].redeemed = Some((is_good, verdict));
         Some(verdict)
     }

@@ -8,7 +8,7 @@ use sarang::config::{ACKNOWLEDGED_PER_USER_MAX, Config};
 use sarang::domain::event::ChatMessage;
 use serde_json::{Value, json};
 
-use super::register::{FAR, Register};
+use super::register::{FAR, Register, TicketId};
 
 /// A place in a room's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +59,8 @@ pub struct Model {
     pub config: Config,
     /// All tokens and tickets, and what has become of them.
     pub register: Register,
+    /// Tickets that nobody has shown yet.
+    pub unused: Vec<TicketId>,
     /// What was said over connections that were over, and must not be heard.
     pub dead: BTreeSet<String>,
     /// When something was first said, by content.
@@ -108,6 +110,7 @@ impl Model {
         Self {
             config,
             register,
+            unused: Vec::new(),
             dead: BTreeSet::new(),
             said_at: HashMap::new(),
             logs: BTreeMap::new(),

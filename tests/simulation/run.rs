@@ -139,6 +139,15 @@ impl World {
                 Todo::Judge(client, wire) => self.clients[client].judge(wire, &mut self.stage),
                 Todo::Finish(job) => self.finish(job),
                 Todo::Jump(seconds) => {
+                    let before = self.stage.unix_secs();
+                    if seconds < 0 {
+                        for client in &mut self.clients {
+                            if let Client::Web(web) = client {
+                                web.logged_out.clear();
+                            }
+                        }
+                        self.stage.model.register.clock_goes_back(before);
+                    }
                     let unix = &mut self.stage.network.now.unix;
                     let size = Duration::from_secs(seconds.unsigned_abs());
                     *unix = if seconds < 0 {

@@ -73,9 +73,15 @@ impl Stage {
 
     /// A ticket that somebody has left.
     pub fn take_ticket(&mut self, user: Option<&str>) -> Option<TicketId> {
-        let found = self.model.register.unused_tickets(user);
-        let found = (!found.is_empty()).then(|| self.seed.pick(&found))?;
-        self.model.register.take_ticket(found);
+        let model = &mut self.model;
+        let register = &model.register;
+        let fits = |ticket: &TicketId| {
+            let token = register.tickets[*ticket].token;
+            user.is_none_or(|user| register.tokens[token].user == user)
+        };
+        let fitting: Vec<TicketId> = model.unused.iter().copied().filter(fits).collect();
+        let found = (!fitting.is_empty()).then(|| self.seed.pick(&fitting))?;
+        model.unused.retain(|ticket| *ticket != found);
         Some(found)
     }
 
@@ -97,7 +103,11 @@ impl Stage {
             known,
             redeemed: None,
         };
-        self.model.register.add_ticket(ticket, is_free)
+        let ticket = self.model.register.add_ticket(ticket);
+        if is_free {
+            self.model.unused.push(ticket);
+        }
+        ticket
     }
 
     /// Whether a token may have been refused for its dates, since something was asked.
@@ -130,12 +140,7 @@ impl Stage {
     /// A ticket has opened something: it was good.
     pub fn opens(&mut self, ticket: TicketId, shown: Duration) -> Session {
         let register = &mut self.model.register;
-        let Ticket {
-            token,
-            asked,
-            known,
-            ..
-        } = register.tickets[ticket];
+        let Ticket { token, known, .. } = register.tickets[ticket];
         let verdict = register.fate_of_ticket(ticket, shown, self.network.now.monotonic);
         let is_bad = matches!(verdict, Verdict::Bad(_));
         assert!(
@@ -150,10 +155,8 @@ impl Stage {
         );
         // It may have ended since.
         register.is_dirty = true;
-        Session {
-            token,
-            opened: (asked, known),
-        }
+        let opened = register.opened(ticket, shown, self.network.now.monotonic);
+        Session { token, opened }
     }
 
     /// A ticket was refused: it may have been.
