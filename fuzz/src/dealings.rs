@@ -179,9 +179,8 @@ impl Dealings {
         }
         match (what, ticket, token) {
             (What::Upgrade, ..) => return Some(asked),
-            (What::Stream, Some(ticket), _) => {
-                let is_refused = status == 401;
-                judge_ticket(ticket, at.monotonic, !is_refused, judge);
+            (What::Stream, Some(ticket), _) if status == 401 => {
+                judge_ticket(ticket, at.monotonic, false, judge);
             }
             (What::Public | What::PublicStream | What::Login, ..) | (_, None, None) => {}
             (_, _, Some(token)) => self.judge(what, token, at, status, judge),
@@ -339,9 +338,17 @@ fn judge_ticket(ticket: TicketId, shown: Duration, is_opened: bool, judge: &Judg
         return;
     }
     let is_refused = redeemed.is_some_and(|(is_good, _)| !is_good);
+    let is_used = judge.shown.get(&ticket) != Some(&1);
     let may_be_over = judge.at() >= asked + judge.ticket_ttl;
     assert!(
-        verdict != Verdict::Good || is_refused || may_be_over || judge.may_be_untimely(token),
-        "a good ticket opens nothing"
+        verdict != Verdict::Good
+            || is_refused
+            || is_used
+            || may_be_over
+            || judge.may_be_untimely(token),
+        "a good ticket opens nothing: {:?} of {:?}, shown at {shown:?}, now {:?}",
+        register.tickets[ticket],
+        register.tokens[token].user,
+        (judge.now, &judge.shown, register.tickets.len())
     );
 }

@@ -192,6 +192,7 @@ impl Clients {
         if world.truth.is_none() || world.server.is_draining() {
             return;
         }
+        self.check(world);
         world.pass(Duration::from_secs(30 * 3_600));
         let judge = world.judge().expect("there is a truth");
         let (at, register) = (judge.now.monotonic, &judge.register);

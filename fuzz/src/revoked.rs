@@ -92,8 +92,8 @@ pub enum Revoking {
         /// The token.
         token: u8,
     },
-    /// Hours pass.
-    PassHours {
+    /// Everybody goes, and hours pass.
+    Night {
         /// How many.
         hours: u8,
     },
@@ -174,7 +174,10 @@ impl Revoking {
                 clients.request(client, &Request::Member { ticket: 0 }, world);
                 world.turn();
             }
-            Self::PassHours { hours } => {
+            Self::Night { hours } => {
+                clients.leave(world);
+                world.pass(Duration::from_secs(200));
+                clients.check(world);
                 world.pass(Duration::from_secs(3_600 * u64::from(hours % 32)));
             }
         }

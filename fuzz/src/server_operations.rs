@@ -134,6 +134,7 @@ pub fn run(data: &[u8]) {
             break;
         };
         world.is_settled = false;
+        world.is_settled = false;
         match operation {
             RevokingOperation::Usual(operation) => carry_out(operation, &mut world, &mut clients),
             RevokingOperation::Late(late) => late.carry_out(&mut world, &mut clients),

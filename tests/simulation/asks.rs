@@ -154,7 +154,8 @@ impl Chat {
             Ask::Say(say) => say.is_quiet() && self.may_be_refused(say, code, stage),
             _ => next == Some(*place),
         });
-        Some(found.expect("a refusal of what was asked").0)
+        let found = found.unwrap_or_else(|| panic!("{code} refuses none of {:?}", self.asked));
+        Some(found.0)
     }
 
     fn may_be_refused(&self, say: &Say, code: &str, stage: &Stage) -> bool {

@@ -333,13 +333,14 @@ impl World {
         !self.is_everything_answered() || chats(&self.clients).any(is_parked)
     }
 
-    /// Whatever was asked has had its end.
-    pub fn check_answered(&self) {
+    /// Whatever was asked before that has had its end.
+    pub fn check_answered(&self, before: Duration) {
         self.check_wishes();
         for chat in chats(&self.clients).filter(|chat| chat.phase == Phase::Open) {
             let wire = chat.wire.expect("is open");
             let socket = &self.stage.network.sockets[wire.0];
-            if chat.is_unblocked(&self.stage) && socket.is_read() && !socket.is_reset {
+            let is_read = socket.is_read() && socket.heard_at < before;
+            if chat.is_unblocked(&self.stage) && is_read && !socket.is_reset {
                 assert!(
                     chat.is_answered(),
                     "{} waits for {:?} {wire:?}",

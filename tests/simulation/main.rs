@@ -62,17 +62,14 @@ fn live(seed: u64) -> Outcome {
     // What is under way ends: whoever still has questions gets answers.
     let mut later = end + Duration::from_secs(3);
     world.run_until(later);
-    // What was read last is answered in the next turn.
-    while !world.is_quiet() && later < end + PATIENCE {
-        later += Duration::from_millis(20);
-        world.run_until(later);
-    }
     // Commands that wait for the backend wait one behind the other.
     while world.stage.model.is_late && world.is_waiting() && later < end + PATIENCE {
         later += Duration::from_secs(5);
         world.run_until(later);
     }
-    world.check_answered();
+    // What was read last is answered in the next turns.
+    let settled = world.settle();
+    world.check_answered(settled);
     world.end();
     Outcome {
         transcript: world.stage.network.transcript,

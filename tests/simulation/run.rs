@@ -58,6 +58,9 @@ impl Client {
     }
 }
 
+/// In so many turns everything that was read is answered, and in that time by a late backend.
+const SETTLING_TURNS: usize = 4;
+const SETTLING: Duration = Duration::from_secs(20);
 /// The longest a turn may take.
 const TURN_MAX: Duration = Duration::from_millis(10);
 
@@ -99,6 +102,22 @@ impl World {
             self.turn();
         }
         self.pass(end);
+    }
+
+    /// Has the server answer what it has read until now, also what a late backend has to answer first; the time from which
+    /// on more has come.
+    pub fn settle(&mut self) -> Duration {
+        let begin = self.stage.at();
+        for _ in 0..SETTLING_TURNS {
+            self.turn();
+        }
+        let mut later = self.stage.at();
+        let end = later + SETTLING;
+        while self.stage.model.is_late && self.is_waiting() && later < end {
+            later += Duration::from_secs(1);
+            self.run_until(later);
+        }
+        begin
     }
 
     pub fn is_quiet(&self) -> bool {
