@@ -7,6 +7,8 @@ use sarang::domain::event_log::Kind;
 use sarang::domain::ids::ConnectionId;
 use serde_json::Value;
 
+use super::dealings::{Dealings, Judge};
+use super::holders::{Learned, learn};
 pub use super::known::Say;
 use super::known::{Known, Message, read_position};
 use super::late::Late;
@@ -26,13 +28,16 @@ const SAID_PER_TURN_MAX: usize = 4;
 pub struct Clients {
     /// The limit of the bytes that wait for one of them.
     outbox_bytes: usize,
-    all: Vec<Option<Client>>,
-    known: Known,
+    pub(super) all: Vec<Option<Client>>,
+    pub(super) known: Known,
 }
 
+/// One client.
 #[derive(Debug)]
-struct Client {
-    id: ConnectionId,
+pub struct Client {
+    pub(super) id: ConnectionId,
+    /// What it has asked with tokens, if somebody judges that.
+    pub(super) dealings: Dealings,
     peer: Peer,
     name: String,
     /// The rooms it is in.
@@ -74,11 +79,11 @@ impl Clients {
         self.all.len()
     }
 
-    fn place(&self, client: u8) -> usize {
+    pub(super) fn place(&self, client: u8) -> usize {
         usize::from(client) % self.all.len()
     }
 
-    fn get(&mut self, client: u8) -> Option<&mut Client> {
+    pub(super) fn get(&mut self, client: u8) -> Option<&mut Client> {
         let place = self.place(client);
         self.all[place].as_mut()
     }
@@ -92,6 +97,7 @@ impl Clients {
         {
             *place = Some(Client {
                 id,
+                dealings: Dealings::default(),
                 peer: Peer::default(),
                 name: String::new(),
                 rooms: BTreeMap::new(),
@@ -109,12 +115,18 @@ impl Clients {
     pub fn send(&mut self, client: u8, bytes: &[u8], world: &mut World) {
         if let Some(client) = self.get(client) {
             client.is_orderly = false;
+            client.dealings.scramble();
             world.send(client.id, bytes, false);
         }
     }
 
     /// A client sends a request.
     pub fn request(&mut self, client: u8, request: &Request, world: &mut World) {
+        if let (Request::Login { is_known }, true) = (request, world.truth.is_some()) {
+            let user = if *is_known { "admin" } else { "nobody" };
+            return self.sign_in(client, user, 0, world);
+        }
+        self.note_request(client, request, world);
         if let (Request::Events { .. }, Some(client)) = (request, self.get(client)) {
             client.watches_all &= request.is_of_everything();
         }
@@ -132,10 +144,18 @@ impl Clients {
     /// A client sends a chat message or command.
     pub fn say(&mut self, client: u8, say: &Say, world: &mut World) {
         let message = self.known.compose(say);
-        if let (Message::Text(message), Some(client)) = (&message, self.get(client))
+        self.note_shown(client, say, world);
+        let place = self.place(client);
+        let (dead, place) = (&mut self.known.dead, &mut self.all[place]);
+        if let (Message::Text(message), Some(client)) = (&message, place)
             && message["type"] == "chat"
         {
-            client.unheard.insert(text(message, "content"));
+            let content = text(message, "content");
+            let judge = world.judge();
+            if judge.is_some_and(|judge| client.dealings.has_ended(&judge)) {
+                dead.insert(content.clone());
+            }
+            client.unheard.insert(content);
             client.last = Some(message.clone()).filter(|message| message["id"].is_string());
         }
         self.say_message(client, &message, world);
@@ -148,6 +168,7 @@ impl Clients {
             .get(author)
             .filter(|author| Some(&author.name) == name.as_ref());
         if let Some(last) = author.and_then(|author| author.last.clone()) {
+            self.known.dead.remove(&text(&last, "content"));
             self.say_message(client, &Message::Text(last), world);
         }
     }
@@ -215,7 +236,8 @@ impl Clients {
             let places = all.iter_mut();
             let mut of_id = places.filter(|place| place.as_ref().is_some_and(|one| one.id == id));
             let mut client = of_id.next().and_then(Option::take).expect("is known");
-            client.read(&wire.sent, known, unsolicited_max);
+            let learned = client.read(&wire.sent, known, unsolicited_max, world.judge());
+            learn(learned, world);
             assert!(
                 !wire.is_shut || client.peer.is_complete(),
                 "the end comes at an end"
@@ -226,7 +248,8 @@ impl Clients {
                 panic!("a connection that is not over has a socket");
             };
             let sent = std::mem::take(&mut wire.sent);
-            client.read(&sent, known, unsolicited_max);
+            let learned = client.read(&sent, known, unsolicited_max, world.judge());
+            learn(learned, world);
         }
         if world.is_settled {
             for client in all.iter().flatten() {
@@ -274,7 +297,14 @@ impl Client {
     }
 
     /// Reads the bytes that have come.
-    fn read(&mut self, bytes: &[u8], known: &mut Known, unsolicited_max: usize) {
+    fn read(
+        &mut self,
+        bytes: &[u8],
+        known: &mut Known,
+        unsolicited_max: usize,
+        mut judge: Option<Judge<'_>>,
+    ) -> Vec<Learned> {
+        let mut learned = Vec::new();
         assert!(
             bytes.len() <= WAITING_BYTES_MAX,
             "{} bytes waited",
@@ -287,23 +317,27 @@ impl Client {
             {
                 unsolicited += message.to_string().len();
             }
+            if let Some(judge) = &mut judge {
+                learned.extend(self.dealings.read(&said, judge));
+            }
             match said {
                 Said::Response { status, body } => known.learn(status, &body),
                 Said::Message(message) => self.hear(&message, known),
-                Said::Close => {
+                Said::Close(_) => {
                     self.rooms.clear();
                     self.unheard.clear();
                     // The server ignores messages after this.
                     self.is_orderly = false;
                 }
                 Said::Event(id) => self.note_event(id),
-                Said::Upgraded | Said::Other => {}
+                Said::Upgraded | Said::Opened | Said::Other => {}
             }
         }
         assert!(
             unsolicited <= unsolicited_max,
             "{unsolicited} bytes nobody took"
         );
+        learned
     }
 
     /// A stream with every kind begins with the latest event of each kind, or with all that is kept; from there on it
@@ -403,6 +437,10 @@ impl Client {
             .is_some_and(|wire: &mut Wire| wire.room.is_none());
         if !takes_everything {
             return;
+        }
+        let is_over = self.peer.is_over() || world.wire(self.id).is_some_and(|wire| wire.is_shut);
+        if let Some(judge) = world.judge() {
+            self.dealings.check(is_over, &judge);
         }
         let mut unheard = self.unheard.iter();
         // A message refused here because this client was not in the room may be sent again by another one of its name.

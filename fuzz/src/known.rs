@@ -62,6 +62,8 @@ pub struct Known {
     said: BTreeMap<String, (String, String)>,
     /// Contents that may be delivered after their author has left: the author was told that they failed, but they were kept.
     pub orphans: BTreeSet<String>,
+    /// Contents that were said over a connection that was over, and must not be heard.
+    pub dead: BTreeSet<String>,
     /// How many contents were made so far.
     count: u64,
 }
@@ -96,6 +98,10 @@ impl Known {
     pub fn note(&mut self, chat: &Value) {
         let text = |name: &str| chat[name].as_str().expect("is text").to_owned();
         let place = (text("room"), text("position"));
+        assert!(
+            !self.dead.contains(&text("content")),
+            "said after the end, and heard"
+        );
         let first = self
             .messages
             .entry(place.clone())
@@ -127,9 +133,21 @@ impl Known {
             ("ticket", &mut self.tickets),
         ] {
             if let Some(text) = value[name].as_str() {
-                kept.truncate(KEPT - 1);
-                kept.insert(0, text.to_owned());
+                keep(kept, text);
             }
+        }
+    }
+
+    /// A token is the newest one from here on.
+    pub fn remember(&mut self, token: &str) {
+        keep(&mut self.tokens, token);
+    }
+
+    /// The ticket that this message shows.
+    pub fn ticket_of(&self, say: &Say) -> Option<&String> {
+        match say {
+            Say::Auth { ticket } => self.tickets.get(usize::from(*ticket) % KEPT),
+            _ => None,
         }
     }
 
@@ -177,6 +195,11 @@ impl Known {
         }
         Message::Text(message)
     }
+}
+
+fn keep(kept: &mut Vec<String>, text: &str) {
+    kept.truncate(KEPT - 1);
+    kept.insert(0, text.to_owned());
 }
 
 /// A client's frame, masked with zeros.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use sarang::config::HISTORY_ON_ENTRY;
@@ -108,9 +109,21 @@ pub struct Late {
     told: usize,
     /// Contents that were kept although their author was told that they failed, since [`Self::take_kept`].
     kept: Vec<Box<str>>,
+    /// The tickets that were issued, and until when they are good; `None` if every ticket is good.
+    pub tickets: Option<BTreeMap<String, (Identity, Duration)>>,
+    /// The ticket that was redeemed last, and whether it was good.
+    pub redeemed: Option<(String, bool)>,
 }
 
 impl Late {
+    /// A backend where only those tickets are good that were issued.
+    pub fn with_tickets() -> Self {
+        Self {
+            tickets: Some(BTreeMap::new()),
+            ..Self::default()
+        }
+    }
+
     /// The server sends a request.
     pub fn ask(&mut self, serial: Serial, job: Job) {
         self.waiting.push(Asked {
@@ -162,7 +175,13 @@ impl Late {
         let outcome = match (job, kept) {
             (_, Some(fact)) => Outcome::Published(fact),
             (Job::RedeemTicket(ticket), _) => {
-                return Some((serial, Done::TicketRedeemed(redeem(&ticket, how, now))));
+                let redeemed = match (&mut self.tickets, how) {
+                    (Some(tickets), How::Yes) => Some(redeem_one(tickets, &ticket, now)),
+                    _ => redeem(&ticket, how, now),
+                };
+                let is_good = redeemed.as_ref().map(Result::is_ok);
+                self.redeemed = is_good.map(|is_good| (ticket.0, is_good));
+                return Some((serial, Done::TicketRedeemed(redeemed)));
             }
             (Job::Publish(publication), _) if how == How::Fail => refusal(publication.serial),
             (Job::Publish(publication), _) => {
@@ -311,6 +330,19 @@ impl Store {
 
 fn refusal(serial: Serial) -> Outcome {
     Outcome::Failed(serial, ErrorCode::StorageUnavailable)
+}
+
+/// Uses up a ticket that was issued.
+fn redeem_one(
+    tickets: &mut BTreeMap<String, (Identity, Duration)>,
+    ticket: &Ticket,
+    now: Now,
+) -> Result<Identity, BadTicket> {
+    let (identity, until) = tickets.remove(&ticket.0).ok_or(BadTicket::Unknown)?;
+    match until > now.monotonic {
+        true => Ok(identity),
+        false => Err(BadTicket::Unknown),
+    }
 }
 
 /// The user of a ticket, chosen by its first byte.

@@ -7,6 +7,9 @@
 pub mod chat_command;
 pub mod clients;
 pub mod connection;
+pub mod dealings;
+pub mod files;
+pub mod holders;
 pub mod http_request;
 pub mod jwt;
 pub mod known;
@@ -15,9 +18,13 @@ pub mod late;
 pub mod late_operations;
 pub mod peer;
 pub mod pieces;
+pub mod refreshes;
+pub mod register;
 pub mod requests;
+pub mod revoked;
 pub mod server_operations;
 pub mod users_file;
+pub mod verdicts;
 pub mod websocket_stream;
 pub mod world;
 

@@ -14,12 +14,14 @@ pub enum Said {
     },
     /// The connection speaks WebSocket from here on.
     Upgraded,
+    /// The response is an event stream.
+    Opened,
     /// A text message.
     Message(Value),
     /// An echo, a ping or a pong.
     Other,
-    /// A close frame.
-    Close,
+    /// A close frame, with its code.
+    Close(Option<u16>),
     /// An event with this id.
     Event(u64),
 }
@@ -83,6 +85,11 @@ impl Peer {
         said
     }
 
+    /// Whether the server has said that nothing more comes.
+    pub fn is_over(&self) -> bool {
+        self.speaks == Speaks::Nothing
+    }
+
     /// Whether the server may end the connection here: nothing is incomplete.
     pub fn is_complete(&self) -> bool {
         let is_open = matches!(self.speaks, Speaks::Frames | Speaks::Chunks);
@@ -121,6 +128,7 @@ impl Peer {
             if is_head {
                 self.speaks = Speaks::Nothing;
             }
+            said.push(Said::Opened);
             return Some(end);
         }
         if status == 101 {
@@ -176,7 +184,7 @@ impl Peer {
                 let reason = payload.get(2..).unwrap_or_default();
                 std::str::from_utf8(reason).expect("a reason is text");
                 assert!(code.is_none_or(|code| code >= 1000));
-                said.push(Said::Close);
+                said.push(Said::Close(code));
                 self.speaks = Speaks::Nothing;
             }
             0x89 | 0x8a => said.push(Said::Other),

@@ -3,6 +3,8 @@
 use arbitrary::Arbitrary;
 use sarang::domain::event_log::{Channel, Kind};
 
+use super::dealings::What;
+
 /// Room names, one more than the limit of rooms.
 pub const ROOMS: [&str; 4] = ["t", "사랑방", "a/b", "☃"];
 /// Names of guests; the last has an account.
@@ -80,6 +82,27 @@ impl Request {
             }
             _ => false,
         }
+    }
+
+    /// What it is for, and the token and the ticket it shows, if it shows one.
+    pub fn shown(&self) -> (What, Option<u8>, Option<u8>) {
+        let (what, ticket) = match *self {
+            Self::Guest { .. } | Self::Half => (What::Upgrade, None),
+            Self::Member { ticket } => (What::Upgrade, Some(ticket)),
+            Self::Login { .. } => (What::Login, None),
+            Self::Refresh { .. } => (What::Refresh, None),
+            Self::Logout { .. } => (What::Logout, None),
+            Self::Ticket { .. } => (What::Ticket, None),
+            Self::Events { ticket, .. } => (What::Stream, ticket),
+            Self::Metrics { .. } => (What::Dashboard, None),
+            Self::CreateRoom { .. }
+            | Self::Rooms { .. }
+            | Self::Room { .. }
+            | Self::History { .. }
+            | Self::Figures { .. } => (What::Private, None),
+        };
+        let (_, _, token, _) = self.parts(&[], "");
+        (what, token.filter(|_| ticket.is_none()), ticket)
     }
 
     /// Its bytes.

@@ -1,7 +1,9 @@
 //! A server with tiny limits under any operations of several clients. The messages each client received are its picture
 //! of the rooms; it must match the server's state, and be the same for all clients.
 //!
-//! An input whose first byte is [`LATE`] or one more has a server whose backend answers late, and more clients.
+//! An input whose first byte is [`LATE`] or one more has a server whose backend answers late, and more clients. One whose
+//! first byte is [`REVOKED`] or up to three more has a server of which all tokens are known, and what has become of them;
+//! with two more its backend answers late, too.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,12 +15,15 @@ use super::clients::{Clients, Say};
 use super::late::Late;
 use super::late_operations::LateOperation;
 use super::requests::Request;
+use super::revoked::RevokingOperation;
 use super::world::{World, configured};
 
 /// More operations would only be slower.
 const OPERATIONS_MAX: usize = 400;
 /// The first byte of inputs with a late backend, without its lowest bit: no older input of the corpus has it.
 const LATE: u8 = 0xa4;
+/// The same of inputs with tokens, without its two lowest bits. The second of them is for a late backend.
+const REVOKED: u8 = 0xb4;
 /// The number of clients.
 const CLIENTS: usize = 8;
 /// Clients of a server with a late backend: enough that a pass over them is done in slices when sends take time.
@@ -104,7 +109,9 @@ struct Start {
 /// Fuzzes a [`sarang::server::Server`].
 pub fn run(data: &[u8]) {
     let mut input = Unstructured::new(data);
-    let is_late = data.first().is_some_and(|first| first & !1 == LATE);
+    let first = data.first().copied().unwrap_or_default();
+    let is_revoked = first & !3 == REVOKED;
+    let is_late = first & !1 == LATE || (is_revoked && first & 2 != 0);
     let Ok(start) = Start::arbitrary(&mut input) else {
         return;
     };
@@ -116,33 +123,45 @@ pub fn run(data: &[u8]) {
         config.rooms.room_users = 4;
     }
     let mut clients = Clients::of(config.outbox_bytes, config.connections + 1);
-    let mut world = match is_late {
-        true => World::with_late_backend(config),
-        false => World::new(config),
+    let mut world = match (is_revoked, is_late) {
+        (true, _) => World::with_truth(config, is_late),
+        (false, true) => World::with_late_backend(config),
+        (false, false) => World::new(config),
     };
     for _ in 0..OPERATIONS_MAX {
         if input.is_empty() {
             break;
         }
-        let Ok(operation) = next(&mut input, is_late) else {
+        let Ok(operation) = next(&mut input, is_revoked, is_late) else {
             break;
         };
         world.is_settled = false;
+        world.is_settled = false;
         match operation {
-            LateOperation::Usual(operation) => carry_out(operation, &mut world, &mut clients),
-            LateOperation::Late(late) => late.carry_out(&mut world, &mut clients),
+            RevokingOperation::Usual(operation) => carry_out(operation, &mut world, &mut clients),
+            RevokingOperation::Late(late) => late.carry_out(&mut world, &mut clients),
+            RevokingOperation::Revoking(one) => one.carry_out(&mut world, &mut clients),
         }
         clients.check(&mut world);
         check_limits(&world, clients.count() - 1);
     }
     clients.leave(&mut world);
     world.assert_empty();
+    clients.check_old_tokens(&mut world);
 }
 
-fn next(input: &mut Unstructured<'_>, is_late: bool) -> arbitrary::Result<LateOperation> {
-    match is_late {
-        true => LateOperation::arbitrary(input),
-        false => Operation::arbitrary(input).map(LateOperation::Usual),
+fn next(
+    input: &mut Unstructured<'_>,
+    is_revoked: bool,
+    is_late: bool,
+) -> arbitrary::Result<RevokingOperation> {
+    match (is_revoked, is_late) {
+        (true, _) => RevokingOperation::arbitrary(input),
+        (false, true) => LateOperation::arbitrary(input).map(|operation| match operation {
+            LateOperation::Usual(operation) => RevokingOperation::Usual(operation),
+            LateOperation::Late(late) => RevokingOperation::Late(late),
+        }),
+        (false, false) => Operation::arbitrary(input).map(RevokingOperation::Usual),
     }
 }
 
@@ -201,6 +220,12 @@ fn carry_out(operation: Operation, world: &mut World, clients: &mut Clients) {
         Operation::Pass { tenths } => world.pass(Duration::from_millis(100 * u64::from(tenths))),
         Operation::PassSeconds { seconds } => world.pass(Duration::from_secs(seconds.into())),
         Operation::JumpClock { days } => {
+            if let Some(truth) = &mut world.truth {
+                truth.is_steady = false;
+                if days < 0 {
+                    truth.register.clock_goes_back(world.now.unix.as_secs());
+                }
+            }
             let by = Duration::from_secs(86_400 * u64::from(days.unsigned_abs()));
             world.now.unix = match days < 0 {
                 true => world.now.unix.saturating_sub(by),

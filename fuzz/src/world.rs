@@ -14,12 +14,15 @@ use sarang::domain::ids::{ConnectionId, Serial};
 use sarang::domain::metrics::Machine;
 use sarang::domain::time::Now;
 use sarang::server::Server;
-use sarang::server::backend::{Backend, Remote};
+use sarang::server::backend::{Backend, Memory, Remote};
 use sarang::server::io::{Io, Received};
-use sarang::server::jobs::{Done, Job};
+use sarang::server::jobs::{Done, Job, PasswordCheck};
 use sarang::wire::jwt::Key;
 
+use super::dealings::Judge;
+use super::files::{Change, Files, SECRETS, secrets, version_of};
 use super::late::{Answer, Late};
+use super::register::{Checked, Register, TicketId};
 
 /// More turns in a row than this are an endless loop.
 const TURNS_MAX: usize = 10_000;
@@ -136,13 +139,32 @@ pub struct World {
     /// Both clocks.
     pub now: Now,
     /// Password checks that are under way.
-    pub checks: Vec<Serial>,
+    pub checks: Vec<(Serial, PasswordCheck)>,
     /// Whether the account is there when the files are read again.
     has_account: bool,
     /// Nothing has happened since the last turn.
     pub is_settled: bool,
     /// The backend, if it is not the server's own memory.
     pub late: Option<Late>,
+    /// The truth about tokens, if somebody keeps it.
+    pub truth: Option<Truth>,
+}
+
+/// The operator's files, and all tokens.
+pub struct Truth {
+    /// What the files say.
+    files: Files,
+    /// All tokens and tickets.
+    pub register: Register,
+    /// How often each ticket was shown.
+    shown: BTreeMap<TicketId, usize>,
+    /// How much has happened: it tells apart what happens at one time.
+    step: u64,
+    /// The wall clock has only ever run.
+    pub is_steady: bool,
+    ticket_ttl: Duration,
+    /// Whether pages, and the dashboard, need a token.
+    pub are_private: (bool, bool),
 }
 
 impl World {
@@ -160,6 +182,7 @@ impl World {
             has_account: true,
             is_settled: false,
             late: None,
+            truth: None,
         }
     }
 
@@ -173,6 +196,58 @@ impl World {
         world
     }
 
+    /// A server of which all tokens are known.
+    pub fn with_truth(config: Config, is_late: bool) -> Self {
+        let mut world = Self::new(config.clone());
+        let keys = secrets(std::array::from_fn::<_, SECRETS, _>(|n| [n as u8 + 2; 32]));
+        let files = Files::new(0);
+        let credentials = files.credentials(&keys);
+        world.truth = Some(Truth {
+            register: Register::new(keys, files.clone(), config.token_ttl_secs),
+            files,
+            step: 0,
+            shown: BTreeMap::new(),
+            is_steady: true,
+            ticket_ttl: config.ticket_ttl,
+            are_private: (
+                !config.is_demo(),
+                !config.is_demo() && !config.public_dashboard,
+            ),
+        });
+        let backend = match is_late {
+            true => Backend::Remote(Remote::default()),
+            false => Backend::Memory(Memory::new(7)),
+        };
+        world.server = Server::with_backend(config, credentials, &[7; 32], world.now, backend);
+        world.late = is_late.then(Late::with_tickets);
+        world
+    }
+
+    /// The truth about tokens, one step later.
+    pub fn judge(&mut self) -> Option<Judge<'_>> {
+        let now = self.now;
+        let truth = self.truth.as_mut()?;
+        truth.step += 1;
+        Some(Judge {
+            register: &mut truth.register,
+            now: Now {
+                monotonic: now.monotonic + Duration::from_nanos(truth.step),
+                ..now
+            },
+            is_steady: truth.is_steady,
+            ticket_ttl: truth.ticket_ttl,
+            shown: &mut truth.shown,
+        })
+    }
+
+    /// The operator changes the files, and has them read again.
+    pub fn change(&mut self, change: Change) {
+        if let Some(truth) = &mut self.truth {
+            truth.files.change(change);
+            self.server.reload();
+        }
+    }
+
     /// From here on each send, and the end of each connection, takes so much of the server's time.
     pub fn set_send_time(&mut self, time: Duration) {
         self.wires.send_time = time;
@@ -182,6 +257,11 @@ impl World {
     pub fn answer(&mut self, answer: &Answer) {
         let now = self.now;
         let answered = self.late.as_mut().and_then(|late| late.answer(answer, now));
+        let redeemed = self.late.as_mut().and_then(|late| late.redeemed.take());
+        if let (Some((ticket, is_good)), Some(judge)) = (redeemed, self.judge()) {
+            let at = judge.now.monotonic;
+            judge.register.redeemed(&ticket, is_good, at);
+        }
         if let Some((serial, done)) = answered {
             self.server.finished(serial, done, now);
         }
@@ -189,8 +269,11 @@ impl World {
 
     /// The operator's files are read again.
     pub fn reload(&mut self, has_account: bool) {
-        self.has_account = has_account;
-        self.server.reload();
+        let had_account = std::mem::replace(&mut self.has_account, has_account);
+        match self.truth.is_some() && had_account != has_account {
+            true => self.change(Change::Account("admin")),
+            false => self.server.reload(),
+        }
     }
 
     /// Sockets the server has dropped, with the bytes it had sent, for the caller to take.
@@ -261,11 +344,11 @@ impl World {
             let done = match job {
                 Job::SampleMachine => Done::MachineSampled(Machine::default()),
                 Job::ReadCredentials(in_force) => {
-                    let newer = credentials(self.has_account);
+                    let newer = self.read_credentials();
                     Done::CredentialsRead(Ok(Box::new(Reload::new(newer, &in_force))))
                 }
-                Job::CheckPassword(_) => {
-                    self.checks.push(serial);
+                Job::CheckPassword(check) => {
+                    self.checks.push((serial, check));
                     continue;
                 }
                 Job::DropAccounts(_) => continue,
@@ -277,6 +360,17 @@ impl World {
             };
             self.server.finished(serial, done, self.now);
         }
+    }
+
+    /// Reads the files. What they say is in force at once.
+    fn read_credentials(&mut self) -> Credentials {
+        let Some(files) = self.truth.as_ref().map(|truth| truth.files.clone()) else {
+            return credentials(self.has_account);
+        };
+        let judge = self.judge().expect("there is a truth");
+        let newer = files.credentials(&judge.register.keys);
+        judge.register.put_in_force(files, judge.now);
+        newer
     }
 
     /// Time passes; deadlines on the way are served when they are due.
@@ -298,10 +392,38 @@ impl World {
     /// The worker has checked a password, perhaps after the client has left.
     pub fn finish_check(&mut self, index: usize, is_accepted: bool) {
         if !self.checks.is_empty() {
-            let serial = self.checks.remove(index % self.checks.len());
+            let (serial, check) = self.checks.remove(index % self.checks.len());
+            self.note_checked(&check, is_accepted);
             let done = Done::PasswordChecked(is_accepted);
             self.server.finished(serial, done, self.now);
         }
+    }
+
+    /// The same, as the password deserves: it begins with the number of that which it is.
+    pub fn finish_check_rightly(&mut self, index: usize) {
+        if !self.checks.is_empty() {
+            let index = index % self.checks.len();
+            let (_, check) = &self.checks[index];
+            let version = check.password.first().map(|first| u32::from(first - b'0'));
+            let is_right = version_of(&check.verifier) == version;
+            self.finish_check(index, is_right);
+        }
+    }
+
+    fn note_checked(&mut self, check: &PasswordCheck, is_accepted: bool) {
+        let Some(judge) = self.judge() else {
+            return;
+        };
+        let password = String::from_utf8(check.password.to_vec()).expect("ours are text");
+        let name = password.splitn(3, ' ').nth(2).expect("ends with a name");
+        let version = version_of(&check.verifier);
+        let checked = Checked {
+            at: judge.now.monotonic,
+            is_good: is_accepted
+                && version.is_some()
+                && version == judge.register.password_of(name),
+        };
+        judge.register.checks.insert(password, checked);
     }
 
     /// When every client has gone, nothing is kept of them.

@@ -57,7 +57,7 @@ impl Refusal {
     /// Too many attempts; `wait` is the time until the next one is allowed, told in seconds and so at least one.
     pub fn too_many_requests(wait: Duration) -> Self {
         Self {
-            retry_after_secs: wait.as_millis().div_ceil(1000).max(1) as u64,
+            retry_after_secs: wait.as_nanos().div_ceil(1_000_000_000).max(1) as u64,
             ..ErrorCode::TooManyRequests.into()
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::chat::Chat;
 use super::model::Spot;
+use super::register::TicketId;
 use super::stage::Stage;
 
 /// What was asked and not answered yet.
@@ -30,7 +31,8 @@ pub enum Ask {
     },
     List,
     Extend {
-        expires_at: u64,
+        ticket: TicketId,
+        at: Duration,
         id: String,
     },
     Nonsense {
@@ -73,6 +75,14 @@ impl Ask {
     pub fn say(&self) -> Option<&Say> {
         match self {
             Self::Say(say) => Some(say),
+            _ => None,
+        }
+    }
+
+    /// What it says to others.
+    pub fn content(&self) -> Option<&str> {
+        match self {
+            Self::Say(Say { content, .. }) | Self::Whisper { content, .. } => Some(content),
             _ => None,
         }
     }
@@ -144,7 +154,8 @@ impl Chat {
             Ask::Say(say) => say.is_quiet() && self.may_be_refused(say, code, stage),
             _ => next == Some(*place),
         });
-        Some(found.expect("a refusal of what was asked").0)
+        let found = found.unwrap_or_else(|| panic!("{code} refuses none of {:?}", self.asked));
+        Some(found.0)
     }
 
     fn may_be_refused(&self, say: &Say, code: &str, stage: &Stage) -> bool {

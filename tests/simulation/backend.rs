@@ -12,12 +12,10 @@ use sarang::domain::error::ErrorCode;
 use sarang::domain::event::ChatMessage;
 use sarang::domain::facts::{Fact, OpenedRoom, Outcome};
 use sarang::domain::ids::{RoomId, RoomKey, Serial};
-use sarang::domain::issuer::Issued;
 use sarang::domain::position::Position;
 use sarang::domain::time::{Now, Timestamp};
 use sarang::domain::tokens::Identity;
 use sarang::domain::wishes::{Opening, Publication};
-use sarang::wire::jwt::KeyId;
 
 use super::model::Model;
 use super::seed::Seed;
@@ -335,23 +333,7 @@ impl Backend {
     }
 
     /// Notes a ticket that the server has issued.
-    pub fn issued(
-        &mut self,
-        ticket: &str,
-        username: &str,
-        (issued_at, expires_at): (u64, u64),
-        key: KeyId,
-        until: Duration,
-    ) {
-        let identity = Identity {
-            username: username.into(),
-            family: Identity::family_of(username, ticket),
-            issued: Issued::Elsewhere(issued_at),
-            expires_at,
-            authenticated_at: 0,
-            is_ours: false,
-            key,
-        };
+    pub fn issued(&mut self, ticket: &str, identity: Identity, until: Duration) {
         self.tickets.insert(ticket.to_owned(), (identity, until));
     }
 

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use sarang::config::{GUEST_REFUSALS, HEAD_TIMEOUT};
-use serde_json::{Value, json};
 
 use super::asks::{Ask, Say};
 use super::model::Spot;
 use super::network::{Manner, Pace, Reading, Wire};
 use super::reading::Answers;
-use super::stage::{ACCEPT, Stage, encoded, handshake, post};
+use super::register::{TicketId, TokenId};
+use super::sessions::Session;
+use super::stage::{ACCEPT, Stage, encoded, handshake};
+use super::tickets::ticket_request;
 
 /// Who a client says it is.
 #[derive(Clone, Debug)]
@@ -108,10 +110,19 @@ pub struct Chat {
     /// When the session ends, and the token behind it.
     pub due: Option<Duration>,
     pub token_expires: u64,
+    /// The token a ticket is asked for, and the ticket that was shown, and when.
+    asking: Option<TokenId>,
+    pub shown: Option<(TicketId, Duration)>,
+    /// What the connection rests on, if anything.
+    pub session: Option<Session>,
+    /// When that had surely ended, of a client that learns it late.
+    pub lapsed_at: Option<Duration>,
+    /// What was said over this connection, with its place in the bytes.
+    pub sent: Vec<(u64, String)>,
     /// When the connection was made.
     came_at: Duration,
     /// The desk at which a ticket for a longer session is asked for.
-    pub desk: Option<(Wire, Answers, u64)>,
+    pub desk: Option<(Wire, Answers, TokenId, Duration)>,
     pub is_mute: bool,
     pub is_scheduled: bool,
     pub said: u64,
@@ -160,6 +171,11 @@ impl Chat {
             asked_at: Duration::ZERO,
             due: None,
             token_expires: 0,
+            asking: None,
+            shown: None,
+            session: None,
+            lapsed_at: None,
+            sent: Vec::new(),
             came_at: Duration::ZERO,
             desk: None,
             is_mute: false,
@@ -246,10 +262,17 @@ impl Chat {
             Identity::Contender(ticket) => format!("ticket={ticket}"),
             Identity::Member(low, high) => {
                 let (low, high) = (*low, *high);
+                if stage.seed.chance(25)
+                    && let Some(ticket) = stage.take_ticket(Some(&self.name))
+                {
+                    self.show(ticket, stage);
+                    return self.schedule(stage, 500, 1_500);
+                }
                 self.phase = Phase::Asking;
-                let (request, expires_at) = self.ticket_request(low, high, stage);
-                self.token_expires = expires_at;
-                stage.send(wire, request.as_bytes());
+                self.asked_at = stage.at();
+                let token = stage.choose_token(&self.name, (low, high));
+                self.asking = Some(token);
+                stage.send(wire, ticket_request(token, stage).as_bytes());
                 return self.schedule(stage, 500, 1_500);
             }
         };
@@ -264,14 +287,7 @@ impl Chat {
         self.schedule(stage, 0, 3);
     }
 
-    fn ticket_request(&mut self, low: u64, high: u64, stage: &mut Stage) -> (String, u64) {
-        let now = stage.unix_secs();
-        let expires_at = now + stage.seed.between(low, high);
-        let token = stage.model.mint(&self.name, now, expires_at);
-        (post("/auth/ws-ticket", "", Some(&token)), expires_at)
-    }
-
-    fn open(&mut self, query: &str, stage: &mut Stage) {
+    pub(super) fn open(&mut self, query: &str, stage: &mut Stage) {
         let wire = self.wire.expect("is connected");
         self.phase = Phase::Opening;
         self.asked_at = stage.at();
@@ -292,31 +308,18 @@ impl Chat {
         let mut bytes = Vec::new();
         for _ in 0..=stage.seed.below(self.habits.burst) {
             let (ask, text) = self.choose(stage);
+            let content = ask.content().map(str::to_owned);
             self.asked.push_back(ask);
             self.asks += 1;
             self.push_text(&text, &mut bytes, stage);
+            if let Some(content) = content {
+                self.note_sent(content, bytes.len(), stage);
+            }
         }
         let wire = self.wire.expect("is open");
         stage.send(wire, &bytes);
         let (low, high) = self.habits.think;
         self.schedule(stage, low, high);
-    }
-
-    fn ask_for_longer(&mut self, stage: &mut Stage) {
-        let Identity::Member(low, high) = self.identity else {
-            return;
-        };
-        let desk = stage.connect(
-            self.me,
-            Manner {
-                reading: Reading::Prompt,
-                window: 8_192,
-                ..self.manner
-            },
-        );
-        let (request, expires_at) = self.ticket_request(low, high, stage);
-        stage.send(desk, request.as_bytes());
-        self.desk = Some((desk, Answers::default(), expires_at));
     }
 
     /// Whatever concerned the connection is over.
@@ -354,6 +357,11 @@ impl Chat {
         self.heard_close = None;
         self.gone_by = None;
         self.due = None;
+        self.asking = None;
+        self.shown = None;
+        self.session = None;
+        self.lapsed_at = None;
+        self.sent.clear();
         self.is_mute = false;
     }
 
@@ -364,38 +372,17 @@ impl Chat {
                 Phase::Asking | Phase::Opening => self.read_http(bytes, stage),
                 _ => self.read_frames(bytes, stage),
             }
-        } else if let Some((desk, answers, expires_at)) = &mut self.desk
+        } else if let Some((desk, answers, token, asked)) = &mut self.desk
             && *desk == wire
         {
             answers.bytes.extend_from_slice(bytes);
             if let Some(answer) = answers.next(false) {
-                let expires_at = *expires_at;
+                let (token, asked) = (*token, *asked);
                 self.desk = None;
                 stage.network.reset(wire);
-                self.extend(answer.status, &answer.body, expires_at, stage);
+                self.extend(answer.status, &answer.body, (token, asked), stage);
             }
         }
-    }
-
-    fn extend(&mut self, status: u16, body: &[u8], expires_at: u64, stage: &mut Stage) {
-        assert!(
-            [200, 401, 503].contains(&status),
-            "a ticket is given or refused: {status}"
-        );
-        if status != 200 || self.phase != Phase::Open || self.is_mute {
-            return;
-        }
-        let body: Value = serde_json::from_slice(body).expect("is JSON");
-        let ticket = body["ticket"].as_str().expect("a ticket");
-        stage.note_ticket(ticket, &self.name, expires_at);
-        self.asks += 1;
-        let id = format!("e{}", self.asks);
-        let text = json!({"type": "auth", "ticket": ticket, "id": id}).to_string();
-        self.asked.push_back(Ask::Extend { expires_at, id });
-        self.asked_at = stage.at();
-        let mut bytes = Vec::new();
-        self.push_text(&text, &mut bytes, stage);
-        stage.send(self.wire.expect("is open"), &bytes);
     }
 
     fn read_http(&mut self, bytes: &[u8], stage: &mut Stage) {
@@ -420,8 +407,10 @@ impl Chat {
                     .as_str()
                     .expect("a ticket")
                     .to_owned();
-                stage.note_ticket(&ticket, &self.name, self.token_expires);
-                self.open(&format!("ticket={ticket}"), stage);
+                let token = self.asking.take().expect("was asked for");
+                stage.gives_ticket(200, token, self.asked_at);
+                let ticket = stage.keep_ticket(&ticket, token, self.asked_at, false);
+                self.show(ticket, stage);
             }
             (429, Phase::Opening) => {
                 let is_guest = matches!(self.identity, Identity::Guest | Identity::Impostor);
@@ -432,7 +421,14 @@ impl Chat {
                 self.phase = Phase::Leaving;
                 stage.finish(self.wire.expect("is connected"));
             }
-            (401, Phase::Asking) | (408 | 503, _) => {
+            (401, Phase::Asking) => {
+                let token = self.asking.take().expect("was asked for");
+                stage.gives_ticket(401, token, self.asked_at);
+                stage.model.count("answered 401");
+                self.phase = Phase::Leaving;
+                stage.finish(self.wire.expect("is connected"));
+            }
+            (408 | 503, _) => {
                 // A head that is sent byte by byte may take too long.
                 let is_late = stage.at() >= self.came_at + HEAD_TIMEOUT;
                 assert!(answer.status != 408 || is_late, "408 too soon");

@@ -333,13 +333,14 @@ impl World {
         !self.is_everything_answered() || chats(&self.clients).any(is_parked)
     }
 
-    /// Whatever was asked has had its end.
-    pub fn check_answered(&self) {
+    /// Whatever was asked before that has had its end.
+    pub fn check_answered(&self, before: Duration) {
         self.check_wishes();
         for chat in chats(&self.clients).filter(|chat| chat.phase == Phase::Open) {
             let wire = chat.wire.expect("is open");
             let socket = &self.stage.network.sockets[wire.0];
-            if chat.is_unblocked(&self.stage) && socket.is_read() && !socket.is_reset {
+            let is_read = socket.is_read() && socket.heard_at < before;
+            if chat.is_unblocked(&self.stage) && is_read && !socket.is_reset {
                 assert!(
                     chat.is_answered(),
                     "{} waits for {:?} {wire:?}",
@@ -356,6 +357,17 @@ impl World {
         self.stage.model.is_ending = true;
         if is_drained {
             self.stage.model.is_draining = true;
+            for client in &mut self.clients {
+                if let Client::Web(web) = client
+                    && self.stage.seed.chance(30)
+                {
+                    web.log_out_at_last(&mut self.stage);
+                }
+            }
+            // Some of these have arrived when it begins.
+            if self.stage.seed.chance(50) {
+                self.run_until(self.stage.at() + Duration::from_millis(20));
+            }
             self.server.drain(self.stage.now());
         } else {
             for index in 0..self.stage.network.sockets.len() {
@@ -394,6 +406,9 @@ impl World {
             assert_eq!(room.users, 0, "members are left: {room:?}");
         }
         assert_eq!(self.server.next_timeout(), None, "something is still due");
+        if !is_drained {
+            self.check_next_day();
+        }
         for client in &mut self.clients {
             if let Client::Stream(stream) = client {
                 stream.check(&mut self.stage);

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::chat::{Chat, Identity, Phase};
-use super::model::CONTESTED;
 use super::network::Wire;
+use super::sessions::{GOODBYE, by};
 use super::stage::{Stage, frame};
 use super::told::LATE;
+use super::verdicts::Verdict;
 
 impl Chat {
     pub(super) fn closed(&mut self, payload: &[u8], stage: &mut Stage) {
@@ -23,7 +24,7 @@ impl Chat {
             1000 if self.said_close => true,
             1001 => stage.model.is_draining,
             4001 => self.may_be_sent_away(stage),
-            4002 => matches!(self.identity, Identity::Member(..)),
+            4002 => self.may_have_ended(stage),
             4008 => was_blocked,
             4009 => self.refused_in_row == 10 || (stage.model.is_late && self.refused_in_row > 10),
             _ => is_provoked,
@@ -44,14 +45,11 @@ impl Chat {
                 self.asked
             );
         }
-        let is_contested = stage.model.has_reloaded && self.name == CONTESTED;
-        if code == 4002
-            && !is_contested
-            && let Some(due) = self.due
-        {
-            assert!(stage.at() + LATE >= due, "expired too soon: {due:?}");
-        }
         self.phase = Phase::Leaving;
+        self.bury_unread(wire, stage);
+        if code == 4002 && !self.is_mute && stage.seed.chance(30) {
+            self.insist(stage);
+        }
         if self.habits.is_polite && !self.said_close && !self.is_mute {
             let mut bytes = Vec::new();
             frame(
@@ -64,7 +62,7 @@ impl Chat {
         }
         // The closing handshake has 3 seconds, what lingers 2 more.
         if self.is_prompt() {
-            let at = stage.at() + Duration::from_secs(5) + 2 * LATE;
+            let at = stage.at() + GOODBYE + 2 * LATE;
             self.gone_by = Some(at);
             stage.judge_at(self.me, wire, at);
         }
@@ -75,10 +73,17 @@ impl Chat {
         stage.model.is_late && self.next_in_order(stage).is_none()
     }
 
-    fn may_be_sent_away(&self, stage: &mut Stage) -> bool {
+    fn may_be_sent_away(&mut self, stage: &mut Stage) -> bool {
         match &self.identity {
             Identity::Guest => false,
-            Identity::Impostor | Identity::Member(..) => true,
+            Identity::Impostor => true,
+            Identity::Member(..) => {
+                let shown = self.shown.take().filter(|_| self.session.is_none());
+                if let Some((ticket, at)) = shown {
+                    stage.refused(ticket, at);
+                }
+                shown.is_some()
+            }
             Identity::Contender(ticket) => {
                 stage
                     .model
@@ -89,6 +94,30 @@ impl Chat {
                 true
             }
         }
+    }
+
+    /// Whether its session, or its ticket's token, may have ended.
+    fn may_have_ended(&mut self, stage: &mut Stage) -> bool {
+        let Some(session) = self.session else {
+            return self.shown.take().is_some_and(|(ticket, at)| {
+                let token = stage.model.register.tickets[ticket].token;
+                stage.may_be_untimely(token, at) || stage.may_be_refused(ticket, at)
+            });
+        };
+        let fate = session.fate(stage);
+        if let Verdict::Bad(why) = fate {
+            stage.model.count(&format!("sockets ended {}", by(why)));
+        }
+        if fate == Verdict::Good
+            && let Some(due) = self.due
+        {
+            assert!(
+                stage.at() + LATE >= due,
+                "expired too soon: due {due:?}, now {:?}, {session:?}",
+                stage.now()
+            );
+        }
+        true
     }
 
     /// The server has ended its direction, and everything is read.
@@ -137,6 +166,14 @@ impl Chat {
             return;
         }
         let at = stage.at();
+        let is_over = |ended: Duration| at < ended + GOODBYE + 2 * LATE;
+        assert!(
+            self.lapsed_at.is_none_or(is_over),
+            "{} outlives its session {wire:?}, {:?}, since {:?}",
+            self.name,
+            self.session,
+            self.lapsed_at
+        );
         if let Some(due) = self
             .due
             .filter(|_| self.phase == Phase::Open && self.is_unblocked(stage))

@@ -10,25 +10,56 @@ use sarang::domain::ids::Serial;
 use sarang::domain::metrics::Machine;
 use sarang::server::jobs::{Done, Job, PasswordCheck};
 
-use super::plan::credentials;
-use super::run::World;
+use super::files::{Change, Files, version_of};
+use super::register::Checked;
+use super::run::{Client, World};
 use super::stage::Todo;
+use super::verdicts::Verdict;
 
 /// What comes of jobs that are under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Jobs {
     under_way: BTreeMap<u64, (Serial, Done)>,
     count: u64,
-    /// Whether the operator's files have one more account.
-    pub has_one_more: bool,
+    /// What the operator's files say now.
+    pub files: Files,
+    /// What they said when they were read.
+    read: Option<Files>,
+    /// Password checks: which account's password, whether it was right, and what the server was asked.
+    checks: BTreeMap<Serial, (String, Option<u32>, bool)>,
+    /// Tickets that are being redeemed.
+    pub tickets: BTreeMap<Serial, String>,
+}
+
+impl Jobs {
+    pub fn new(files: Files) -> Self {
+        Self {
+            under_way: BTreeMap::new(),
+            count: 0,
+            files,
+            read: None,
+            checks: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+        }
+    }
 }
 
 impl World {
+    /// The operator changes the files, and has them read again.
+    pub fn reload(&mut self, change: Change) {
+        self.jobs.files.change(change);
+        if self.jobs.read.is_some() {
+            self.stage.model.count("reloads during a reload");
+        }
+        self.server.reload();
+        self.has_more = true;
+    }
+
     /// Takes what the server wants done.
     pub fn take_jobs(&mut self) {
         while let Some((serial, job)) = self.server.poll_job() {
             let (delay, done) = match job {
-                Job::CheckPassword(check) => self.check_password(&check),
+                Job::CheckPassword(check) => self.check_password(serial, &check),
                 Job::ReadCredentials(in_force) => self.read_credentials(&in_force),
                 Job::DropAccounts(_) => continue,
                 Job::SampleMachine => self.sample_machine(),
@@ -74,32 +105,87 @@ impl World {
     }
 
     fn hand_in(&mut self, serial: Serial, done: Done) {
-        if let Done::Answered(outcome) = &done {
-            self.check_answer(outcome);
+        match &done {
+            Done::Answered(outcome) => self.check_answer(outcome),
+            Done::PasswordChecked(_) => self.password_checked(serial),
+            Done::CredentialsRead(read) => {
+                let files = self.jobs.read.take().expect("was read");
+                if read.is_ok() {
+                    self.put_in_force(files);
+                }
+            }
+            Done::TicketRedeemed(Some(redeemed)) => self.ticket_redeemed(serial, redeemed.is_ok()),
+            Done::TicketRedeemed(None) | Done::MachineSampled(_) => {}
         }
         self.server.finished(serial, done, self.stage.now());
     }
 
-    /// A password says whether it is right, and how long it takes to find out.
-    fn check_password(&mut self, check: &PasswordCheck) -> (Duration, Done) {
+    /// The server is about to put what was read in force. Some learn at once that they have another password.
+    fn put_in_force(&mut self, files: Files) {
+        let now = self.stage.now();
+        let changed = self.stage.model.register.put_in_force(files, now);
+        for name in changed {
+            for client in &mut self.clients {
+                if let Client::Web(web) = client {
+                    web.sign_in_again(name, &mut self.stage);
+                }
+            }
+        }
+    }
+
+    /// A password is good if it was right and is still in force when the server learns of it.
+    fn password_checked(&mut self, serial: Serial) {
+        let check = self.jobs.checks.remove(&serial);
+        let (password, version, is_accepted) = check.expect("was asked");
+        let mut parts = password.splitn(4, ' ');
+        let name = parts.nth(3).expect("an account");
+        let model = &mut self.stage.model;
+        let is_in_force = version.is_some() && model.register.password_of(name) == version;
+        if is_accepted && !is_in_force {
+            model.count("replaced passwords accepted by a check");
+        }
+        let checked = Checked {
+            at: self.stage.network.now.monotonic,
+            is_good: is_accepted && is_in_force,
+        };
+        model.register.checks.insert(password, checked);
+    }
+
+    /// The server learns who a ticket was for, if anybody.
+    fn ticket_redeemed(&mut self, serial: Serial, is_good: bool) {
+        let ticket = self.jobs.tickets.remove(&serial).expect("was asked");
+        let at = self.stage.at();
+        let model = &mut self.stage.model;
+        let verdict = model.register.redeemed(&ticket, is_good, at);
+        if is_good && matches!(verdict, Some(Verdict::Bad(_))) {
+            model.count("tickets redeemed after their end");
+        }
+    }
+
+    /// A password says which of its account's it is, and how long it takes to find out.
+    fn check_password(&mut self, serial: Serial, check: &PasswordCheck) -> (Duration, Done) {
         self.stage.model.count("password checks");
         let password = std::str::from_utf8(&check.password).expect("ours are text");
         let mut words = password.split(' ');
-        let is_accepted = words.next() == Some("yes");
+        let version = words.next().and_then(|version| version.parse().ok());
         let delay = words.next().and_then(|delay| delay.parse().ok());
         let delay = Duration::from_millis(delay.expect("a delay"));
+        let is_accepted = version.is_some() && version_of(&check.verifier) == version;
+        let asked = (password.to_owned(), version, is_accepted);
+        self.jobs.checks.insert(serial, asked);
         (delay, Done::PasswordChecked(is_accepted))
     }
 
     /// The operator's files are read, or cannot be.
     fn read_credentials(&mut self, in_force: &Arc<Accounts>) -> (Duration, Done) {
         let delay = self.stage.seed.millis(0, 800);
+        self.jobs.read = Some(self.jobs.files.clone());
         if self.stage.seed.chance(10) {
             self.stage.model.count("reloads failed");
             return (delay, Done::CredentialsRead(Err("not today".into())));
         }
         self.stage.model.count("reloads");
-        let newer = credentials(&self.stage.model.secret, self.jobs.has_one_more);
+        let newer = self.jobs.files.credentials(&self.stage.model.register.keys);
         let reload = Reload::new(newer, in_force);
         (delay, Done::CredentialsRead(Ok(Box::new(reload))))
     }

@@ -43,6 +43,7 @@ pub struct Wishes {
 
 impl World {
     pub(super) fn publish(&mut self, job: Serial, publication: Publication) {
+        self.stage.model.check_alive(&publication.content);
         let author = publication.content.split('/').next();
         let author = author.and_then(|author| author.parse().ok());
         let author: usize = author.expect("what is said names who says it");
@@ -97,6 +98,7 @@ impl World {
         let backend = stage.backend.as_mut().expect("tickets leave for a backend");
         let (delay, redeemed) = backend.redeem(&ticket.0, &mut stage.seed, now);
         let at = now.monotonic + delay;
+        self.jobs.tickets.insert(job, ticket.0.clone());
         self.finish_at(at, job, Done::TicketRedeemed(redeemed));
     }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use sarang::config::{ACKNOWLEDGED_PER_USER_MAX, Config};
 use sarang::domain::event::ChatMessage;
-use sarang::wire::jwt::Key;
 use serde_json::{Value, json};
+
+use super::register::{FAR, Register, TicketId};
 
 /// A place in a room's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,16 +55,17 @@ pub struct TicketUse {
     pub is_good: bool,
 }
 
-/// The name that has an account only sometimes.
-pub const CONTESTED: &str = "회원 0";
-
 /// What all clients together have seen.
 pub struct Model {
     pub config: Config,
-    pub secret: [u8; 32],
-    pub key: Key,
-    /// Accounts have come or gone: [`CONTESTED`] may have lost its sessions at any time.
-    pub has_reloaded: bool,
+    /// All tokens and tickets, and what has become of them.
+    pub register: Register,
+    /// Tickets that nobody has shown yet.
+    pub unused: Vec<TicketId>,
+    /// What was said over connections that were over, and must not be heard.
+    pub dead: BTreeSet<String>,
+    /// When something was first said, by content.
+    pub said_at: HashMap<String, Duration>,
     pub logs: BTreeMap<u64, Log>,
     /// By content.
     said: BTreeMap<String, Said<Spot>>,
@@ -109,12 +111,13 @@ const LATE_SLACK: Duration = Duration::from_secs(60);
 const REMEMBERED: Duration = Duration::from_secs(300);
 
 impl Model {
-    pub fn new(config: Config, secret: &[u8; 32], is_late: bool) -> Self {
+    pub fn new(config: Config, register: Register, is_late: bool) -> Self {
         Self {
             config,
-            secret: *secret,
-            has_reloaded: false,
-            key: Key::new(None, secret).expect("is long enough"),
+            register,
+            unused: Vec::new(),
+            dead: BTreeSet::new(),
+            said_at: HashMap::new(),
             logs: BTreeMap::new(),
             said: BTreeMap::new(),
             said_by: HashMap::new(),
@@ -199,6 +202,7 @@ impl Model {
             assert_eq!(message["content"], *truth.content);
         }
         let content = message["content"].as_str().expect("a message has content");
+        self.check_alive(content);
         // Late answers may be heard much later than they were kept.
         let kept_at = self.kept_at.get(&(spot.epoch, spot.seq));
         let now = kept_at.copied().unwrap_or(now);
@@ -240,6 +244,14 @@ impl Model {
         assert_eq!(message["guest"], mark, "{message}");
     }
 
+    /// What was said over a connection after it was over is heard by nobody.
+    pub fn check_alive(&self, content: &str) {
+        assert!(
+            !self.dead.contains(content),
+            "said after the end, and heard: {content:?}"
+        );
+    }
+
     /// How much a user has said, with this.
     fn count_of(&mut self, user: &str) -> usize {
         let count = self.said_by.entry(user.to_owned()).or_default();
@@ -266,6 +278,7 @@ impl Model {
         spot: Option<Spot>,
         now: Duration,
     ) {
+        self.check_alive(content);
         if let Some(spot) = spot {
             let said = match self.is_late {
                 true => {
@@ -311,17 +324,16 @@ impl Model {
         self.acknowledged.insert(key, (spot, now, count));
     }
 
-    /// A token of another back end with our secret.
-    pub fn mint(&mut self, user: &str, issued_at: u64, expires_at: u64) -> String {
+    /// A token that is good whatever happens: of another back end, with a secret that stays.
+    pub fn safe_token(&mut self, user: &str) -> String {
         self.tokens += 1;
-        self.key.sign(&json!({
-            "sub": user, "iat": issued_at, "exp": expires_at, "jti": format!("t{}", self.tokens),
-        }))
+        let claims = json!({"sub": user, "iat": 0, "exp": FAR, "jti": format!("t{}", self.tokens)});
+        self.register.keys[0].sign(&claims)
     }
 
-    /// A token that is good whatever the clock does, where one is needed.
+    /// The same, where one is needed.
     pub fn pass(&mut self, user: &str) -> Option<String> {
-        (!self.config.is_demo()).then(|| self.mint(user, 0, 4_000_000_000))
+        (!self.config.is_demo()).then(|| self.safe_token(user))
     }
 
     /// An event somebody was sent: everybody is sent the same under its id.

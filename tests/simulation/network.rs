@@ -88,6 +88,9 @@ pub struct Socket {
     pub is_delivering: bool,
     /// When the server last read something.
     pub heard_at: Duration,
+    /// How much the client has said, and how much of it the server has read.
+    pub said_bytes: u64,
+    pub read_bytes: u64,
 }
 
 impl Socket {
@@ -179,6 +182,8 @@ impl Network {
             has_readiness: false,
             is_delivering: false,
             heard_at: self.now.monotonic,
+            said_bytes: 0,
+            read_bytes: 0,
         });
         self.backlog.push_back(wire);
         wire
@@ -191,6 +196,7 @@ impl Network {
             return false;
         }
         socket.outgoing.extend(bytes);
+        socket.said_bytes += bytes.len() as u64;
         self.trace(
             wire,
             format_args!("says {:?}", String::from_utf8_lossy(bytes)),
@@ -428,6 +434,7 @@ impl Io for Network {
         }
         socket.heard_at = now;
         let count = socket.arrived.len().min(into.len());
+        socket.read_bytes += count as u64;
         for (byte, arrived) in into.iter_mut().zip(socket.arrived.drain(..count)) {
             *byte = arrived;
         }

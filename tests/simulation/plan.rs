@@ -4,17 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sarang::config::{Config, RoomLimits};
-use sarang::domain::accounts::{Accounts, DEMO_ACCOUNTS};
-use sarang::domain::credentials::Credentials;
 use sarang::domain::time::Now;
 use sarang::server::Server;
 use sarang::server::backend::{self as server, Remote};
-use sarang::wire::jwt::Key;
 
 use super::backend::{Backend, Temper};
 use super::chat::{Chat, Habits, Identity};
-use super::model::{CONTESTED, Model};
+use super::files::{ACCOUNTS, Change, Files, secrets};
+use super::model::Model;
 use super::network::{Manner, Network, Pace, Reading};
+use super::register::Register;
 use super::run::{Client, World};
 use super::seed::Seed;
 use super::stage::{Agenda, Stage, Todo, post};
@@ -173,6 +172,7 @@ impl Plan {
         let name = match seed.chance(4) && matches!(identity, Identity::Impostor) {
             true => "admin".to_owned(),
             false if is_guest => seed.pick(&self.names),
+            false if seed.chance(40) => seed.pick(&ACCOUNTS).to_owned(),
             false => format!("회원 {}", seed.below(4)),
         };
         let think = match self.scale {
@@ -225,7 +225,7 @@ impl Plan {
             // Whoever takes too long over a request is refused; that is for those who mean it.
             *size = (*size).max(100);
         }
-        let role = match stage.seed.below(13) {
+        let role = match stage.seed.below(17) {
             0 => Role::Silent,
             1 => Role::Loris {
                 is_body: stage.seed.chance(50),
@@ -235,6 +235,9 @@ impl Plan {
             4..=6 => Role::Member,
             7 => Role::Poster,
             8 => Role::Guesser,
+            9 => Role::Quitter,
+            10 => Role::Refresher,
+            11..=12 => Role::Member,
             _ => Role::Browser,
         };
         let lives = 1 + stage.seed.below(4);
@@ -284,31 +287,19 @@ impl Plan {
     }
 }
 
-/// What the operator's files say: two accounts, or one more.
-pub fn credentials(secret: &[u8; 32], has_one_more: bool) -> Credentials {
-    let named = |name: &str| DEMO_ACCOUNTS.replace("admin:", &format!("{name}:"));
-    let mut accounts = DEMO_ACCOUNTS.to_owned() + &named("계정");
-    if has_one_more {
-        accounts += &named(CONTESTED);
-    }
-    Credentials {
-        accounts: Accounts::parse(&accounts, [9; 32]).expect("reads").into(),
-        keys: vec![Key::new(None, secret).expect("is long enough")],
-    }
-}
-
 /// The world of a seed, before anything has happened.
 pub fn world(number: u64) -> World {
     let mut seed = Seed::new(number);
     let plan = Plan::new(&mut seed);
     let config = plan.config(&mut seed);
-    let secret = seed.key();
-    let credentials = credentials(&secret, false);
+    let keys = secrets(std::array::from_fn(|_| seed.key()));
+    let files = Files::new(seed.below(2));
+    let credentials = files.credentials(&keys);
     let now = Now {
         monotonic: Duration::ZERO,
         unix: Duration::from_secs(1_705_314_600),
     };
-    let key = seed.key();
+    let (key, ttl) = (seed.key(), config.token_ttl_secs);
     let server = match plan.temper {
         None => Server::new(config.clone(), credentials, &key, now),
         Some(_) => {
@@ -326,7 +317,11 @@ pub fn world(number: u64) -> World {
     let mut stage = Stage {
         network: Network::new(now),
         agenda: Agenda::new(quantum),
-        model: Model::new(config, &secret, plan.temper.is_some()),
+        model: Model::new(
+            config,
+            Register::new(keys, files.clone(), ttl),
+            plan.temper.is_some(),
+        ),
         backend: plan.temper.map(Backend::new),
         seed,
         end: Duration::from_secs(plan.seconds),
@@ -334,7 +329,7 @@ pub fn world(number: u64) -> World {
     };
     let clients = plan.population(&mut stage);
     fill_agenda(&plan, clients.len(), &mut stage);
-    let mut world = World::new(server, stage, clients);
+    let mut world = World::new(server, stage, clients, files);
     make_rooms(&plan, &mut world);
     if let Some(backend) = &mut world.stage.backend {
         backend.is_prompt = false;
@@ -370,9 +365,15 @@ fn fill_agenda(plan: &Plan, clients: usize, stage: &mut Stage) {
         }
     }
     let mut at = Duration::ZERO;
-    for n in 0..stage.seed.below(5) {
-        at += stage.seed.millis(0, milliseconds / 3);
-        stage.agenda.add(at, Todo::Reload(n % 2 == 0));
+    for _ in 0..stage.seed.below(9) {
+        // Now and then the files change once more while they are read.
+        at += match stage.seed.chance(25) {
+            true => stage.seed.millis(0, 500),
+            false => stage.seed.millis(0, milliseconds / 3),
+        };
+        let (kind, which) = (stage.seed.number(), stage.seed.number());
+        let change = Change::of((kind % 12) as u8, (which % 250) as u8);
+        stage.agenda.add(at, Todo::Reload(change));
     }
     let inspections = if plan.scale == Scale::Crowd { 3 } else { 12 };
     for n in 1..=inspections {

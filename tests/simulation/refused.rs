@@ -16,6 +16,11 @@ impl Chat {
         let code = message["code"].as_str().expect("is text");
         stage.model.count(&format!("error {code}"));
         let id = message["id"].as_str();
+        let is_random = self.provoked.is_some_and(|codes| codes.len() > 1);
+        if is_random && code == "bad_json" && self.next_in_order(stage).is_none() {
+            // Random bytes were a text.
+            return;
+        }
         let Some(place) = self.place_of_refusal(code, id, stage) else {
             return self.failed_quietly();
         };
@@ -97,7 +102,7 @@ impl Chat {
             ("room_full", Ask::Join { .. }) => true,
             ("room_not_found", Ask::Join { .. }) => !limits.auto_rooms,
             ("user_not_found", Ask::Whisper { to, .. }) => *to != self.name,
-            ("unauthorized", Ask::Extend { .. }) => true,
+            ("unauthorized", Ask::Extend { ticket, at, .. }) => stage.may_be_refused(*ticket, *at),
             ("id_reused", Ask::Say(Say { id: Some(id), .. })) => self.reused.contains(id),
             ("storage_unavailable", Ask::Say(_) | Ask::Join { .. }) => is_late,
             ("backend_unavailable", Ask::Join { at, .. }) => {

@@ -8,6 +8,7 @@ use sarang::config::{ACCEPTS_PER_TURN, DEADLINES_PER_TURN, TURN_PART};
 use sarang::server::{Server, ShellFacts};
 
 use super::chat::Chat;
+use super::files::Files;
 use super::jobs::Jobs;
 use super::late::Wishes;
 use super::network::{NOBODY, Reading, Wire};
@@ -57,6 +58,9 @@ impl Client {
     }
 }
 
+/// In so many turns everything that was read is answered, and in that time by a late backend.
+const SETTLING_TURNS: usize = 4;
+const SETTLING: Duration = Duration::from_secs(20);
 /// The longest a turn may take.
 const TURN_MAX: Duration = Duration::from_millis(10);
 
@@ -74,7 +78,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(server: Server, stage: Stage, clients: Vec<Client>) -> Self {
+    pub fn new(server: Server, stage: Stage, clients: Vec<Client>, files: Files) -> Self {
         let addresses = BTreeMap::new();
         Self {
             server,
@@ -82,7 +86,7 @@ impl World {
             clients,
             has_more: false,
             addresses,
-            jobs: Jobs::default(),
+            jobs: Jobs::new(files),
             wishes: Wishes::default(),
             queue_max: 0,
         }
@@ -98,6 +102,22 @@ impl World {
             self.turn();
         }
         self.pass(end);
+    }
+
+    /// Has the server answer what it has read until now, also what a late backend has to answer first; the time from which
+    /// on more has come.
+    pub fn settle(&mut self) -> Duration {
+        let begin = self.stage.at();
+        for _ in 0..SETTLING_TURNS {
+            self.turn();
+        }
+        let mut later = self.stage.at();
+        let end = later + SETTLING;
+        while self.stage.model.is_late && self.is_waiting() && later < end {
+            later += Duration::from_secs(1);
+            self.run_until(later);
+        }
+        begin
     }
 
     pub fn is_quiet(&self) -> bool {
@@ -117,7 +137,7 @@ impl World {
         Some(next + late)
     }
 
-    fn pass(&mut self, at: Duration) {
+    pub(super) fn pass(&mut self, at: Duration) {
         let now = &mut self.stage.network.now;
         let passed = at.saturating_sub(now.monotonic);
         now.monotonic += passed;
@@ -138,6 +158,15 @@ impl World {
                 Todo::Judge(client, wire) => self.clients[client].judge(wire, &mut self.stage),
                 Todo::Finish(job) => self.finish(job),
                 Todo::Jump(seconds) => {
+                    let before = self.stage.unix_secs();
+                    if seconds < 0 {
+                        for client in &mut self.clients {
+                            if let Client::Web(web) = client {
+                                web.logged_out.clear();
+                            }
+                        }
+                        self.stage.model.register.clock_goes_back(before);
+                    }
                     let unix = &mut self.stage.network.now.unix;
                     let size = Duration::from_secs(seconds.unsigned_abs());
                     *unix = if seconds < 0 {
@@ -148,12 +177,7 @@ impl World {
                     self.stage.model.jumped_at = now;
                     self.stage.model.count("clock jumps");
                 }
-                Todo::Reload(has_one_more) => {
-                    self.stage.model.has_reloaded = true;
-                    self.jobs.has_one_more = has_one_more;
-                    self.server.reload();
-                    self.has_more = true;
-                }
+                Todo::Reload(change) => self.reload(change),
                 Todo::Inspect if self.is_quiet() => self.inspect(),
                 Todo::Inspect => self
                     .stage
@@ -177,6 +201,7 @@ impl World {
         self.check_queues();
         self.serve_readers();
         self.check_whispers();
+        self.check_sessions();
         self.hand_out();
     }
 

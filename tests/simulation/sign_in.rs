@@ -1,86 +1,185 @@
-//! A client of plain HTTP that signs in, and uses what it was given.
+//! A client of plain HTTP that signs in, and uses what it was given, and what others were.
 
-use std::cell::Cell;
-use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::network::Wire;
 use super::reading::Answer;
-use super::stage::{Stage, post};
+use super::register::{FAR, Token, TokenId};
+use super::sessions::by;
+use super::stage::{Stage, get, post};
+use super::verdicts::{Verdict, Why};
 use super::web::{Ask, Web};
 
-/// When a sign-in was logged out, shared by its tokens.
-pub type Family = Rc<Cell<Option<Duration>>>;
-
-/// A token of ours, as it was given.
-#[derive(Clone, Debug)]
-pub struct Token {
-    text: String,
-    /// Its sign-in, which a logout ends as a whole.
-    family: Family,
-    issued_at: u64,
-    expires_at: u64,
+/// What a token is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    Logout,
+    Refresh,
+    Ticket,
+    /// A page that is for those who have signed in.
+    Rooms,
 }
+
+impl Use {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Logout => "logouts",
+            Self::Refresh => "refreshes",
+            Self::Ticket => "requests for tickets",
+            Self::Rooms => "pages",
+        }
+    }
+
+    fn request(self, token: &str) -> String {
+        match self {
+            Self::Logout => post("/auth/logout", "", Some(token)),
+            Self::Refresh => post("/auth/refresh", "", Some(token)),
+            Self::Ticket => post("/auth/ws-ticket", "", Some(token)),
+            Self::Rooms => get("/rooms", Some(token)),
+        }
+    }
+}
+
+/// Whoever logs out of more sessions than are remembered one by one.
+const QUITTER: &str = "회원 3";
+/// How often they do that over one connection, some at a time.
+const QUITS_MAX: u64 = 9;
+/// How long a token of ours may be refreshed after its sign-in, in seconds.
+const REFRESH_SECS: u64 = 24 * 60 * 60;
 
 impl Web {
     pub(super) fn use_tokens(&mut self, wire: Wire, stage: &mut Stage) {
         if !self.asked.is_empty() && !stage.seed.chance(20) {
             return;
         }
-        if self.asked.is_empty() {
-            self.asked_at = stage.at();
+        if self.asked.is_empty() && !stage.seed.chance(20) {
+            let mut bytes = String::new();
+            for _ in 0..=stage.seed.below(3) {
+                // Mostly one of ours; now and then another user's, or one of another back end.
+                let user = stage.seed.pick(&[Some("admin"), Some("계정"), None]);
+                if let Some(token) = stage.pick_token(user) {
+                    let what = choose_use(stage);
+                    bytes += &self.ask(what, token, stage);
+                }
+            }
+            if !bytes.is_empty() {
+                return stage.send(wire, bytes.as_bytes());
+            }
         }
-        let token = self
-            .tokens
-            .last()
-            .filter(|_| stage.seed.chance(80))
-            .cloned();
-        let Some(token) = token else {
-            return self.log_in(wire, stage);
-        };
-        let (path, ask) = match stage.seed.below(8) {
-            0 => ("/auth/logout", Ask::WithToken("logout")),
-            1 => ("/auth/refresh", Ask::Refresh),
-            _ => ("/auth/ws-ticket", Ask::WithToken("ticket")),
-        };
-        // One at a time, so that it is known which token an answer is about.
-        if self.asked.is_empty() {
-            self.asked.push_back(ask);
-            stage.send(wire, post(path, "", Some(&token.text)).as_bytes());
+        let is_login = |ask: &Ask| matches!(ask, Ask::Login { .. });
+        if self.asked.len() < 2 && self.asked.iter().all(is_login) {
+            self.log_in(wire, stage);
         }
     }
 
+    /// Asks for something with a token; the request.
+    fn ask(&mut self, what: Use, token: TokenId, stage: &mut Stage) -> String {
+        let now = stage.now();
+        let register = &mut stage.model.register;
+        match what {
+            Use::Logout => register.log_out(token, now),
+            Use::Refresh => register.refreshes.ask(&register.tokens[token].user, true),
+            Use::Ticket | Use::Rooms => {}
+        }
+        self.asked.push_back(Ask::WithToken {
+            what,
+            token,
+            at: now.monotonic,
+            unix_secs: now.unix.as_secs(),
+        });
+        what.request(&register.tokens[token].text)
+    }
+
     fn log_in(&mut self, wire: Wire, stage: &mut Stage) {
-        let (verdict, delay) = match stage.seed.below(10) {
-            0..=4 => ("yes", stage.seed.between(0, 3_000)),
-            5..=7 => ("no", stage.seed.between(0, 3_000)),
-            8 => ("yes", stage.seed.between(20_000, 59_000)),
-            _ => ("yes", stage.seed.between(61_000, 90_000)),
+        let delay = match stage.seed.below(10) {
+            0..=7 => stage.seed.between(0, 3_000),
+            8 => stage.seed.between(20_000, 59_000),
+            _ => stage.seed.between(61_000, 90_000),
         };
-        let has_account = stage.seed.chance(85);
-        let name = if has_account {
-            stage.seed.pick(&["admin", "계정"])
-        } else {
-            "nobody"
+        let name = stage.seed.pick(&["admin", "admin", "계정", "nobody"]);
+        let version = stage.model.register.password_of(name).unwrap_or(0);
+        let version = match stage.seed.below(10) {
+            0..=6 => version.to_string(),
+            7 => (version + 1).to_string(),
+            _ => "no".to_owned(),
         };
+        self.log_in_as(name, (&version, delay), wire, stage);
+    }
+
+    /// An account has another password, and some know it at once.
+    pub fn sign_in_again(&mut self, name: &'static str, stage: &mut Stage) {
+        let version = stage.model.register.password_of(name);
+        let (Some(wire), Some(version)) = (self.wire(), version) else {
+            return;
+        };
+        let is_idle = self.is_member() && self.asked.is_empty();
+        if is_idle && stage.at() < stage.end && stage.seed.chance(50) {
+            let delay = stage.seed.between(0, 300);
+            self.log_in_as(name, (&version.to_string(), delay), wire, stage);
+        }
+    }
+
+    fn log_in_as(
+        &mut self,
+        name: &'static str,
+        (version, delay): (&str, u64),
+        wire: Wire,
+        stage: &mut Stage,
+    ) {
         self.count += 1;
-        let password = format!("{verdict} {delay} {}", self.count);
+        let number = self.count;
+        let password = format!("{version} {delay} {}-{wire:?}-{number} {name}", self.me);
         let body = json!({"username": name, "password": password}).to_string();
         stage.send(wire, post("/auth/login", &body, None).as_bytes());
         self.asked.push_back(Ask::Login {
-            verdict,
-            has_account,
+            name,
+            password,
             delay,
         });
+    }
+
+    /// A sign-in is answered: with a token exactly if the password was right, and in force when the server learned that.
+    pub(super) fn logged_in(
+        &mut self,
+        (name, password, delay): (&'static str, &str, u64),
+        answer: &Answer,
+        stage: &mut Stage,
+    ) {
+        let checked = stage.model.register.checks.get(password);
+        let is_good = checked.is_some_and(|checked| checked.is_good);
+        let is_fine = match answer.status {
+            200 => is_good && delay <= 60_100,
+            401 => checked.is_some() && !is_good,
+            429 => answer.field("Retry-After").is_some(),
+            503 => true,
+            _ => false,
+        };
+        assert!(
+            is_fine,
+            "{} to {name} with {password}: {checked:?}",
+            answer.status
+        );
+        if answer.status != 200 {
+            return;
+        }
+        let now = stage.now();
+        let register = &mut stage.model.register;
+        let token = register.signed_in(name, password, &token_in(answer), now);
+        let marks = register.marks.get(name).into_iter().flatten();
+        let second = register.tokens[token].issued_at;
+        let mut same = marks.filter(|mark| mark.unix_secs == second);
+        if same.next().is_some() && register.doom(token).maybe.is_none() {
+            stage.model.count("sign-ins in the second of an end");
+        }
     }
 
     pub(super) fn guess(&mut self, wire: Wire, stage: &mut Stage) {
         self.guessing_since.get_or_insert(stage.at());
         self.count += 1;
-        let password = format!("no 5 {}", self.count);
         let name = format!("{}번", self.me);
+        let password = format!("no 5 {wire:?}-{} {name}", self.count);
         let body = json!({"username": name, "password": password}).to_string();
         stage.send(wire, post("/auth/login", &body, None).as_bytes());
         self.asked.push_back(Ask::Guess);
@@ -102,79 +201,158 @@ impl Web {
         );
     }
 
-    /// Keeps a token of a new sign-in, or one that was refreshed in a family.
-    pub(super) fn keep_token(
-        &mut self,
-        answer: &Answer,
-        family: Option<Family>,
-        stage: &mut Stage,
-    ) {
-        let body = answer.json();
-        let now = stage.unix_secs();
-        if self.has_clock_jumped(stage) {
-            // It is not known when it was issued.
+    /// Logs out some of one user's sessions, each of them once: after a few such more than are remembered.
+    pub(super) fn quit_many(&mut self, wire: Wire, stage: &mut Stage) {
+        self.count += 1;
+        if self.count > QUITS_MAX {
             return;
         }
-        self.tokens.push(Token {
-            text: body["access_token"].as_str().expect("a token").to_owned(),
-            issued_at: now,
-            expires_at: now + body["expires_in"].as_u64().expect("seconds"),
-            family: family.unwrap_or_default(),
-        });
-        // The one that is used next is any of those there were.
-        let last = self.tokens.len() - 1;
-        let other = stage.seed.below(self.tokens.len());
-        self.tokens.swap(last, other);
+        let mut bytes = String::new();
+        for _ in 0..12 {
+            let now = stage.now();
+            let times = (Some(now.unix.as_secs()), FAR);
+            let token = stage.model.register.mint(QUITTER, 0, times, now);
+            bytes += &self.ask(Use::Logout, token, stage);
+        }
+        stage.send(wire, bytes.as_bytes());
     }
 
-    /// Whether the wall clock has jumped since the question was asked.
-    fn has_clock_jumped(&self, stage: &Stage) -> bool {
-        stage.model.jumped_at >= self.asked_at && stage.model.jumped_at > Duration::ZERO
+    /// Refreshes one token many times.
+    pub(super) fn refresh_many(&mut self, wire: Wire, stage: &mut Stage) {
+        let user = stage.seed.pick(&["admin", "계정"]);
+        let found = stage.pick_token(Some(user));
+        let register = &stage.model.register;
+        let Some(token) = found.filter(|token| register.tokens[*token].is_ours()) else {
+            return self.log_in(wire, stage);
+        };
+        let mut bytes = String::new();
+        for _ in 0..12 {
+            bytes += &self.ask(Use::Refresh, token, stage);
+        }
+        stage.send(wire, bytes.as_bytes());
     }
 
-    /// Compares what came of using a token; returns its family.
+    /// Logs out of something while everybody goes.
+    pub fn log_out_at_last(&mut self, stage: &mut Stage) {
+        let token = stage.pick_token(None);
+        let (Some(wire), Some(token)) = (self.wire(), token) else {
+            return;
+        };
+        if self.asked.is_empty() && !stage.is_over(wire) {
+            let request = self.ask(Use::Logout, token, stage);
+            stage.send(wire, request.as_bytes());
+        }
+    }
+
+    /// What was asked with a token is answered, whatever has become of that token.
     pub(super) fn used_token(
         &mut self,
-        what: &'static str,
-        status: u16,
+        what: Use,
+        token: TokenId,
+        (asked, unix_secs): (Duration, u64),
+        answer: &Answer,
         stage: &mut Stage,
-    ) -> Family {
-        let now = stage.unix_secs();
-        let has_jumped = self.has_clock_jumped(stage);
-        let token = self.tokens.last_mut().expect("was used");
-        // What is decided within two seconds of a limit may go either way.
-        let is_old = now + 2 >= token.expires_at;
-        let is_surely_old = now >= token.expires_at + 2;
-        let is_early = token.issued_at + 2 > now + 60;
-        // A clock that was ahead may have had the server forget what was revoked.
-        let jumped_at = stage.model.jumped_at;
-        let family = token.family.clone();
-        let is_forgotten = family.get().is_some_and(|at| at <= jumped_at);
-        if has_jumped || is_forgotten {
-            // It is not known by which time it was judged.
-        } else if family.get().is_some() {
-            assert_eq!(
-                status, 401,
-                "a token that was logged out opens nothing ({what})"
-            );
-            stage.model.count("revoked tokens refused");
-        } else if is_surely_old {
-            assert_eq!(
-                status, 401,
-                "a token that has expired opens nothing ({what})"
-            );
-        } else if !is_old && !is_early && what != "refresh" {
-            assert!(
-                [200, 204, 503].contains(&status),
-                "a good token is refused ({what}): {status}"
-            );
+    ) {
+        let (now, status) = (stage.now(), answer.status);
+        let register = &mut stage.model.register;
+        if what == Use::Refresh {
+            register.refreshes.ask(&register.tokens[token].user, false);
         }
-        if status == 204 {
-            family.set(Some(stage.at()));
+        let is_out = |other: &TokenId| register.is_same_family(token, *other);
+        let verdict = match self.logged_out.iter().any(is_out) {
+            true => Verdict::Bad(Why::Logout),
+            false => register.verdict(token, asked, now.monotonic),
+        };
+        let is_throttled = what == Use::Refresh
+            && status == 429
+            && register
+                .refreshes
+                .may_be_throttled(&register.tokens[token].user, now.monotonic);
+        let claims = register.tokens[token].clone();
+        let is_untimely = stage.may_be_untimely(token, asked);
+        let is_surely_old = unix_secs >= claims.expires_at && stage.model.jumped_at < asked;
+        match verdict {
+            Verdict::Bad(why) => {
+                let name = what.name();
+                assert_eq!(status, 401, "{name} after an end {} of {claims:?}", by(why));
+                stage.model.count(&format!("{name} refused {}", by(why)));
+            }
+            _ if is_surely_old => assert_eq!(status, 401, "{what:?} with an old token"),
+            Verdict::Good if !is_untimely => {
+                assert!(
+                    is_throttled || is_right(what, status, &claims, unix_secs),
+                    "{what:?} with a good token: {status} {claims:?}"
+                );
+            }
+            _ => assert!(
+                is_throttled || [200, 204, 401].contains(&status),
+                "{what:?}: {status}"
+            ),
         }
-        let last = self.tokens.len() - 1;
-        let other = stage.seed.below(self.tokens.len());
-        self.tokens.swap(last, other);
-        family
+        if is_throttled {
+            assert!(answer.field("Retry-After").is_some(), "when to come again");
+            stage.model.count("refreshes throttled");
+        }
+        self.learn(what, token, (asked, unix_secs), answer, stage);
+    }
+
+    fn learn(
+        &mut self,
+        what: Use,
+        token: TokenId,
+        asked: (Duration, u64),
+        answer: &Answer,
+        stage: &mut Stage,
+    ) {
+        let now = stage.now();
+        let register = &mut stage.model.register;
+        match (what, answer.status) {
+            (Use::Logout, 204) => {
+                register.logged_out(token, asked, stage.model.jumped_at, now);
+                self.logged_out.push(token);
+                let is_draining = stage.model.is_draining;
+                stage.model.count("logouts");
+                if is_draining {
+                    stage.model.count("logouts while draining");
+                }
+            }
+            (Use::Refresh, 200) => {
+                register.refreshed(token, &token_in(answer), now);
+                stage.model.count("refreshes");
+            }
+            (Use::Ticket, 200) => {
+                let ticket = answer.json()["ticket"].clone();
+                let ticket = ticket.as_str().expect("a ticket");
+                stage.keep_ticket(ticket, token, asked.0, true);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn token_in(answer: &Answer) -> String {
+    let body = answer.json();
+    body["access_token"].as_str().expect("a token").to_owned()
+}
+
+fn choose_use(stage: &mut Stage) -> Use {
+    match stage.seed.below(10) {
+        0 => Use::Logout,
+        1..=2 => Use::Refresh,
+        3..=6 => Use::Ticket,
+        _ if stage.model.config.is_demo() => Use::Ticket,
+        _ => Use::Rooms,
+    }
+}
+
+/// Whether that is the answer for a token that is good.
+fn is_right(what: Use, status: u16, token: &Token, unix_secs: u64) -> bool {
+    match (what, token.authenticated_at) {
+        (Use::Logout, _) => status == 204,
+        (Use::Ticket | Use::Rooms, _) => status == 200,
+        (Use::Refresh, None) => status == 401,
+        (Use::Refresh, Some(at)) => {
+            status == 200 || (status == 401 && unix_secs + 2 >= at + REFRESH_SECS)
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sarang::domain::time::Now;
 
 use super::backend::Backend;
+use super::files::Change;
 use super::model::Model;
 use super::network::{Manner, Network, Wire};
 use super::seed::Seed;
@@ -26,8 +27,8 @@ pub enum Todo {
     Finish(u64),
     /// The wall clock jumps by so many seconds.
     Jump(i64),
-    /// An account comes or goes: the operator has the files read again.
-    Reload(bool),
+    /// The operator changes the files, and has them read again.
+    Reload(Change),
     /// Everything is compared.
     Inspect,
 }
@@ -121,12 +122,11 @@ impl Stage {
     }
 
     /// Whoever redeems tickets outside of the server knows of each.
-    pub fn note_ticket(&mut self, ticket: &str, username: &str, expires_at: u64) {
-        let times = (self.unix_secs(), expires_at);
+    pub fn note_ticket(&mut self, ticket: &str, token: &str) {
         let until = self.at() + self.model.config.ticket_ttl;
-        if let Some(backend) = &mut self.backend {
-            let key = self.model.key.key_id();
-            backend.issued(ticket, username, times, key, until);
+        let identity = self.model.register.identity(token, self.unix_secs());
+        if let (Some(backend), Some(identity)) = (&mut self.backend, identity) {
+            backend.issued(ticket, identity, until);
         }
     }
 

@@ -8,8 +8,11 @@ use sarang::config::POSTED_BYTES_MAX;
 use super::model::Model;
 use super::network::{Manner, Reading, Wire};
 use super::reading::{Block, read_blocks, read_chunks, read_head};
+use super::sessions::{GOODBYE, Session, by};
 use super::stage::Stage;
+use super::stream_sessions::Shown;
 use super::told::LATE;
+use super::verdicts::Verdict;
 
 /// What one subscription was sent.
 #[derive(Debug, Default)]
@@ -25,7 +28,7 @@ struct Span {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Phase {
+pub enum Phase {
     Away,
     Opening,
     Open,
@@ -37,8 +40,8 @@ pub struct Stream {
     channel: &'static str,
     is_http11: bool,
     lives: usize,
-    phase: Phase,
-    wire: Option<Wire>,
+    pub(super) phase: Phase,
+    pub(super) wire: Option<Wire>,
     bytes: Vec<u8>,
     text: Vec<u8>,
     span: Span,
@@ -48,8 +51,13 @@ pub struct Stream {
     last_system: Option<Duration>,
     last_heartbeat: Duration,
     has_ended: bool,
-    asked_at: Duration,
+    pub(super) asked_at: Duration,
     due: Option<Duration>,
+    pub(super) shown: Option<Shown>,
+    /// What the stream rests on, if anything.
+    pub(super) session: Option<Session>,
+    /// When that had surely ended, of a client that learns it late.
+    pub(super) lapsed_at: Option<Duration>,
 }
 
 const KINDS: [(&str, &str, u64); 3] = [
@@ -130,6 +138,9 @@ impl Stream {
             has_ended: false,
             asked_at: Duration::ZERO,
             due: None,
+            shown: None,
+            session: None,
+            lapsed_at: None,
         }
     }
 
@@ -161,26 +172,36 @@ impl Stream {
         };
         self.asked_at = stage.at();
         let version = if self.is_http11 { "1.1" } else { "1.0" };
-        let mut target = format!("/sse/{}", self.channel);
+        let mut target = format!("/sse/{}?", self.channel);
         let mut fields = String::new();
         if let Some(requested) = &self.requested {
             match stage.seed.chance(50) {
                 true => fields = format!("Last-Event-ID: {requested}\r\n"),
-                false => target += &format!("?last_event_id={requested}"),
+                false => target += &format!("last_event_id={requested}&"),
             }
         }
         if !stage.model.config.is_demo() {
-            let now = stage.unix_secs();
-            let lives = stage.seed.pick(&[20, 90, 10_000]);
-            let token = stage.model.mint("구독자", now, now + lives);
-            fields += &format!("Authorization: Bearer {token}\r\n");
-            self.due = Some(Duration::from_secs(now + lives));
+            let token = self.choose(stage);
+            match self.shown {
+                Some(Shown::Ticket(ticket)) => {
+                    target += &format!("ticket={}", stage.model.register.tickets[ticket].text);
+                }
+                _ => {
+                    let text = &stage.model.register.tokens[token].text;
+                    fields += &format!("Authorization: Bearer {text}\r\n");
+                }
+            }
+            let expires_at = stage.model.register.tokens[token].expires_at;
+            self.due = Some(Duration::from_secs(expires_at));
         }
         let request = format!("GET {target} HTTP/{version}\r\nHost: sarang\r\n{fields}\r\n");
         stage.send(wire, request.as_bytes());
     }
 
     fn forget(&mut self, stage: &mut Stage) {
+        self.shown = None;
+        self.session = None;
+        self.lapsed_at = None;
         if let Some(wire) = self.wire.take() {
             self.span.was_blocked = stage.network.sockets[wire.0].was_blocked;
             let newest = stage.model.events.last_key_value();
@@ -205,10 +226,7 @@ impl Stream {
                 return;
             };
             if head.status != 200 {
-                assert!(
-                    head.status == 503 || (head.status == 401 && self.due.is_some()),
-                    "{head:?}"
-                );
+                self.refused(head.status, stage);
                 stage.model.count(&format!("answered {}", head.status));
                 return stage.finish(wire);
             }
@@ -234,6 +252,7 @@ impl Stream {
         stage.model.count("subscriptions");
         self.phase = Phase::Open;
         self.last_heartbeat = stage.at();
+        self.rest_on_shown(stage);
         // The session of a token ends so much later, whatever the wall clock does then.
         let is_known = stage.model.jumped_at < self.asked_at;
         self.due = self
@@ -257,7 +276,7 @@ impl Stream {
         }
     }
 
-    fn is_unblocked(&self, stage: &Stage) -> bool {
+    pub(super) fn is_unblocked(&self, stage: &Stage) -> bool {
         let was_blocked = self
             .wire
             .is_none_or(|wire| stage.network.sockets[wire.0].was_blocked);
@@ -343,14 +362,24 @@ impl Stream {
         }
         let is_prompt = self.manner.reading == Reading::Prompt;
         if self.phase == Phase::Open && is_prompt {
-            let is_due = match self.due {
-                Some(due) => stage.at() + LATE >= due,
-                // With a token, it is not known when that ends.
-                None => !stage.model.config.is_demo(),
-            };
+            let fate = self
+                .session
+                .map_or(Verdict::Good, |session| session.fate(stage));
+            if let Verdict::Bad(why) = fate {
+                stage.model.count(&format!("streams ended {}", by(why)));
+            }
+            let is_due = fate != Verdict::Good
+                || match self.due {
+                    Some(due) => stage.at() + LATE >= due,
+                    // Of a token that was shown before a clock jumped, it is not known when it ends.
+                    None => self.session.is_some(),
+                };
             assert!(
                 is_due || stage.model.is_ending,
-                "a stream was ended for nothing"
+                "a stream was ended for nothing {wire:?}: due {:?}, now {:?}, {:?}",
+                self.due,
+                stage.now(),
+                self.session
             );
             // For a small window much may have waited, and an end takes 2 seconds at most.
             let is_whole =
@@ -369,6 +398,11 @@ impl Stream {
         if Some(wire) != self.wire || stage.is_over(wire) {
             return;
         }
+        let is_over = |ended: Duration| stage.at() < ended + GOODBYE + LATE;
+        assert!(
+            self.lapsed_at.is_none_or(is_over),
+            "a stream outlives its session {wire:?}"
+        );
         let socket = &stage.network.sockets[wire.0];
         if self.manner.reading == Reading::Stalled {
             let limit = socket.blocked_at + Duration::from_secs(60) + LATE;

@@ -163,7 +163,7 @@ impl Chat {
         wants.then(|| format!("{}-{}", self.me, self.said))
     }
 
-    fn say(&mut self, room: String, stage: &mut Stage) -> (Ask, String) {
+    pub(super) fn say(&mut self, room: String, stage: &mut Stage) -> (Ask, String) {
         let content = self.content(stage);
         let id = self.id(stage);
         say(Say {

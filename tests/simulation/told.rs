@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::asks::{Ask, Say};
 use super::chat::{Chat, Identity, Seat, WAITED};
+use super::files::ACCOUNTS;
 use super::model::Spot;
 use super::stage::{Stage, frame};
 
@@ -107,13 +108,14 @@ impl Chat {
         let content = text(&message["content"]);
         if let Some(names) = &seat.names {
             // A guest and a member can have one name, and are not one.
-            let is_shared = author.starts_with("회원") || author == "admin";
+            let is_shared = author.starts_with("회원") || ACCOUNTS.contains(&author);
             let is_there = names.contains(author) || is_shared;
             assert!(
                 is_there || stage.model.wishless.contains(content),
                 "said by somebody who has left: {message}"
             );
         }
+        self.check_heard(content, stage);
         stage.model.count("chats heard");
         self.heard_own(message, stage);
     }
@@ -192,6 +194,7 @@ impl Chat {
             from == self.name || to == self.name,
             "another's whisper: {message}"
         );
+        self.check_heard(content, stage);
         assert!(
             self.whispers.insert(content.to_owned()),
             "whispered twice: {message}"
@@ -244,15 +247,18 @@ impl Chat {
 
     fn told_welcome(&mut self, message: &Value, stage: &mut Stage) {
         assert_eq!(message["username"], *self.name);
-        let was_open =
-            self.due.is_some() || self.opened_turn != stage.model.turn || !self.asked.is_empty();
         let next = self.next_in_order(stage);
         let extends = |place| matches!(self.asked[place], Ask::Extend { .. });
-        if was_open && next.is_some_and(extends) {
-            let Ask::Extend { expires_at, .. } = self.answer_in_order(stage) else {
+        if self.session.is_some() && next.is_some_and(extends) {
+            let Ask::Extend { ticket, at, .. } = self.answer_in_order(stage) else {
                 panic!("an answer to another question");
             };
             stage.model.count("sessions extended");
+            let session = stage.opens(ticket, at);
+            let expires_at = stage.model.register.tokens[session.token].expires_at;
+            if expires_at > self.token_expires {
+                self.session = Some(session);
+            }
             return self.expires(expires_at, message, stage);
         }
         match &self.identity {
@@ -269,6 +275,8 @@ impl Chat {
                 let at = stage.at();
                 stage.model.members.entry(self.name.clone()).or_insert(at);
                 let expires_at = std::mem::take(&mut self.token_expires);
+                let (ticket, shown) = self.shown.take().expect("was shown");
+                self.session = Some(stage.opens(ticket, shown));
                 self.expires(expires_at, message, stage);
             }
             Identity::Contender(ticket) => {

@@ -8,7 +8,8 @@ use serde_json::json;
 use super::model::TicketUse;
 use super::network::{Manner, Wire};
 use super::reading::{Answer, Answers};
-use super::sign_in::Token;
+use super::register::TokenId;
+use super::sign_in::Use;
 use super::stage::{Stage, encoded, get, post};
 use super::told::LATE;
 
@@ -28,6 +29,10 @@ pub enum Role {
     Member,
     /// Guesses a password.
     Guesser,
+    /// Logs out one token after the other, all of one user.
+    Quitter,
+    /// Refreshes more often than it may.
+    Refresher,
     /// Posts figures.
     Poster,
     /// Takes a ticket and gives it to several.
@@ -40,15 +45,21 @@ pub enum Ask {
     /// One of these statuses.
     Status(bool, &'static [u16]),
     Login {
-        verdict: &'static str,
-        has_account: bool,
+        name: &'static str,
+        password: String,
         delay: u64,
     },
-    Ticket,
+    Ticket {
+        token: String,
+    },
     Guess,
-    /// With a token of ours.
-    WithToken(&'static str),
-    Refresh,
+    /// With somebody's token: what for, and when that was, by both clocks.
+    WithToken {
+        what: Use,
+        token: TokenId,
+        at: Duration,
+        unix_secs: u64,
+    },
 }
 
 pub struct Web {
@@ -59,7 +70,8 @@ pub struct Web {
     wire: Option<Wire>,
     answers: Answers,
     pub(super) asked: VecDeque<Ask>,
-    pub(super) tokens: Vec<Token>,
+    /// Tokens that were logged out over this connection.
+    pub(super) logged_out: Vec<TokenId>,
     /// When it must be over, not before and not after.
     ends: Option<(Duration, Duration)>,
     /// It has asked the server to close, or has closed.
@@ -67,8 +79,6 @@ pub struct Web {
     pub(super) count: u64,
     pub(super) guesses: u64,
     pub(super) guessing_since: Option<Duration>,
-    /// When the first of what was asked was, of a client that signs in.
-    pub(super) asked_at: Duration,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -83,14 +93,21 @@ impl Web {
             wire: None,
             answers: Answers::default(),
             asked: VecDeque::new(),
-            tokens: Vec::new(),
+            logged_out: Vec::new(),
             ends: None,
             is_closing: false,
             count: 0,
             guesses: 0,
             guessing_since: None,
-            asked_at: Duration::ZERO,
         }
+    }
+
+    pub(super) fn is_member(&self) -> bool {
+        matches!(self.role, Role::Member)
+    }
+
+    pub(super) fn wire(&self) -> Option<Wire> {
+        self.wire.filter(|_| !self.is_closing)
     }
 
     pub fn act(&mut self, stage: &mut Stage) {
@@ -118,6 +135,7 @@ impl Web {
         self.wire = Some(wire);
         self.answers = Answers::default();
         self.is_closing = false;
+        self.logged_out.clear();
         self.count = 0;
         let now = stage.at();
         match self.role {
@@ -148,11 +166,13 @@ impl Web {
             Role::Poster => self.post_figures(wire, stage),
             Role::Member => self.use_tokens(wire, stage),
             Role::Guesser if self.asked.is_empty() => self.guess(wire, stage),
+            Role::Quitter if self.asked.is_empty() => self.quit_many(wire, stage),
+            Role::Refresher if self.asked.is_empty() => self.refresh_many(wire, stage),
             Role::Racer { .. } if self.asked.is_empty() && self.count == 0 => {
                 self.count = 1;
-                let token = stage.model.mint("경주자", 0, 4_000_000_000);
+                let token = stage.model.safe_token("경주자");
                 stage.send(wire, post("/auth/ws-ticket", "", Some(&token)).as_bytes());
-                self.asked.push_back(Ask::Ticket);
+                self.asked.push_back(Ask::Ticket { token });
             }
             _ => {}
         }
@@ -288,32 +308,19 @@ impl Web {
                 assert!(statuses.contains(&status), "{statuses:?}: {answer:?}")
             }
             Ask::Login {
-                verdict,
-                has_account,
+                name,
+                password,
                 delay,
-            } => {
-                let is_fine = match status {
-                    200 => verdict == "yes" && has_account && delay <= 60_100,
-                    401 => verdict == "no" || !has_account,
-                    429 => answer.field("Retry-After").is_some(),
-                    503 => true,
-                    _ => false,
-                };
-                assert!(is_fine, "{status} to {ask:?}");
-                if status == 200 {
-                    self.keep_token(answer, None, stage);
-                }
-            }
-            Ask::Ticket if status == 200 => self.race(answer, stage),
-            Ask::Ticket => assert_eq!(status, 503),
+            } => self.logged_in((name, &password, delay), answer, stage),
+            Ask::Ticket { token } if status == 200 => self.race(&token, answer, stage),
+            Ask::Ticket { .. } => assert!([408, 503].contains(&status), "{status}"),
             Ask::Guess => self.guessed(status, stage),
-            Ask::WithToken(what) => _ = self.used_token(what, status, stage),
-            Ask::Refresh => {
-                let family = self.used_token("refresh", status, stage);
-                if status == 200 {
-                    self.keep_token(answer, Some(family), stage);
-                }
-            }
+            Ask::WithToken {
+                what,
+                token,
+                at,
+                unix_secs,
+            } => self.used_token(what, token, (at, unix_secs), answer, stage),
         }
         if matches!(self.role, Role::Idle) {
             let now = stage.at();
@@ -326,12 +333,12 @@ impl Web {
         }
     }
 
-    fn race(&mut self, answer: &Answer, stage: &mut Stage) {
+    fn race(&mut self, token: &str, answer: &Answer, stage: &mut Stage) {
         let ticket = answer.json()["ticket"]
             .as_str()
             .expect("a ticket")
             .to_owned();
-        stage.note_ticket(&ticket, "경주자", 4_000_000_000);
+        stage.note_ticket(&ticket, token);
         stage
             .model
             .tickets
