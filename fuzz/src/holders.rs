@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::clients::{Clients, Say};
 use super::dealings::{Asked, Dealings, Judge, What};
 use super::peer::Said;
-use super::register::{Ticket, TicketId, TokenId};
+use super::register::{FAR, Ticket, TicketId, TokenId};
 use super::requests::Request;
 use super::verdicts::Verdict;
 use super::world::World;
@@ -187,6 +187,14 @@ impl Clients {
         }
     }
 
+    /// The first client asks for something, on a new connection if it has none.
+    fn ask_alone(&mut self, request: &Request, world: &mut World) {
+        self.connect(0, 0, world);
+        self.request(0, request, world);
+        world.turn();
+        self.check(world);
+    }
+
     /// Everybody has gone, and days pass: what was revoked stays revoked.
     pub fn check_old_tokens(&mut self, world: &mut World) {
         if world.truth.is_none() || world.server.is_draining() {
@@ -204,12 +212,13 @@ impl Clients {
             .step_by(step)
             .map(|token| register.tokens[*token].text.clone())
             .collect();
+        // Whoever logs out now has old entries swept.
+        let times = (Some(world.now.unix.as_secs()), FAR);
+        self.mint("이튿날", 0, times, world);
+        self.ask_alone(&Request::Logout { token: 0 }, world);
         for token in tried {
             self.known.remember(&token);
-            self.connect(0, 0, world);
-            self.request(0, &Request::Ticket { token: 0 }, world);
-            world.turn();
-            self.check(world);
+            self.ask_alone(&Request::Ticket { token: 0 }, world);
         }
         self.reset(0, world);
         self.check(world);
