@@ -19,7 +19,7 @@ use super::sessions::Sessions;
 use super::throttle::Throttle;
 use super::tickets::Tickets;
 use super::time::Now;
-use super::tokens::{FINGERPRINT, ISSUER, Identity, SIGN_IN, identify};
+use super::tokens::{EXPIRED, FINGERPRINT, ISSUER, Identity, SIGN_IN, identify_also_expired};
 use crate::config::{REFRESH_REFILL, REFRESH_SECS_MAX, REFRESHES_MAX};
 use crate::wire::jwt::{Refused, verify};
 
@@ -131,21 +131,46 @@ impl Auth {
     /// # Errors
     /// [`Denied`].
     pub fn authenticate(&self, authorization: Option<&str>, now: Now) -> Result<Identity, Denied> {
-        let (scheme, token) = authorization
-            .and_then(|value| value.split_once(' '))
-            .ok_or(Denied::Missing)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(Denied::Missing);
+        let token = bearer_token(authorization).ok_or(Denied::Missing)?;
+        let identity = self.identify(token, now).map_err(Denied::Invalid)?;
+        match identity.expires_at > now.unix.as_secs() {
+            true => Ok(identity),
+            false => Err(Denied::Invalid(EXPIRED)),
         }
-        self.identify(token.trim_start_matches(' '), now)
-            .map_err(Denied::Invalid)
+    }
+
+    /// Like [`Self::authenticate`], for a logout: one of our tokens may have expired, as long as another token of its
+    /// sign-in may be good. So a thief who refreshes a stolen token is signed out by whoever has an older one.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn authenticate_to_log_out(
+        &self,
+        authorization: Option<&str>,
+        now: Now,
+    ) -> Result<Identity, Denied> {
+        let token = bearer_token(authorization).ok_or(Denied::Missing)?;
+        let identity = self.identify(token, now).map_err(Denied::Invalid)?;
+        match self.last_expiry(&identity, now) > now.unix.as_secs() {
+            true => Ok(identity),
+            false => Err(Denied::Invalid(EXPIRED)),
+        }
+    }
+
+    /// When the last token of the identity's family expires, at the latest, in seconds since 1970.
+    fn last_expiry(&self, identity: &Identity, now: Now) -> u64 {
+        let of_family = match identity.is_ours {
+            true => self.issuer.last_expiry(identity.authenticated_at, now),
+            false => 0,
+        };
+        of_family.max(identity.expires_at)
     }
 
     fn identify(&self, token: &str, now: Now) -> Result<Identity, Refused> {
         let (claims, key) = verify(token, &self.credentials.keys)?;
         let (_, signature) = token.rsplit_once('.').unwrap_or_default();
         let at = now.unix.as_secs();
-        let identity = identify(&claims, signature, key.key_id(), &self.issuer, at)?;
+        let identity = identify_also_expired(&claims, signature, key.key_id(), &self.issuer, at)?;
         if identity.is_ours {
             let username = &identity.username;
             self.credentials.check_fingerprint(username, &claims, key)?;
@@ -267,11 +292,7 @@ impl Auth {
         let Identity {
             username, family, ..
         } = identity;
-        let last_expiry = match identity.is_ours {
-            true => self.issuer.last_expiry(identity.authenticated_at, now),
-            false => 0,
-        };
-        let last_expiry = last_expiry.max(identity.expires_at);
+        let last_expiry = self.last_expiry(identity, now);
         let newest = self.issuer.newest();
         let revocations = &mut self.revocations;
         match revocations.revoke(identity, last_expiry, newest, now) {
@@ -320,6 +341,13 @@ impl Auth {
     pub fn random(&mut self) -> &mut Random {
         &mut self.random
     }
+}
+
+/// The token in an Authorization field of the Bearer scheme (RFC 6750 section 2.1).
+fn bearer_token(authorization: Option<&str>) -> Option<&str> {
+    let (scheme, token) = authorization?.split_once(' ')?;
+    let is_bearer = scheme.eq_ignore_ascii_case("bearer");
+    is_bearer.then(|| token.trim_start_matches(' '))
 }
 
 #[cfg(test)]

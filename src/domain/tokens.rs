@@ -16,6 +16,8 @@ pub const FINGERPRINT: &str = "pwf";
 /// The claim of our tokens that is the same in all tokens of one sign-in, refreshed ones included (OpenID Connect
 /// Front-Channel Logout section 3). It means nothing in a token of another back end, which need not tell sign-ins apart.
 pub const SIGN_IN: &str = "sid";
+/// Why a token that has expired is refused.
+pub const EXPIRED: Refused = Refused("the token has expired");
 /// 9999-12-31T23:59:59Z, the last second RFC 3339 can express; a larger number is a mistake, such as milliseconds.
 const NUMERIC_DATE_MAX: u64 = 253_402_300_799;
 
@@ -63,6 +65,24 @@ pub fn identify(
     issuer: &Issuer,
     unix_secs: u64,
 ) -> Result<Identity, Refused> {
+    let identity = identify_also_expired(claims, signature, key, issuer, unix_secs)?;
+    match identity.expires_at > unix_secs {
+        true => Ok(identity),
+        false => Err(EXPIRED),
+    }
+}
+
+/// Like [`identify`], for a token that may have expired: to log out of a sign-in of which there may be newer tokens.
+///
+/// # Errors
+/// A claim is missing or of the wrong type, or the token is not valid yet.
+pub fn identify_also_expired(
+    claims: &Map<String, Value>,
+    signature: &str,
+    key: KeyId,
+    issuer: &Issuer,
+    unix_secs: u64,
+) -> Result<Identity, Refused> {
     let username = match claims.get("sub") {
         Some(Value::String(name)) if is_valid_account_name(name) => name.as_str(),
         _ => return Err(Refused("the token's sub is missing or no name")),
@@ -74,9 +94,6 @@ pub fn identify(
         true => issuer.expiry(issued_at, exp),
         false => exp,
     };
-    if expires_at <= unix_secs {
-        return Err(Refused("the token has expired"));
-    }
     let latest = unix_secs + TOKEN_CLOCK_LEEWAY_SECS;
     if date(claims, "nbf")?.is_some_and(|not_before| not_before > latest) {
         return Err(Refused("the token is not valid yet"));

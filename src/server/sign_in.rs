@@ -54,13 +54,15 @@ pub fn authorize(
 /// The identity of the request's bearer token (RFC 6750 section 2.1).
 fn bearer(context: &Context<'_>, request: &Request) -> Result<Identity, Refusal> {
     let authorization = request.fields.authorization.as_deref();
-    context
-        .auth
-        .authenticate(authorization, context.now)
-        .map_err(|denied| match denied {
-            Denied::Missing => ErrorCode::Unauthorized.into(),
-            Denied::Invalid(refused) => Refusal::invalid_token(refused.0),
-        })
+    let authenticated = context.auth.authenticate(authorization, context.now);
+    authenticated.map_err(denial)
+}
+
+fn denial(denied: Denied) -> Refusal {
+    match denied {
+        Denied::Missing => ErrorCode::Unauthorized.into(),
+        Denied::Invalid(refused) => Refusal::invalid_token(refused.0),
+    }
 }
 
 /// `POST /auth/login`.
@@ -110,7 +112,11 @@ pub fn ticket(context: &mut Context<'_>, request: &Request) -> Result<Answer, Re
 /// `POST /auth/logout`.
 pub fn logout(context: &Context<'_>, request: &Request) -> Result<Answer, Refusal> {
     check_origin(context.config, request)?;
-    Ok(Answer::Logout(bearer(context, request)?))
+    let authorization = request.fields.authorization.as_deref();
+    let authenticated = context
+        .auth
+        .authenticate_to_log_out(authorization, context.now);
+    authenticated.map(Answer::Logout).map_err(denial)
 }
 
 /// The response with a token and its lifetime, in seconds.

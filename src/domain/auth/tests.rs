@@ -203,6 +203,37 @@ fn a_logout_ends_what_was_refreshed_from_its_sign_in_and_no_other_sign_in() {
 }
 
 #[test]
+fn an_expired_token_of_ours_still_logs_out_while_a_thief_may_hold_a_newer_one() {
+    let mut auth = auth();
+    let (bearer, owner) = signed_in(&mut auth);
+    let (token, _) = auth.refresh(&owner, at(TTL - 1)).expect("is refreshed");
+    let stolen = format!("Bearer {token}");
+    let expired = Err(Denied::Invalid(EXPIRED));
+    assert_eq!(auth.authenticate(Some(&bearer), at(TTL)), expired);
+    let identity = auth.authenticate_to_log_out(Some(&bearer), at(TTL));
+    auth.revoke(&identity.expect("may log out"), at(TTL));
+    let revoked = Err(Denied::Invalid(Refused("the token was revoked")));
+    assert_eq!(auth.authenticate(Some(&stolen), at(TTL)), revoked);
+    // Not when nothing of the sign-in can be good any more, nor for another back end, whose tokens have no family.
+    let over = at(REFRESH_SECS_MAX + TTL);
+    let (bearer, _) = signed_in(&mut self::auth());
+    let fresh = self::auth();
+    assert!(
+        fresh
+            .authenticate_to_log_out(Some(&bearer), at(REFRESH_SECS_MAX))
+            .is_ok()
+    );
+    assert_eq!(fresh.authenticate_to_log_out(Some(&bearer), over), expired);
+    let claims = json!({"sub": "kim", "exp": 1_700_000_005});
+    let foreign = format!("Bearer {}", keys()[0].sign(&claims));
+    assert!(fresh.authenticate_to_log_out(Some(&foreign), at(4)).is_ok());
+    assert_eq!(
+        fresh.authenticate_to_log_out(Some(&foreign), at(5)),
+        expired
+    );
+}
+
+#[test]
 fn refreshing_is_throttled_for_a_user_and_for_no_other() {
     let mut auth = auth();
     let (_, identity) = signed_in(&mut auth);
