@@ -166,14 +166,16 @@ impl Chat {
             return;
         }
         let at = stage.at();
-        let is_over = |ended: Duration| at < ended + GOODBYE + 2 * LATE;
-        assert!(
-            self.lapsed_at.is_none_or(is_over),
-            "{} outlives its session {wire:?}, {:?}, since {:?}",
-            self.name,
-            self.session,
-            self.lapsed_at
-        );
+        if let Some(lapsed_at) = self.lapsed_at {
+            let limit = stage.goodbye(wire, lapsed_at);
+            assert!(
+                at < limit,
+                "{} outlives its session {wire:?}, {:?}, since {lapsed_at:?}",
+                self.name,
+                self.session
+            );
+            stage.judge_at(self.me, wire, limit);
+        }
         if let Some(due) = self
             .due
             .filter(|_| self.phase == Phase::Open && self.is_unblocked(stage))

@@ -88,6 +88,8 @@ pub struct Socket {
     pub is_delivering: bool,
     /// When the server last read something.
     pub heard_at: Duration,
+    /// When the client last took something.
+    pub took_at: Duration,
     /// How much the client has said, and how much of it the server has read.
     pub said_bytes: u64,
     pub read_bytes: u64,
@@ -182,6 +184,7 @@ impl Network {
             has_readiness: false,
             is_delivering: false,
             heard_at: self.now.monotonic,
+            took_at: Duration::ZERO,
             said_bytes: 0,
             read_bytes: 0,
         });
@@ -262,8 +265,12 @@ impl Network {
 
     /// A client takes what waits for it, at most so much.
     pub fn take(&mut self, wire: Wire, max: usize) -> Vec<u8> {
+        let now = self.now.monotonic;
         let socket = self.socket(wire);
         let count = socket.down.len().min(max);
+        if count > 0 {
+            socket.took_at = now;
+        }
         let taken = socket.down.drain(..count).collect();
         if count > 0 && std::mem::take(&mut socket.is_blocked) {
             self.notify(wire, |readiness| readiness.writable = true);

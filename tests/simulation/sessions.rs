@@ -41,6 +41,12 @@ pub fn by(why: Why) -> &'static str {
 }
 
 impl Stage {
+    /// When a connection that ended at some time must be over: whoever takes what was sent before has time for that.
+    pub fn goodbye(&self, wire: Wire, ended_at: Duration) -> Duration {
+        let took_at = self.network.sockets[wire.0].took_at;
+        ended_at.max(took_at) + GOODBYE + 2 * LATE
+    }
+
     /// A token for whoever wants to open something: mostly a new one of a back end, or one of those there are.
     pub fn choose_token(&mut self, user: &str, lives: (u64, u64)) -> TokenId {
         let now = self.now();
@@ -244,7 +250,7 @@ impl Chat {
         stage.model.count("slow sockets ended");
         self.lapsed_at = Some(stage.at());
         self.bury_unread(wire, stage);
-        stage.judge_at(self.me, wire, stage.at() + GOODBYE + 2 * LATE);
+        stage.judge_at(self.me, wire, stage.goodbye(wire, stage.at()));
     }
 
     /// Nothing that was said later is heard over a connection whose session has ended.

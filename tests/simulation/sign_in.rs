@@ -43,7 +43,7 @@ impl Use {
 }
 
 /// Whoever logs out of more sessions than are remembered one by one.
-const QUITTER: &str = "회원 3";
+const QUITTERS: [&str; 3] = ["회원 3", "계정", "admin"];
 /// How often they do that over one connection, some at a time.
 const QUITS_MAX: u64 = 9;
 /// How long a token of ours may be refreshed after its sign-in, in seconds.
@@ -207,11 +207,12 @@ impl Web {
         if self.count > QUITS_MAX {
             return;
         }
+        let user = QUITTERS[self.me % QUITTERS.len()];
         let mut bytes = String::new();
         for _ in 0..12 {
             let now = stage.now();
             let times = (Some(now.unix.as_secs()), FAR);
-            let token = stage.model.register.mint(QUITTER, 0, times, now);
+            let token = stage.model.register.mint(user, 0, times, now);
             bytes += &self.ask(Use::Logout, token, stage);
         }
         stage.send(wire, bytes.as_bytes());

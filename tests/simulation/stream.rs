@@ -8,7 +8,7 @@ use sarang::config::POSTED_BYTES_MAX;
 use super::model::Model;
 use super::network::{Manner, Reading, Wire};
 use super::reading::{Block, read_blocks, read_chunks, read_head};
-use super::sessions::{GOODBYE, Session, by};
+use super::sessions::{Session, by};
 use super::stage::Stage;
 use super::stream_sessions::Shown;
 use super::told::LATE;
@@ -398,11 +398,14 @@ impl Stream {
         if Some(wire) != self.wire || stage.is_over(wire) {
             return;
         }
-        let is_over = |ended: Duration| stage.at() < ended + GOODBYE + LATE;
-        assert!(
-            self.lapsed_at.is_none_or(is_over),
-            "a stream outlives its session {wire:?}"
-        );
+        if let Some(lapsed_at) = self.lapsed_at {
+            let limit = stage.goodbye(wire, lapsed_at);
+            assert!(
+                stage.at() < limit,
+                "a stream outlives its session {wire:?}, since {lapsed_at:?}"
+            );
+            stage.judge_at(self.me, wire, limit);
+        }
         let socket = &stage.network.sockets[wire.0];
         if self.manner.reading == Reading::Stalled {
             let limit = socket.blocked_at + Duration::from_secs(60) + LATE;

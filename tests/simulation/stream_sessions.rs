@@ -2,11 +2,11 @@
 
 use sarang::config::HEAD_TIMEOUT;
 
+use super::files::CONTESTED;
 use super::register::{TicketId, TokenId};
-use super::sessions::{GOODBYE, Session, by};
+use super::sessions::{Session, by};
 use super::stage::Stage;
 use super::stream::{Phase, Stream};
-use super::told::LATE;
 use super::verdicts::Verdict;
 
 /// What a stream is asked for with.
@@ -25,8 +25,11 @@ impl Stream {
             self.shown = Some(Shown::Ticket(ticket));
             return stage.model.register.tickets[ticket].token;
         }
-        let others = stage.seed.chance(50);
-        let other = stage.pick_token(None).filter(|_| others);
+        let user = stage
+            .seed
+            .pick(&[None, Some("admin"), Some("계정"), Some(CONTESTED)]);
+        let others = stage.seed.chance(65);
+        let other = stage.pick_token(user).filter(|_| others);
         let token = other.unwrap_or_else(|| {
             let lives = stage.seed.pick(&[20, 90, 10_000]);
             stage.choose_token("구독자", (lives, lives))
@@ -93,6 +96,6 @@ impl Stream {
         );
         stage.model.count("slow streams ended");
         self.lapsed_at = Some(stage.at());
-        stage.judge_at(self.me, wire, stage.at() + GOODBYE + LATE);
+        stage.judge_at(self.me, wire, stage.goodbye(wire, stage.at()));
     }
 }

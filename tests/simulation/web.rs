@@ -123,7 +123,7 @@ impl Web {
         let (low, high) = match self.role {
             Role::Loris { .. } => (700, 2_000),
             Role::Poster => (1, 200),
-            Role::Guesser => (1, 300),
+            Role::Guesser | Role::Quitter => (1, 300),
             _ => (20, 4_000),
         };
         stage.act_in(self.me, low, high);
