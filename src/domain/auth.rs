@@ -19,7 +19,9 @@ use super::sessions::Sessions;
 use super::throttle::Throttle;
 use super::tickets::Tickets;
 use super::time::Now;
-use super::tokens::{EXPIRED, FINGERPRINT, ISSUER, Identity, SIGN_IN, identify_also_expired};
+use super::tokens::{
+    EXPIRED, FINGERPRINT, ISSUER, Identify, Identity, SIGN_IN, identify, identify_also_expired,
+};
 use crate::config::{REFRESH_REFILL, REFRESH_SECS_MAX, REFRESHES_MAX};
 use crate::wire::jwt::{Refused, verify};
 
@@ -132,11 +134,7 @@ impl Auth {
     /// [`Denied`].
     pub fn authenticate(&self, authorization: Option<&str>, now: Now) -> Result<Identity, Denied> {
         let token = bearer_token(authorization).ok_or(Denied::Missing)?;
-        let identity = self.identify(token, now).map_err(Denied::Invalid)?;
-        match identity.expires_at > now.unix.as_secs() {
-            true => Ok(identity),
-            false => Err(Denied::Invalid(EXPIRED)),
-        }
+        self.identify(token, identify, now).map_err(Denied::Invalid)
     }
 
     /// Like [`Self::authenticate`], for a logout: one of our tokens may have expired, as long as another token of its
@@ -150,7 +148,9 @@ impl Auth {
         now: Now,
     ) -> Result<Identity, Denied> {
         let token = bearer_token(authorization).ok_or(Denied::Missing)?;
-        let identity = self.identify(token, now).map_err(Denied::Invalid)?;
+        let identity = self
+            .identify(token, identify_also_expired, now)
+            .map_err(Denied::Invalid)?;
         match self.last_expiry(&identity, now) > now.unix.as_secs() {
             true => Ok(identity),
             false => Err(Denied::Invalid(EXPIRED)),
@@ -166,11 +166,11 @@ impl Auth {
         of_family.max(identity.expires_at)
     }
 
-    fn identify(&self, token: &str, now: Now) -> Result<Identity, Refused> {
+    fn identify(&self, token: &str, identify: Identify, now: Now) -> Result<Identity, Refused> {
         let (claims, key) = verify(token, &self.credentials.keys)?;
         let (_, signature) = token.rsplit_once('.').unwrap_or_default();
         let at = now.unix.as_secs();
-        let identity = identify_also_expired(&claims, signature, key.key_id(), &self.issuer, at)?;
+        let identity = identify(&claims, signature, key.key_id(), &self.issuer, at)?;
         if identity.is_ours {
             let username = &identity.username;
             self.credentials.check_fingerprint(username, &claims, key)?;

@@ -54,6 +54,9 @@ impl Identity {
     }
 }
 
+/// [`identify`] or [`identify_also_expired`].
+pub type Identify = fn(&Map<String, Value>, &str, KeyId, &Issuer, u64) -> Result<Identity, Refused>;
+
 /// The identity in the claims of a token that `key` has verified; `signature` names the token if it has no `jti`.
 ///
 /// # Errors

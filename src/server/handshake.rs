@@ -181,14 +181,11 @@ impl Server {
         count >= self.config.connections_per_user && self.has_signed_in(name) == is_account
     }
 
-    /// Whether a signed-in user of this name is connected. A guest and an account never share a name at the same time,
-    /// so the first connection decides for all: further connections of a user cost nothing here.
+    /// Whether a signed-in user of this name is connected. A guest and an account never share a name at the same time.
     fn has_signed_in(&self, name: &str) -> bool {
         let people = self.chat.rooms().people();
-        let first = people
-            .find(name)
-            .and_then(|user| people.connections(user).first());
-        first.is_some_and(|id| self.sign_ins.auth().sessions.of(*id).is_some())
+        let user = people.find(name);
+        user.is_some_and(|user| people.is_account(user))
     }
 
     /// Closes the guests of this name.
