@@ -11,11 +11,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use rustix::process::Signal;
 use serde_json::json;
-use sha2::Sha256;
 
+use crate::support::token::minted_of;
 use crate::support::{
     Chatter, Http, PATIENCE, Response, Server, assert_no_failures, percent_encoded, sarang,
 };
@@ -150,12 +149,8 @@ fn ticket_target(server: &Server, token: &str) -> String {
 fn mint(secret: &str, sub: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let exp = now.expect("a clock after 1970").as_secs() + 600;
-    let parts = [json!({"alg": "HS256"}), json!({"sub": sub, "exp": exp})];
-    let [header, claims] = parts.map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key");
-    mac.update(format!("{header}.{claims}").as_bytes());
-    let signature = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
-    format!("{header}.{claims}.{signature}")
+    let claims = json!({"sub": sub, "exp": exp}).to_string();
+    minted_of(r#"{"alg":"HS256"}"#, &claims, secret)
 }
 
 /// Waits for the effect of a signal, which no event announces.

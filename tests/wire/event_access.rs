@@ -1,50 +1,16 @@
 //! Access to event streams and metrics on a server with accounts, and when a stream ends with its session.
 
-use std::fs;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::json;
-use sha2::Sha256;
 
+use crate::support::backend::{Backend, SECRET};
 use crate::support::subscriber::{Subscriber, ids};
-use crate::support::{Chatter, Response, Server};
-
-const SECRET: &str = "a secret of this test, long enough for HS256";
-
-/// A server whose users have tokens of another back end; the file of its secret is removed when the test ends.
-struct Backend {
-    server: Server,
-    secrets: PathBuf,
-}
+use crate::support::token::{bearer, minted};
+use crate::support::{Chatter, Response};
 
 impl Backend {
-    fn start(name: &str, options: &[&str]) -> Self {
-        let secrets = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("event-access-{name}-{}", std::process::id()));
-        fs::write(&secrets, format!("only:{SECRET}\n")).expect("a file of secrets");
-        let path = secrets.to_str().expect("a path in UTF-8");
-        let server = Server::start(&[&["--secret-file", path], options].concat());
-        Self { server, secrets }
-    }
-
-    fn request(&self, method: &str, target: &str, token: &str) -> Response {
-        self.server
-            .connect()
-            .request(method, target, &bearer(token))
-    }
-
-    fn ticket(&self, token: &str) -> String {
-        let response = self.request("POST", "/auth/ws-ticket", token);
-        assert_eq!(response.status, 200, "{response:?} {}", response.text());
-        let ticket = response.json()["ticket"].clone();
-        ticket.as_str().expect("a ticket").to_owned()
-    }
-
     fn subscribe(&self, token: &str) -> Subscriber {
         Subscriber::with(&self.server, "/sse/all", &bearer(token))
     }
@@ -60,29 +26,13 @@ impl Backend {
     }
 }
 
-impl Drop for Backend {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.secrets);
-    }
-}
-
-fn bearer(token: &str) -> String {
-    format!("Authorization: Bearer {token}\r\n")
-}
-
 /// A token of its own session that is valid for so many seconds.
 fn token(sub: &str, seconds: u64) -> String {
     static SESSIONS: AtomicU64 = AtomicU64::new(0);
     let jti = SESSIONS.fetch_add(1, Ordering::Relaxed).to_string();
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let exp = now.expect("a clock after 1970").as_secs() + seconds;
-    let claims = json!({"sub": sub, "exp": exp, "jti": jti}).to_string();
-    let [header, claims] =
-        [r#"{"alg":"HS256","typ":"JWT"}"#, &claims].map(|part| URL_SAFE_NO_PAD.encode(part));
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("a key");
-    mac.update(format!("{header}.{claims}").as_bytes());
-    let signature = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
-    format!("{header}.{claims}.{signature}")
+    minted(&json!({"sub": sub, "exp": exp, "jti": jti}), SECRET)
 }
 
 fn assert_challenged(response: &Response, code: &str) {
@@ -112,7 +62,7 @@ fn where_there_are_accounts_a_stream_needs_a_token_or_a_ticket() {
 
 #[test]
 fn a_ticket_opens_one_stream_or_one_socket() {
-    let backend = Backend::start("once", &[]);
+    let backend = Backend::start("stream-once", &[]);
     let hong = token("홍길동", 3600);
     let ticket = backend.ticket(&hong);
     let _stream = backend.subscribe_by_ticket(&ticket);

@@ -4,15 +4,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use sarang::config::{GUEST_REFUSALS_LOOPBACK, GUEST_REFUSALS_LOOPBACK_REFILL};
 use sarang::domain::accounts::DEMO_ACCOUNTS;
 use serde_json::{Value, json};
-use sha2::Sha256;
 
 use crate::support::frames::{FIN, TEXT, opening};
+use crate::support::token::minted;
 use crate::support::{Chatter, Http, Server, stream_from};
 
 const SECRET: &str = "a secret of this test, long enough for HS256";
@@ -89,13 +86,7 @@ impl Drop for Backend {
 fn mint(name: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let exp = now.expect("a clock after 1970").as_secs() + 3_600;
-    let claims = json!({"sub": name, "exp": exp}).to_string();
-    let [header, claims] =
-        [r#"{"alg":"HS256","typ":"JWT"}"#, &claims].map(|part| URL_SAFE_NO_PAD.encode(part));
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("a key");
-    mac.update(format!("{header}.{claims}").as_bytes());
-    let signature = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
-    format!("{header}.{claims}.{signature}")
+    minted(&json!({"sub": name, "exp": exp}), SECRET)
 }
 
 fn whisper(to: &str) -> Value {

@@ -7,11 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use sha2::Sha256;
 
+use crate::support::token::{minted_of, signed};
 use crate::support::{Chatter, PATIENCE, Response, Server, assert_no_failures, sarang};
 
 /// Hashed by another implementation of Argon2.
@@ -113,22 +112,15 @@ fn now() -> u64 {
 }
 
 fn mint(claims: &Value) -> String {
-    let [header, claims] = [json!({"alg": "HS256"}), claims.clone()]
-        .map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
-    format!("{header}.{claims}.{}", signature(&header, &claims))
-}
-
-fn signature(header: &str, claims: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("a key");
-    mac.update(format!("{header}.{claims}").as_bytes());
-    URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
+    minted_of(r#"{"alg":"HS256"}"#, &claims.to_string(), SECRET)
 }
 
 /// The header and claims of a token, after its signature was verified.
 fn opened(token: &str) -> [Value; 2] {
     let parts: Vec<&str> = token.split('.').collect();
     assert_eq!(parts.len(), 3, "{token}");
-    assert_eq!(signature(parts[0], parts[1]), parts[2]);
+    let input = format!("{}.{}", parts[0], parts[1]);
+    assert_eq!(signed(&input, SECRET), token);
     [parts[0], parts[1]].map(|part| {
         let bytes = URL_SAFE_NO_PAD.decode(part).expect("base64url");
         serde_json::from_slice(&bytes).expect("JSON")

@@ -1,8 +1,6 @@
 //! Tickets and the lifetime of a session: single use, expiry, `expires_at`, 4001, 4002, `auth`.
 
 use std::collections::HashSet;
-use std::fs;
-use std::path::PathBuf;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -10,45 +8,21 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
-use sha2::Sha256;
 
+use crate::support::backend::{Backend, SECRET};
 use crate::support::frames::{self, opening};
-use crate::support::{Chatter, Http, Response, Server};
+use crate::support::token::minted_of;
+use crate::support::{Chatter, Http, Response};
 
-const SECRET: &str = "a secret of this test, long enough for HS256";
 const REFUSED: (u16, &str) = (4001, "유효하지 않은 티켓");
 /// The lifetime in seconds of a session whose end a test awaits: longer than any machine needs to begin it.
 const SHORT: u64 = 5;
 const EXPIRED: (u16, &str) = (4002, "토큰이 만료되었습니다");
 
-/// A server whose users have tokens of another back end; the file of its secret is removed when the test ends.
-struct Backend {
-    server: Server,
-    secrets: PathBuf,
-}
-
 impl Backend {
-    fn start(name: &str, options: &[&str]) -> Self {
-        let secrets = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("tickets-{name}-{}", std::process::id()));
-        fs::write(&secrets, format!("only:{SECRET}\n")).expect("a file of secrets");
-        let path = secrets.to_str().expect("a path in UTF-8");
-        let server = Server::start(&[&["--secret-file", path], options].concat());
-        Self { server, secrets }
-    }
-
     fn post(&self, target: &str, token: &str) -> Response {
-        let field = format!("Authorization: Bearer {token}\r\n");
-        self.server.connect().request("POST", target, &field)
-    }
-
-    fn ticket(&self, token: &str) -> String {
-        let response = self.post("/auth/ws-ticket", token);
-        assert_eq!(response.status, 200, "{response:?} {}", response.text());
-        let ticket = response.json()["ticket"].clone();
-        ticket.as_str().expect("a ticket").to_owned()
+        self.request("POST", target, token)
     }
 
     /// A connection opened with a ticket, of which nothing was read yet.
@@ -80,12 +54,6 @@ impl Backend {
     }
 }
 
-impl Drop for Backend {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.secrets);
-    }
-}
-
 fn clock() -> Duration {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.expect("a clock after 1970")
@@ -97,12 +65,7 @@ fn from_now(seconds: u64) -> u64 {
 }
 
 fn mint(claims: &str) -> String {
-    let [header, claims] =
-        [r#"{"alg":"HS256","typ":"JWT"}"#, claims].map(|part| URL_SAFE_NO_PAD.encode(part));
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("a key");
-    mac.update(format!("{header}.{claims}").as_bytes());
-    let signature = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
-    format!("{header}.{claims}.{signature}")
+    minted_of(r#"{"alg":"HS256","typ":"JWT"}"#, claims, SECRET)
 }
 
 /// A token of its own session.

@@ -9,11 +9,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::json;
-use sha2::Sha256;
 
 use crate::support::http::JSON;
+use crate::support::token::{self, signed};
 use crate::support::{Chatter, Response, Server, percent_encoded};
 
 /// The kinds of server, in the order of the tables' columns.
@@ -301,19 +300,7 @@ fn minted(sub: &str, seconds: u64) -> String {
     let jti = next().to_string();
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let exp = now.expect("a clock after 1970").as_secs() + seconds;
-    let claims = json!({"sub": sub, "exp": exp, "jti": jti}).to_string();
-    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
-    signed(
-        &format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims)),
-        SECRET,
-    )
-}
-
-fn signed(input: &str, secret: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key");
-    mac.update(input.as_bytes());
-    let signature = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
-    format!("{input}.{signature}")
+    token::minted(&json!({"sub": sub, "exp": exp, "jti": jti}), SECRET)
 }
 
 /// A good token with a signature by another secret.

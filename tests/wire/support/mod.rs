@@ -1,10 +1,12 @@
 //! Starts the real binary and talks to it as any client would: raw HTTP here, chat in `chatter`, hand-made frames in
-//! `frames`.
+//! `frames`, tokens of another back end in `token` and `backend`.
 
+pub mod backend;
 pub mod chatter;
 pub mod frames;
 pub mod http;
 pub mod subscriber;
+pub mod token;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
