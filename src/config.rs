@@ -116,6 +116,8 @@ pub const GUEST_REFUSALS_LOOPBACK: u32 = 100;
 pub const GUEST_REFUSALS_LOOPBACK_REFILL: Duration = Duration::from_millis(100);
 /// How far the clock of a token's issuer may be ahead of ours (`nbf`, `iat`), in seconds. `exp` has no leeway.
 pub const TOKEN_CLOCK_LEEWAY_SECS: u64 = 60;
+/// The longest `sub` of a token, in characters; above it the token is refused.
+pub const SUBJECT_CHARS_MAX: usize = 255;
 /// The longest `jti` of a token, in bytes; above it the token is refused.
 pub const TOKEN_ID_BYTES_MAX: usize = 128;
 /// The largest `--token-ttl` and `--ticket-ttl`, in seconds.
@@ -359,6 +361,8 @@ pub struct Config {
     pub public_dashboard: bool,
     /// The time from the issue of a token to its expiry, in seconds.
     pub token_ttl_secs: u64,
+    /// What the `aud` of a token must name; without it a token with an `aud` is refused.
+    pub audience: Option<Box<str>>,
     /// The time from the issue of a ticket to its expiry.
     pub ticket_ttl: Duration,
     /// Whether guests connect with a name alone. In the demo they do in any case.
@@ -413,6 +417,7 @@ impl Default for Config {
             secret_file: None,
             public_dashboard: false,
             token_ttl_secs: 3_600,
+            audience: None,
             ticket_ttl: Duration::from_secs(30),
             guests: false,
             hosts: Vec::new(),

@@ -12,7 +12,7 @@
 //! |---|---|---|
 //! | 4 [`shell`] | sockets, the clock, entropy, signals, threads: all I/O | `shell/mod.rs` (the loop), `outside.rs` (the I/O of a turn), `sockets.rs`, `listener.rs`, `workers.rs` (passwords and files, on a thread), `accounts.rs` (files), `user.rs` and `users_file.rs` (`sarang user`), `machine.rs` (samples), `log.rs` (stderr) |
 //! | 3 [`server`] | all connections and all rooms, as one value | see below |
-//! | 2 [`conn`] | one connection | `conn/mod.rs` (phases), `http.rs` (bytes to requests), `websocket.rs`, `command.rs` (JSON to commands), `event_json.rs` (events to JSON), `outbox.rs`, `refusal.rs` (error responses), `transmit.rs` |
+//! | 2 [`conn`] | one connection | `conn/mod.rs` (phases), `http.rs` (bytes to requests), `websocket.rs`, `command.rs` and `broken_json.rs` (JSON to commands), `event_json.rs` (events to JSON), `outbox.rs`, `refusal.rs` (error responses), `transmit.rs` |
 //! | 1 [`domain`] | rooms, users, identity and metrics, without bytes | see below |
 //! | 0 [`wire`] | codecs, by the RFCs | `wire/http.rs` and `target.rs` (requests), `response.rs`, `frame_reader.rs`, `frame.rs` and `text.rs` (WebSocket in), `websocket.rs` and `close_code.rs` (WebSocket out), `event_stream.rs`, `jwt.rs` |
 //!

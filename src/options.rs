@@ -25,6 +25,7 @@ Options:
   --secret-file FILE            token secrets of at least 32 bytes, one KID:SECRET per line; the first signs
   --token-ttl SECS              how long a token is valid [3600]
   --ticket-ttl SECS             how long a ticket is valid [30]
+  --audience NAME               what the aud of a token must name; without it, tokens with an aud are refused
   --listen ADDR:PORT            where to listen; port 0 picks a free port [127.0.0.1:8000]
   --host NAME                   answer for this host name or address; repeatable; on loopback in addition to its own
                                 names, else instead of all
@@ -93,11 +94,12 @@ use Setting::{Flag, List, Value};
 
 /// Every option except `--help` and `--version`, in the order of [`HELP`].
 #[rustfmt::skip]
-const OPTIONS: [(&str, Setting); 22] = [
+const OPTIONS: [(&str, Setting); 23] = [
     ("users", Value(|config, path| set(&mut config.users, Ok(Some(path.into()))))),
     ("secret-file", Value(|config, path| set(&mut config.secret_file, Ok(Some(path.into()))))),
     ("token-ttl", Value(|config, text| set(&mut config.token_ttl_secs, seconds(text)))),
     ("ticket-ttl", Value(|config, text| set(&mut config.ticket_ttl, seconds(text).map(Duration::from_secs)))),
+    ("audience", Value(|config, name| set(&mut config.audience, audience(name)))),
     ("listen", Value(|config, text| set(&mut config.listen, address(text)))),
     ("host", List(
         |config| config.hosts.clear(),
@@ -279,6 +281,13 @@ fn seconds(value: &str) -> Result<u64, String> {
         0 => Err("0 would expire at once".into()),
         seconds if seconds > TTL_SECS_MAX => Err(format!("{seconds} is more than ten years")),
         seconds => Ok(seconds),
+    }
+}
+
+fn audience(value: &str) -> Result<Option<Box<str>>, String> {
+    match value {
+        "" => Err("an audience has a name".into()),
+        name => Ok(Some(name.into())),
     }
 }
 

@@ -67,10 +67,7 @@ const PAUSE_CAP_MS = 8_000;
 /** Unsent messages kept, when the caller names no other limit. */
 export const QUEUE_MAX = 200;
 
-/**
- * Close codes after which another attempt would be refused too: identity, origin. Not 1013 (too many connections of one
- * user): there is room again once one of them has ended.
- */
+/** Close codes after which another attempt would be refused too. Not 1013: it is not, once another connection has ended. */
 const FINAL_CODES = new Set([4001, 4003]);
 const JOIN_ERRORS = new Set(['room_full', 'room_not_found', 'already_in_room', 'bad_room_name', 'too_many_rooms', 'rate_limited']);
 
@@ -86,6 +83,9 @@ function parsePosition(position) {
   return { epoch: position.slice(0, colon), seq: Number(position.slice(colon + 1)) };
 }
 
+/** As UTF-8 can have it: without lone surrogates. (`toWellFormed` is not in every browser.) */
+const wellFormed = (text) => text.replace(/\p{Surrogate}/gu, '\ufffd');
+const nameOf = (text) => wellFormed(text).normalize(); // the server's names are NFC
 const coded = (code) => Object.assign(new Error(code), { code });
 
 export class Sarang extends EventTarget {
@@ -134,7 +134,8 @@ export class Sarang extends EventTarget {
   }
 
   /** Wants to be in a room, now and after each reconnection. Answered by `room_joined` or `join_failed`. */
-  join(name) {
+  join(wanted) {
+    const name = nameOf(wanted);
     if (this.state.name === 'closed' || this.#rooms.has(name)) return;
     const room = { name, status: 'waiting', request: null, epoch: null, seq: 0 };
     this.#rooms.set(name, room);
@@ -143,21 +144,21 @@ export class Sarang extends EventTarget {
 
   /** Answered by `room_left`. What was not sent yet fails with `not_in_room`. */
   leave(name) {
-    const room = this.#rooms.get(name);
+    const room = this.#rooms.get(nameOf(name));
     if (!room) return;
     this.#forget(room, 'not_in_room');
-    if (room.status === 'waiting') this.#emit('room_left', { room: name });
-    else this.#send({ type: 'leave', room: name });
+    if (room.status === 'waiting') this.#emit('room_left', { room: room.name });
+    else this.#send({ type: 'leave', room: room.name });
   }
 
   /** @returns {Outgoing} */
   say(room, content) {
-    return this.#enqueue({ kind: 'chat', room, content });
+    return this.#enqueue({ kind: 'chat', room: nameOf(room), content });
   }
 
   /** @returns {Outgoing} */
   whisper(to, content) {
-    return this.#enqueue({ kind: 'whisper', to, content });
+    return this.#enqueue({ kind: 'whisper', to: nameOf(to), content });
   }
 
   /** Sends a failed message again, under its id. @param {Outgoing} message */
@@ -408,8 +409,7 @@ export class Sarang extends EventTarget {
   // What we say
 
   #enqueue(fields) {
-    // A lone surrogate has no UTF-8 form.
-    const content = fields.content.toWellFormed?.() ?? fields.content;
+    const content = wellFormed(fields.content);
     return this.#admit({ id: newId(), ...fields, content, createdAt: Date.now(), status: 'pending', error: null, position: null });
   }
 

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::broken_json::{find_id, replace_lone_surrogates};
 use crate::config::MESSAGE_ID_BYTES_MAX;
 use crate::domain::error::ErrorCode;
 
@@ -57,6 +58,24 @@ struct Fields<'a> {
     since: Option<Field<'a>>,
     ticket: Option<Field<'a>>,
     id: Option<Field<'a>>,
+    /// Whether one of them occurs twice: two parsers could take different values (RFC 8259 section 4).
+    has_duplicate: bool,
+}
+
+impl Fields<'_> {
+    fn into_owned(self) -> Fields<'static> {
+        let owned = |field: Option<Field<'_>>| field.map(Field::into_owned);
+        Fields {
+            kind: owned(self.kind),
+            room: owned(self.room),
+            to: owned(self.to),
+            content: owned(self.content),
+            since: owned(self.since),
+            ticket: owned(self.ticket),
+            id: owned(self.id),
+            has_duplicate: self.has_duplicate,
+        }
+    }
 }
 
 /// The field names of all commands.
@@ -106,10 +125,12 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                     continue;
                 }
             };
-            if field.is_some() {
-                return Err(de::Error::custom("duplicate field"));
+            let value = map.next_value()?;
+            // The first one counts in the refusal, which repeats the `id`.
+            match field {
+                Some(_) => fields.has_duplicate = true,
+                None => *field = Some(value),
             }
-            *field = Some(map.next_value()?);
         }
         Ok(fields)
     }
@@ -120,6 +141,16 @@ enum Field<'a> {
     Null,
     Text(Cow<'a, str>),
     Other,
+}
+
+impl Field<'_> {
+    fn into_owned(self) -> Field<'static> {
+        match self {
+            Self::Null => Field::Null,
+            Self::Text(text) => Field::Text(Cow::Owned(text.into_owned())),
+            Self::Other => Field::Other,
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Field<'de> {
@@ -190,46 +221,58 @@ fn optional(field: Option<Field<'_>>) -> Result<Optional<'_>, ErrorCode> {
     }
 }
 
-/// Parses a command and its `id`, if it has one (at most [`MESSAGE_ID_BYTES_MAX`] bytes).
+/// Parses a command and its `id`, if it has one (at most [`MESSAGE_ID_BYTES_MAX`] bytes). A lone surrogate, which
+/// JavaScript's strings can contain and UTF-8 cannot, is taken as U+FFFD.
 ///
 /// # Errors
-/// `bad_json`, `bad_request` or `unknown_type`, with the `id` that the error event repeats.
+/// `bad_json`, `bad_request` or `unknown_type`, with the `id` that the error event repeats, if one can be read.
 pub fn parse(text: &str) -> Result<(Command<'_>, Optional<'_>), (ErrorCode, Optional<'_>)> {
+    let fields = match read_fields(text) {
+        Err(ErrorCode::BadJson) => {
+            let mended = replace_lone_surrogates(text);
+            let fields = match &mended {
+                Cow::Borrowed(_) => Err(ErrorCode::BadJson),
+                Cow::Owned(mended) => read_fields(mended).map(Fields::into_owned),
+            };
+            fields.map_err(|code| (code, find_id(&mended).map(Cow::Owned)))?
+        }
+        fields => fields.map_err(|code| (code, None))?,
+    };
+    parse_fields(fields)
+}
+
+fn read_fields(text: &str) -> Result<Fields<'_>, ErrorCode> {
     if !text.trim_start().starts_with('{') {
         let is_json = serde_json::from_str::<IgnoredAny>(text).is_ok();
-        return Err((
-            if is_json {
-                ErrorCode::BadRequest
-            } else {
-                ErrorCode::BadJson
-            },
-            None,
-        ));
+        return Err(match is_json {
+            true => ErrorCode::BadRequest,
+            false => ErrorCode::BadJson,
+        });
     }
-    let mut fields: Fields<'_> = serde_json::from_str(text).map_err(|error| {
-        (
-            if error.is_data() {
-                ErrorCode::BadRequest
-            } else {
-                ErrorCode::BadJson
-            },
-            None,
-        )
-    })?;
+    serde_json::from_str(text).map_err(|error| match error.is_data() {
+        true => ErrorCode::BadRequest,
+        false => ErrorCode::BadJson,
+    })
+}
+
+fn parse_fields(
+    mut fields: Fields<'_>,
+) -> Result<(Command<'_>, Optional<'_>), (ErrorCode, Optional<'_>)> {
     let id = match optional(fields.id.take()) {
-        Ok(id)
-            if id
-                .as_ref()
-                .is_none_or(|id| id.len() <= MESSAGE_ID_BYTES_MAX) =>
-        {
-            id
-        }
+        Ok(id) if id.as_deref().is_none_or(fits_id) => id,
         _ => return Err((ErrorCode::BadRequest, None)),
     };
+    if fields.has_duplicate {
+        return Err((ErrorCode::BadRequest, id));
+    }
     match read_command(fields) {
         Ok(command) => Ok((command, id)),
         Err(code) => Err((code, id)),
     }
+}
+
+fn fits_id(id: &str) -> bool {
+    id.len() <= MESSAGE_ID_BYTES_MAX
 }
 
 fn read_command(fields: Fields<'_>) -> Result<Command<'_>, ErrorCode> {
@@ -292,10 +335,6 @@ mod tests {
             ("", ErrorCode::BadJson),
             ("{", ErrorCode::BadJson),
             ("hello", ErrorCode::BadJson),
-            (
-                r#"{"type":"chat","room":"a","content":"\ud800"}"#,
-                ErrorCode::BadJson,
-            ),
             ("[]", ErrorCode::BadRequest),
             (r#"["join","a"]"#, ErrorCode::BadRequest),
             ("{}", ErrorCode::BadRequest),
@@ -321,11 +360,54 @@ mod tests {
     }
 
     #[test]
+    fn a_lone_surrogate_is_taken_as_the_replacement_character() {
+        let chat = |content: &'static str| Command::Chat {
+            room: "a".into(),
+            content: content.into(),
+        };
+        for (content, expected) in [
+            (r"hi \ud83d", "hi \u{fffd}"),
+            (r"\uDE00 hi", "\u{fffd} hi"),
+            (r"\ud83d\ude00 \ud83d\ud83d\ude00", "😀 \u{fffd}😀"),
+            (r"\\ud83d \ud83dx\n", "\\ud83d \u{fffd}x\n"),
+        ] {
+            let text = format!(r#"{{"type":"chat","room":"a","content":"{content}","id":"7"}}"#);
+            assert_eq!(
+                parse(&text),
+                Ok((chat(expected), Some("7".into()))),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn a_refusal_names_the_id_unless_it_is_none() {
-        assert_eq!(
-            parse(r#"{"type":"x","id":"7"}"#),
-            Err((ErrorCode::UnknownType, Some("7".into())))
-        );
+        for (text, code, id) in [
+            (r#"{"type":"x","id":"7"}"#, ErrorCode::UnknownType, "7"),
+            (
+                r#"{"type":"chat","type":"chat","room":"a","content":"b","id":"7"}"#,
+                ErrorCode::BadRequest,
+                "7",
+            ),
+            (
+                r#"{"id":"7","id":"8","type":"room_list"}"#,
+                ErrorCode::BadRequest,
+                "7",
+            ),
+            (
+                r#"{"id":"7","type":"room_list"} x"#,
+                ErrorCode::BadJson,
+                "7",
+            ),
+            (r#"{type:"room_list","id":"7"}"#, ErrorCode::BadJson, "7"),
+            (
+                r#"{"id":"\ud83d","type":"x"}"#,
+                ErrorCode::UnknownType,
+                "\u{fffd}",
+            ),
+        ] {
+            assert_eq!(parse(text), Err((code, Some(id.into()))), "{text}");
+        }
         let long = format!(r#"{{"type":"room_list","id":"{}"}}"#, "x".repeat(65));
         assert_eq!(parse(&long), Err((ErrorCode::BadRequest, None)));
     }

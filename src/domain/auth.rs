@@ -20,7 +20,8 @@ use super::throttle::Throttle;
 use super::tickets::Tickets;
 use super::time::Now;
 use super::tokens::{
-    EXPIRED, FINGERPRINT, ISSUER, Identify, Identity, SIGN_IN, identify, identify_also_expired,
+    EXPIRED, FINGERPRINT, ISSUER, Identify, Identity, SIGN_IN, check_audience, identify,
+    identify_also_expired,
 };
 use crate::config::{REFRESH_REFILL, REFRESH_SECS_MAX, REFRESHES_MAX};
 use crate::wire::jwt::{Refused, verify};
@@ -65,6 +66,8 @@ pub struct Ended {
 #[derive(Debug)]
 pub struct Auth {
     credentials: Credentials,
+    /// What the `aud` of a token must name, if it has one (`--audience`).
+    audience: Option<Box<str>>,
     issuer: Issuer,
     ticket_ttl: Duration,
     random: Random,
@@ -90,6 +93,7 @@ impl Auth {
         let run: Run = random.number().to_be_bytes();
         Self {
             credentials,
+            audience: None,
             issuer: Issuer::new(run, token_ttl_secs),
             ticket_ttl,
             random,
@@ -99,6 +103,11 @@ impl Auth {
             throttle: Throttle::default(),
             sessions: Sessions::default(),
         }
+    }
+
+    /// Accepts tokens whose `aud` names this audience, not only those without `aud`.
+    pub fn accept_audience(&mut self, audience: Option<Box<str>>) {
+        self.audience = audience;
     }
 
     /// Whether a name has an account.
@@ -171,6 +180,7 @@ impl Auth {
         let (_, signature) = token.rsplit_once('.').unwrap_or_default();
         let at = now.unix.as_secs();
         let identity = identify(&claims, signature, key.key_id(), &self.issuer, at)?;
+        check_audience(&claims, self.audience.as_deref())?;
         if identity.is_ours {
             let username = &identity.username;
             self.credentials.check_fingerprint(username, &claims, key)?;

@@ -5,8 +5,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 use super::issuer::{Issued, Issuer};
-use super::names::is_valid_account_name;
-use crate::config::{TOKEN_CLOCK_LEEWAY_SECS, TOKEN_ID_BYTES_MAX};
+use crate::config::{SUBJECT_CHARS_MAX, TOKEN_CLOCK_LEEWAY_SECS, TOKEN_ID_BYTES_MAX};
 use crate::wire::jwt::{KeyId, Refused};
 
 /// The issuer of our own tokens (`iss`).
@@ -86,10 +85,7 @@ pub fn identify_also_expired(
     issuer: &Issuer,
     unix_secs: u64,
 ) -> Result<Identity, Refused> {
-    let username = match claims.get("sub") {
-        Some(Value::String(name)) if is_valid_account_name(name) => name.as_str(),
-        _ => return Err(Refused("the token's sub is missing or no name")),
-    };
+    let username = subject(claims)?;
     let is_ours = claims.get("iss").and_then(Value::as_str) == Some(ISSUER);
     let issued_at = date(claims, "iat")?.unwrap_or(0);
     let exp = date(claims, "exp")?.ok_or(Refused("the token has no exp"))?;
@@ -123,6 +119,44 @@ pub fn identify_also_expired(
     })
 }
 
+/// The subject: a StringOrURI (RFC 7519 section 4.1.2), which need not be a name that an account can have.
+fn subject(claims: &Map<String, Value>) -> Result<&str, Refused> {
+    let subject = match claims.get("sub") {
+        None => return Err(Refused("the token has no sub")),
+        Some(Value::String(subject)) => subject.as_str(),
+        Some(_) => return Err(Refused("the token's sub is not a string")),
+    };
+    if subject.trim().is_empty() {
+        return Err(Refused("the token's sub is empty"));
+    }
+    if subject.chars().count() > SUBJECT_CHARS_MAX {
+        return Err(Refused("the token's sub is too long"));
+    }
+    match subject.chars().any(char::is_control) {
+        true => Err(Refused("the token's sub has control characters")),
+        false => Ok(subject),
+    }
+}
+
+/// Checks that a token is for this server: if it has an `aud`, that names us (RFC 7519 section 4.1.3). Another back end
+/// may sign tokens for other purposes with the same secret, such as to reset a password.
+///
+/// # Errors
+/// It names others only, or is no name or list of names.
+pub fn check_audience(claims: &Map<String, Value>, audience: Option<&str>) -> Result<(), Refused> {
+    let is_ours = |name: &Value| name.as_str() == audience && audience.is_some();
+    let names = match claims.get("aud") {
+        None => return Ok(()),
+        Some(name @ Value::String(_)) => std::slice::from_ref(name),
+        Some(Value::Array(names)) if names.iter().all(Value::is_string) => names,
+        Some(_) => return Err(Refused("the token's aud is no string or array of strings")),
+    };
+    match names.iter().any(is_ours) {
+        true => Ok(()),
+        false => Err(Refused("the token's aud does not name this server")),
+    }
+}
+
 /// The text of a `jti` or `sid`.
 fn id<'c>(claims: &'c Map<String, Value>, name: &str) -> Result<Option<&'c str>, Refused> {
     match claims.get(name) {
@@ -134,14 +168,21 @@ fn id<'c>(claims: &'c Map<String, Value>, name: &str) -> Result<Option<&'c str>,
     }
 }
 
-/// A NumericDate (RFC 7519 section 2) in whole seconds. Text, fractions, negative and out-of-range numbers are refused.
+/// A NumericDate (RFC 7519 section 2) in whole seconds: a fraction is dropped, so that a token expires up to a second
+/// early and never late. A date before 1970 is taken as 1970.
 fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, Refused> {
-    match claims.get(name) {
-        None => Ok(None),
-        Some(value) => match value.as_u64() {
-            Some(seconds) if seconds <= NUMERIC_DATE_MAX => Ok(Some(seconds)),
-            _ => Err(Refused("a date in the token is no whole number of seconds")),
-        },
+    let seconds = match claims.get(name) {
+        None => return Ok(None),
+        Some(value) => value
+            .as_f64()
+            .ok_or(Refused("a date in the token is not a number"))?,
+    };
+    match seconds <= NUMERIC_DATE_MAX as f64 {
+        // Below 2^53, and so exact.
+        true => Ok(Some(seconds.max(0.0) as u64)),
+        false => Err(Refused(
+            "a date in the token is after the year 9999: it must be in seconds",
+        )),
     }
 }
 
@@ -183,15 +224,20 @@ mod tests {
             ("sub", json!("")),
             ("sub", json!(7)),
             ("sub", json!("a\u{0}b")),
+            ("sub", json!(" ")),
+            ("sub", json!("가".repeat(SUBJECT_CHARS_MAX + 1))),
             ("exp", json!(null)),
             ("exp", json!("1800000000")),
-            ("exp", json!(1.8e9)),
+            ("exp", json!(NOW as f64 - 0.5)),
+            ("exp", json!(NOW as f64 + 0.5)),
             ("exp", json!(-1)),
             ("exp", json!(1e300)),
             ("exp", json!(u64::MAX)),
             ("exp", json!(true)),
             ("exp", json!(NOW)),
+            ("exp", json!(-1e300)),
             ("nbf", json!(NOW + 61)),
+            ("nbf", json!(NOW as f64 + 61.5)),
             ("nbf", json!("0")),
             ("iat", json!(NOW + 61)),
             ("iat", json!([])),
@@ -207,6 +253,115 @@ mod tests {
         }
         assert!(identified(json!({"sub": "a"})).is_err());
         assert!(identified(json!({"exp": NOW + 9})).is_err());
+    }
+
+    #[test]
+    fn a_subject_may_be_any_string_or_uri() {
+        let longest = "가".repeat(SUBJECT_CHARS_MAX);
+        for subject in [
+            "user:42",
+            "urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6",
+            "https://idp/u/7",
+            "@kim:matrix.org",
+            "#7",
+            "auth0|5f7c8ec7c33c6c004bbafe82",
+            "kim@example.com",
+            &longest,
+        ] {
+            let identity = identified(json!({"sub": subject, "exp": NOW + 1}));
+            assert_eq!(
+                identity.map(|identity| (*identity.username).to_owned()),
+                Ok(subject.to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn a_date_may_have_a_fraction_which_does_not_prolong_it() {
+        let expiry = |exp: Value| {
+            identified(json!({"sub": "a", "exp": exp, "iat": NOW as f64 - 0.1, "nbf": -1.5}))
+                .map(|identity| (identity.expires_at, identity.issued))
+        };
+        let issued = Issued::Elsewhere(NOW - 1);
+        assert_eq!(expiry(json!(NOW as f64 + 1.75)), Ok((NOW + 1, issued)));
+        assert_eq!(expiry(json!(1.8e9)), Ok((1_800_000_000, issued)));
+        assert_eq!(
+            expiry(json!(NUMERIC_DATE_MAX)),
+            Ok((NUMERIC_DATE_MAX, issued))
+        );
+    }
+
+    #[test]
+    fn a_refusal_gives_the_true_reason() {
+        for (claims, reason) in [
+            (json!({"exp": NOW + 9}), "the token has no sub"),
+            (
+                json!({"sub": 7, "exp": NOW + 9}),
+                "the token's sub is not a string",
+            ),
+            (
+                json!({"sub": "", "exp": NOW + 9}),
+                "the token's sub is empty",
+            ),
+            (
+                json!({"sub": "a\tb", "exp": NOW + 9}),
+                "the token's sub has control characters",
+            ),
+            (
+                json!({"sub": "a".repeat(256), "exp": NOW + 9}),
+                "the token's sub is too long",
+            ),
+            (json!({"sub": "a"}), "the token has no exp"),
+            (
+                json!({"sub": "a", "exp": "1"}),
+                "a date in the token is not a number",
+            ),
+            (
+                json!({"sub": "a", "exp": NOW * 1000}),
+                "a date in the token is after the year 9999: it must be in seconds",
+            ),
+            (json!({"sub": "a", "exp": -1}), "the token has expired"),
+            (
+                json!({"sub": "a", "exp": NOW as f64 - 0.5}),
+                "the token has expired",
+            ),
+            (
+                json!({"sub": "a", "exp": NOW + 900, "nbf": NOW + 61}),
+                "the token is not valid yet",
+            ),
+            (
+                json!({"sub": "a", "exp": NOW + 900, "iat": NOW + 61}),
+                "the token was issued in the future",
+            ),
+        ] {
+            assert_eq!(identified(claims.clone()), Err(Refused(reason)), "{claims}");
+        }
+    }
+
+    #[test]
+    fn an_audience_has_to_name_us_if_the_token_has_one() {
+        let check = |aud: &Value, audience| {
+            let claims = json!({"aud": aud});
+            check_audience(claims.as_object().expect("is an object"), audience).is_ok()
+        };
+        for (aud, is_good) in [
+            (json!("chat"), true),
+            (json!(["shop", "chat"]), true),
+            (json!("Chat"), false),
+            (json!("password-reset"), false),
+            (json!(["shop"]), false),
+            (json!([]), false),
+            (json!(""), false),
+            (json!(null), false),
+            (json!(7), false),
+            (json!(["chat", 7]), false),
+            (json!({"chat": 1}), false),
+        ] {
+            assert_eq!(check(&aud, Some("chat")), is_good, "{aud}");
+            assert!(!check(&aud, None), "{aud}");
+        }
+        assert_eq!(check_audience(&Map::new(), None), Ok(()));
+        assert_eq!(check_audience(&Map::new(), Some("chat")), Ok(()));
     }
 
     #[test]

@@ -117,11 +117,13 @@ impl Server {
         let (token_ttl_secs, ticket_ttl) = (config.token_ttl_secs, config.ticket_ttl);
         let mut chat = Chat::new(config.rooms.clone(), config.outbox_bytes, backend);
         chat.rooms_mut().0.marks_guests = !config.is_demo();
+        let mut sign_ins = SignIns::new(credentials, token_ttl_secs, ticket_ttl, &of_sign_ins);
+        sign_ins.auth_mut().accept_audience(config.audience.clone());
         Self {
             connections: Connections::default(),
             chat,
             streams: Streams::new(first_event_id(&config, now), &of_streams),
-            sign_ins: SignIns::new(credentials, token_ttl_secs, ticket_ttl, &of_sign_ins),
+            sign_ins,
             jobs: Jobs::default(),
             waiting: WaitingRequests::default(),
             counters: Counters::default(),

@@ -123,7 +123,9 @@ pub fn verify<'k>(token: &str, keys: &'k [Key]) -> Result<(Map<String, Value>, &
     let (header, claims) = input
         .split_once('.')
         .ok_or(Refused("the token does not have three parts"))?;
-    // A fourth part would leave a dot in the claims, which is invalid base64url.
+    if claims.contains('.') {
+        return Err(Refused("the token does not have three parts"));
+    }
     let header = decode_object(header)?;
     check_header(&header)?;
     let tag = decode(tag)?;
@@ -134,7 +136,11 @@ pub fn verify<'k>(token: &str, keys: &'k [Key]) -> Result<(Map<String, Value>, &
     };
     let mut eligible = keys
         .iter()
-        .filter(|key| id.is_none() || key.id.as_deref() == id);
+        .filter(|key| id.is_none() || key.id.as_deref() == id)
+        .peekable();
+    if eligible.peek().is_none() {
+        return Err(Refused("no secret has the token's kid"));
+    }
     let key = eligible
         .find(|key| key.has_signed(input, &tag))
         .ok_or(Refused("the token's signature is invalid"))?;

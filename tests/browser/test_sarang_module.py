@@ -219,6 +219,27 @@ def test_an_error_fails_its_message_only(module):
     """)
 
 
+def test_text_that_has_no_utf8_form_is_sent_with_replacement_characters_in_any_browser(module):
+    module("""
+      delete String.prototype.toWellFormed;
+      await start(); chat.join('r'); last().welcomes(); last().says(joined('e1:0'));
+      const sent = chat.say('r', 'hi \\ud83d, \\ud83d\\ude00 and \\ude00');
+      check([sent.content, last().of('chat').at(-1).content], Array(2).fill('hi \\ufffd, \\ud83d\\ude00 and \\ufffd'));
+    """)
+
+
+def test_a_name_is_known_in_each_of_its_spellings(module):
+    module("""
+      await start(); chat.join('\\u1112\\u1161\\u11ab'); last().welcomes();
+      check(last().of('join').map(({ room }) => room), ['\\ud55c']);
+      last().says({ ...joined('e1:0'), room: '\\ud55c' });
+      const sent = chat.say('\\u1112\\u1161\\u11ab', 'here');
+      check([sent.status, last().of('chat').at(-1).room], ['pending', '\\ud55c']);
+      chat.leave('\\u1112\\u1161\\u11ab');
+      check(last().of('leave').map(({ room }) => room), ['\\ud55c']);
+    """)
+
+
 def test_a_message_that_came_too_fast_is_sent_later(module):
     module("""
       await start(); chat.join('r'); last().welcomes(); last().says(joined('e1:0'));

@@ -35,7 +35,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("what is printed is UTF-8")
 }
 
-const OPTIONS: [&str; 18] = [
+const OPTIONS: [&str; 19] = [
+    "--audience",
     "--listen",
     "--host",
     "--allow-origin",
@@ -106,6 +107,7 @@ fn an_unknown_option_is_named() {
             "--outbox-bytes",
         ),
         (&["--allow-origin", "not an origin"], "--allow-origin"),
+        (&["--audience="], "--audience"),
         (&["--host", "http://a.example"], "--host"),
         (&["--host", "a.example:8000"], "--host"),
         (&["--host", "*"], "--host"),

@@ -4,6 +4,7 @@
 mod accounts;
 mod acknowledgements;
 mod authority;
+mod claims;
 mod command_line;
 mod conformance;
 mod departures;

@@ -170,6 +170,45 @@ fn the_room_list_is_the_list_of_rest() {
 }
 
 #[test]
+fn a_lone_surrogate_is_said_as_the_replacement_character_and_acknowledged() {
+    let server = Server::start(&[]);
+    let mut hong = server.member("홍길동", "tech");
+    hong.send_text(r#"{"type":"chat","room":"tech","content":"hi \ud83d","id":"7"}"#);
+    assert_eq!(hong.expect("chat")["content"], "hi \u{fffd}");
+    assert_eq!(hong.expect("ack")["id"], "7");
+}
+
+#[test]
+fn a_refusal_names_the_id_however_broken_the_rest() {
+    let server = Server::start(&[]);
+    let mut hong = server.member("홍길동", "tech");
+    for (text, code) in [
+        (
+            r#"{"type":"chat","room":"tech","content":"a","content":"b","id":"7"}"#,
+            "bad_request",
+        ),
+        (
+            r#"{"id":"7","type":"chat","room":"tech","content":"a"} x"#,
+            "bad_json",
+        ),
+        (
+            r#"{"id":"7","type":"chat","room":"tech","content":"a"#,
+            "bad_json",
+        ),
+        (r#"{"type":"chat",'room':'tech',"id":"7"}"#, "bad_json"),
+        (r#"{"type":"chat","content":"\x","id":"7"}"#, "bad_json"),
+    ] {
+        hong.send_text(text);
+        let error = hong.expect("error");
+        assert_eq!(
+            (&error["code"], &error["id"]),
+            (&json!(code), &json!("7")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_connection_outlives_every_error() {
     let server = Server::start(&[]);
     let mut hong = server.member("홍길동", "tech");
