@@ -176,6 +176,16 @@ pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 pub const HEAD_FIELDS_MAX: usize = 64;
 /// The body of a request, in bytes; above it 413.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// The digits of the size of one chunk of a body, leading zeros included, so that it has 64 bits at most; above it 400.
+pub const CHUNK_SIZE_DIGITS_MAX: u8 = 16;
+/// The line of the size of one chunk, with its extensions and without its line end, in bytes; above it 400.
+pub const CHUNK_LINE_BYTES_MAX: usize = 1024;
+/// The extensions of all chunks of a body, in bytes; above it 400.
+pub const CHUNK_EXTENSIONS_BYTES_MAX: usize = 16 * 1024;
+/// The trailer fields of a body, with their line ends, in bytes; above it 431.
+pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
+/// Trailer fields of a body; above it 431.
+pub const TRAILER_FIELDS_MAX: usize = 32;
 /// The body of a `POST /http-echo`, in bytes; above it 413.
 pub const ECHO_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// From the start of a connection, or the first byte of a later request, to the end of the head; then 408.

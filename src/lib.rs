@@ -14,7 +14,7 @@
 //! | 3 [`server`] | all connections and all rooms, as one value | see below |
 //! | 2 [`conn`] | one connection | `conn/mod.rs` (phases), `http.rs` (bytes to requests), `websocket.rs`, `command.rs` and `broken_json.rs` (JSON to commands), `event_json.rs` (events to JSON), `outbox.rs`, `refusal.rs` (error responses), `transmit.rs` |
 //! | 1 [`domain`] | rooms, users, identity and metrics, without bytes | see below |
-//! | 0 [`wire`] | codecs, by the RFCs | `wire/http.rs` and `target.rs` (requests), `response.rs`, `frame_reader.rs`, `frame.rs` and `text.rs` (WebSocket in), `websocket.rs` and `close_code.rs` (WebSocket out), `event_stream.rs`, `jwt.rs` |
+//! | 0 [`wire`] | codecs, by the RFCs | `wire/http.rs`, `target.rs` and `body_length.rs` (requests), `chunked.rs` (their bodies), `response.rs`, `frame_reader.rs`, `frame.rs` and `text.rs` (WebSocket in), `websocket.rs` and `close_code.rs` (WebSocket out), `event_stream.rs`, `jwt.rs` |
 //!
 //! Beside them stand `main.rs`, [`options`] (the command line), [`config`] (every limit, with its unit), [`ledger`]
 //! (the buffer memory of all connections, as one sum) and [`journal`] (the lines for stderr). `build.rs` links the

@@ -3,8 +3,9 @@
 use sarang::config::{BODY_BYTES_MAX, Config, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, TARGET_BYTES_MAX};
 use sarang::conn::http::{Awaited, Http, Step};
 use sarang::server::hosts::is_served;
-use sarang::wire::http::{Method, Request, Upgrade, parse_head};
+use sarang::wire::http::{BodyLength, Method, Request, Upgrade, parse_head};
 
+use super::chunks;
 use super::pieces::{pieces, split};
 
 /// The result of a stream of requests.
@@ -26,6 +27,20 @@ pub fn run(data: &[u8]) {
     for request in &whole.requests {
         check(request);
     }
+    check_chunks(stream, whole);
+}
+
+/// The first body, if it is chunked: its data is that of its chunks, and what follows is read as if it stood alone.
+fn check_chunks(stream: &[u8], mut whole: Outcome) {
+    let Ok(Some((request, head))) = parse_head(stream) else {
+        return;
+    };
+    if request.body_length != BodyLength::Chunked || whole.requests.is_empty() {
+        return;
+    }
+    let (data, length) = chunks::read(&stream[head..]);
+    assert_eq!(*whole.requests.remove(0).body, *data);
+    assert_eq!(serve([&stream[head + length..]].into_iter()), whole);
 }
 
 fn serve<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
@@ -53,13 +68,18 @@ fn serve<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
 
 /// A request that is served is within the limits and unambiguous.
 fn check(request: &Request) {
-    let length = request.content_length.unwrap_or(0);
-    assert!(length <= BODY_BYTES_MAX as u64);
-    assert_eq!(request.body.len() as u64, length);
+    let received = request.body.len() as u64;
+    assert!(received <= BODY_BYTES_MAX as u64);
+    match request.body_length {
+        BodyLength::None => assert_eq!(received, 0),
+        BodyLength::Known(length) => assert_eq!(received, length),
+        BodyLength::Chunked => assert!(request.is_http11),
+    }
     assert!(!request.is_http11 || !request.host.is_empty());
     assert!(request.query.len() <= TARGET_BYTES_MAX);
     if let Upgrade::WebSocket { key } = &request.upgrade {
-        assert!(request.is_http11 && request.method == Method::Get && length == 0);
+        assert!(request.is_http11 && request.method == Method::Get);
+        assert!(!request.body_length.may_have_content());
         assert_eq!(key.len(), 24);
     }
     for pair in request.query.split('&') {
@@ -116,15 +136,27 @@ fn check_head(stream: &[u8]) {
     assert!(hosts.len() <= 1 && (hosts.len() == 1 || !request.is_http11));
     let host = authority(&lines).or(hosts.first().copied());
     assert_eq!(host.unwrap_or_default(), request.host.as_bytes());
-    assert_eq!(values("transfer-encoding"), [] as [&[u8]; 0]);
+    let codings = values("transfer-encoding").join(&b","[..]);
+    let is_chunked = request.body_length == BodyLength::Chunked;
+    let coding = codings
+        .split(|byte| *byte == b',')
+        .map(|coding| coding.trim_ascii());
+    let coding: Vec<&[u8]> = coding.filter(|coding| !coding.is_empty()).collect();
+    assert_eq!(coding.len(), usize::from(is_chunked));
+    assert!(
+        coding
+            .iter()
+            .all(|coding| coding.eq_ignore_ascii_case(b"chunked"))
+    );
     let lengths = values("content-length");
     assert!(lengths.len() <= 1);
-    assert_eq!(lengths.is_empty(), request.content_length.is_none());
+    let is_known = matches!(request.body_length, BodyLength::Known(_));
+    assert_eq!(lengths.len(), usize::from(is_known));
     if let Some(digits) = lengths.first() {
         assert!(!digits.is_empty() && digits.iter().all(u8::is_ascii_digit));
         let value = std::str::from_utf8(digits).expect("digits are text");
         let length = value.parse().unwrap_or(u64::MAX);
-        assert_eq!(request.content_length, Some(length));
+        assert_eq!(request.body_length, BodyLength::Known(length));
     }
     assert!(request.path.len() <= length);
 }

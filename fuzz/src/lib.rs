@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod chat_command;
+pub mod chunks;
 pub mod clients;
 pub mod connection;
 pub mod dealings;

@@ -8,18 +8,15 @@ use crate::config::HEAD_BYTES_MAX;
 use crate::domain::error::ErrorCode;
 use crate::domain::ids::Serial;
 use crate::ledger::{Charge, Ledger};
+use crate::wire::chunked::Decoder;
 use crate::wire::head::HeadScan;
-use crate::wire::http::{HeadError, Request, parse_whole_head};
+use crate::wire::http::{BodyLength, HeadError, Request, parse_whole_head};
 use crate::wire::secret_bytes::SecretBytes;
 
 /// The receive side of an HTTP connection, between requests or in the middle of one.
 #[derive(Debug, Default)]
 pub struct Http {
-    /// The bytes received so far of an incomplete head.
-    head: SecretBytes,
-    scan: HeadScan,
-    /// A request whose body is incomplete.
-    awaits_body: Option<Box<Request>>,
+    reading: Reading,
     /// Pipelined input behind a request whose response is not ready, or not written, yet.
     unread: Input<'static>,
     /// Which wait the deadline is armed for.
@@ -27,6 +24,30 @@ pub struct Http {
     /// The job that the request being served waits for; pipelined requests are served after it.
     pub job: Option<Wait>,
     charge: Charge,
+}
+
+/// What the next byte belongs to.
+#[derive(Debug)]
+enum Reading {
+    /// A head, or its first byte between requests.
+    Head(PartialHead),
+    /// The body of this request, as long as its Content-Length.
+    Body(Box<Request>),
+    /// The chunks of the body of this request.
+    Chunks(Box<Request>, Decoder),
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self::Head(PartialHead::default())
+    }
+}
+
+/// The bytes received so far of an incomplete head.
+#[derive(Debug, Default)]
+struct PartialHead {
+    bytes: SecretBytes,
+    scan: HeadScan,
 }
 
 /// What to do next for the connection.
@@ -78,15 +99,12 @@ impl Http {
 
     /// Bytes received for requests that are not served yet.
     pub fn buffered_bytes(&self) -> usize {
-        let body = self.awaits_body.as_ref();
-        self.head.len() + body.map_or(0, |request| request.body.len()) + self.unread.rest().len()
+        self.unfinished().len() + self.unread.rest().len()
     }
 
     /// Charges the memory they take to the ledger.
     pub fn charge(&self, ledger: &Ledger) {
-        let body = self.awaits_body.as_ref();
-        let body = body.map_or(0, |request| request.body.capacity());
-        let bytes = self.head.capacity() + body + self.unread.capacity();
+        let bytes = self.unfinished().capacity() + self.unread.capacity();
         self.charge.set(ledger, bytes);
     }
 
@@ -95,10 +113,10 @@ impl Http {
         if let Some(wait) = self.job {
             return Awaited::Job(wait);
         }
-        match (&self.awaits_body, self.head.is_empty()) {
-            (Some(_), _) => Awaited::Body,
-            (None, true) => Awaited::Request,
-            (None, false) => Awaited::Head,
+        match &self.reading {
+            Reading::Head(head) if head.bytes.is_empty() => Awaited::Request,
+            Reading::Head(_) => Awaited::Head,
+            Reading::Body(_) | Reading::Chunks(..) => Awaited::Body,
         }
     }
 
@@ -109,7 +127,18 @@ impl Http {
 
     /// The request whose body is incomplete.
     pub fn unfinished_request(&self) -> Option<&Request> {
-        self.awaits_body.as_deref()
+        match &self.reading {
+            Reading::Head(_) => None,
+            Reading::Body(request) | Reading::Chunks(request, _) => Some(request),
+        }
+    }
+
+    /// The bytes kept of a head or a body that is incomplete.
+    fn unfinished(&self) -> &SecretBytes {
+        match &self.reading {
+            Reading::Head(head) => &head.bytes,
+            Reading::Body(request) | Reading::Chunks(request, _) => &request.body,
+        }
     }
 
     /// Takes the next step with the input received so far, and consumes the part it needs. `body_bytes_max` gives the
@@ -122,64 +151,111 @@ impl Http {
         if self.job.is_some() {
             return Step::Wait;
         }
-        match self.awaits_body.take() {
-            Some(request) => self.read_body(request, input),
-            None => self.read_request(input, body_bytes_max),
+        match std::mem::take(&mut self.reading) {
+            Reading::Head(head) => self.read_request(head, input, body_bytes_max),
+            Reading::Body(request) => self.read_body(request, input),
+            Reading::Chunks(request, decoder) => self.read_chunks(request, decoder, input),
         }
     }
 
     fn read_request(
         &mut self,
+        mut head: PartialHead,
         input: &mut Input<'_>,
         body_bytes_max: impl FnOnce(&Request) -> usize,
     ) -> Step {
-        let request = match self.read_head(input) {
-            Ok(Some(request)) => request,
-            Ok(None) => return Step::Wait,
-            Err(error) => return Step::Refuse(error.into(), None),
-        };
-        let length = request.content_length.unwrap_or(0);
-        if length > 0 && length > body_bytes_max(&request) as u64 {
-            return Step::Refuse(ErrorCode::ContentTooLarge.into(), Some(request));
+        match head.read(input) {
+            Ok(Some(request)) => self.begin_body(request, input, body_bytes_max),
+            Ok(None) => {
+                self.reading = Reading::Head(head);
+                Step::Wait
+            }
+            Err(error) => Step::Refuse(error.into(), None),
         }
-        let needs_continue = request.expects_continue && length > 0 && input.rest().is_empty();
-        match self.read_body(request, input) {
+    }
+
+    fn begin_body(
+        &mut self,
+        request: Box<Request>,
+        input: &mut Input<'_>,
+        body_bytes_max: impl FnOnce(&Request) -> usize,
+    ) -> Step {
+        let length = request.body_length;
+        if !length.may_have_content() {
+            return Step::Serve(request);
+        }
+        let body_bytes_max = body_bytes_max(&request);
+        let needs_continue = request.expects_continue && input.rest().is_empty();
+        let step = match length {
+            BodyLength::Known(length) if length > body_bytes_max as u64 => {
+                return Step::Refuse(ErrorCode::ContentTooLarge.into(), Some(request));
+            }
+            BodyLength::Chunked => self.read_chunks(request, Decoder::new(body_bytes_max), input),
+            BodyLength::Known(_) | BodyLength::None => self.read_body(request, input),
+        };
+        match step {
             Step::Wait if needs_continue => Step::Continue,
             step => step,
         }
     }
 
-    /// Parses a head in the input itself when all of it is there; only an incomplete one is copied.
-    fn read_head(&mut self, input: &mut Input<'_>) -> Result<Option<Box<Request>>, HeadError> {
-        let bytes = input.rest();
-        let Some(length) = self.scan.advance(bytes)? else {
-            self.head.append(bytes, HEAD_BYTES_MAX);
-            input.consume(bytes.len());
-            return Ok(None);
-        };
-        self.scan = HeadScan::default();
-        let request = match self.head.is_empty() {
-            true => parse_whole_head(&bytes[..length])?,
-            false => {
-                self.head.append(&bytes[..length], HEAD_BYTES_MAX);
-                parse_whole_head(&std::mem::take(&mut self.head))?
-            }
-        };
-        input.consume(length);
-        Ok(Some(Box::new(request)))
-    }
-
     fn read_body(&mut self, mut request: Box<Request>, input: &mut Input<'_>) -> Step {
-        let length = request.content_length.unwrap_or(0) as usize;
+        let BodyLength::Known(length) = request.body_length else {
+            return Step::Serve(request);
+        };
+        let length = length as usize;
         let missing = length - request.body.len();
         let count = missing.min(input.rest().len());
         request.body.append(&input.rest()[..count], length);
         input.consume(count);
         if count < missing {
-            self.awaits_body = Some(request);
+            self.reading = Reading::Body(request);
             return Step::Wait;
         }
         Step::Serve(request)
+    }
+
+    fn read_chunks(
+        &mut self,
+        mut request: Box<Request>,
+        mut decoder: Decoder,
+        input: &mut Input<'_>,
+    ) -> Step {
+        let bytes = input.rest();
+        match decoder.advance(bytes, &mut request.body) {
+            Ok(Some(length)) => {
+                input.consume(length);
+                Step::Serve(request)
+            }
+            Ok(None) => {
+                input.consume(bytes.len());
+                self.reading = Reading::Chunks(request, decoder);
+                Step::Wait
+            }
+            Err(error) => Step::Refuse(error.into(), Some(request)),
+        }
+    }
+}
+
+impl PartialHead {
+    /// Parses a head in the input itself when all of it is there; only an incomplete one is copied. Of use until the head
+    /// is whole.
+    fn read(&mut self, input: &mut Input<'_>) -> Result<Option<Box<Request>>, HeadError> {
+        let bytes = input.rest();
+        let Some(length) = self.scan.advance(bytes)? else {
+            self.bytes.append(bytes, HEAD_BYTES_MAX);
+            input.consume(bytes.len());
+            return Ok(None);
+        };
+        let request = match self.bytes.is_empty() {
+            true => parse_whole_head(&bytes[..length])?,
+            false => {
+                self.bytes.append(&bytes[..length], HEAD_BYTES_MAX);
+                parse_whole_head(&self.bytes)?
+            }
+        };
+        input.consume(length);
+        Ok(Some(Box::new(request)))
     }
 }
 
@@ -214,7 +290,10 @@ mod tests {
             ));
             http.keep(input);
             if count < head.len() {
-                assert_eq!(http.scan.scanned_bytes(), count);
+                let Reading::Head(head) = &http.reading else {
+                    panic!("is incomplete");
+                };
+                assert_eq!(head.scan.scanned_bytes(), count);
                 assert_eq!(http.buffered_bytes(), count);
                 assert_eq!(http.awaits(), Awaited::Head);
             }
@@ -277,6 +356,12 @@ mod tests {
         let ledger = Ledger::default();
         http.charge(&ledger);
         assert_eq!(ledger.total(), 0, "the copy is freed");
+    }
+
+    #[test]
+    fn a_connection_between_requests_is_as_small_as_in_the_middle_of_a_head() {
+        assert!(size_of::<Reading>() <= size_of::<PartialHead>() + size_of::<usize>());
+        assert!(size_of::<Http>() <= 176, "{} bytes", size_of::<Http>());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::domain::error::ErrorCode;
+use crate::wire::chunked::ChunkedError;
 use crate::wire::http::HeadError;
 use crate::wire::response::Response;
 
@@ -112,12 +113,21 @@ impl From<HeadError> for Refusal {
     fn from(error: HeadError) -> Self {
         match error {
             HeadError::BadRequest(detail) => Self::detailed(ErrorCode::BadRequest, detail),
-            HeadError::LengthRequired => ErrorCode::LengthRequired.into(),
             HeadError::TargetTooLong => ErrorCode::UriTooLong.into(),
             HeadError::ExpectationFailed => ErrorCode::ExpectationFailed.into(),
             HeadError::FieldsTooLarge => ErrorCode::HeaderFieldsTooLarge.into(),
             HeadError::NotImplemented => ErrorCode::NotImplemented.into(),
             HeadError::VersionNotSupported => ErrorCode::HttpVersionNotSupported.into(),
+        }
+    }
+}
+
+impl From<ChunkedError> for Refusal {
+    fn from(error: ChunkedError) -> Self {
+        match error {
+            ChunkedError::Malformed(detail) => Self::detailed(ErrorCode::BadRequest, detail),
+            ChunkedError::ContentTooLarge => ErrorCode::ContentTooLarge.into(),
+            ChunkedError::TrailersTooLarge => ErrorCode::HeaderFieldsTooLarge.into(),
         }
     }
 }

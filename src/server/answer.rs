@@ -15,7 +15,7 @@ use crate::domain::error::ErrorCode;
 use crate::domain::rooms::RoomManager;
 use crate::domain::time::Now;
 use crate::domain::tokens::Identity;
-use crate::wire::http::{Method, Request};
+use crate::wire::http::{BodyLength, Method, Request};
 use crate::wire::response::{Framing, Response};
 
 /// The answer to a request.
@@ -209,7 +209,7 @@ pub fn read_json<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
             return Err(ErrorCode::UnsupportedMediaType.into());
         }
     }
-    if request.content_length.is_none() {
+    if request.body_length == BodyLength::None {
         return Err(ErrorCode::LengthRequired.into());
     }
     // A derived `Deserialize` also accepts an array of the fields in order.

@@ -12,7 +12,7 @@ use crate::domain::event::{Event, RoomInfo};
 use crate::domain::position::Position;
 use crate::domain::rooms::RoomManager;
 use crate::domain::tokens::Identity;
-use crate::wire::http::Request;
+use crate::wire::http::{BodyLength, Request};
 use crate::wire::response::Response;
 
 /// Serialized directly: through a tree of JSON values a long list takes twice as long.
@@ -112,7 +112,7 @@ pub fn history(rooms: &RoomManager, name: &str, request: &Request) -> Result<Res
 
 /// `POST /http-echo`, and `OPTIONS *`.
 pub fn echo(request: &mut Request) -> Result<Response, Refusal> {
-    if request.content_length.is_none() {
+    if request.body_length == BodyLength::None {
         return Err(ErrorCode::LengthRequired.into());
     }
     let body = request.body.take();

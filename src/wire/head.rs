@@ -92,7 +92,7 @@ fn version(count: u8, is_known: bool, byte: u8) -> Result<Part, HeadError> {
 }
 
 /// A `tchar` (RFC 9110 section 5.6.2).
-fn is_token_byte(byte: u8) -> bool {
+pub(super) fn is_token_byte(byte: u8) -> bool {
     matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
         || byte.is_ascii_alphanumeric()
 }

@@ -5,8 +5,6 @@
 pub enum HeadError {
     /// 400, with the reason in English.
     BadRequest(&'static str),
-    /// 411: a chunked body, which needs a Content-Length here.
-    LengthRequired,
     /// 414: a target over [`TARGET_BYTES_MAX`](crate::config::TARGET_BYTES_MAX) bytes.
     TargetTooLong,
     /// 417: an expectation other than 100-continue.

@@ -1,11 +1,12 @@
 //! HTTP/1.1 requests (RFC 9110, RFC 9112): the parser of their heads.
 //!
 //! `head.rs` finds the end of a head and checks its line ends and its request line while it arrives; httparse splits it
-//! into its parts. The other checks against request smuggling (RFC 9112 section 11.2) are here: Host, Content-Length,
-//! Transfer-Encoding and the forms of the target.
+//! into its parts. The other checks against request smuggling (RFC 9112 section 11.2) are in `body_length.rs`, and here:
+//! Host and the forms of the target.
 
 use std::mem::MaybeUninit;
 
+pub use super::body_length::BodyLength;
 use super::field_lines::{FieldLines, Name};
 use super::head::HeadScan;
 pub use super::head_error::HeadError;
@@ -44,8 +45,8 @@ pub struct Request {
     pub is_http11: bool,
     /// Whether the connection may stay open after it (RFC 9112 section 9.3).
     pub keep_alive: bool,
-    /// Content-Length, if the request has one.
-    pub content_length: Option<u64>,
+    /// The length of the body, as the head announces it.
+    pub body_length: BodyLength,
     /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 section 10.1.1).
     pub expects_continue: bool,
     /// The authority of the target URI: of an absolute-form target, else Host; empty if HTTP/1.0 names none.
@@ -131,14 +132,14 @@ fn read_request(
         Some(value) if value.eq_ignore_ascii_case("100-continue") => is_http11,
         Some(_) => return Err(HeadError::ExpectationFailed),
     };
-    let content_length = read_length(is_http11, lines)?;
+    let body_length = BodyLength::read(is_http11, lines)?;
     Ok(Request {
         method,
         path: target.path,
         query: target.query,
         is_http11,
         keep_alive,
-        content_length,
+        body_length,
         expects_continue,
         host: read_host(is_http11, target.authority, lines)?,
         fields: Fields {
@@ -150,38 +151,9 @@ fn read_request(
             origin: lines.owned(Name::Origin)?,
             preflight_method: lines.owned(Name::PreflightMethod)?,
         },
-        upgrade: read_upgrade(method, is_http11, content_length, lines)?,
+        upgrade: read_upgrade(method, is_http11, body_length, lines)?,
         body: SecretBytes::default(),
     })
-}
-
-/// The length of the body (RFC 9112 section 6.3). A transfer coding is refused: `chunked` with 411, as section 6.3
-/// allows, any other with 501 (section 6.1).
-fn read_length(is_http11: bool, lines: &FieldLines<'_>) -> Result<Option<u64>, HeadError> {
-    let mut codings = lines.all(Name::TransferEncoding);
-    if let Some(coding) = codings.next() {
-        if !is_http11 || lines.all(Name::ContentLength).next().is_some() {
-            return Err(HeadError::BadRequest(
-                "Transfer-Encoding with Content-Length or in HTTP/1.0",
-            ));
-        }
-        let is_chunked = coding.eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
-        return Err(if is_chunked {
-            HeadError::LengthRequired
-        } else {
-            HeadError::NotImplemented
-        });
-    }
-    let Some(value) = lines.single(Name::ContentLength)? else {
-        return Ok(None);
-    };
-    if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(HeadError::BadRequest(
-            "Content-Length must be one decimal number",
-        ));
-    }
-    // A number over 64 bits is over any limit.
-    Ok(Some(value.parse().unwrap_or(u64::MAX)))
 }
 
 /// The authority of the target URI. Exactly one valid Host is needed (RFC 9112 section 3.2), which is optional in
@@ -205,7 +177,7 @@ fn read_host(
 fn read_upgrade(
     method: Method,
     is_http11: bool,
-    content_length: Option<u64>,
+    body_length: BodyLength,
     lines: &FieldLines<'_>,
 ) -> Result<Upgrade, HeadError> {
     // In HTTP/1.0 Upgrade has to be ignored (RFC 9110 section 7.8).
@@ -218,7 +190,7 @@ fn read_upgrade(
     let key = lines.single(Name::WebSocketKey)?;
     let version = lines.single(Name::WebSocketVersion)?;
     Ok(match (key, version) {
-        _ if method != Method::Get || content_length.unwrap_or(0) > 0 => Upgrade::Malformed,
+        _ if method != Method::Get || body_length.may_have_content() => Upgrade::Malformed,
         (_, Some(version)) if version != "13" => Upgrade::UnsupportedVersion,
         (Some(key), Some(_)) if is_valid_key(key) => Upgrade::WebSocket { key: key.into() },
         _ => Upgrade::Malformed,

@@ -1,5 +1,7 @@
 //! Floor 0, the codecs: bytes to values and back, as the RFCs define them. Of the server they know only the limits.
 
+pub mod body_length;
+pub mod chunked;
 pub mod close_code;
 pub mod event_stream;
 pub mod field_lines;

@@ -1,7 +1,6 @@
 """REST through third-party HTTP clients."""
 
 import http.client
-import json
 import urllib.error
 import urllib.request
 
@@ -53,16 +52,6 @@ def test_many_requests_use_one_connection(server):
         response.read()
         assert status in (None, response.status), (method, target)
         assert connection.sock is socket, f"hung up after {method} {target}"
-    connection.close()
-
-
-def test_a_chunked_body_is_refused_with_the_reason(server):
-    connection = http.client.HTTPConnection(server.host, timeout=30)
-    body = iter([b'{"name":', b'"chunked"}'])
-    connection.request("POST", "/rooms", body=body, headers={"Content-Type": "application/json"})
-    response = connection.getresponse()
-    assert response.status == 411
-    assert json.load(response)["error"]["code"] == "length_required"
     connection.close()
 
 

@@ -197,6 +197,21 @@ pub fn post(path: &str, body: &str, token: Option<&str>) -> String {
     )
 }
 
+/// The same with the body in chunks of so many characters, an extension and a trailer field (RFC 9112 section 7.1).
+pub fn post_in_chunks(path: &str, body: &str, token: Option<&str>, size: usize) -> String {
+    let mut request = post(path, "", token).replacen(
+        "Content-Length: 0\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        1,
+    );
+    let characters: Vec<char> = body.chars().collect();
+    for chunk in characters.chunks(size) {
+        let chunk: String = chunk.iter().collect();
+        request += &format!("{:x};size={size}\r\n{chunk}\r\n", chunk.len());
+    }
+    request + "0\r\nSize: 1\r\n\r\n"
+}
+
 pub fn get(path: &str, token: Option<&str>) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: sarang\r\n{}\r\n",

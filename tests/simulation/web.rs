@@ -10,7 +10,7 @@ use super::network::{Manner, Wire};
 use super::reading::{Answer, Answers};
 use super::register::TokenId;
 use super::sign_in::Use;
-use super::stage::{Stage, encoded, get, post};
+use super::stage::{Stage, encoded, get, post, post_in_chunks};
 use super::told::LATE;
 
 #[derive(Clone, Debug)]
@@ -221,8 +221,9 @@ impl Web {
                 8 => {
                     let max_users = 1 + stage.seed.below(12);
                     let body = json!({"name": format!("만든 방 {}", stage.seed.below(5)), "max_users": max_users});
+                    stage.model.count("rooms asked for in chunks");
                     (
-                        post("/rooms", &body.to_string(), token),
+                        post_in_chunks("/rooms", &body.to_string(), token, max_users),
                         Ask::Status(false, &[201, 409, 429, 503]),
                     )
                 }
@@ -253,7 +254,13 @@ impl Web {
             self.count += 1;
             let notes = "x".repeat(stage.seed.below(3_500));
             let body = json!({"revenue": self.count, "notes": notes}).to_string();
-            bytes += &post("/events/business", &body, token.as_deref());
+            bytes += &match self.count % 3 {
+                0 => {
+                    stage.model.count("figures in chunks");
+                    post_in_chunks("/events/business", &body, token.as_deref(), 1_000)
+                }
+                _ => post("/events/business", &body, token.as_deref()),
+            };
             self.asked.push_back(Ask::Status(false, &[200]));
         }
         stage.send(wire, bytes.as_bytes());

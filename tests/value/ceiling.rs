@@ -43,7 +43,11 @@ fn half_sent(world: &mut World, bytes: &[u8]) -> ConnectionId {
 }
 
 fn half_body() -> Vec<u8> {
-    let mut request = b"POST /rooms HTTP/1.1\r\nHost: x\r\nContent-Length: 65000\r\n\r\n".to_vec();
+    half_request("Content-Length: 65000\r\n\r\n")
+}
+
+fn half_request(end_of_head: &str) -> Vec<u8> {
+    let mut request = format!("POST /rooms HTTP/1.1\r\nHost: x\r\n{end_of_head}").into_bytes();
     request.resize(60_000, b' ');
     request
 }
@@ -109,8 +113,12 @@ fn a_buffer_shared_by_many_connections_is_counted_once() {
 #[test]
 fn above_the_ceiling_half_received_bodies_are_refused_with_503() {
     let mut world = world();
-    let ids: Vec<_> = (0..8)
-        .map(|_| half_sent(&mut world, &half_body()))
+    let half_chunk = half_request("Transfer-Encoding: chunked\r\n\r\nfde8\r\n");
+    let ids: Vec<_> = [half_body(), half_chunk]
+        .iter()
+        .cycle()
+        .take(8)
+        .map(|half| half_sent(&mut world, half))
         .collect();
     assert!(world.server.buffered_bytes() <= CEILING);
     let mut refused = 0;

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod ceiling;
+mod chunked_bodies;
 mod client;
 mod clock;
 mod conversations;

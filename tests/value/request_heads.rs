@@ -1,7 +1,7 @@
 //! The head of a request as a table, without a socket: what it announces, and the error for a refused head.
 
 use sarang::config::{Config, TARGET_BYTES_MAX};
-use sarang::wire::http::{HeadError, Request, Upgrade, parse_head};
+use sarang::wire::http::{BodyLength, HeadError, Request, Upgrade, parse_head};
 
 use crate::world::{World, frame};
 
@@ -14,7 +14,6 @@ fn read(head: &str) -> Result<Request, u16> {
         Ok(Some((request, length))) if length == head.len() => Ok(request),
         Ok(other) => panic!("not read to its end: {other:?}"),
         Err(HeadError::BadRequest(_)) => Err(BAD),
-        Err(HeadError::LengthRequired) => Err(411),
         Err(HeadError::TargetTooLong) => Err(414),
         Err(HeadError::ExpectationFailed) => Err(417),
         Err(HeadError::FieldsTooLarge) => Err(431),
@@ -29,28 +28,58 @@ fn with(fields: &str) -> Result<Request, u16> {
 }
 
 #[test]
-fn a_body_has_one_decimal_length_or_none() {
+fn a_body_has_one_decimal_length_or_none_or_is_chunked() {
     for (fields, expected) in [
-        ("", Ok(None)),
-        ("|Content-Length: 0", Ok(Some(0))),
-        ("|content-length:\t17 ", Ok(Some(17))),
-        ("|Content-Length: 99999999999999999999", Ok(Some(u64::MAX))),
+        ("", Ok(BodyLength::None)),
+        ("|Content-Length: 0", Ok(BodyLength::Known(0))),
+        ("|content-length:\t17 ", Ok(BodyLength::Known(17))),
+        (
+            "|Content-Length: 99999999999999999999",
+            Ok(BodyLength::Known(u64::MAX)),
+        ),
         ("|Content-Length:", Err(BAD)),
         ("|Content-Length: +1", Err(BAD)),
         ("|Content-Length: 1x", Err(BAD)),
         ("|Content-Length: 1, 1", Err(BAD)),
         ("|Content-Length: 1|Content-Length: 1", Err(BAD)),
-        ("|Transfer-Encoding: chunked", Err(411)),
-        ("|Transfer-Encoding: CHUNKED", Err(411)),
+        ("|Transfer-Encoding: chunked", Ok(BodyLength::Chunked)),
+        ("|Transfer-Encoding: CHUNKED", Ok(BodyLength::Chunked)),
+        (
+            "|Transfer-Encoding:,\t, chunked\t , ",
+            Ok(BodyLength::Chunked),
+        ),
+        (
+            "|Transfer-Encoding:|transfer-encoding:Chunked",
+            Ok(BodyLength::Chunked),
+        ),
         ("|Transfer-Encoding: gzip", Err(501)),
+        ("|Transfer-Encoding: identity", Err(501)),
+        ("|Transfer-Encoding: xchunked", Err(501)),
+        ("|Transfer-Encoding: chunked chunked", Err(501)),
+        ("|Transfer-Encoding: \"chunked\"", Err(501)),
+        ("|Transfer-Encoding: chunked;foo=bar", Err(501)),
+        ("|Transfer-Encoding: \u{a0}chunked", Err(501)),
+        ("|Transfer-Encoding: \u{b}chunked", Err(BAD)),
+        ("|Transfer-Encoding: chunked\u{c}", Err(BAD)),
         ("|Transfer-Encoding: gzip, chunked", Err(501)),
         (
-            "|Transfer-Encoding: chunked|Transfer-Encoding: chunked",
+            "|Transfer-Encoding: gzip|Transfer-Encoding: chunked",
             Err(501),
         ),
+        ("|Transfer-Encoding: chunked, gzip", Err(BAD)),
+        ("|Transfer-Encoding: chunked, identity", Err(BAD)),
+        ("|Transfer-Encoding: chunked, chunked", Err(BAD)),
+        (
+            "|Transfer-Encoding: chunked|Transfer-Encoding: chunked",
+            Err(BAD),
+        ),
+        ("|Transfer-Encoding:", Err(BAD)),
+        ("|Transfer-Encoding: , ,", Err(BAD)),
         ("|Transfer-Encoding: chunked|Content-Length: 1", Err(BAD)),
+        ("|Content-Length: 0|Transfer-Encoding: chunked", Err(BAD)),
+        ("|Content-Length: 1|Transfer-Encoding:", Err(BAD)),
     ] {
-        let length = with(fields).map(|request| request.content_length);
+        let length = with(fields).map(|request| request.body_length);
         assert_eq!(length, expected, "{fields}");
     }
     let old = read("POST / HTTP/1.0|Transfer-Encoding: chunked");
@@ -127,6 +156,7 @@ fn an_upgrade_is_a_handshake_another_version_malformed_or_nothing() {
     );
     for fields in [
         good.clone() + "|Content-Length: 1",
+        good.clone() + "|Transfer-Encoding: chunked",
         format!("{asks}{version}"),
         format!("{asks}{key}"),
         good.replace("==", "="),

@@ -3,14 +3,23 @@
 use crate::support::{Server, assert_no_failures};
 
 /// A request with a body, then one more; returns the statuses of all answers.
-fn answers(server: &Server, method: &str, target: &str, fields: &str) -> Vec<u16> {
+fn answers(
+    server: &Server,
+    method: &str,
+    target: &str,
+    fields: &str,
+    is_chunked: bool,
+) -> Vec<u16> {
     let host = server.host();
     let smuggled = format!("GET /static/chat.css HTTP/1.1\r\nHost: {host}\r\n\r\n");
     let length = smuggled.len();
+    let body = match is_chunked {
+        true => format!("Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n{smuggled}\r\n0\r\n\r\n"),
+        false => format!("Content-Length: {length}\r\n\r\n{smuggled}"),
+    };
     let mut http = server.connect();
     http.send_if_open(format!(
-        "{method} {target} HTTP/1.1\r\nHost: {host}\r\n{fields}Content-Length: {length}\r\n\r\n\
-         {smuggled}\
+        "{method} {target} HTTP/1.1\r\nHost: {host}\r\n{fields}{body}\
          DELETE /rooms HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     ));
     let first = if method == "HEAD" {
@@ -51,13 +60,15 @@ fn a_body_is_never_taken_for_the_next_request() {
         ("GET", "/ws", "", 426),
         ("GET", "/ws?username=guest", upgrade, 400),
     ] {
-        let statuses = answers(&server, method, target, fields);
-        let first_is_right = statuses[0] == status
-            || (method == "GET" && matches!(statuses[0], 400 | 413))
-            || (target.starts_with("/ws") && statuses[0] == 426);
-        // Either the connection ends after the first answer, or the last request is answered with 405.
-        if !first_is_right || !matches!(statuses[1..], [] | [405]) {
-            failures.push(format!("{method} {target} {fields:?}: {statuses:?}"));
+        for is_chunked in [false, true] {
+            let statuses = answers(&server, method, target, fields, is_chunked);
+            let first_is_right = statuses[0] == status
+                || (method == "GET" && matches!(statuses[0], 400 | 413))
+                || (target.starts_with("/ws") && statuses[0] == 426);
+            // Either the connection ends after the first answer, or the last request is answered with 405.
+            if !first_is_right || !matches!(statuses[1..], [] | [405]) {
+                failures.push(format!("{method} {target} {fields:?}: {statuses:?}"));
+            }
         }
     }
     assert_no_failures(&failures);

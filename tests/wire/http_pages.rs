@@ -82,7 +82,7 @@ fn no_answer_of_any_route_lets_its_type_be_guessed() {
         }
     }
     for (method, target, fields) in [
-        ("GET", "/", "Transfer-Encoding: chunked\r\n"),
+        ("GET", "/", "Transfer-Encoding: chunked\r\n\r\n"),
         ("GET", "/", "Content-Length: 70000\r\n"),
         ("GET", "/", "Expect: x\r\n"),
         ("GET", "/", "Host: a\r\n"),

@@ -5,6 +5,7 @@ mod accounts;
 mod acknowledgements;
 mod authority;
 mod claims;
+mod chunked_bodies;
 mod command_line;
 mod conformance;
 mod departures;

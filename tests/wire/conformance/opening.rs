@@ -242,7 +242,7 @@ fn section_4_2_1_only_get_of_http_1_1_without_a_body_opens() {
             }),
         ),
         (
-            411,
+            400,
             with("4.1 a body in chunks", |opening| {
                 opening.more = "Transfer-Encoding: chunked\r\n\r\n0\r\n"
             }),
