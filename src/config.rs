@@ -120,7 +120,7 @@ pub const TOKEN_CLOCK_LEEWAY_SECS: u64 = 60;
 pub const SUBJECT_CHARS_MAX: usize = 255;
 /// The longest `jti` of a token, in bytes; above it the token is refused.
 pub const TOKEN_ID_BYTES_MAX: usize = 128;
-/// The largest `--token-ttl` and `--ticket-ttl`, in seconds.
+/// The largest `--token-ttl`, `--ticket-ttl` and `--keep-alive`, in seconds.
 pub const TTL_SECS_MAX: u64 = 10 * 366 * 24 * 60 * 60;
 /// From a sign-in with a password to the last `POST /auth/refresh` for it, in seconds.
 pub const REFRESH_SECS_MAX: u64 = 24 * 60 * 60;
@@ -188,12 +188,12 @@ pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
 pub const TRAILER_FIELDS_MAX: usize = 32;
 /// The body of a `POST /http-echo`, in bytes; above it 413.
 pub const ECHO_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The field names that a CORS preflight may ask for, in bytes; a longer list is not granted.
+pub const PREFLIGHT_FIELDS_BYTES_MAX: usize = 1024;
 /// From the start of a connection, or the first byte of a later request, to the end of the head; then 408.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the head of a request to the end of its body; then 408.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Between two requests of a connection; then it is closed.
-pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A client that takes no byte of a response for this long is disconnected; slow progress is enough to get all of it.
 pub const ANSWER_STALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -380,10 +380,13 @@ pub struct Config {
     /// Hosts the server answers for, as `server/hosts.rs` writes them. On loopback the loopback's own are added; elsewhere
     /// none is every host.
     pub hosts: Vec<String>,
-    /// Origins allowed in addition to the server's own; `*` allows every origin.
+    /// Origins allowed in addition to the server's own, as [`PageOrigin`](crate::wire::origin::PageOrigin) writes them;
+    /// `*` allows every origin.
     pub allow_origins: Vec<String>,
     /// Whether `/ws-echo` and `POST /http-echo` exist.
     pub echo: bool,
+    /// The time between two requests of a connection; then it is closed. `None` is no limit.
+    pub keep_alive: Option<Duration>,
     /// Messages per second and connection; above it `rate_limited`, then close code 4009; 0 is no limit.
     pub messages_per_second: u32,
     /// Connections in all; above it 503.
@@ -433,6 +436,7 @@ impl Default for Config {
             hosts: Vec::new(),
             allow_origins: Vec::new(),
             echo: false,
+            keep_alive: Some(Duration::from_secs(75)),
             messages_per_second: 100,
             connections: 65_536,
             connections_per_address: 256,

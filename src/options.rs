@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::config::{Config, Level, ROOM_USERS_MAX, TTL_SECS_MAX};
 use crate::server::hosts::read_host;
+use crate::wire::origin::PageOrigin;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -39,6 +40,7 @@ Options:
   --version, -V                 print the version
 
 Limits (0 is no limit):
+  --keep-alive SECS             between two requests of a connection [75]
   --messages-per-second N       of one connection [100]
   --connections N               in all [65536]
   --connections-per-address N   from one address, loopback exempt [256]
@@ -94,7 +96,7 @@ use Setting::{Flag, List, Value};
 
 /// Every option except `--help` and `--version`, in the order of [`HELP`].
 #[rustfmt::skip]
-const OPTIONS: [(&str, Setting); 23] = [
+const OPTIONS: [(&str, Setting); 24] = [
     ("users", Value(|config, path| set(&mut config.users, Ok(Some(path.into()))))),
     ("secret-file", Value(|config, path| set(&mut config.secret_file, Ok(Some(path.into()))))),
     ("token-ttl", Value(|config, text| set(&mut config.token_ttl_secs, seconds(text)))),
@@ -114,6 +116,7 @@ const OPTIONS: [(&str, Setting); 23] = [
     ("no-auto-rooms", Flag(|config| config.rooms.auto_rooms = false)),
     ("echo", Flag(|config| config.echo = true)),
     ("log", Value(|config, text| set(&mut config.log, level(text)))),
+    ("keep-alive", Value(|config, text| set(&mut config.keep_alive, time_limit(text)))),
     ("messages-per-second", Value(|config, text| set(&mut config.messages_per_second, number(text)))),
     ("connections", Value(|config, text| set(&mut config.connections, limit(text)))),
     ("connections-per-address", Value(|config, text| set(&mut config.connections_per_address, limit(text)))),
@@ -299,6 +302,15 @@ fn limit(value: &str) -> Result<usize, String> {
     })
 }
 
+/// A limit of time, in seconds; 0 is none.
+fn time_limit(value: &str) -> Result<Option<Duration>, String> {
+    match number(value)? {
+        0 => Ok(None),
+        seconds if seconds > TTL_SECS_MAX => Err(format!("{seconds} is more than ten years")),
+        seconds => Ok(Some(Duration::from_secs(seconds))),
+    }
+}
+
 /// The default limit of users of a room; 0 is [`ROOM_USERS_MAX`].
 fn room_users(value: &str) -> Result<u32, String> {
     Ok(limit(value)?.min(ROOM_USERS_MAX as usize) as u32)
@@ -316,22 +328,14 @@ fn level(value: &str) -> Result<Option<Level>, String> {
     }
 }
 
-/// An origin as a browser sends it (RFC 6454 section 6.2), without a path or a slash at the end.
+/// `*`, or an origin as a browser sends it (RFC 6454 section 6.2): without a path or a slash at the end.
 fn origin(value: &str) -> Result<String, String> {
-    let is_origin = |value: &str| {
-        value.split_once("://").is_some_and(|(scheme, host)| {
-            !scheme.is_empty()
-                && !host.is_empty()
-                && !host.contains(['/', '?', '#'])
-                && host.is_ascii()
-        })
-    };
-    match value.bytes().all(|byte| byte.is_ascii_graphic())
-        && (value == "*" || value == "null" || is_origin(value))
-    {
-        true => Ok(value.to_owned()),
-        false => Err(format!(
-            "\"{value}\" is not an origin, such as https://example.com"
+    match PageOrigin::parse(value) {
+        _ if value == "*" => Ok(value.to_owned()),
+        Some(origin) => Ok(origin.to_string()),
+        None => Err(format!(
+            "\"{value}\" is not an origin, such as https://example.com, app://name, file:// or null (no path, no slash \
+            at the end, and xn--… instead of other letters than ASCII)"
         )),
     }
 }
@@ -367,9 +371,7 @@ mod tests {
             .iter()
             .map(|(name, setting)| (*name, !matches!(setting, Flag(_))))
             .collect();
-        let limits = table
-            .iter()
-            .position(|(name, _)| *name == "messages-per-second");
+        let limits = table.iter().position(|(name, _)| *name == "keep-alive");
         let limits = limits.expect("begins the limits");
         // `--help` and `--version` are listed before the limits.
         table.splice(limits..limits, [("help", false), ("version", false)]);
@@ -403,6 +405,28 @@ mod tests {
             let config = config.expect("is right");
             assert!(!made.contains(&config), "{name}");
             made.push(config);
+        }
+    }
+
+    #[test]
+    fn a_time_between_requests_is_in_seconds_and_0_is_no_limit() {
+        let keep_alive = |text| parsed(&["--keep-alive", text]).map(|config| config.keep_alive);
+        assert_eq!(keep_alive("0"), Ok(None));
+        assert_eq!(keep_alive("5"), Ok(Some(Duration::from_secs(5))));
+        for bad in ["-1", "1.5", "", "9999999999"] {
+            assert!(keep_alive(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_kept_as_browsers_send_it() {
+        for (text, kept) in [
+            ("https://A.example:443", "https://a.example"),
+            ("file://", "file://"),
+            ("*", "*"),
+        ] {
+            let config = parsed(&["--allow-origin", text]).expect("is right");
+            assert_eq!(config.allow_origins, [kept]);
         }
     }
 

@@ -77,9 +77,10 @@ const rememberSession = () => chat && remember('sessionStorage', 'sarang.session
 
 /** Where to connect to, asked for afresh before each attempt. @param {Who} who */
 async function socketUrl({ name, session }) {
-  const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
+  const url = new URL('ws', document.baseURI);
+  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
   const identity = session ? `ticket=${encodeURIComponent(await session.ticket())}` : `username=${encodeURIComponent(name)}`;
-  return `${scheme}//${location.host}/ws?${identity}`;
+  return `${url}?${identity}`;
 }
 
 /** @param {Who} who */

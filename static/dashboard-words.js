@@ -1,6 +1,6 @@
 // The dashboard's words in Korean and English, and its numbers and times in the visitor's language.
 
-import { language } from './words.js';
+import { language, locale } from './words.js';
 
 const ko = {
   title: '현황판',
@@ -148,7 +148,6 @@ const en = {
 
 export const words = language === 'ko' ? ko : en;
 
-const locale = navigator.languages.find((tag) => tag.toLowerCase().startsWith(language)) ?? language;
 const numberFormat = (options) => {
   const format = new Intl.NumberFormat(locale, options);
   return (value) => (Number.isFinite(value) ? format.format(value) : words.none);

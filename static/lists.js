@@ -127,7 +127,7 @@ export class NewRoom {
     if (!Number.isInteger(seats) || seats < 1 || seats > ROOM_SEATS_MAX) return problem('bad_limit');
     problem('');
     try {
-      const response = await fetch('/rooms', {
+      const response = await fetch('rooms', {
         method: 'POST', headers: { 'Content-Type': 'application/json', ...this.#actions.headers() }, body: JSON.stringify({ name, max_users: seats }),
       });
       if (!response.ok) return problem((await response.json()).error?.code ?? 'other');

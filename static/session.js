@@ -47,7 +47,7 @@ async function ask(path, { method = 'POST', token, body, wait = ANSWER_WAIT_MS }
 }
 
 /** What the server lets in. @returns {Promise<{guests: boolean, demo: boolean}>} */
-export const whoMayEnter = () => ask('/auth', { method: 'GET' });
+export const whoMayEnter = () => ask('auth', { method: 'GET' });
 
 export class Session {
   /** Why it is over: `expired`, `refused` by the server before its time, `left`. @type {?('expired'|'refused'|'left')} */ ended = null;
@@ -66,7 +66,7 @@ export class Session {
   }
 
   static async signIn(username, password) {
-    const grant = await ask('/auth/login', { body: { username, password }, wait: SIGN_IN_WAIT_MS });
+    const grant = await ask('auth/login', { body: { username, password }, wait: SIGN_IN_WAIT_MS });
     const session = new Session({ username });
     session.#take(grant);
     return session;
@@ -105,7 +105,7 @@ export class Session {
     if (this.ended) throw new AuthError(this.ended);
     const token = this.#token;
     try {
-      const { ticket } = await ask('/auth/ws-ticket', { token });
+      const { ticket } = await ask('auth/ws-ticket', { token });
       if (token === this.#token) this.#toExtend = false;
       return ticket;
     } catch (error) {
@@ -162,7 +162,7 @@ export class Session {
 
   async #renew() {
     try {
-      const grant = await ask('/auth/refresh', { token: this.#token });
+      const grant = await ask('auth/refresh', { token: this.#token });
       if (this.ended) return revoke(grant.access_token);
       this.#take(grant);
       this.#toExtend = true;
@@ -186,5 +186,5 @@ export class Session {
 }
 
 function revoke(token) {
-  fetch('/auth/logout', { method: 'POST', headers: bearer(token), cache: 'no-store', credentials: 'omit', keepalive: true }).catch(() => { /* it expires */ });
+  fetch('auth/logout', { method: 'POST', headers: bearer(token), cache: 'no-store', credentials: 'omit', keepalive: true }).catch(() => { /* it expires */ });
 }

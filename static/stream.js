@@ -120,7 +120,7 @@ export class Stream extends EventTarget {
       }
       if (turn !== this.#turn) return;
     }
-    this.#listen(new EventSource(`/sse/${this.#channel}?${query}`));
+    this.#listen(new EventSource(`sse/${this.#channel}?${query}`));
   }
 
   #withoutTicket(error) {
@@ -175,7 +175,7 @@ export class Stream extends EventTarget {
     const turn = ++this.#turn;
     let response;
     try {
-      response = await fetch(`/sse/${this.#channel}`, { method: 'HEAD', cache: 'no-store', signal: AbortSignal.timeout(ANSWER_WAIT_MS) });
+      response = await fetch(`sse/${this.#channel}`, { method: 'HEAD', cache: 'no-store', signal: AbortSignal.timeout(ANSWER_WAIT_MS) });
     } catch { /* then the server is away */ }
     if (turn !== this.#turn) return;
     const asksForTicket = response?.status === 401;

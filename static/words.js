@@ -286,14 +286,15 @@ const en = {
   },
 };
 
-/** The first of the visitor's languages that we have; Korean when there is none. */
-export const language = navigator.languages.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag === 'ko' || tag === 'en') ?? 'ko';
+const primary = navigator.languages.map((tag) => tag.split('-')[0].toLowerCase());
+/** The first of the visitor's languages that we have; as on the server, English when there are others only, Korean when there are none. */
+export const language = primary.find((tag) => tag === 'ko' || tag === 'en') ?? (primary.length ? 'en' : 'ko');
 export const words = language === 'ko' ? ko : en;
 
 /** What an error `code` means, in the visitor's language. */
 export const explain = (code) => words.errors[code] ?? words.errors.other;
 
-const locale = navigator.languages.find((tag) => tag.toLowerCase().startsWith(language)) ?? language;
+export const locale = navigator.languages.find((tag) => tag.split('-')[0].toLowerCase() === language) ?? language;
 const clock = new Intl.DateTimeFormat(locale, { hour: 'numeric', minute: '2-digit' });
 const calendar = new Intl.DateTimeFormat(locale, { dateStyle: 'full' });
 const number = new Intl.NumberFormat(locale);

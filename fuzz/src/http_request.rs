@@ -4,6 +4,8 @@ use sarang::config::{BODY_BYTES_MAX, Config, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, TA
 use sarang::conn::http::{Awaited, Http, Step};
 use sarang::server::hosts::is_served;
 use sarang::wire::http::{BodyLength, Method, Request, Upgrade, parse_head};
+use sarang::wire::origin::PageOrigin;
+use sarang::wire::partial_head::PartialHead;
 
 use super::chunks;
 use super::pieces::{pieces, split};
@@ -53,7 +55,7 @@ fn serve<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
                 Step::Wait => break,
                 Step::Continue => {}
                 Step::Serve(request) => outcome.requests.push(*request),
-                Step::Refuse(refusal, _) => {
+                Step::Refuse(refusal, _) | Step::RefuseHead(refusal, _) => {
                     outcome.refused = Some(format!("{refusal:?}"));
                     return outcome;
                 }
@@ -88,6 +90,13 @@ fn check(request: &Request) {
         assert!(!matches!(found, Ok(None)), "{name:?} is there");
     }
     _ = request.prefers_english();
+    let origin = request.fields.origin.as_deref().unwrap_or_default();
+    if let Some(origin) = PageOrigin::parse(origin) {
+        let written = origin.to_string();
+        assert!(written.bytes().all(|byte| byte.is_ascii_graphic()));
+        assert_eq!(PageOrigin::parse(&written), Some(origin));
+        _ = origin.is_at(&request.host);
+    }
     // A host that is served on loopback has no name but that of the loopback.
     if is_served(&Config::default(), &request.host) {
         let host = request.host.to_ascii_lowercase();
@@ -109,10 +118,15 @@ fn authority<'h>(lines: &[&'h [u8]]) -> Option<&'h [u8]> {
 
 /// A head that was accepted, read again line by line and without a parser.
 fn check_head(stream: &[u8]) {
+    // Of whatever comes something may be read.
+    let partial = PartialHead::read(stream);
     let Ok(Some((request, length))) = parse_head(stream) else {
         return;
     };
     let head = &stream[..length];
+    assert_eq!(partial.is_head, request.method == Method::Head);
+    assert_eq!(partial.origin, request.fields.origin);
+    assert_eq!(partial.accept_language, request.fields.accept_language);
     assert!(length <= HEAD_BYTES_MAX);
     for pair in head.windows(2) {
         assert_eq!(

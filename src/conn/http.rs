@@ -11,6 +11,7 @@ use crate::ledger::{Charge, Ledger};
 use crate::wire::chunked::Decoder;
 use crate::wire::head::HeadScan;
 use crate::wire::http::{BodyLength, HeadError, Request, parse_whole_head};
+use crate::wire::partial_head::PartialHead;
 use crate::wire::secret_bytes::SecretBytes;
 
 /// The receive side of an HTTP connection, between requests or in the middle of one.
@@ -30,7 +31,7 @@ pub struct Http {
 #[derive(Debug)]
 enum Reading {
     /// A head, or its first byte between requests.
-    Head(PartialHead),
+    Head(IncomingHead),
     /// The body of this request, as long as its Content-Length.
     Body(Box<Request>),
     /// The chunks of the body of this request.
@@ -39,13 +40,13 @@ enum Reading {
 
 impl Default for Reading {
     fn default() -> Self {
-        Self::Head(PartialHead::default())
+        Self::Head(IncomingHead::default())
     }
 }
 
 /// The bytes received so far of an incomplete head.
 #[derive(Debug, Default)]
-struct PartialHead {
+struct IncomingHead {
     bytes: SecretBytes,
     scan: HeadScan,
 }
@@ -59,8 +60,10 @@ pub enum Step {
     Continue,
     /// Serve a request.
     Serve(Box<Request>),
-    /// Refuse and close, because the start of the next request is unknown. With the request, if its head is valid.
-    Refuse(Refusal, Option<Box<Request>>),
+    /// Refuse a request whose head is valid, and close, because the start of the next request is unknown.
+    Refuse(Refusal, Box<Request>),
+    /// Refuse a head, and close. With what could be read of it.
+    RefuseHead(Refusal, Box<PartialHead>),
 }
 
 /// A wait for the end of a job.
@@ -141,6 +144,14 @@ impl Http {
         }
     }
 
+    /// What there is of the next head, whether it is complete or not.
+    pub fn partial_head(&self) -> PartialHead {
+        match &self.reading {
+            Reading::Head(head) if !head.bytes.is_empty() => PartialHead::read(&head.bytes),
+            _ => PartialHead::read(self.unread.rest()),
+        }
+    }
+
     /// Takes the next step with the input received so far, and consumes the part it needs. `body_bytes_max` gives the
     /// limit for the body of a request, in bytes. After [`Step::Wait`] the input is empty, unless a job is awaited.
     pub fn step(
@@ -160,7 +171,7 @@ impl Http {
 
     fn read_request(
         &mut self,
-        mut head: PartialHead,
+        mut head: IncomingHead,
         input: &mut Input<'_>,
         body_bytes_max: impl FnOnce(&Request) -> usize,
     ) -> Step {
@@ -170,7 +181,13 @@ impl Http {
                 self.reading = Reading::Head(head);
                 Step::Wait
             }
-            Err(error) => Step::Refuse(error.into(), None),
+            Err(error) => {
+                let rest = input.rest();
+                let rest = &rest[..rest.len().min(HEAD_BYTES_MAX)];
+                head.bytes.append(rest, 2 * HEAD_BYTES_MAX);
+                let partial = PartialHead::read(&head.bytes);
+                Step::RefuseHead(error.into(), Box::new(partial))
+            }
         }
     }
 
@@ -188,7 +205,7 @@ impl Http {
         let needs_continue = request.expects_continue && input.rest().is_empty();
         let step = match length {
             BodyLength::Known(length) if length > body_bytes_max as u64 => {
-                return Step::Refuse(ErrorCode::ContentTooLarge.into(), Some(request));
+                return Step::Refuse(ErrorCode::ContentTooLarge.into(), request);
             }
             BodyLength::Chunked => self.read_chunks(request, Decoder::new(body_bytes_max), input),
             BodyLength::Known(_) | BodyLength::None => self.read_body(request, input),
@@ -232,12 +249,12 @@ impl Http {
                 self.reading = Reading::Chunks(request, decoder);
                 Step::Wait
             }
-            Err(error) => Step::Refuse(error.into(), Some(request)),
+            Err(error) => Step::Refuse(error.into(), request),
         }
     }
 }
 
-impl PartialHead {
+impl IncomingHead {
     /// Parses a head in the input itself when all of it is there; only an incomplete one is copied. Of use until the head
     /// is whole.
     fn read(&mut self, input: &mut Input<'_>) -> Result<Option<Box<Request>>, HeadError> {
@@ -360,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_connection_between_requests_is_as_small_as_in_the_middle_of_a_head() {
-        assert!(size_of::<Reading>() <= size_of::<PartialHead>() + size_of::<usize>());
+        assert!(size_of::<Reading>() <= size_of::<IncomingHead>() + size_of::<usize>());
         assert!(size_of::<Http>() <= 176, "{} bytes", size_of::<Http>());
     }
 

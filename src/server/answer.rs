@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
 
+use super::cors::{Cors, listing};
 use super::sign_ins::Attempt;
 use super::streams::Subscription;
 use crate::config::Config;
@@ -16,6 +17,9 @@ use crate::domain::rooms::RoomManager;
 use crate::domain::time::Now;
 use crate::domain::tokens::Identity;
 use crate::wire::http::{BodyLength, Method, Request};
+use crate::wire::language::prefers_english;
+use crate::wire::origin::PageOrigin;
+use crate::wire::partial_head::PartialHead;
 use crate::wire::response::{Framing, Response};
 
 /// The answer to a request.
@@ -96,8 +100,7 @@ pub struct Exchange {
     /// The framing of the response.
     pub framing: Framing,
     is_english: bool,
-    /// The request's Origin, if `--allow-origin` lists it.
-    cors: Option<Box<str>>,
+    cors: Cors,
 }
 
 impl Exchange {
@@ -110,22 +113,25 @@ impl Exchange {
             unix: now.unix,
             since: now.monotonic,
         };
+        let is_options = request.method == Method::Options;
         let origin = request.fields.origin.as_deref();
         Self {
             framing,
             is_english: request.prefers_english(),
-            cors: origin
-                .filter(|origin| is_listed(config, origin))
-                .map(Into::into),
+            cors: Cors::of(config, origin, is_options),
         }
     }
 
-    /// For input that could not be parsed: nothing is known of the client, and the connection closes.
-    pub fn of_no_request(now: Now) -> Self {
+    /// For a head that is refused or did not come whole: the connection closes.
+    pub fn of_partial(config: &Config, head: &PartialHead, now: Now) -> Self {
+        let languages = head.accept_language.as_deref().unwrap_or_default();
         Self {
-            framing: Framing::of_refusal(now.unix, now.monotonic),
-            is_english: false,
-            cors: None,
+            framing: Framing {
+                is_head: head.is_head,
+                ..Framing::of_refusal(now.unix, now.monotonic)
+            },
+            is_english: prefers_english(languages),
+            cors: Cors::of(config, head.origin.as_deref(), false),
         }
     }
 
@@ -139,16 +145,7 @@ impl Exchange {
             return response;
         }
         let response = response.field("X-Content-Type-Options", "nosniff");
-        match &self.cors {
-            Some(origin) => response
-                .field("Access-Control-Allow-Origin", origin.to_string())
-                .field(
-                    "Access-Control-Expose-Headers",
-                    "Retry-After, Location, WWW-Authenticate",
-                )
-                .field("Vary", "Origin"),
-            None => response,
-        }
+        self.cors.complete(response)
     }
 }
 
@@ -170,19 +167,8 @@ pub fn is_allowed_origin(config: &Config, request: &Request) -> bool {
     let Some(origin) = request.fields.origin.as_deref() else {
         return true;
     };
-    // Behind a proxy that terminates TLS the scheme is unknown here, so only the authority is compared.
-    let is_ours = origin
-        .split_once("://")
-        .is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(&request.host));
-    is_ours || is_listed(config, origin)
-}
-
-/// Whether `--allow-origin` lists this origin.
-pub fn is_listed(config: &Config, origin: &str) -> bool {
-    config
-        .allow_origins
-        .iter()
-        .any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin))
+    let is_ours = PageOrigin::parse(origin).is_some_and(|origin| origin.is_at(&request.host));
+    is_ours || listing(config, origin).is_some()
 }
 
 /// Refuses a request that changes something, if its Origin is neither ours nor allowed.

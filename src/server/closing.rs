@@ -16,9 +16,10 @@ use crate::wire::websocket::{encode_close, encode_ping};
 
 impl Server {
     /// Starts draining: refuses new connections, closes WebSockets with close code 1001 behind their queued bytes, and
-    /// ends event streams and idle HTTP connections.
+    /// ends event streams and idle HTTP connections; others close after their next response.
     pub fn drain(&mut self, now: Now) {
         self.connections.is_draining = true;
+        self.waiting.close_after_responses();
         let (rooms, _) = self.chat.rooms_mut();
         rooms.stop_announcing_presence();
         let count = self.connections.count();
@@ -169,8 +170,16 @@ impl Server {
         if let Some(wait) = time_to_take_response(connection, now) {
             return self.connections.set_deadline(id, now.monotonic + wait);
         }
-        match &connection.phase {
+        if matches!(connection.phase, Phase::Http(_)) && connection.is(Mark::ToServe) {
+            // Requests of its peer wait for this turn or the next.
+            let at = now.monotonic + ANSWER_STALL_TIMEOUT;
+            return self.connections.set_deadline(id, at);
+        }
+        match &mut connection.phase {
             Phase::Http(http) => match http.awaits() {
+                Awaited::Request if http.deadline_for.take().is_some() => {
+                    self.await_longer(id, now);
+                }
                 Awaited::Request => self.closed(id, now),
                 Awaited::Job(wait) => self.give_up_waiting(id, wait, now),
                 Awaited::Head | Awaited::Body => {
@@ -182,6 +191,21 @@ impl Server {
             Phase::Closing(_) => self.linger(id, now),
             Phase::Lingering => self.closed(id, now),
             Phase::Closed => {}
+        }
+    }
+
+    /// A connection has waited for its next request as long as its client may take nothing of a response. Closes it if the
+    /// response is still there, else lets it wait for the rest of the time between two requests.
+    fn await_longer(&mut self, id: ConnectionId, now: Now) {
+        let owes_response = self.connections[id].owes_response();
+        match self.config.keep_alive {
+            _ if owes_response => self.closed(id, now),
+            None => self.connections.clear_deadline(id),
+            Some(time) if time > ANSWER_STALL_TIMEOUT => {
+                let rest = time - ANSWER_STALL_TIMEOUT;
+                self.connections.set_deadline(id, now.monotonic + rest);
+            }
+            Some(_) => self.closed(id, now),
         }
     }
 

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::answer::{Answer, Context, Endpoint, is_listed, json_response, text_response};
+use super::answer::{Answer, Context, Endpoint, json_response, text_response};
+use super::cors::preflight;
 use super::hosts::is_served;
-use super::routes::{Resource, Route, find};
+use super::routes::{Resource, find};
 use super::{assets, event_requests, rest, sign_in};
-use crate::config::Config;
 use crate::conn::refusal::Refusal;
 use crate::domain::error::ErrorCode;
 use crate::wire::http::{Method, Request, Upgrade};
@@ -27,7 +27,8 @@ pub fn answer(context: &mut Context<'_>, request: &mut Request) -> Result<Answer
         return Err(Refusal::method_not_allowed(route.allow()));
     }
     if request.method == Method::Options {
-        return Ok(Answer::Response(preflight(context.config, request, route)));
+        let response = preflight(context.config, request, route.allow());
+        return Ok(Answer::Response(response));
     }
     let identity = if route.is_private(context.config) {
         match sign_in::authorize(context, request, route.takes_ticket)? {
@@ -55,6 +56,7 @@ pub fn answer(context: &mut Context<'_>, request: &mut Request) -> Result<Answer
         Resource::Readiness => return Ok(Answer::Readiness),
         Resource::Liveness => text_response(200, "ok\n"),
         Resource::Asset(asset) => assets::response(asset, request),
+        Resource::Moved(to) => moved(to, request),
         Resource::Rooms if request.method == Method::Post => {
             return rest::create_room(context, request, identity);
         }
@@ -72,28 +74,25 @@ fn upgrade(request: &Request, endpoint: Endpoint) -> Result<Answer, Refusal> {
         Upgrade::None | Upgrade::UnsupportedVersion => Err(ErrorCode::UpgradeRequired.into()),
         Upgrade::Malformed => Err(Refusal::BAD_HANDSHAKE),
         Upgrade::WebSocket { key } => {
-            let response = Response::empty(101)
+            let mut response = Response::empty(101)
                 .field("Upgrade", "websocket")
                 .field("Connection", "Upgrade")
                 .field("Sec-WebSocket-Accept", accept_value(key));
+            if let Some(name) = request.fields.subprotocol {
+                response = response.field("Sec-WebSocket-Protocol", name);
+            }
             Ok(Answer::WebSocket(response, endpoint))
         }
     }
 }
 
-/// The answer to OPTIONS, with the CORS fields of a preflight for an allowed origin (Fetch standard, CORS preflight).
-fn preflight(config: &Config, request: &Request, route: &Route) -> Response {
-    let response = Response::empty(204).field("Allow", route.allow());
-    let origin = request.fields.origin.as_deref();
-    let is_listed = origin.is_some_and(|origin| is_listed(config, origin));
-    if !is_listed || request.fields.preflight_method.is_none() {
-        return response;
-    }
-    response
-        .field("Access-Control-Allow-Methods", route.allow())
-        .field(
-            "Access-Control-Allow-Headers",
-            "Authorization, Content-Type, Last-Event-ID",
-        )
-        .field("Access-Control-Max-Age", "600")
+/// The answer for a page that has another address, a relative reference (RFC 9110 section 10.2.2).
+fn moved(to: &str, request: &Request) -> Response {
+    let location = match &*request.query {
+        "" => to.to_owned(),
+        query => format!("{to}?{query}"),
+    };
+    Response::empty(308)
+        .field("Location", location)
+        .field("Cache-Control", "no-cache")
 }

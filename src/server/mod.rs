@@ -13,6 +13,7 @@ pub mod chat;
 mod closing;
 mod commands;
 pub mod connections;
+mod cors;
 mod counters;
 pub mod deadlines;
 mod dispatch;

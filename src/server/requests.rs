@@ -10,10 +10,10 @@ use super::rest;
 use super::routes::body_bytes_max;
 use super::waiting::{Waiting, What};
 use crate::config::{
-    BACKEND_PATIENCE, BODY_TIMEOUT, HEAD_TIMEOUT, KEEP_ALIVE_TIMEOUT, LOGIN_PATIENCE,
+    ANSWER_STALL_TIMEOUT, BACKEND_PATIENCE, BODY_TIMEOUT, HEAD_TIMEOUT, LOGIN_PATIENCE,
     OUTBOX_HIGH_WATER_BYTES,
 };
-use crate::conn::http::{Awaited, Step, Wait};
+use crate::conn::http::{Awaited, Http, Step, Wait};
 use crate::conn::input::Input;
 use crate::conn::refusal::Refusal;
 use crate::conn::{Mark, Phase};
@@ -23,6 +23,7 @@ use crate::domain::owners::Creator;
 use crate::domain::rooms::NotCreated;
 use crate::domain::time::Now;
 use crate::wire::http::Request;
+use crate::wire::partial_head::PartialHead;
 use crate::wire::response::{HttpDate, Response};
 
 /// The Prometheus text format.
@@ -80,7 +81,12 @@ impl Server {
                     self.serve(id, *request, None, now);
                 }
                 Step::Refuse(refusal, request) => {
-                    self.refuse(id, refusal, request.as_deref(), now);
+                    let exchange = Exchange::of(&self.config, &request, true, now);
+                    self.refuse(id, refusal, exchange, now);
+                }
+                Step::RefuseHead(refusal, head) => {
+                    let exchange = Exchange::of_partial(&self.config, &head, now);
+                    self.refuse(id, refusal, exchange, now);
                 }
             }
         }
@@ -89,7 +95,7 @@ impl Server {
     fn serve_requests_next_turn(&mut self, id: ConnectionId, now: Now) {
         // Nothing is awaited of the peer until then.
         self.connections
-            .set_deadline(id, now.monotonic + KEEP_ALIVE_TIMEOUT);
+            .set_deadline(id, now.monotonic + ANSWER_STALL_TIMEOUT);
         self.serve_next_turn(id);
     }
 
@@ -102,7 +108,11 @@ impl Server {
         if http.deadline_for.replace(awaited) != Some(awaited) {
             let timeout = match awaited {
                 Awaited::Job(wait) => wait.patience,
-                Awaited::Request => KEEP_ALIVE_TIMEOUT,
+                // By then the client must have taken some of the response.
+                Awaited::Request => {
+                    let keep_alive = self.config.keep_alive;
+                    keep_alive.map_or(ANSWER_STALL_TIMEOUT, |time| time.min(ANSWER_STALL_TIMEOUT))
+                }
                 Awaited::Head => HEAD_TIMEOUT,
                 Awaited::Body => BODY_TIMEOUT,
             };
@@ -235,44 +245,54 @@ impl Server {
         self.connections.list(id);
     }
 
-    /// The response to a connection refused at a limit: 503.
-    pub fn refusal_of_a_connection(&self, now: Now) -> Vec<u8> {
-        let exchange = Exchange::of_no_request(now);
+    /// The response to a connection refused at a limit: 503. `received` is what there is of its request already.
+    pub fn refusal_of_a_connection(&self, received: &[u8], now: Now) -> Vec<u8> {
+        let exchange = Exchange::of_partial(&self.config, &PartialHead::read(received), now);
         let response = exchange.complete(Err(Refusal::UNAVAILABLE));
         let mut bytes = Vec::new();
         response.encode_head(exchange.framing, &mut HttpDate::default(), &mut bytes);
-        bytes.extend_from_slice(&response.body);
+        if !exchange.framing.is_head {
+            bytes.extend_from_slice(&response.body);
+        }
         bytes
     }
 
-    /// Refuses input that leaves the connection unreadable, and closes. `request` is there if its head could be parsed.
-    pub(super) fn refuse(
-        &mut self,
-        id: ConnectionId,
-        refusal: Refusal,
-        request: Option<&Request>,
-        now: Now,
-    ) {
-        let mut exchange = match request {
-            Some(request) => Exchange::of(&self.config, request, true, now),
-            None => Exchange::of_no_request(now),
-        };
+    /// Refuses input that leaves the connection unreadable, and closes.
+    fn refuse(&mut self, id: ConnectionId, refusal: Refusal, mut exchange: Exchange, now: Now) {
         exchange.framing.keep_alive = false;
         self.respond(id, &exchange, Err(refusal));
         self.linger(id, now);
     }
 
-    /// Refuses a request that did not arrive whole in time (408), and closes.
-    pub(super) fn refuse_late_request(&mut self, id: ConnectionId, now: Now) {
-        let Phase::Http(http) = &mut self.connections[id].phase else {
+    /// What is known of the request whose response is next.
+    fn unanswered(&self, http: &Http, now: Now) -> Exchange {
+        let waiting = match http.awaits() {
+            Awaited::Job(wait) => self.waiting.exchange(wait.serial),
+            _ => None,
+        };
+        match (waiting, http.unfinished_request()) {
+            (Some(exchange), _) => exchange.clone(),
+            (None, Some(request)) => Exchange::of(&self.config, request, true, now),
+            (None, None) => Exchange::of_partial(&self.config, &http.partial_head(), now),
+        }
+    }
+
+    /// Refuses a request of which too much is buffered (503), and closes.
+    pub(super) fn refuse_buffered(&mut self, id: ConnectionId, now: Now) {
+        let Phase::Http(http) = &self.connections[id].phase else {
             return;
         };
-        let exchange = match http.unfinished_request() {
-            Some(request) => Exchange::of(&self.config, request, true, now),
-            None => Exchange::of_no_request(now),
+        let exchange = self.unanswered(http, now);
+        self.refuse(id, Refusal::UNAVAILABLE, exchange, now);
+    }
+
+    /// Refuses a request that did not arrive whole in time (408), and closes.
+    pub(super) fn refuse_late_request(&mut self, id: ConnectionId, now: Now) {
+        let Phase::Http(http) = &self.connections[id].phase else {
+            return;
         };
-        self.respond(id, &exchange, Err(ErrorCode::RequestTimeout.into()));
-        self.linger(id, now);
+        let exchange = self.unanswered(http, now);
+        self.refuse(id, ErrorCode::RequestTimeout.into(), exchange, now);
     }
 
     /// Makes the connection wait for the job with this serial: later requests are not served before its answer.
@@ -365,7 +385,8 @@ impl Server {
     /// The job took too long: refuses the request (503), and closes the connection.
     pub(super) fn give_up_waiting(&mut self, id: ConnectionId, wait: Wait, now: Now) {
         let Some(mut waiting) = self.waiting.take(wait.serial) else {
-            return self.refuse(id, Refusal::UNAVAILABLE, None, now);
+            let exchange = Exchange::of_partial(&self.config, &PartialHead::default(), now);
+            return self.refuse(id, Refusal::UNAVAILABLE, exchange, now);
         };
         waiting.exchange.framing.keep_alive = false;
         let refusal = match &waiting.what {

@@ -13,6 +13,8 @@ use crate::wire::http::{Method, Request};
 pub enum Resource<'r> {
     /// An embedded file.
     Asset(AssetId),
+    /// A page that has another address: a reference relative to this one.
+    Moved(&'static str),
     /// All rooms.
     Rooms,
     /// A room, by name.
@@ -122,6 +124,8 @@ use Access::{Dashboard, SignedIn};
 const ROUTES: &[Route] = &[
     route(&[""], READ, |_| Some(Resource::Asset(assets::find("index.html", false)?))),
     route(&["dashboard"], READ, |_| Some(Resource::Asset(assets::find("dashboard.html", false)?))),
+    // Its relative addresses would lead elsewhere from here.
+    route(&["dashboard", ""], READ, |_| Some(Resource::Moved("../dashboard"))),
     route(&["static", "*"], READ, |name| Some(Resource::Asset(assets::find(name, true)?))),
     route(&["ws"], READ, |_| Some(Resource::WebSocket(Endpoint::Chat))),
     route(&["rooms"], READ_AND_WRITE, |_| Some(Resource::Rooms)).to(SignedIn),

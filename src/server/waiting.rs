@@ -59,6 +59,19 @@ impl WaitingRequests {
         self.requests.remove(&serial)
     }
 
+    /// Has the connection of every waiting request close after its response.
+    pub fn close_after_responses(&mut self) {
+        for waiting in self.requests.values_mut() {
+            waiting.exchange.framing.keep_alive = false;
+        }
+    }
+
+    /// What the response to the request with this serial depends on.
+    pub fn exchange(&self, serial: Serial) -> Option<&Exchange> {
+        let waiting = self.requests.get(&serial)?;
+        Some(&waiting.exchange)
+    }
+
     /// What the request with this serial waits for.
     pub fn what_mut(&mut self, serial: Serial) -> Option<&mut What> {
         let waiting = self.requests.get_mut(&serial)?;

@@ -139,12 +139,14 @@ fn spare(socket: &TcpListener) -> Option<OwnedFd> {
     fcntl_dupfd_cloexec(socket, 0).ok()
 }
 
-/// Writes as much of the refusal as the socket takes, and closes the connection. Bytes already received are read first:
-/// closing with unread bytes sends a reset, which can make the client lose the refusal (RFC 9112 section 9.6).
-pub fn refuse(mut stream: TcpStream, refusal: &[u8]) {
+/// Writes as much of the refusal as the socket takes, and closes the connection. `refusal` is made of the bytes already
+/// received. They are read also because closing with unread bytes sends a reset, which can make the client lose the
+/// refusal (RFC 9112 section 9.6); for the same reason what has come meanwhile is read after it.
+pub fn refuse(mut stream: TcpStream, refusal: impl FnOnce(&[u8]) -> Vec<u8>) {
     // Errors do not matter: the peer may have closed the connection already.
-    _ = stream.write(refusal);
-    _ = stream.shutdown(Shutdown::Write);
     let mut scratch = Zeroizing::new([0; REFUSED_READ_BYTES]);
+    let received = stream.read(&mut *scratch).unwrap_or_default();
+    _ = stream.write(&refusal(&scratch[..received]));
+    _ = stream.shutdown(Shutdown::Write);
     _ = stream.read(&mut *scratch);
 }

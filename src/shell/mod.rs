@@ -286,7 +286,8 @@ impl Shell {
                 Arrival::Peer(stream, peer) => (stream, peer),
                 Arrival::Surplus(stream, peer) => {
                     self.server.note_refused("descriptors", peer.ip(), now);
-                    refuse(stream, &self.server.refusal_of_a_connection(now));
+                    let server = &self.server;
+                    refuse(stream, |bytes| server.refusal_of_a_connection(bytes, now));
                     listener.restore_spare();
                     continue;
                 }
@@ -299,7 +300,8 @@ impl Shell {
                 }
             };
             let Some(id) = self.server.accept(peer.ip(), now) else {
-                refuse(stream, &self.server.refusal_of_a_connection(now));
+                let server = &self.server;
+                refuse(stream, |bytes| server.refusal_of_a_connection(bytes, now));
                 continue;
             };
             let interest = Interest::READABLE | Interest::WRITABLE;

@@ -17,15 +17,17 @@ pub enum Name {
     IfNoneMatch,
     LastEventId,
     Origin,
+    PreflightHeaders,
     PreflightMethod,
     TransferEncoding,
     Upgrade,
     WebSocketKey,
+    WebSocketProtocol,
     WebSocketVersion,
 }
 
-/// In the order of [`Name`].
-const NAMES: [&str; 15] = [
+/// In the order of [`Name`], in lower case.
+pub const NAMES: [&str; 17] = [
     "accept-language",
     "authorization",
     "connection",
@@ -36,10 +38,12 @@ const NAMES: [&str; 15] = [
     "if-none-match",
     "last-event-id",
     "origin",
+    "access-control-request-headers",
     "access-control-request-method",
     "transfer-encoding",
     "upgrade",
     "sec-websocket-key",
+    "sec-websocket-protocol",
     "sec-websocket-version",
 ];
 
@@ -126,12 +130,30 @@ impl<'h> FieldLines<'h> {
         Some(String::from_utf8_lossy(value.trim_ascii()).into())
     }
 
+    /// The lines of a comma-separated field as one list (RFC 9110 section 5.3), except those that are not UTF-8.
+    pub fn joined(&self, name: Name) -> Option<Box<str>> {
+        let lines = self
+            .all(name)
+            .filter_map(|value| std::str::from_utf8(value).ok());
+        let joined = lines.map(|value| value.trim_matches([' ', '\t']));
+        let joined = joined
+            .map(str::to_owned)
+            .reduce(|all, next| all + ", " + &next);
+        joined.map(Into::into)
+    }
+
     /// Whether a comma-separated field has a member, compared without case (RFC 9110 section 5.6.1).
     pub fn has(&self, name: Name, member: &str) -> bool {
+        self.members(name)
+            .any(|other| other.eq_ignore_ascii_case(member))
+    }
+
+    /// The members of a comma-separated field, except in lines that are not UTF-8 (RFC 9110 section 5.6.1).
+    pub fn members(&self, name: Name) -> impl Iterator<Item = &'h str> {
         self.all(name)
             .filter_map(|value| std::str::from_utf8(value).ok())
             .flat_map(|value| value.split(','))
-            .any(|other| other.trim_matches([' ', '\t']).eq_ignore_ascii_case(member))
+            .map(|member| member.trim_matches([' ', '\t']))
     }
 }
 
@@ -177,6 +199,13 @@ mod tests {
         assert!(found.has(Name::Connection, "b") && found.has(Name::Connection, "close"));
         assert!(!found.has(Name::Connection, "x") && !found.has(Name::Upgrade, "a"));
         assert!(found.single(Name::Connection).is_err());
+        assert_eq!(
+            found.joined(Name::Connection).as_deref(),
+            Some("a, b, CLOSE")
+        );
+        assert_eq!(found.joined(Name::Origin), None);
+        let members: Vec<_> = found.members(Name::Connection).collect();
+        assert_eq!(members, ["a", "b", "CLOSE"]);
         assert_eq!(found.all(Name::Host).count(), 1);
         assert_eq!(found.all(Name::Origin).count(), 0);
     }

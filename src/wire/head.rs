@@ -97,6 +97,11 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
         || byte.is_ascii_alphanumeric()
 }
 
+/// Whether it is a token, such as the name of a field (RFC 9110 section 5.6.2).
+pub fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
 /// Any byte but controls and space. `target.rs` decides which of them a target may contain.
 fn is_target_byte(byte: u8) -> bool {
     byte > b' ' && byte != 0x7f

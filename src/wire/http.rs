@@ -10,10 +10,11 @@ pub use super::body_length::BodyLength;
 use super::field_lines::{FieldLines, Name};
 use super::head::HeadScan;
 pub use super::head_error::HeadError;
+use super::language::prefers_english;
 pub use super::method::Method;
 use super::secret_bytes::SecretBytes;
 use super::target::{Path, decode, is_authority, read_target};
-use super::websocket::is_valid_key;
+use super::websocket::{SUBPROTOCOL, is_valid_key};
 use crate::config::{HEAD_FIELDS_MAX, TARGET_BYTES_MAX};
 
 /// The upgrade a request asks for (RFC 9110 section 7.8).
@@ -79,7 +80,10 @@ pub struct Fields {
     pub last_event_id: Option<Box<str>>,
     pub if_none_match: Option<Box<str>>,
     pub origin: Option<Box<str>>,
+    pub preflight_headers: Option<Box<str>>,
     pub preflight_method: Option<Box<str>>,
+    /// The subprotocol that is chosen of those that Sec-WebSocket-Protocol offers.
+    pub subprotocol: Option<&'static str>,
 }
 
 /// Parses the head at the start of `bytes`: the request and the head's length in bytes, or `None` while it is
@@ -143,13 +147,15 @@ fn read_request(
         expects_continue,
         host: read_host(is_http11, target.authority, lines)?,
         fields: Fields {
-            accept_language: lines.owned(Name::AcceptLanguage).unwrap_or_default(),
+            accept_language: lines.joined(Name::AcceptLanguage),
             authorization: lines.owned(Name::Authorization)?,
             content_type: lines.owned(Name::ContentType)?,
             last_event_id: lines.lossy(Name::LastEventId),
-            if_none_match: lines.owned(Name::IfNoneMatch).unwrap_or_default(),
+            if_none_match: lines.joined(Name::IfNoneMatch),
             origin: lines.owned(Name::Origin)?,
+            preflight_headers: lines.joined(Name::PreflightHeaders),
             preflight_method: lines.owned(Name::PreflightMethod)?,
+            subprotocol: choose_subprotocol(lines),
         },
         upgrade: read_upgrade(method, is_http11, body_length, lines)?,
         body: SecretBytes::default(),
@@ -157,20 +163,34 @@ fn read_request(
 }
 
 /// The authority of the target URI. Exactly one valid Host is needed (RFC 9112 section 3.2), which is optional in
-/// HTTP/1.0; if the target has an authority of its own, that one counts, and the value of Host is ignored (section
-/// 3.2.2).
+/// HTTP/1.0; if the target has an authority of its own, that one counts, and the value of Host is ignored, whatever it is
+/// (section 3.2.2).
 fn read_host(
     is_http11: bool,
     authority: Option<&str>,
     lines: &FieldLines<'_>,
 ) -> Result<Box<str>, HeadError> {
-    let host = match lines.single(Name::Host)? {
-        None if is_http11 => return Err(HeadError::BadRequest("Host is missing")),
-        None => "",
-        Some(host) if is_authority(host) => host,
-        Some(_) => return Err(HeadError::BadRequest("Host is malformed")),
+    let mut values = lines.all(Name::Host);
+    let host = match (values.next(), authority) {
+        (None, _) if is_http11 => return Err(HeadError::BadRequest("Host is missing")),
+        _ if values.next().is_some() => return Err(HeadError::BadRequest("Host is repeated")),
+        (_, Some(authority)) => authority,
+        (None, None) => "",
+        (Some(_), None) => match lines.single(Name::Host)? {
+            Some(host) if is_authority(host) => host,
+            _ => return Err(HeadError::BadRequest("Host is malformed")),
+        },
     };
-    Ok(authority.unwrap_or(host).into())
+    Ok(host.into())
+}
+
+/// Of the subprotocols a client offers, the one that is spoken here. Names have case: a client that offered another
+/// spelling would not know the answer (RFC 6455 section 4.1).
+fn choose_subprotocol(lines: &FieldLines<'_>) -> Option<&'static str> {
+    let mut offered = lines.members(Name::WebSocketProtocol);
+    offered
+        .any(|name| name == SUBPROTOCOL)
+        .then_some(SUBPROTOCOL)
 }
 
 /// Checks whether the request is an opening handshake (RFC 6455 section 4.2.1).
@@ -198,44 +218,27 @@ fn read_upgrade(
 }
 
 impl Request {
-    /// The decoded value of the first query parameter of this name. A plus sign is a space, as in forms and
+    /// The decoded value of the first query parameter of this decoded name. A plus sign is a space, as in forms and
     /// `URLSearchParams` (WHATWG URL section 5.1).
     ///
     /// # Errors
     /// `BadRequest` if it is not UTF-8.
     pub fn parameter(&self, name: &str) -> Result<Option<String>, HeadError> {
+        let decode = |text: &str| decode(&text.replace('+', " "));
+        let is_named = |key: &str| {
+            key == name || key.contains(['%', '+']) && decode(key).is_ok_and(|key| key == name)
+        };
         let mut pairs = self
             .query
             .split('&')
             .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        let value = pairs
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| value.replace('+', " "));
-        value.map(|value| decode(&value)).transpose()
+        let value = pairs.find(|(key, _)| is_named(key));
+        value.map(|(_, value)| decode(value)).transpose()
     }
 
     /// Whether Accept-Language prefers English to Korean (RFC 9110 section 12.5.4).
     pub fn prefers_english(&self) -> bool {
-        let weight = |wanted: &str| {
-            let ranges = self
-                .fields
-                .accept_language
-                .as_deref()
-                .unwrap_or_default()
-                .split(',');
-            let weights = ranges.filter_map(|range| {
-                let mut parts = range.split(';').map(str::trim);
-                let language = parts.next()?.split('-').next()?;
-                let weight = parts
-                    .find_map(|part| part.strip_prefix("q="))
-                    .map_or(Ok(1.0), str::parse::<f32>);
-                language
-                    .eq_ignore_ascii_case(wanted)
-                    .then_some(weight.unwrap_or(0.0))
-            });
-            weights.fold(0.0, f32::max)
-        };
-        weight("en") > weight("ko")
+        prefers_english(self.fields.accept_language.as_deref().unwrap_or_default())
     }
 }
 
@@ -264,6 +267,24 @@ mod tests {
         let request = get("/ws?a=1&username=%ED%99%8D+%2B&username=2");
         assert_eq!(request.parameter("username"), Ok(Some("홍 +".into())));
         assert_eq!(request.parameter("user"), Ok(None));
+    }
+
+    #[test]
+    fn the_name_of_a_query_parameter_is_decoded_too() {
+        for (query, name, expected) in [
+            ("user%6Eame=kim", "username", Some("kim")),
+            ("%75sername=a&username=b", "username", Some("a")),
+            ("tick%65t=%41", "ticket", Some("A")),
+            ("last%5Fevent_id", "last_event_id", Some("")),
+            ("a+b=1", "a b", Some("1")),
+            ("a%2Bb=1", "a b", None),
+            ("%ff=1&a=2", "a", Some("2")),
+            ("a%26b=1&b=2", "b", Some("2")),
+            ("a%3Db=1", "a=b", Some("1")),
+        ] {
+            let found = get(&format!("/?{query}")).parameter(name);
+            assert_eq!(found, Ok(expected.map(str::to_owned)), "{query}");
+        }
     }
 
     #[test]

@@ -161,6 +161,7 @@ fn reason(status: u16) -> &'static str {
         201 => "Created",
         204 => "No Content",
         304 => "Not Modified",
+        308 => "Permanent Redirect",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
@@ -274,6 +275,7 @@ mod tests {
     #[test]
     fn every_status_that_is_answered_has_its_reason() {
         for (status, expected) in [
+            (308, "Permanent Redirect"),
             (400, "Bad Request"),
             (401, "Unauthorized"),
             (403, "Forbidden"),

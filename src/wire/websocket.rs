@@ -4,7 +4,8 @@
 //! A frame is encoded once for all receivers, because a server's frames are not masked.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, PAD, STANDARD as BASE64};
 use sha1::{Digest as _, Sha1};
 
 pub use super::close_code::CloseCode;
@@ -13,6 +14,9 @@ pub use super::close_code::CloseCode;
 const ACCEPT_GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// The longest reason in a close frame (RFC 6455 section 5.5), in bytes.
 const CLOSE_REASON_BYTES_MAX: usize = 123;
+
+/// The subprotocol of the chat, and of the echo for those who insist on one (RFC 6455 section 1.9).
+pub const SUBPROTOCOL: &str = "sarang.v1";
 
 /// The first byte of a final text frame.
 pub const TEXT: u8 = 0x81;
@@ -35,9 +39,16 @@ pub fn accept_value(key: &str) -> String {
     )
 }
 
+/// The decoder of keys. The last character of 16 bytes has four unused bits; the example of RFC 6455 section 1.3 has
+/// them zero, that of section 4.1 (`AQIDBAUGBwgJCgsMDQ4PEC==`) has not.
+const KEYS: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    PAD.with_decode_allow_trailing_bits(true),
+);
+
 /// Whether a `Sec-WebSocket-Key` is 16 bytes in base64 (RFC 6455 section 4.2.1).
 pub fn is_valid_key(key: &str) -> bool {
-    key.len() == 24 && BASE64.decode(key).is_ok_and(|nonce| nonce.len() == 16)
+    key.len() == 24 && KEYS.decode(key).is_ok_and(|nonce| nonce.len() == 16)
 }
 
 /// Appends one unmasked frame (RFC 6455 section 5.2). `first` is [`TEXT`] or [`BINARY`].
@@ -109,10 +120,33 @@ mod tests {
             accept_value("dGhlIHNhbXBsZSBub25jZQ=="),
             "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
         );
-        assert!(is_valid_key("dGhlIHNhbXBsZSBub25jZQ=="));
-        assert!(!is_valid_key("dGhlIHNhbXBsZSBub25jZQ"));
-        assert!(!is_valid_key("dGhlIHNhbXBsZSBub25jZSEhISE="));
-        assert!(!is_valid_key("dGhlIHNhbXBsZSBub25jZSEh"));
+    }
+
+    #[test]
+    fn a_key_is_16_bytes_whatever_its_unused_bits() {
+        for good in [
+            "dGhlIHNhbXBsZSBub25jZQ==",
+            "AQIDBAUGBwgJCgsMDQ4PEC==",
+            "AQIDBAUGBwgJCgsMDQ4PEA==",
+            "//////////////////////==",
+        ] {
+            assert!(is_valid_key(good), "{good}");
+        }
+        for bad in [
+            "dGhlIHNhbXBsZSBub25jZQ",
+            "dGhlIHNhbXBsZSBub25jZQ=",
+            "dGhlIHNhbXBsZSBub25jZSEhISE=",
+            "dGhlIHNhbXBsZSBub25jZSEh",
+            "dGhlIHNhbXBsZSBub25jZSE=",
+            "dGhlIHNhbXBsZSBub25j",
+            "dGhlIHNhbXBsZSBub25j====",
+            "dGhlIHNhbXBsZSBub25jZ===",
+            "dGhlIHNhbXBsZSBub25j-_==",
+            "dGhlIHNhbXBsZSBub25j!!==",
+            "dGhlIHNhbXBs ZSBub25jZQ==",
+        ] {
+            assert!(!is_valid_key(bad), "{bad}");
+        }
     }
 
     #[test]

@@ -486,7 +486,8 @@ def test_a_room_that_filled_up_meanwhile_says_so(visitor, server, proxy):
 @pytest.mark.parametrize("locale, lang, title, enter, connected", [
     ("ko-KR", "ko", "사랑방", "들어가기", "연결됨"),
     ("en-GB", "en", "Sarangbang", "Come in", "Connected"),
-    ("fr-FR", "ko", "사랑방", "들어가기", "연결됨"),
+    ("fr-FR", "en", "Sarangbang", "Come in", "Connected"),
+    ("kok", "en", "Sarangbang", "Come in", "Connected"),
 ])
 def test_the_page_speaks_korean_and_english(visitor, locale, lang, title, enter, connected):
     one = visitor(locale=locale)

@@ -451,7 +451,7 @@ def test_a_visitor_without_a_session_gets_a_link_to_sign_in_and_then_sees_the_da
         expect(one.find("#state")).to_have_text("Sign-in needed")
         expect(one.find("#system")).to_be_hidden()
         assert serious(one) == []
-        expect(one.find("#sign-in a")).to_have_attribute("href", "/")
+        expect(one.find("#sign-in a")).to_have_attribute("href", "./")
         one.page.evaluate("import('/static/session.js').then(({ Session }) => Session.signIn('주인', 'correct horse battery staple')).then(() => {})")
         one.page.reload()
         is_live(one)

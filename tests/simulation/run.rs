@@ -270,7 +270,7 @@ impl World {
                 }
                 None => {
                     self.stage.model.count("connections refused");
-                    let bytes = self.server.refusal_of_a_connection(now);
+                    let bytes = self.server.refusal_of_a_connection(&[], now);
                     let socket = self.stage.network.socket(wire);
                     socket.down = bytes;
                     socket.was_refused = true;

@@ -329,14 +329,12 @@ impl Web {
                 unix_secs,
             } => self.used_token(what, token, (at, unix_secs), answer, stage),
         }
-        if matches!(self.role, Role::Idle) {
-            let now = stage.at();
-            self.ends = Some((now + 60 * SECOND - LATE, now + 60 * SECOND + LATE));
-            stage.judge_at(
-                self.me,
-                self.wire.expect("is connected"),
-                now + 60 * SECOND + LATE,
-            );
+        if matches!(self.role, Role::Idle)
+            && let Some(keep_alive) = stage.model.config.keep_alive
+        {
+            let at = stage.at() + keep_alive;
+            self.ends = Some((at - LATE, at + LATE));
+            stage.judge_at(self.me, self.wire.expect("is connected"), at + LATE);
         }
     }
 
@@ -373,7 +371,8 @@ impl Web {
                     self.role
                 );
             }
-            let is_idle = now + LATE >= socket.heard_at + 60 * SECOND;
+            let keep_alive = stage.model.config.keep_alive;
+            let is_idle = keep_alive.is_some_and(|time| now + LATE >= socket.heard_at + time);
             assert!(
                 self.is_closing || self.ends.is_some() || is_idle,
                 "{:?} was dropped {wire:?}",

@@ -29,9 +29,13 @@ fn receive<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
                 Step::Wait => break,
                 Step::Continue => panic!("nothing is expected"),
                 Step::Serve(request) => outcome.served.push(*request),
+                Step::RefuseHead(refusal, _) => {
+                    outcome.refused = Some((format!("{refusal:?}"), None));
+                    return outcome;
+                }
                 Step::Refuse(refusal, request) => {
                     let refusal = format!("{refusal:?}");
-                    outcome.refused = Some((refusal, request.map(|request| *request)));
+                    outcome.refused = Some((refusal, Some(*request)));
                     return outcome;
                 }
             }

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use sarang::config::{
-    CLOSE_TIMEOUT, Config, HEAD_TIMEOUT, KEEP_ALIVE_TIMEOUT, LINGER_TIMEOUT, PING_AFTER,
-    PONG_TIMEOUT, SENDS_PER_TURN,
+    CLOSE_TIMEOUT, Config, HEAD_TIMEOUT, LINGER_TIMEOUT, PING_AFTER, PONG_TIMEOUT, SENDS_PER_TURN,
 };
 use serde_json::{Value, json};
 
@@ -308,7 +307,9 @@ fn a_head_that_comes_too_slowly_is_answered_408_however_the_bytes_trickle() {
 
 #[test]
 fn a_silent_connection_and_one_between_requests_are_closed_without_a_response() {
-    let mut world = World::new(Config::default());
+    let config = Config::default();
+    let keep_alive = config.keep_alive.expect("has a limit");
+    let mut world = World::new(config);
     let silent = world.connect();
     let idle = world.connect();
     world.receive(idle, b"GET /rooms HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -317,7 +318,7 @@ fn a_silent_connection_and_one_between_requests_are_closed_without_a_response() 
     world.pass(HEAD_TIMEOUT + SECOND);
     assert!(!world.is_open(silent));
     assert!(world.is_open(idle));
-    world.pass(KEEP_ALIVE_TIMEOUT);
+    world.pass(keep_alive);
     assert!(!world.is_open(idle));
 }
 

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use sarang::config::{
-    Config, LOGIN_ADDRESS_IN_FLIGHT_MAX, LOGIN_CHECKS_AT_WORK, LOGIN_LOOPBACK_IN_FLIGHT_MAX,
-    LOGIN_PATIENCE, LOGIN_QUEUE_MAX,
+    Config, LINGER_TIMEOUT, LOGIN_ADDRESS_IN_FLIGHT_MAX, LOGIN_CHECKS_AT_WORK,
+    LOGIN_LOOPBACK_IN_FLIGHT_MAX, LOGIN_PATIENCE, LOGIN_QUEUE_MAX,
 };
 use sarang::domain::ids::{ConnectionId, Serial};
 use sarang::server::jobs::{Done, Job};
@@ -182,4 +182,23 @@ fn a_check_for_which_nobody_waits_any_more_is_not_begun_and_is_no_guess() {
     // The places are free again, all of them.
     let again = guess(&mut world, LOOPBACK, 8, LOOPBACK_SHARE);
     assert!(again.iter().all(|id| answer(&mut world, *id).is_none()));
+}
+
+#[test]
+fn a_sign_in_that_is_answered_while_the_server_drains_is_the_last_of_its_connection() {
+    let mut world = World::new(Config {
+        keep_alive: None,
+        ..Config::default()
+    });
+    let id = log_in_as_owner(&mut world, LOOPBACK);
+    world.server.drain(world.now);
+    world.turn();
+    assert!(world.is_open(id), "its answer is awaited");
+    world.check_passwords(true);
+    world.turn();
+    let text = String::from_utf8_lossy(&world.wire(id).bytes).into_owned();
+    assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+    assert!(text.contains("\r\nConnection: close\r\n"), "{text}");
+    world.pass(LINGER_TIMEOUT + Duration::from_secs(1));
+    assert!(!world.is_open(id));
 }

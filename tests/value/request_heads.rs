@@ -1,6 +1,8 @@
 //! The head of a request as a table, without a socket: what it announces, and the error for a refused head.
 
-use sarang::config::{Config, TARGET_BYTES_MAX};
+use std::time::Duration;
+
+use sarang::config::{BODY_TIMEOUT, Config, HEAD_TIMEOUT, TARGET_BYTES_MAX};
 use sarang::wire::http::{BodyLength, HeadError, Request, Upgrade, parse_head};
 
 use crate::world::{World, frame};
@@ -110,7 +112,13 @@ fn there_is_one_host_which_http_1_0_may_leave_out() {
     assert_eq!(host("GET / HTTP/1.1|Host: a:80 "), Ok("a:80".into()));
     assert_eq!(host("GET / HTTP/1.0"), Ok(String::new()));
     // The authority of an absolute-form target takes precedence (RFC 9112 section 3.2.2).
-    for version in ["HTTP/1.1|Host: a", "HTTP/1.0|Host: a", "HTTP/1.0"] {
+    for version in [
+        "HTTP/1.1|Host: a",
+        "HTTP/1.1|Host: a b",
+        "HTTP/1.1|Host:",
+        "HTTP/1.0|Host: a",
+        "HTTP/1.0",
+    ] {
         let head = format!("GET http://b:81?c {version}");
         assert_eq!(host(&head), Ok("b:81".into()), "{head}");
     }
@@ -121,7 +129,6 @@ fn there_is_one_host_which_http_1_0_may_leave_out() {
         "GET / HTTP/1.1|Host:",
         "GET / HTTP/1.0|Host: user@a",
         "GET http://b/ HTTP/1.1",
-        "GET http://b/ HTTP/1.1|Host: a b",
     ] {
         assert_eq!(host(bad), Err(BAD), "{bad}");
     }
@@ -235,7 +242,9 @@ fn english_is_used_where_it_is_preferred() {
         ("ko;q=0.9, en;q=0.8", false),
         ("en;q=0", false),
         ("en;q=x", false),
-        ("fr", false),
+        ("fr", true),
+        ("fr, ko;q=0.5", false),
+        ("fr|Accept-Language: ko;q=0.5", false),
     ] {
         let request = with(&format!("|Accept-Language: {languages}")).expect("is a request");
         assert_eq!(request.prefers_english(), expected, "{languages}");
@@ -260,4 +269,60 @@ fn what_comes_with_a_handshake_that_is_refused_is_read_as_frames() {
         // Both close frames are there: the connection waits for nothing more.
         assert!(world.wire(id).is_shut, "split at {at}");
     }
+}
+
+#[test]
+fn what_comes_too_late_is_refused_in_its_language_and_to_be_read_by_an_allowed_page() {
+    let fields = "Host: x\r\nOrigin: https://app.example\r\nAccept-Language: en\r\n";
+    for (start, timeout) in [
+        (format!("GET /rooms HTTP/1.1\r\n{fields}"), HEAD_TIMEOUT),
+        (
+            format!("POST /rooms HTTP/1.1\r\n{fields}Content-Length: 9\r\n\r\n{{"),
+            BODY_TIMEOUT,
+        ),
+    ] {
+        let mut world = World::new(Config {
+            allow_origins: vec!["https://app.example".into()],
+            hosts: vec!["x".into()],
+            ..Config::default()
+        });
+        let id = world.connect();
+        world.receive(id, start.as_bytes());
+        world.pass(timeout + Duration::from_secs(1));
+        let answer = String::from_utf8(world.wire(id).bytes.clone()).expect("a text");
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+        for expected in [
+            "\r\nAccess-Control-Allow-Origin: https://app.example\r\n",
+            "\r\nAccess-Control-Allow-Credentials: true\r\n",
+            "\r\nVary: Origin\r\n",
+        ] {
+            assert!(answer.contains(expected), "{answer}");
+        }
+        assert!(answer.is_ascii(), "in English: {answer}");
+    }
+}
+
+#[test]
+fn a_connection_refused_at_a_limit_is_told_so_in_the_language_of_what_it_has_sent_already() {
+    let world = World::new(Config {
+        allow_origins: vec!["https://app.example".into()],
+        ..Config::default()
+    });
+    let now = world.now;
+    let get =
+        "GET / HTTP/1.1\r\nHost: x\r\nAccept-Language: en\r\nOrigin: https://app.example\r\n\r\n";
+    for (received, is_english) in [(get, true), ("", false), ("\u{16}\u{3}\u{1}", false)] {
+        let refusal = world
+            .server
+            .refusal_of_a_connection(received.as_bytes(), now);
+        let refusal = String::from_utf8(refusal).expect("a text");
+        assert!(refusal.starts_with("HTTP/1.1 503 "), "{refusal}");
+        assert_eq!(refusal.is_ascii(), is_english, "{refusal}");
+        let is_readable = refusal.contains("Access-Control-Allow-Origin: https://app.example");
+        assert_eq!(is_readable, is_english, "{refusal}");
+    }
+    let head = world
+        .server
+        .refusal_of_a_connection(b"HEAD / HTTP/1.1\r\n", now);
+    assert!(head.ends_with(b"\r\n\r\n"), "no content");
 }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use sarang::config::{ANSWER_STALL_TIMEOUT, Config, KEEP_ALIVE_TIMEOUT, LINGER_TIMEOUT};
+use sarang::config::{ANSWER_STALL_TIMEOUT, Config, HEAD_TIMEOUT, LINGER_TIMEOUT};
 use sarang::domain::ids::ConnectionId;
 use serde_json::json;
 
 use crate::world::{World, frame, text_frame};
 
 const SECOND: Duration = Duration::from_secs(1);
+/// The default of `--keep-alive`.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// A connection whose socket accepts so many bytes, with requests that were sent at once.
 fn asking(world: &mut World, requests: &str, room: usize) -> ConnectionId {
@@ -72,7 +74,7 @@ fn an_answer_that_takes_longer_than_the_idle_timeout_reaches_a_slow_reader() {
     let id = asking(&mut world, get, 1_000);
     let text = read_slowly(&mut world, id, 10 * SECOND);
     assert_whole(&text, 1);
-    world.pass(KEEP_ALIVE_TIMEOUT + SECOND);
+    world.pass(KEEP_ALIVE + SECOND);
     assert!(!world.is_open(id));
 }
 
@@ -91,7 +93,7 @@ fn a_client_that_reads_nothing_of_an_answer_is_dropped_whatever_it_sends() {
         let mut world = World::new(Config::default());
         let get = format!("GET /static/chat.js HTTP/1.1\r\nHost: x\r\n{end}\r\n");
         let id = asking(&mut world, &get, 1_000);
-        for _ in 0..(ANSWER_STALL_TIMEOUT + KEEP_ALIVE_TIMEOUT).as_secs() {
+        for _ in 0..(ANSWER_STALL_TIMEOUT + KEEP_ALIVE).as_secs() {
             if world.is_open(id) {
                 world.receive(id, b"x");
             }
@@ -99,6 +101,57 @@ fn a_client_that_reads_nothing_of_an_answer_is_dropped_whatever_it_sends() {
         }
         assert!(!world.is_open(id), "{end:?}");
     }
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_dropped_however_long_a_connection_may_be_idle() {
+    for keep_alive in [Some(SECOND), Some(3_600 * SECOND), None] {
+        let mut world = World::new(Config {
+            keep_alive,
+            ..Config::default()
+        });
+        let get = "GET /static/chat.js HTTP/1.1\r\nHost: x\r\n\r\n";
+        let id = asking(&mut world, get, 1_000);
+        world.pass(ANSWER_STALL_TIMEOUT + SECOND);
+        assert!(!world.is_open(id), "{keep_alive:?}");
+    }
+}
+
+#[test]
+fn a_connection_waits_for_its_next_request_as_long_as_it_is_told_to() {
+    let get = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+    for seconds in [1, 29, 30, 31, 75, 3_600] {
+        let keep_alive = seconds * SECOND;
+        let mut world = World::new(Config {
+            keep_alive: Some(keep_alive),
+            ..Config::default()
+        });
+        let id = world.connect();
+        // Each request begins the wait anew.
+        for _ in 0..3 {
+            world.receive(id, get);
+            world.pass(keep_alive - SECOND / 2);
+            assert!(world.is_open(id), "{seconds}");
+        }
+        world.pass(SECOND);
+        assert!(!world.is_open(id), "{seconds}");
+    }
+    let mut world = World::new(Config {
+        keep_alive: None,
+        ..Config::default()
+    });
+    let (id, silent) = (world.connect(), world.connect());
+    world.receive(id, get);
+    world.pass(100_000 * SECOND);
+    assert!(world.is_open(id) && !world.is_open(silent));
+    world.wire(id).bytes.clear();
+    world.receive(id, get);
+    world.turn();
+    assert!(world.wire(id).bytes.starts_with(b"HTTP/1.1 200"));
+    // What has begun must end in time all the same.
+    world.receive(id, b"GET");
+    world.pass(HEAD_TIMEOUT + LINGER_TIMEOUT + SECOND);
+    assert!(!world.is_open(id));
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("what is printed is UTF-8")
 }
 
-const OPTIONS: [&str; 19] = [
+const OPTIONS: [&str; 20] = [
     "--audience",
     "--listen",
     "--host",
@@ -44,6 +44,7 @@ const OPTIONS: [&str; 19] = [
     "--no-auto-rooms",
     "--help",
     "--version",
+    "--keep-alive",
     "--messages-per-second",
     "--connections",
     "--connections-per-address",
@@ -108,6 +109,11 @@ fn an_unknown_option_is_named() {
         ),
         (&["--allow-origin", "not an origin"], "--allow-origin"),
         (&["--audience="], "--audience"),
+        (&["--allow-origin", "https://a.example/"], "--allow-origin"),
+        (&["--allow-origin", "https://"], "--allow-origin"),
+        (&["--allow-origin", "https://a.example:99999"], "no slash"),
+        (&["--keep-alive", "-1"], "--keep-alive"),
+        (&["--keep-alive", "9999999999"], "--keep-alive"),
         (&["--host", "http://a.example"], "--host"),
         (&["--host", "a.example:8000"], "--host"),
         (&["--host", "*"], "--host"),

@@ -49,6 +49,55 @@ fn a_cached_page_is_not_sent_again() {
     }
 }
 
+/// So they work under a prefix that a proxy strips.
+#[test]
+fn no_page_or_script_has_an_address_that_is_not_relative() {
+    let server = Server::start(&[]);
+    let names =
+        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/static")).expect("a folder");
+    let mut failures = Vec::new();
+    for entry in names {
+        let name = entry.expect("an entry").file_name();
+        let name = name.to_str().expect("UTF-8");
+        let page = match name {
+            "index.html" => server.get("/"),
+            "dashboard.html" => server.get("/dashboard"),
+            name => server.get(&format!("/static/{name}")),
+        };
+        assert_eq!(page.status, 200, "{name}");
+        let lines = page.text().lines();
+        for line in lines.filter(|line| !line.trim_start().starts_with(['*', '/'])) {
+            let is_absolute = ["'/", "\"/", "`/", "=/", "(/"].iter().any(|start| {
+                let mut found = line.match_indices(start);
+                found.any(|(at, _)| {
+                    line[at + 2..]
+                        .starts_with(|c: char| c.is_ascii_lowercase() || "'\"`/".contains(c))
+                })
+            });
+            if is_absolute || line.contains("location.host") || line.contains("location.origin") {
+                failures.push(format!("{name}: {line}"));
+            }
+        }
+    }
+    assert_no_failures(&failures);
+}
+
+#[test]
+fn the_dashboard_with_a_slash_at_its_end_leads_to_it() {
+    let server = Server::start(&[]);
+    for (query, location) in [
+        ("", "../dashboard"),
+        ("?minutes=1&x=%20", "../dashboard?minutes=1&x=%20"),
+    ] {
+        let response = server.get(&format!("/dashboard/{query}"));
+        assert_eq!(response.status, 308);
+        assert_eq!(response.required("location"), location);
+    }
+    for other in ["/dashboard//", "/dashboard/x", "//dashboard"] {
+        server.get(other).assert_error(404, "not_found");
+    }
+}
+
 #[test]
 fn pages_have_a_content_security_policy() {
     let server = Server::start(&[]);
@@ -98,7 +147,7 @@ fn no_answer_of_any_route_lets_its_type_be_guessed() {
         statuses.insert(refused.status);
     }
     let seen = [
-        200, 204, 304, 400, 401, 403, 404, 405, 411, 413, 415, 417, 421, 426, 501,
+        200, 204, 304, 308, 400, 401, 403, 404, 405, 411, 413, 415, 417, 421, 426, 501,
     ];
     assert_eq!(statuses.into_iter().collect::<Vec<_>>(), seen);
 }
@@ -140,8 +189,12 @@ fn messages_are_korean_unless_english_is_preferred() {
         (Some("ko-KR,ko;q=0.9,en-US;q=0.8,en;q=0.7"), true),
         (Some("en;q=0.1, ko"), true),
         (Some("en;q=0"), true),
-        (Some("de"), true),
-        (Some("english"), true),
+        (Some("de"), false),
+        (Some("de-DE, ja;q=0.5"), false),
+        (Some("fr, *;q=0.1"), false),
+        (Some("fr, ko;q=0.1"), true),
+        (Some("ko;q=0"), false),
+        (Some("en-US;q=0.8, ko-KR;q=0.9"), true),
         (Some(";;q=,,"), true),
         (Some("en"), false),
         (Some("EN-us"), false),

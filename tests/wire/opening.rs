@@ -115,6 +115,10 @@ fn a_bad_key_is_a_bad_request() {
         good.replace(KEY, "dGhlIHNhbXBsZSBub25j"),
         good.replace(KEY, "dGhlIHNhbXBsZSBub25jZTE2Nw=="),
         good.replace(KEY, "dGhlIHNhbXBsZSBub25j!!=="),
+        good.replace(KEY, "AQIDBAUGBwgJCgsMDQ4PEBE="),
+        good.replace(KEY, "AQIDBAUGBwgJCgsMDQ4PEC"),
+        good.replace(KEY, "AQIDBAUGBwgJCgsMDQ4PEC="),
+        good.replace(KEY, "AQIDBAUGBwgJCgsMDQ4P____"),
         good.clone() + &key_line,
     ] {
         let (_, response) = open_with(&server, &fields);
@@ -151,6 +155,60 @@ fn an_upgrade_of_something_else_is_not_done() {
     http.send(opening("/rooms", &server.host(), ""));
     assert_eq!(http.response().status, 200, "Upgrade may be ignored");
     assert_eq!(http.get("/rooms").status, 200);
+}
+
+#[test]
+fn a_key_is_any_16_bytes_whatever_its_unused_bits() {
+    let server = Server::start(&[]);
+    for key in [
+        // The example of RFC 6455 section 4.1.
+        "AQIDBAUGBwgJCgsMDQ4PEC==",
+        "AQIDBAUGBwgJCgsMDQ4PEA==",
+        "AAAAAAAAAAAAAAAAAAAAAP==",
+        "//////////////////////==",
+    ] {
+        let (_, response) = open_with(&server, &lines("websocket", "Upgrade", "13", key));
+        assert_eq!(response.status, 101, "{key}");
+        // The answer is made of the key as it was sent.
+        let accept = sarang::wire::websocket::accept_value(key);
+        assert_eq!(response.required("sec-websocket-accept"), accept);
+    }
+}
+
+#[test]
+fn the_subprotocol_that_is_spoken_is_chosen_of_those_offered() {
+    let server = Server::start(&["--echo"]);
+    let mut failures = Vec::new();
+    let field = "Sec-WebSocket-Protocol";
+    for (offers, is_chosen) in [
+        (String::new(), false),
+        (format!("{field}: sarang.v1\r\n"), true),
+        (format!("{field}: chat, sarang.v1\r\n"), true),
+        (format!("{field}: sarang.v1,chat\r\n"), true),
+        (format!("{field}: chat\r\n{field}:\tsarang.v1 \r\n"), true),
+        (format!("{field}: ,, ;@,\t sarang.v1 ,\r\n"), true),
+        (format!("{field}: chat\r\n"), false),
+        (format!("{field}: Sarang.V1\r\n"), false),
+        (
+            format!("{field}: sarang.v10, xsarang.v1, sarang v1\r\n"),
+            false,
+        ),
+        (format!("{field}: \"sarang.v1\"\r\n"), false),
+        (format!("{field}: sarang.v1;q=1\r\n"), false),
+        (format!("{field}:\r\n"), false),
+        (format!("{field}: 가\r\n"), false),
+    ] {
+        for target in [GUEST, "/ws-echo"] {
+            let mut http = server.connect();
+            http.send(opening(target, &server.host(), &offers));
+            let response = http.expect_upgrade();
+            let expected = is_chosen.then_some("sarang.v1");
+            if response.field("sec-websocket-protocol") != expected {
+                failures.push(format!("{target}, {offers:?}: {response:?}"));
+            }
+        }
+    }
+    assert_no_failures(&failures);
 }
 
 #[test]
