@@ -3,9 +3,13 @@
 //! A limit that an operator may need to change is a field of [`Config`] and a command line option (`options.rs`); the
 //! others are constants. README.md has a table of all limits and the effect of each.
 
-use std::net::{Ipv4Addr, SocketAddr};
+pub mod cidr;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use cidr::Cidr;
 
 /// The longest room name, in characters.
 pub const ROOM_NAME_CHARS_MAX: usize = 64;
@@ -383,6 +387,8 @@ pub struct Config {
     /// Origins allowed in addition to the server's own, as [`PageOrigin`](crate::wire::origin::PageOrigin) writes them;
     /// `*` allows every origin.
     pub allow_origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` and `Forwarded` tell the address of their clients.
+    pub trusted_proxies: Vec<Cidr>,
     /// Whether `/ws-echo` and `POST /http-echo` exist.
     pub echo: bool,
     /// The time between two requests of a connection; then it is closed. `None` is no limit.
@@ -391,7 +397,8 @@ pub struct Config {
     pub messages_per_second: u32,
     /// Connections in all; above it 503.
     pub connections: usize,
-    /// Connections from one address, loopback exempt; above it 503.
+    /// Connections from one address, of IPv6 from one 64-bit network, and requests under way from there through trusted
+    /// proxies; loopback and these proxies exempt; above it 503.
     pub connections_per_address: usize,
     /// WebSockets of one user; one more is closed with 1013.
     pub connections_per_user: usize,
@@ -416,6 +423,13 @@ impl Config {
         self.listen.ip().to_canonical().is_loopback()
     }
 
+    /// Whether this is the address of a trusted proxy.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies
+            .iter()
+            .any(|network| network.contains(address))
+    }
+
     /// Whether guests are allowed: users that connect with a name alone.
     pub fn takes_guests(&self) -> bool {
         self.guests || self.is_demo()
@@ -435,6 +449,7 @@ impl Default for Config {
             guests: false,
             hosts: Vec::new(),
             allow_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
             echo: false,
             keep_alive: Some(Duration::from_secs(75)),
             messages_per_second: 100,

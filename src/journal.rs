@@ -22,6 +22,8 @@ pub struct Journal {
     level: Option<Level>,
     lines: VecDeque<String>,
     tallies: Vec<Tally>,
+    /// Events that are written only once.
+    once: Vec<&'static str>,
 }
 
 /// The count of one event in its window of time.
@@ -41,7 +43,18 @@ impl Journal {
             level,
             lines: VecDeque::new(),
             tallies: Vec::new(),
+            once: Vec::new(),
         }
+    }
+
+    /// Whether this event comes for the first time: for those that peers can cause and that say all with one line in the
+    /// life of the process.
+    pub fn is_first(&mut self, event: &'static str) -> bool {
+        let is_first = !self.once.contains(&event);
+        if is_first {
+            self.once.push(event);
+        }
+        is_first
     }
 
     /// Whether events of this level are written.
@@ -49,7 +62,8 @@ impl Journal {
         self.level.is_some_and(|most| level <= most)
     }
 
-    /// Records an event that only an administrator can cause. It is written every time.
+    /// Records an event that only an administrator can cause, or that [comes once](Self::is_first). It is written every
+    /// time.
     pub fn record(
         &mut self,
         level: Level,
@@ -193,6 +207,13 @@ mod tests {
                 "time=2024-01-15T10:30:00Z level=warn event=reload_failed file=people reason=\"line 3: no hash\"\n"
             ]
         );
+    }
+
+    #[test]
+    fn an_event_is_the_first_of_its_name_once() {
+        let mut journal = Journal::new(None);
+        let firsts = ["a", "b", "a", "b", "c"].map(|event| journal.is_first(event));
+        assert_eq!(firsts, [true, true, false, false, true]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::config::cidr::Cidr;
 use crate::config::{Config, Level, ROOM_USERS_MAX, TTL_SECS_MAX};
 use crate::server::hosts::read_host;
 use crate::wire::origin::PageOrigin;
@@ -33,6 +34,8 @@ Options:
   --guests                      allow guests, who have a name only (the demo always does)
   --public-dashboard            open the event streams and /metrics to all, even with accounts
   --allow-origin ORIGIN         allow browsers on pages of this origin; repeatable, * allows every origin
+  --trusted-proxy CIDR          a proxy, or a network of them (10.0.0.0/8), whose X-Forwarded-For or Forwarded tells the
+                                address of the client; repeatable
   --no-auto-rooms               a join does not create a missing room
   --echo                        add /ws-echo and POST /http-echo, for conformance suites
   --log LEVEL                   what is logged on stderr: off, error, warn, info or debug [warn]
@@ -43,7 +46,7 @@ Limits (0 is no limit):
   --keep-alive SECS             between two requests of a connection [75]
   --messages-per-second N       of one connection [100]
   --connections N               in all [65536]
-  --connections-per-address N   from one address, loopback exempt [256]
+  --connections-per-address N   from one address (IPv6: a /64), loopback and trusted proxies exempt [256]
   --connections-per-user N      WebSockets of one user [64]
   --outbox-bytes N              in the outbox of one connection [1048576]
   --buffer-bytes N              in the outboxes and receive buffers of all connections [67108864]
@@ -96,7 +99,7 @@ use Setting::{Flag, List, Value};
 
 /// Every option except `--help` and `--version`, in the order of [`HELP`].
 #[rustfmt::skip]
-const OPTIONS: [(&str, Setting); 24] = [
+const OPTIONS: [(&str, Setting); 25] = [
     ("users", Value(|config, path| set(&mut config.users, Ok(Some(path.into()))))),
     ("secret-file", Value(|config, path| set(&mut config.secret_file, Ok(Some(path.into()))))),
     ("token-ttl", Value(|config, text| set(&mut config.token_ttl_secs, seconds(text)))),
@@ -112,6 +115,10 @@ const OPTIONS: [(&str, Setting); 24] = [
     ("allow-origin", List(
         |config| config.allow_origins.clear(),
         |config, text| { config.allow_origins.push(origin(text)?); Ok(()) },
+    )),
+    ("trusted-proxy", List(
+        |config| config.trusted_proxies.clear(),
+        |config, text| { config.trusted_proxies.push(Cidr::parse(text)?); Ok(()) },
     )),
     ("no-auto-rooms", Flag(|config| config.rooms.auto_rooms = false)),
     ("echo", Flag(|config| config.echo = true)),
@@ -395,6 +402,7 @@ mod tests {
                 "log" => "off",
                 "host" => "a.example",
                 "allow-origin" => "https://a.example",
+                "trusted-proxy" => "10.0.0.0/8",
                 _ => "7",
             };
             let option = format!("--{name}");

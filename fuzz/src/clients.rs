@@ -14,7 +14,7 @@ use super::known::{Known, Message, read_position};
 use super::late::Late;
 use super::peer::{Peer, Said};
 use super::requests::Request;
-use super::world::{Wire, World};
+use super::world::{PROXY, Wire, World};
 
 /// More bytes than ever wait for one client: bounded queues, and the answers to its last input.
 const WAITING_BYTES_MAX: usize = OUTBOX_HIGH_WATER_BYTES + EVENT_OUTBOX_BYTES + 200_000;
@@ -38,6 +38,8 @@ pub struct Client {
     pub(super) id: ConnectionId,
     /// What it has asked with tokens, if somebody judges that.
     pub(super) dealings: Dealings,
+    /// Its requests come through the trusted proxy.
+    is_proxied: bool,
     peer: Peer,
     name: String,
     /// The rooms it is in.
@@ -98,6 +100,7 @@ impl Clients {
             *place = Some(Client {
                 id,
                 dealings: Dealings::default(),
+                is_proxied: address == PROXY,
                 peer: Peer::default(),
                 name: String::new(),
                 rooms: BTreeMap::new(),
@@ -135,8 +138,14 @@ impl Clients {
         }
         let epoch = self.known.epochs.values().next();
         let epoch = epoch.map_or("0000000000000000", String::as_str);
-        let bytes = request.encode(&self.known.tokens, &self.known.tickets, epoch);
+        let mut bytes = request.encode(&self.known.tokens, &self.known.tickets, epoch);
+        let place = self.place(client);
         if let Some(client) = self.get(client) {
+            if client.is_proxied {
+                // Behind what the client has made up, the proxy tells an address that no other client has.
+                let told = format!("\r\nX-Forwarded-For: 1.1.1.1, 198.51.100.{place}\r\n");
+                bytes = bytes.replacen("\r\n", &told, 1);
+            }
             world.send(client.id, bytes.as_bytes(), false);
         }
     }

@@ -1,9 +1,13 @@
 //! A stream of HTTP requests: parsed the same in pieces as in one, and with only one interpretation.
 
+use std::net::{IpAddr, Ipv4Addr};
+
+use sarang::config::cidr::Cidr;
 use sarang::config::{BODY_BYTES_MAX, Config, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, TARGET_BYTES_MAX};
 use sarang::conn::http::{Awaited, Http, Step};
 use sarang::server::hosts::is_served;
-use sarang::wire::http::{BodyLength, Method, Request, Upgrade, parse_head};
+use sarang::wire::forwarded::{Forwarding, Proxy};
+use sarang::wire::http::{BodyLength, Method, Request, Upgrade, parse_head, parse_whole_head};
 use sarang::wire::origin::PageOrigin;
 use sarang::wire::partial_head::PartialHead;
 
@@ -24,12 +28,21 @@ struct Outcome {
 pub fn run(data: &[u8]) {
     let (stream, lengths) = split(data);
     check_head(stream);
-    let whole = serve([stream].into_iter());
-    assert_eq!(serve(pieces(stream, lengths)), whole);
-    for request in &whole.requests {
-        check(request);
+    let trusted = [Cidr::parse("10.0.0.0/8").expect("is one")];
+    let proxy = Proxy {
+        address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
+        trusted: &trusted,
+    };
+    check_forwarding(stream, proxy);
+    for proxy in [None, Some(proxy)] {
+        let whole = serve([stream].into_iter(), proxy);
+        assert_eq!(serve(pieces(stream, lengths), proxy), whole);
+        for request in &whole.requests {
+            check(request);
+            assert!(request.forwarding.is_some() || proxy.is_none());
+        }
     }
-    check_chunks(stream, whole);
+    check_chunks(stream, serve([stream].into_iter(), None));
 }
 
 /// The first body, if it is chunked: its data is that of its chunks, and what follows is read as if it stood alone.
@@ -42,18 +55,39 @@ fn check_chunks(stream: &[u8], mut whole: Outcome) {
     }
     let (data, length) = chunks::read(&stream[head..]);
     assert_eq!(*whole.requests.remove(0).body, *data);
-    assert_eq!(serve([&stream[head + length..]].into_iter()), whole);
+    assert_eq!(serve([&stream[head + length..]].into_iter(), None), whole);
 }
 
-fn serve<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
+/// Whatever stands in a field, the client is the one that the proxy has appended.
+fn check_forwarding(stream: &[u8], proxy: Proxy<'_>) {
+    let is_value = |byte: &&u8| **byte == b'\t' || (**byte >= b' ' && **byte != 0x7f);
+    let forged: Vec<u8> = stream.iter().filter(is_value).take(1000).copied().collect();
+    let client = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 77));
+    for (name, parameter) in [("X-Forwarded-For: ", ""), ("Forwarded: ", "for=")] {
+        let read = |appended: String| {
+            let start = format!("GET / HTTP/1.1\r\nHost: x\r\n{name}");
+            let head = [start.as_bytes(), &forged, appended.as_bytes(), b"\r\n\r\n"].concat();
+            let request = parse_whole_head(&head, Some(proxy)).expect("is valid");
+            request.forwarding.expect("is from a proxy")
+        };
+        let told = read(format!(", {parameter}{client}"));
+        assert_eq!(told, Forwarding::Client(client));
+        let told = read(format!("\r\n{name}{parameter}{client}"));
+        assert_eq!(told, Forwarding::Client(client), "on a line of its own");
+        // Without it anything may come out, but a list of one field is never disputed.
+        assert!(matches!(read(String::new()), Forwarding::Client(_)));
+    }
+}
+
+fn serve<'a>(pieces: impl Iterator<Item = &'a [u8]>, proxy: Option<Proxy<'_>>) -> Outcome {
     let mut http = Http::default();
     let mut outcome = Outcome::default();
     for piece in pieces {
         let mut input = http.receive(piece);
         loop {
-            match http.step(&mut input, |_| BODY_BYTES_MAX) {
+            match http.step(&mut input, proxy, |_| BODY_BYTES_MAX) {
                 Step::Wait => break,
-                Step::Continue => {}
+                Step::Begin(_) | Step::Continue => {}
                 Step::Serve(request) => outcome.requests.push(*request),
                 Step::Refuse(refusal, _) | Step::RefuseHead(refusal, _) => {
                     outcome.refused = Some(format!("{refusal:?}"));

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
+use sarang::config::cidr::Cidr;
 use sarang::config::{Config, RoomLimits, SHARED_FROM};
 
 use super::clients::{Clients, Say};
@@ -16,7 +17,7 @@ use super::late::Late;
 use super::late_operations::LateOperation;
 use super::requests::Request;
 use super::revoked::RevokingOperation;
-use super::world::{World, configured};
+use super::world::{PROXY, World, configured};
 
 /// More operations would only be slower.
 const OPERATIONS_MAX: usize = 400;
@@ -177,6 +178,7 @@ fn config(start: &Start) -> Config {
         // One less than the number of clients.
         connections: CLIENTS - 1,
         connections_per_address: 2,
+        trusted_proxies: vec![Cidr::parse(&format!("192.0.2.{PROXY}")).expect("is one")],
         connections_per_user: 2,
         outbox_bytes: if start.has_small_outboxes {
             300

@@ -26,6 +26,8 @@ use super::register::{Checked, Register, TicketId};
 
 /// More turns in a row than this are an endless loop.
 const TURNS_MAX: usize = 10_000;
+/// The address of [`World::connect`] that the server trusts, if it trusts any: 192.0.2.2.
+pub const PROXY: u8 = 2;
 
 /// A socket.
 #[derive(Debug, Default)]
@@ -281,7 +283,7 @@ impl World {
         &mut self.wires.dropped
     }
 
-    /// A new connection from one of a few addresses; 0 is loopback.
+    /// A new connection from one of a few addresses; 0 is loopback, [`PROXY`] the trusted proxy.
     pub fn connect(&mut self, address: u8) -> Option<ConnectionId> {
         let address = match address {
             0 => Ipv4Addr::LOCALHOST,

@@ -9,6 +9,7 @@ use crate::domain::error::ErrorCode;
 use crate::domain::ids::Serial;
 use crate::ledger::{Charge, Ledger};
 use crate::wire::chunked::Decoder;
+use crate::wire::forwarded::{Forwarding, Proxy};
 use crate::wire::head::HeadScan;
 use crate::wire::http::{BodyLength, HeadError, Request, parse_whole_head};
 use crate::wire::partial_head::PartialHead;
@@ -32,6 +33,8 @@ pub struct Http {
 enum Reading {
     /// A head, or its first byte between requests.
     Head(IncomingHead),
+    /// Nothing yet: [`Step::Begin`] was the last step for this request, whose body is not looked at.
+    Begun(Box<Request>),
     /// The body of this request, as long as its Content-Length.
     Body(Box<Request>),
     /// The chunks of the body of this request.
@@ -56,6 +59,8 @@ struct IncomingHead {
 pub enum Step {
     /// Wait for more bytes.
     Wait,
+    /// Note whom a proxy sends the next request for. Only for requests that say something about it.
+    Begin(Forwarding),
     /// Send `100 Continue`, then wait for the body.
     Continue,
     /// Serve a request.
@@ -119,7 +124,7 @@ impl Http {
         match &self.reading {
             Reading::Head(head) if head.bytes.is_empty() => Awaited::Request,
             Reading::Head(_) => Awaited::Head,
-            Reading::Body(_) | Reading::Chunks(..) => Awaited::Body,
+            Reading::Begun(_) | Reading::Body(_) | Reading::Chunks(..) => Awaited::Body,
         }
     }
 
@@ -132,7 +137,9 @@ impl Http {
     pub fn unfinished_request(&self) -> Option<&Request> {
         match &self.reading {
             Reading::Head(_) => None,
-            Reading::Body(request) | Reading::Chunks(request, _) => Some(request),
+            Reading::Begun(request) | Reading::Body(request) | Reading::Chunks(request, _) => {
+                Some(request)
+            }
         }
     }
 
@@ -140,7 +147,9 @@ impl Http {
     fn unfinished(&self) -> &SecretBytes {
         match &self.reading {
             Reading::Head(head) => &head.bytes,
-            Reading::Body(request) | Reading::Chunks(request, _) => &request.body,
+            Reading::Begun(request) | Reading::Body(request) | Reading::Chunks(request, _) => {
+                &request.body
+            }
         }
     }
 
@@ -152,18 +161,20 @@ impl Http {
         }
     }
 
-    /// Takes the next step with the input received so far, and consumes the part it needs. `body_bytes_max` gives the
-    /// limit for the body of a request, in bytes. After [`Step::Wait`] the input is empty, unless a job is awaited.
+    /// Takes the next step with the input received so far, and consumes the part it needs. `proxy` is the peer, if that is
+    /// a trusted proxy; `body_bytes_max` gives the limit for the body of a request, in bytes. After [`Step::Wait`] the input is empty, unless a job is awaited.
     pub fn step(
         &mut self,
         input: &mut Input<'_>,
+        proxy: Option<Proxy<'_>>,
         body_bytes_max: impl FnOnce(&Request) -> usize,
     ) -> Step {
         if self.job.is_some() {
             return Step::Wait;
         }
         match std::mem::take(&mut self.reading) {
-            Reading::Head(head) => self.read_request(head, input, body_bytes_max),
+            Reading::Head(head) => self.read_request(head, input, proxy, body_bytes_max),
+            Reading::Begun(request) => self.begin_body(request, input, body_bytes_max),
             Reading::Body(request) => self.read_body(request, input),
             Reading::Chunks(request, decoder) => self.read_chunks(request, decoder, input),
         }
@@ -173,21 +184,29 @@ impl Http {
         &mut self,
         mut head: IncomingHead,
         input: &mut Input<'_>,
+        proxy: Option<Proxy<'_>>,
         body_bytes_max: impl FnOnce(&Request) -> usize,
     ) -> Step {
-        match head.read(input) {
-            Ok(Some(request)) => self.begin_body(request, input, body_bytes_max),
+        let request = match head.read(input, proxy) {
+            Ok(Some(request)) => request,
             Ok(None) => {
                 self.reading = Reading::Head(head);
-                Step::Wait
+                return Step::Wait;
             }
             Err(error) => {
                 let rest = input.rest();
                 let rest = &rest[..rest.len().min(HEAD_BYTES_MAX)];
                 head.bytes.append(rest, 2 * HEAD_BYTES_MAX);
                 let partial = PartialHead::read(&head.bytes);
-                Step::RefuseHead(error.into(), Box::new(partial))
+                return Step::RefuseHead(error.into(), Box::new(partial));
             }
+        };
+        match request.forwarding {
+            Some(forwarding) => {
+                self.reading = Reading::Begun(request);
+                Step::Begin(forwarding)
+            }
+            None => self.begin_body(request, input, body_bytes_max),
         }
     }
 
@@ -257,7 +276,11 @@ impl Http {
 impl IncomingHead {
     /// Parses a head in the input itself when all of it is there; only an incomplete one is copied. Of use until the head
     /// is whole.
-    fn read(&mut self, input: &mut Input<'_>) -> Result<Option<Box<Request>>, HeadError> {
+    fn read(
+        &mut self,
+        input: &mut Input<'_>,
+        proxy: Option<Proxy<'_>>,
+    ) -> Result<Option<Box<Request>>, HeadError> {
         let bytes = input.rest();
         let Some(length) = self.scan.advance(bytes)? else {
             self.bytes.append(bytes, HEAD_BYTES_MAX);
@@ -265,10 +288,10 @@ impl IncomingHead {
             return Ok(None);
         };
         let request = match self.bytes.is_empty() {
-            true => parse_whole_head(&bytes[..length])?,
+            true => parse_whole_head(&bytes[..length], proxy)?,
             false => {
                 self.bytes.append(&bytes[..length], HEAD_BYTES_MAX);
-                parse_whole_head(&self.bytes)?
+                parse_whole_head(&self.bytes, proxy)?
             }
         };
         input.consume(length);
@@ -278,6 +301,8 @@ impl IncomingHead {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
     use crate::config::BODY_BYTES_MAX;
 
@@ -302,7 +327,7 @@ mod tests {
         for (count, byte) in (1..).zip(head) {
             let mut input = http.receive(std::slice::from_ref(byte));
             assert!(matches!(
-                http.step(&mut input, |_| BODY_BYTES_MAX),
+                http.step(&mut input, None, |_| BODY_BYTES_MAX),
                 Step::Wait
             ));
             http.keep(input);
@@ -317,11 +342,43 @@ mod tests {
         }
         assert_eq!((http.awaits(), http.buffered_bytes()), (Awaited::Body, 0));
         let mut input = http.receive(body);
-        let Step::Serve(request) = http.step(&mut input, |_| BODY_BYTES_MAX) else {
+        let Step::Serve(request) = http.step(&mut input, None, |_| BODY_BYTES_MAX) else {
             panic!("is whole");
         };
         assert_eq!(&*request.body, b"abc");
         assert_eq!(http.awaits(), Awaited::Request);
+    }
+
+    #[test]
+    fn the_client_of_a_proxy_is_told_before_the_body_is_looked_at() {
+        let address = IpAddr::from([10, 0, 0, 1]);
+        let proxy = Some(Proxy {
+            address,
+            trusted: &[],
+        });
+        let mut http = Http::default();
+        let head =
+            b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
+        let mut input = http.receive(head);
+        let began = http.step(&mut input, proxy, |_| 9);
+        assert!(matches!(began, Step::Begin(Forwarding::Client(client)) if client == address));
+        assert_eq!(http.awaits(), Awaited::Body);
+        assert!(matches!(
+            http.step(&mut input, proxy, |_| 9),
+            Step::Continue
+        ));
+        assert!(matches!(http.step(&mut input, proxy, |_| 9), Step::Wait));
+        // A body over the limit is refused behind it.
+        let mut http = Http::default();
+        let mut input = http.receive(head);
+        assert!(matches!(
+            http.step(&mut input, proxy, |_| 8),
+            Step::Begin(_)
+        ));
+        assert!(matches!(
+            http.step(&mut input, proxy, |_| 8),
+            Step::Refuse(..)
+        ));
     }
 
     #[test]
@@ -332,12 +389,12 @@ mod tests {
         let mut input = http.receive(&requests);
         for _ in 0..3 {
             assert!(matches!(
-                http.step(&mut input, |_| BODY_BYTES_MAX),
+                http.step(&mut input, None, |_| BODY_BYTES_MAX),
                 Step::Serve(_)
             ));
         }
         assert!(matches!(
-            http.step(&mut input, |_| BODY_BYTES_MAX),
+            http.step(&mut input, None, |_| BODY_BYTES_MAX),
             Step::Wait
         ));
         http.keep(input);
@@ -352,7 +409,7 @@ mod tests {
         http.job = Some(WAIT);
         let mut input = http.receive(&requests);
         assert!(matches!(
-            http.step(&mut input, |_| BODY_BYTES_MAX),
+            http.step(&mut input, None, |_| BODY_BYTES_MAX),
             Step::Wait
         ));
         http.keep(input);
@@ -361,7 +418,7 @@ mod tests {
             http.job = None;
             let mut input = http.receive(&[]);
             assert!(matches!(
-                http.step(&mut input, |_| BODY_BYTES_MAX),
+                http.step(&mut input, None, |_| BODY_BYTES_MAX),
                 Step::Serve(_)
             ));
             http.job = Some(WAIT);
@@ -388,7 +445,7 @@ mod tests {
         let request = long_request();
         let mut input = http.receive(&request[..request.len() - 1]);
         assert!(matches!(
-            http.step(&mut input, |_| BODY_BYTES_MAX),
+            http.step(&mut input, None, |_| BODY_BYTES_MAX),
             Step::Wait
         ));
         http.keep(input);

@@ -9,6 +9,7 @@ use crate::config::{
 };
 use crate::conn::http::Awaited;
 use crate::conn::{Connection, Mark, Phase};
+use crate::domain::error::ErrorCode;
 use crate::domain::ids::ConnectionId;
 use crate::domain::time::Now;
 use crate::wire::close_code::CloseCode;
@@ -183,7 +184,7 @@ impl Server {
                 Awaited::Request => self.closed(id, now),
                 Awaited::Job(wait) => self.give_up_waiting(id, wait, now),
                 Awaited::Head | Awaited::Body => {
-                    self.refuse_late_request(id, now);
+                    self.refuse_unfinished(id, ErrorCode::RequestTimeout.into(), now);
                 }
             },
             Phase::WebSocket(_) => self.ping_or_give_up(id, now),

@@ -11,7 +11,7 @@ use super::addresses::Addresses;
 use super::deadlines::{Deadlines, NEVER, ticks};
 use super::read_queue::ReadQueue;
 use crate::config::{BACKEND_PATIENCE, Config, HEAD_TIMEOUT, TABLE_KEPT};
-use crate::conn::http::Http;
+use crate::conn::http::{Awaited, Http};
 use crate::conn::{Connection, Mark, Phase};
 use crate::domain::ids::{ConnectionId, Origin, Serial};
 use crate::ledger::Ledger;
@@ -92,10 +92,7 @@ impl Connections {
             return Err("connections");
         }
         let id = ConnectionId(self.slab.vacant_key() as u32);
-        if !self
-            .addresses
-            .add(id, address, config.connections_per_address)
-        {
+        if !self.addresses.add(id, address, config) {
             return Err("connections_per_address");
         }
         let mut connection = Connection::new(Http::default());
@@ -133,9 +130,25 @@ impl Connections {
         self.phase_counts
     }
 
-    /// The address of the peer; 127.0.0.1 if it is one of the two usual addresses of this machine.
+    /// The address of the client whose request is under way, if the peer is a trusted proxy, else of the peer; 127.0.0.1
+    /// if it is one of the two usual addresses of this machine.
     pub fn address(&self, id: ConnectionId) -> IpAddr {
         self.addresses.of(id)
+    }
+
+    /// The address of the peer, if it is that of a trusted proxy.
+    pub fn proxy(&self, id: ConnectionId, config: &Config) -> Option<IpAddr> {
+        self.addresses.proxy(id, config)
+    }
+
+    /// A request of this client begins on the connection of a trusted proxy; false at the limit of its address.
+    pub fn begin_request(&mut self, id: ConnectionId, client: IpAddr, config: &Config) -> bool {
+        self.addresses.begin_request(id, client, config)
+    }
+
+    /// The request of a trusted proxy is over, if there was one.
+    pub fn end_request(&mut self, id: ConnectionId, config: &Config) {
+        self.addresses.end_request(id, config);
     }
 
     /// Buffer memory of all connections.
@@ -325,11 +338,11 @@ impl Connections {
 
     /// Frees the next closed connection. Only at the end of a turn, so that an id used during the turn cannot mean a
     /// newer connection.
-    pub(super) fn poll_freed(&mut self) -> Option<ConnectionId> {
+    pub(super) fn poll_freed(&mut self, config: &Config) -> Option<ConnectionId> {
         let id = self.freed.pop()?;
         let connection = self.slab.remove(id.index());
         self.phase_counts[phase_index(&connection.phase)] -= 1;
-        self.addresses.remove(id);
+        self.addresses.remove(id, config);
         Some(id)
     }
 
@@ -343,10 +356,11 @@ impl Connections {
     }
 
     /// Asserts the invariants.
-    pub fn check(&self) {
+    pub fn check(&self, config: &Config) {
+        self.addresses.check(config, |id| self.get(id).is_some());
         let mut phase_counts = [0; PHASE_LABELS.len()];
         let (mut listed, mut to_serve) = (0, 0);
-        for (_, connection) in self.iter() {
+        for (id, connection) in self.iter() {
             phase_counts[phase_index(&connection.phase)] += 1;
             listed += usize::from(connection.is(Mark::Listed));
             to_serve += usize::from(connection.is(Mark::ToServe));
@@ -354,6 +368,14 @@ impl Connections {
             assert!(
                 is_over || connection.checked_at <= connection.due,
                 "checked in time"
+            );
+            let is_answered = match &connection.phase {
+                Phase::Http(http) => matches!(http.awaits(), Awaited::Request | Awaited::Head),
+                _ => false,
+            };
+            assert!(
+                !is_answered || connection.queued_bytes() > 0 || !self.addresses.has_client(id),
+                "a request that is over has no client"
             );
         }
         assert_eq!(phase_counts, self.phase_counts, "connections by phase");

@@ -173,6 +173,7 @@ impl Server {
 
     /// The outbox is empty: closes a half-closed connection, or shuts down our direction of a lingering one.
     fn flushed(&mut self, id: ConnectionId, io: &mut impl Io, now: Now) {
+        self.end_forwarded(id);
         let connection = &self.connections[id];
         match (&connection.phase, connection.is(Mark::HalfClosed)) {
             (Phase::Http(_) | Phase::Lingering, true) => self.closed(id, now),

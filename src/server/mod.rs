@@ -21,6 +21,7 @@ mod event_requests;
 mod exposition;
 pub mod fan_out;
 mod flush;
+mod forwarding;
 mod handshake;
 pub mod hosts;
 pub mod io;
@@ -333,7 +334,7 @@ impl Server {
             return;
         }
         self.unchecked = self.connections.count() / 8;
-        self.connections.check();
+        self.connections.check(&self.config);
         self.chat.check();
         self.streams.check();
         self.sign_ins.check();

@@ -1,7 +1,7 @@
 //! Journal lines of the server: which connections were refused or ended, and why.
 
 use std::fmt::Display;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::Server;
 use crate::config::{Level, REVOKED_NAMES_MAX};
@@ -40,6 +40,42 @@ impl Server {
             Level::Warn,
             "connection_refused",
             &[("limit", &limit), ("address", &address)],
+            now,
+        );
+    }
+
+    /// Notes, once, that a peer that is no trusted proxy sends the address of a client, which does not count.
+    pub(super) fn note_ignored(&mut self, id: ConnectionId, field: &'static str, now: Now) {
+        const EVENT: &str = "forwarded_address_ignored";
+        if !self.journal.is_first(EVENT) {
+            return;
+        }
+        let address = self.connections.address(id);
+        // It is shown for `::1` too.
+        let trust = match address == Ipv4Addr::LOCALHOST {
+            true => "127.0.0.1 or ::1".to_owned(),
+            false => address.to_string(),
+        };
+        let hint = format!("if this is your proxy: --trusted-proxy {trust} makes it count");
+        self.journal.record(
+            Level::Warn,
+            EVENT,
+            &[("field", &field), ("address", &address), ("hint", &hint)],
+            now,
+        );
+    }
+
+    /// Notes, once, that the two fields of a trusted proxy lead to different addresses, so that neither counts.
+    pub(super) fn note_disputed(&mut self, proxy: IpAddr, now: Now) {
+        const EVENT: &str = "forwarded_addresses_differ";
+        if !self.journal.is_first(EVENT) {
+            return;
+        }
+        let hint = "let the proxy remove the field it does not set";
+        self.journal.record(
+            Level::Warn,
+            EVENT,
+            &[("address", &proxy), ("hint", &hint)],
             now,
         );
     }

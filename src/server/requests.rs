@@ -22,6 +22,7 @@ use crate::domain::ids::{ConnectionId, Serial};
 use crate::domain::owners::Creator;
 use crate::domain::rooms::NotCreated;
 use crate::domain::time::Now;
+use crate::wire::forwarded::Proxy;
 use crate::wire::http::Request;
 use crate::wire::partial_head::PartialHead;
 use crate::wire::response::{HttpDate, Response};
@@ -54,6 +55,7 @@ impl Server {
     }
 
     fn take_requests(&mut self, id: ConnectionId, input: &mut Input<'_>, now: Now) {
+        let proxy = self.connections.proxy(id, &self.config);
         let mut served = 0;
         loop {
             let has_to_yield = self.is_share_used(served) && !input.rest().is_empty();
@@ -68,8 +70,18 @@ impl Server {
             if has_to_yield && http.job.is_none() {
                 return self.serve_requests_next_turn(id, now);
             }
-            match http.step(input, |request| body_bytes_max(&self.config, request)) {
+            let proxy = proxy.map(|address| Proxy {
+                address,
+                trusted: &self.config.trusted_proxies,
+            });
+            match http.step(input, proxy, |request| {
+                body_bytes_max(&self.config, request)
+            }) {
                 Step::Wait => return self.await_request(id, now),
+                Step::Begin(forwarding) => {
+                    let is_refused = self.begin_forwarded(id, forwarding, input, now);
+                    served += usize::from(is_refused);
+                }
                 Step::Continue => {
                     connection
                         .outbox()
@@ -258,7 +270,13 @@ impl Server {
     }
 
     /// Refuses input that leaves the connection unreadable, and closes.
-    fn refuse(&mut self, id: ConnectionId, refusal: Refusal, mut exchange: Exchange, now: Now) {
+    pub(super) fn refuse(
+        &mut self,
+        id: ConnectionId,
+        refusal: Refusal,
+        mut exchange: Exchange,
+        now: Now,
+    ) {
         exchange.framing.keep_alive = false;
         self.respond(id, &exchange, Err(refusal));
         self.linger(id, now);
@@ -277,22 +295,13 @@ impl Server {
         }
     }
 
-    /// Refuses a request of which too much is buffered (503), and closes.
-    pub(super) fn refuse_buffered(&mut self, id: ConnectionId, now: Now) {
+    /// Refuses a request that has not arrived whole, or of which too much is buffered, and closes.
+    pub(super) fn refuse_unfinished(&mut self, id: ConnectionId, refusal: Refusal, now: Now) {
         let Phase::Http(http) = &self.connections[id].phase else {
             return;
         };
         let exchange = self.unanswered(http, now);
-        self.refuse(id, Refusal::UNAVAILABLE, exchange, now);
-    }
-
-    /// Refuses a request that did not arrive whole in time (408), and closes.
-    pub(super) fn refuse_late_request(&mut self, id: ConnectionId, now: Now) {
-        let Phase::Http(http) = &self.connections[id].phase else {
-            return;
-        };
-        let exchange = self.unanswered(http, now);
-        self.refuse(id, ErrorCode::RequestTimeout.into(), exchange, now);
+        self.refuse(id, refusal, exchange, now);
     }
 
     /// Makes the connection wait for the job with this serial: later requests are not served before its answer.

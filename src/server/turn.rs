@@ -171,7 +171,7 @@ impl Server {
     fn free(&mut self, io: &mut impl Io) {
         let mut until = None;
         let mut freed = 0;
-        while let Some(id) = self.connections.poll_freed() {
+        while let Some(id) = self.connections.poll_freed(&self.config) {
             io.close(id);
             freed += 1;
             if freed % STEPS_PER_CLOCK == 0 {

@@ -13,6 +13,7 @@ pub enum Name {
     ContentLength,
     ContentType,
     Expect,
+    Forwarded,
     Host,
     IfNoneMatch,
     LastEventId,
@@ -24,16 +25,18 @@ pub enum Name {
     WebSocketKey,
     WebSocketProtocol,
     WebSocketVersion,
+    XForwardedFor,
 }
 
 /// In the order of [`Name`], in lower case.
-pub const NAMES: [&str; 17] = [
+pub const NAMES: [&str; 19] = [
     "accept-language",
     "authorization",
     "connection",
     "content-length",
     "content-type",
     "expect",
+    "forwarded",
     "host",
     "if-none-match",
     "last-event-id",
@@ -45,6 +48,7 @@ pub const NAMES: [&str; 17] = [
     "sec-websocket-key",
     "sec-websocket-protocol",
     "sec-websocket-version",
+    "x-forwarded-for",
 ];
 
 /// The index of a field that the request does not have.
@@ -95,6 +99,24 @@ impl<'h> FieldLines<'h> {
             .filter(move |line| line.name.eq_ignore_ascii_case(NAMES[name]))
             .map(|line| line.value)
             .take(count)
+    }
+
+    /// Whether the request has this field.
+    pub fn is_present(&self, name: Name) -> bool {
+        self.first[name as usize] != ABSENT
+    }
+
+    /// The values of all lines of this name, the last one first.
+    pub fn backwards(&self, name: Name) -> impl Iterator<Item = &'h [u8]> {
+        let lines = match self.is_present(name) {
+            true => self.lines,
+            false => &[],
+        };
+        lines
+            .iter()
+            .rev()
+            .filter(move |line| line.name.eq_ignore_ascii_case(NAMES[name as usize]))
+            .map(|line| line.value)
     }
 
     /// The value of a field that may occur at most once, without surrounding white space.
@@ -180,6 +202,8 @@ mod tests {
             (Name::AcceptLanguage, "Accept-Language"),
             (Name::Host, "HOST"),
             (Name::WebSocketVersion, "Sec-WebSocket-Version"),
+            (Name::Forwarded, "Forwarded"),
+            (Name::XForwardedFor, "X-Forwarded-For"),
         ] {
             let lines = lines(&[(known, " z\t")]);
             assert_eq!(FieldLines::new(&lines).single(name), Ok(Some("z")));
@@ -196,6 +220,10 @@ mod tests {
         let found = FieldLines::new(&lines);
         let values: Vec<_> = found.all(Name::Connection).collect();
         assert_eq!(values, [&b"a, b"[..], b"CLOSE"]);
+        let backwards: Vec<_> = found.backwards(Name::Connection).collect();
+        assert_eq!(backwards, [&b"CLOSE"[..], b"a, b"]);
+        assert!(found.is_present(Name::Host) && !found.is_present(Name::Origin));
+        assert_eq!(found.backwards(Name::Origin).count(), 0);
         assert!(found.has(Name::Connection, "b") && found.has(Name::Connection, "close"));
         assert!(!found.has(Name::Connection, "x") && !found.has(Name::Upgrade, "a"));
         assert!(found.single(Name::Connection).is_err());

@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 
 pub use super::body_length::BodyLength;
 use super::field_lines::{FieldLines, Name};
+use super::forwarded::{Forwarding, Proxy, read_forwarding};
 use super::head::HeadScan;
 pub use super::head_error::HeadError;
 use super::language::prefers_english;
@@ -54,6 +55,8 @@ pub struct Request {
     pub host: Box<str>,
     /// The other fields the routes evaluate.
     pub fields: Fields,
+    /// Who sent it, if its peer is a proxy or claims to be one.
+    pub forwarding: Option<Forwarding>,
     /// The upgrade it asks for.
     pub upgrade: Upgrade,
     /// The body; it may contain a password, and is wiped when dropped.
@@ -86,7 +89,7 @@ pub struct Fields {
     pub subprotocol: Option<&'static str>,
 }
 
-/// Parses the head at the start of `bytes`: the request and the head's length in bytes, or `None` while it is
+/// Parses the head at the start of `bytes`, of a peer that is no trusted proxy: the request and the head's length in bytes, or `None` while it is
 /// incomplete.
 ///
 /// # Errors
@@ -95,15 +98,15 @@ pub fn parse_head(bytes: &[u8]) -> Result<Option<(Request, usize)>, HeadError> {
     let Some(length) = HeadScan::default().advance(bytes)? else {
         return Ok(None);
     };
-    let request = parse_whole_head(&bytes[..length])?;
+    let request = parse_whole_head(&bytes[..length], None)?;
     Ok(Some((request, length)))
 }
 
-/// Parses a complete head, whose end [`HeadScan`] has found.
+/// Parses a complete head, whose end [`HeadScan`] has found. `proxy` is its peer, if that is a trusted proxy.
 ///
 /// # Errors
 /// [`HeadError`], if a server has to refuse it.
-pub fn parse_whole_head(head: &[u8]) -> Result<Request, HeadError> {
+pub fn parse_whole_head(head: &[u8], proxy: Option<Proxy<'_>>) -> Result<Request, HeadError> {
     let mut fields = [const { MaybeUninit::uninit() }; HEAD_FIELDS_MAX];
     let mut parsed = httparse::Request::new(&mut []);
     match parsed.parse_with_uninit_headers(head, &mut fields) {
@@ -116,7 +119,12 @@ pub fn parse_whole_head(head: &[u8]) -> Result<Request, HeadError> {
         Method::parse(parsed.method.unwrap_or_default()).ok_or(HeadError::NotImplemented)?;
     let is_http11 = parsed.version == Some(1);
     let target = parsed.path.unwrap_or_default();
-    read_request(method, target, is_http11, &FieldLines::new(parsed.headers))
+    let lines = FieldLines::new(parsed.headers);
+    let request = read_request(method, target, is_http11, &lines)?;
+    Ok(Request {
+        forwarding: read_forwarding(proxy, &lines),
+        ..request
+    })
 }
 
 fn read_request(
@@ -157,6 +165,7 @@ fn read_request(
             preflight_method: lines.owned(Name::PreflightMethod)?,
             subprotocol: choose_subprotocol(lines),
         },
+        forwarding: None,
         upgrade: read_upgrade(method, is_http11, body_length, lines)?,
         body: SecretBytes::default(),
     })

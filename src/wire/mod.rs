@@ -5,6 +5,7 @@ pub mod chunked;
 pub mod close_code;
 pub mod event_stream;
 pub mod field_lines;
+pub mod forwarded;
 pub mod frame;
 pub mod frame_reader;
 pub mod head;

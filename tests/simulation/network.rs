@@ -10,6 +10,7 @@ use sarang::domain::ids::ConnectionId;
 use sarang::domain::time::Now;
 use sarang::server::io::{Io, Received};
 
+use super::proxies;
 use super::seed::Seed;
 
 /// A connection of a client, for the whole run; never reused.
@@ -128,6 +129,8 @@ pub struct Network {
     pub now: Now,
     /// Connections whose socket the server has dropped in this turn.
     pub closed: Vec<Wire>,
+    /// Whether some clients come through proxies.
+    pub has_proxies: bool,
     /// Of every byte sent, with its time and wire.
     pub transcript: u64,
     pub sent_bytes: u64,
@@ -141,9 +144,10 @@ const READ_TIME: Duration = Duration::from_micros(2);
 const ARRIVED_MAX: usize = 256 * 1024;
 
 impl Network {
-    pub fn new(now: Now) -> Self {
+    pub fn new(now: Now, has_proxies: bool) -> Self {
         Self {
             now,
+            has_proxies,
             ..Self::default()
         }
     }
@@ -192,13 +196,23 @@ impl Network {
         wire
     }
 
+    /// The proxy that stands before the server.
+    pub fn proxy(&self, wire: Wire) -> Option<IpAddr> {
+        let address = self.sockets[wire.0].manner.address;
+        proxies::of(address).filter(|_| self.has_proxies)
+    }
+
     /// A client sends something; true when its delivery has to be put on the agenda.
     pub fn say(&mut self, wire: Wire, bytes: &[u8]) -> bool {
+        let bytes = &match self.proxy(wire) {
+            Some(_) => proxies::passed_on(bytes, self.sockets[wire.0].manner.address),
+            None => bytes.into(),
+        };
         let socket = self.socket(wire);
         if socket.is_reset || socket.ends {
             return false;
         }
-        socket.outgoing.extend(bytes);
+        socket.outgoing.extend(bytes.iter());
         socket.said_bytes += bytes.len() as u64;
         self.trace(
             wire,

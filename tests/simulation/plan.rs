@@ -13,6 +13,7 @@ use super::chat::{Chat, Habits, Identity};
 use super::files::{ACCOUNTS, Change, Files, secrets};
 use super::model::Model;
 use super::network::{Manner, Network, Pace, Reading};
+use super::proxies;
 use super::register::Register;
 use super::run::{Client, World};
 use super::seed::Seed;
@@ -292,7 +293,11 @@ impl Plan {
 pub fn world(number: u64) -> World {
     let mut seed = Seed::new(number);
     let plan = Plan::new(&mut seed);
-    let config = plan.config(&mut seed);
+    let mut config = plan.config(&mut seed);
+    let has_proxies = proxies::are_there(&config);
+    if has_proxies {
+        config.trusted_proxies = proxies::trusted();
+    }
     let keys = secrets(std::array::from_fn(|_| seed.key()));
     let files = Files::new(seed.below(2));
     let credentials = files.credentials(&keys);
@@ -316,7 +321,7 @@ pub fn world(number: u64) -> World {
     };
     let quantum = Duration::from_millis(seed.pick(&quantums));
     let mut stage = Stage {
-        network: Network::new(now),
+        network: Network::new(now, has_proxies),
         agenda: Agenda::new(quantum),
         model: Model::new(
             config,

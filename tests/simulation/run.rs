@@ -250,12 +250,15 @@ impl World {
                 self.stage.network.touched.push(wire);
                 continue;
             }
-            let address = self.stage.network.socket(wire).manner.address;
+            let proxy = self.stage.network.proxy(wire);
+            let address = proxy.unwrap_or(self.stage.network.socket(wire).manner.address);
             let config = &self.stage.model.config;
             let count = self.addresses.get(&address).copied().unwrap_or(0);
             let is_welcome = !self.server.is_draining()
                 && self.server.connection_count() < config.connections
-                && (address.is_loopback() || count < config.connections_per_address);
+                && (address.is_loopback()
+                    || proxy.is_some()
+                    || count < config.connections_per_address);
             let accepted = self.server.accept(address, now);
             assert_eq!(
                 accepted.is_some(),
@@ -264,6 +267,9 @@ impl World {
             );
             match accepted {
                 Some(id) => {
+                    if proxy.is_some() {
+                        self.stage.model.count("connections of proxies");
+                    }
                     *self.addresses.entry(address).or_default() += 1;
                     self.note_reuse(id, wire);
                     self.stage.network.accepted(wire, id);
@@ -284,7 +290,8 @@ impl World {
     /// Whoever comes from the address of a socket that was dropped is one of fewer.
     pub fn forget_closed(&mut self) {
         for wire in std::mem::take(&mut self.stage.network.closed) {
-            let address = self.stage.network.socket(wire).manner.address;
+            let proxy = self.stage.network.proxy(wire);
+            let address = proxy.unwrap_or(self.stage.network.socket(wire).manner.address);
             if !address.is_loopback() {
                 *self.addresses.get_mut(&address).expect("was counted") -= 1;
             }

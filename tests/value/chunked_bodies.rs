@@ -25,9 +25,9 @@ fn receive<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
     for piece in pieces {
         let mut input = http.receive(piece);
         loop {
-            match http.step(&mut input, |_| BODY_BYTES_MAX) {
+            match http.step(&mut input, None, |_| BODY_BYTES_MAX) {
                 Step::Wait => break,
-                Step::Continue => panic!("nothing is expected"),
+                Step::Begin(_) | Step::Continue => panic!("nothing is expected"),
                 Step::Serve(request) => outcome.served.push(*request),
                 Step::RefuseHead(refusal, _) => {
                     outcome.refused = Some((format!("{refusal:?}"), None));

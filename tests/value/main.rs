@@ -9,6 +9,7 @@ mod conversations;
 mod creations;
 mod event_streams;
 mod fairness;
+mod forwarded;
 mod fuzz_corpora;
 mod guests;
 mod late;

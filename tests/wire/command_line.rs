@@ -35,11 +35,12 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("what is printed is UTF-8")
 }
 
-const OPTIONS: [&str; 20] = [
+const OPTIONS: [&str; 21] = [
     "--audience",
     "--listen",
     "--host",
     "--allow-origin",
+    "--trusted-proxy",
     "--echo",
     "--no-auto-rooms",
     "--help",
@@ -118,6 +119,13 @@ fn an_unknown_option_is_named() {
         (&["--host", "a.example:8000"], "--host"),
         (&["--host", "*"], "--host"),
         (&["--echo=maybe"], "--echo"),
+        (&["--trusted-proxy"], "--trusted-proxy"),
+        (&["--trusted-proxy", "proxy.example"], "--trusted-proxy"),
+        (&["--trusted-proxy", "127.0.0.1:80"], "--trusted-proxy"),
+        (&["--trusted-proxy", "10.0.0.0/33"], "10.0.0.0/33"),
+        // The network that was meant.
+        (&["--trusted-proxy", "10.1.2.3/8"], "10.0.0.0/8"),
+        (&["--trusted-proxy", "fd00::1/8"], "fd00::/8"),
     ] {
         assert_refused(&run(arguments), culprit);
     }
@@ -180,6 +188,7 @@ fn a_bad_variable_is_named() {
         ("SARANG_LISTEN", "here"),
         ("SARANG_ROOM_USERS", "many"),
         ("SARANG_ECHO", "maybe"),
+        ("SARANG_TRUSTED_PROXY", "127.0.0.1, 10.0.0.1/8"),
     ] {
         assert_refused(&output(sarang().env(name, value)), name);
     }

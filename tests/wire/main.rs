@@ -15,6 +15,7 @@ mod event_access;
 mod event_resume;
 mod event_streams;
 mod faults;
+mod forwarded;
 mod guests;
 mod hosts;
 mod http;
