@@ -78,8 +78,11 @@ pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
 pub const ARGON2_PASSES_MAX: u32 = 16;
 /// Different costs of the hashes in the users file; a file with more is refused. Each check pays all of them.
 pub const PASSWORD_COSTS_MAX: usize = 8;
-/// Password checks under way, in all; above it 503 for the newest of the address that has the most.
+/// Password checks under way, in all; above it the newest of the address that has the most gets 503, or the newcomer
+/// waits for a place.
 pub const LOGIN_QUEUE_MAX: usize = 64;
+/// How long it waits for a place; then 503. Within [`LOGIN_PATIENCE`], and enough for some costly checks.
+pub const LOGIN_PLACE_PATIENCE: Duration = Duration::from_secs(30);
 /// Password checks the worker has at a time, of those under way: one that it runs, and the next, so that it never waits
 /// for the loop. The others wait in the server, where addresses and names take turns.
 pub const LOGIN_CHECKS_AT_WORK: usize = 2;
@@ -88,21 +91,55 @@ pub const LOGIN_PATIENCE: Duration = Duration::from_secs(60);
 /// How long the worker keeps its memory after the last password check.
 pub const WORKER_MEMORY_KEPT: Duration = Duration::from_secs(2);
 /// Failed sign-ins to one account from one address before each further one causes a wait (1, 2, 4 … seconds).
+///
+/// The worst rates of guesses at one account, in the long run: from one address 2 a minute, and 13 from a loopback
+/// address (by this schedule alone 1 a minute); 6 more where the owner has signed in before ([`LOGIN_EARLY_REFILL`]).
+/// From all addresses together 60 a minute ([`LOGIN_ACCOUNT_FAILURES`]), apart from those 6 at each such address.
 pub const LOGIN_FREE_FAILURES: u32 = 5;
-/// The longest such wait. An attempt during the wait is answered with 429.
+/// The longest such wait.
 pub const LOGIN_WAIT_MAX: Duration = Duration::from_secs(60);
-/// Concurrent sign-ins to one account from one address; above it 429.
+/// A success forgives failures beyond the free ones only when the last is so long ago: they may be a guesser's, at the
+/// owner's address.
+pub const LOGIN_FORGIVEN_AFTER: Duration = Duration::from_secs(10 * 60);
+/// During a wait after failures one more attempt is checked, so that the owner gets in beside a guesser. After a failure
+/// of such an attempt the next one is checked after this; the time doubles with each failure up to [`LOGIN_WAIT_MAX`], but
+/// not for a loopback address: behind a proxy on this machine owners and guessers have one address.
+pub const LOGIN_SECOND_WAIT: Duration = Duration::from_secs(5);
+/// Concurrent sign-ins to one account from one address.
 pub const LOGIN_IN_FLIGHT_MAX: u32 = 16;
-/// Concurrent sign-ins from one address, whatever their names; above it 429.
+/// Concurrent sign-ins from one address, whatever their names.
 pub const LOGIN_ADDRESS_IN_FLIGHT_MAX: u32 = 16;
 /// The same from a loopback address: behind a proxy on this machine it is the address of all users.
 pub const LOGIN_LOOPBACK_IN_FLIGHT_MAX: u32 = 32;
-/// Failed sign-ins from one address, loopback exempt; one is refilled every [`LOGIN_ADDRESS_REFILL`]; above it 429.
+/// Failed sign-ins from one address, loopback exempt; one is refilled every [`LOGIN_ADDRESS_REFILL`].
 pub const LOGIN_ADDRESS_FAILURES: u32 = 20;
 /// The time after which one more failure of an address is allowed.
 pub const LOGIN_ADDRESS_REFILL: Duration = Duration::from_secs(6);
-/// Failed sign-ins to one account from all addresses; one is refilled every second; above it 429.
+/// Failed sign-ins to one account from all addresses; one is refilled every [`LOGIN_ACCOUNT_REFILL`].
 pub const LOGIN_ACCOUNT_FAILURES: u32 = 100;
+/// The time after which one more failure of an account is allowed.
+pub const LOGIN_ACCOUNT_REFILL: Duration = Duration::from_secs(1);
+/// How long an attempt waits for one of these limits to allow it; then 429. No shorter than [`LOGIN_ADDRESS_REFILL`].
+pub const LOGIN_PARKED_FOR: Duration = Duration::from_secs(6);
+/// An attempt that one of the waits after failures holds for longer than this is refused sooner. It is shorter than
+/// [`LOGIN_SECOND_WAIT`], so that whoever sends guess after guess is told to wait.
+pub const LOGIN_LANE_PATIENCE: Duration = Duration::from_secs(4);
+/// The time from such an attempt to its refusal: enough for an early check, of which nobody can tell by the time.
+pub const LOGIN_REFUSED_AFTER: Duration = Duration::from_secs(1);
+/// Attempts that wait so, in all; at it one of the address with the most, and there of the account with the most, is
+/// refused.
+pub const LOGIN_PARKED_MAX: usize = 256;
+/// Attempts of an address at an account to which it has signed in before that are checked early, in a row, although a
+/// limit holds them. Only a success is told early, so nobody learns of it where an account is used.
+pub const LOGIN_EARLY_CHECKS: u32 = 3;
+/// The time after which one more such check is allowed.
+pub const LOGIN_EARLY_REFILL: Duration = Duration::from_secs(10);
+/// Early checks that wait for the worker, in all; at it no more are begun.
+pub const LOGIN_EARLY_QUEUE_MAX: usize = 16;
+/// Pairs of an account and an address that has signed in to it; at it the oldest makes way.
+pub const SIGNED_IN_PAIRS_MAX: usize = 10_000;
+/// How long such a pair is remembered.
+pub const SIGNED_IN_PAIR_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Entries in each table of the throttle; at it those without effect are dropped.
 pub const THROTTLED_MAX: usize = 10_000;
 /// How long the name of somebody who signed in is refused to guests after their last connection has ended, or after

@@ -29,7 +29,7 @@
 //! | `connections.rs`, with `addresses.rs`, `deadlines.rs`, `read_queue.rs` | part 1: all connections, their addresses and deadlines, and the order of reads |
 //! | `chat.rs`, with `fan_out.rs`, `whispers.rs`, `backend.rs` | part 2: rooms, the fan-out to their members, that to users who are whispered to, and the backend that orders and stores messages |
 //! | `streams.rs` | part 3: metrics and their subscribers |
-//! | `sign_ins.rs` | part 4: accounts, tokens, tickets, sessions |
+//! | `sign_ins.rs`, with `password_checks.rs` | part 4: accounts, tokens, tickets, sessions, and sign-in attempts until their passwords are checked |
 //! | `requests.rs`, `forwarding.rs`, `routes.rs`, `hosts.rs`, `dispatch.rs`, `answer.rs`, `cors.rs`, `waiting.rs`; `rest.rs`, `sign_in.rs`, `event_requests.rs`, `assets.rs`, `exposition.rs` | HTTP: the table of routes, the clients of proxies, the hosts that are served, and the handler of each route |
 //! | `handshake.rs`, `commands.rs`, `subscribers.rs`, `logins.rs`, `closing.rs` | operations on connections that involve several parts |
 //! | `counters.rs`, `notes.rs`, `ceiling.rs` | counters, journal lines, and the limit over all connections |
@@ -41,7 +41,7 @@
 //! | `rooms.rs`, `room.rs`, `membership.rs`, `opening.rs`, `presence.rs`, `people.rs`, `names.rs` | rooms and their members; how rooms are opened |
 //! | `eviction.rs`, `kept.rs`, `owners.rs` | which rooms make way for new ones, and who holds how many of those created by `POST /rooms` |
 //! | `messages.rs`, `wishes.rs`, `facts.rs`, `outcomes.rs`, `acknowledged.rs`, `history.rs`, `position.rs` | messages: a wish, then a fact |
-//! | `accounts.rs`, `credentials.rs`, `auth.rs`, `tokens.rs`, `issuer.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `turns.rs`, `random.rs` | identity |
+//! | `accounts.rs`, `credentials.rs`, `auth.rs`, `tokens.rs`, `issuer.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `parked.rs`, `turns.rs`, `random.rs` | identity |
 //! | `revocations.rs`, `marks.rs` | tokens that are refused before they expire |
 //! | `guests.rs`; `allowance.rs`, `expiring.rs` | names that guests may not take; how often something may be done in a row |
 //! | `metrics.rs`, `event_log.rs` | events of the metrics streams |
@@ -80,9 +80,9 @@
 //!
 //! 1. `server/requests.rs` takes a request from `conn/http.rs`; `server/routes.rs` finds its route, and
 //!    `server/dispatch.rs` calls `server/sign_in.rs`, which reads name and password.
-//! 2. `server/logins.rs` asks `server/sign_ins.rs`, whose throttle admits the attempt. The request waits in `server/waiting.rs`; later
-//!    requests of its connection wait too. When its turn comes (`domain/turns.rs`), the password check is a
-//!    [`job`](server::jobs::Job).
+//! 2. `server/logins.rs` asks `server/sign_ins.rs`, whose throttle admits the attempt, or has it wait until it may be
+//!    (`domain/parked.rs`). The request waits in `server/waiting.rs`; later requests of its connection wait too. When its
+//!    turn comes (`domain/turns.rs`), the password check is a [`job`](server::jobs::Job).
 //! 3. `shell/workers.rs` checks it on its thread. The result goes to the throttle, `domain/auth.rs` issues a token, and
 //!    `server/requests.rs` responds.
 //! 4. The client exchanges the token for a ticket (`domain/tickets.rs`), which `server/handshake.rs` redeems before it

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::{ECHO_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX};
+use crate::domain::allowance;
 use crate::wire::frame::FrameLimits;
 use crate::wire::frame_reader::FrameReader;
 
@@ -38,30 +39,27 @@ impl WebSocket {
     }
 }
 
-/// The rate limit of a peer's messages: a token bucket with a capacity of one second, stored as the time at which it is
-/// full again (the generic cell rate algorithm).
+/// The rate limit of a peer's messages: as many as it may send in a second, in a row or not.
 #[derive(Debug, Default)]
 pub struct Allowance {
-    /// In microseconds since the server's start.
-    full_at: u64,
+    /// When it is whole again, in microseconds since the server's start: half as large as a [`Duration`].
+    whole_at: u64,
 }
 
-const SECOND_MICROS: u64 = 1_000_000;
-
 impl Allowance {
-    /// Takes one message from the bucket; false if it is empty. It refills at `per_second` messages a second; 0 is no
-    /// limit.
+    /// Takes one message; false if none is left. `per_second` messages are refilled in a second; 0 is no limit.
     pub fn take(&mut self, per_second: u32, now: Duration) -> bool {
-        if per_second == 0 {
+        let Some(refill) = Duration::from_secs(1).checked_div(per_second) else {
             return true;
+        };
+        let whole_at = Duration::from_micros(self.whole_at);
+        match allowance::take(whole_at, per_second, refill, now) {
+            Ok(whole_at) => {
+                self.whole_at = whole_at.as_micros() as u64;
+                true
+            }
+            Err(_) => false,
         }
-        let now = now.as_micros() as u64;
-        let full_at = self.full_at.max(now) + SECOND_MICROS / u64::from(per_second);
-        if full_at > now + SECOND_MICROS {
-            return false;
-        }
-        self.full_at = full_at;
-        true
     }
 }
 

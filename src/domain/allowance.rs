@@ -6,7 +6,25 @@ use std::time::Duration;
 use super::expiring::Expiring;
 use crate::config::THROTTLED_MAX;
 
-/// An allowance for each key: `size` takes in a row, and one more after each `refill` (the generic cell rate algorithm).
+/// Takes one of an allowance that is whole again at `whole_at`, of `size` takes in a row and one more after each
+/// `refill` (the generic cell rate algorithm). Returns when it is whole again after that.
+///
+/// # Errors
+/// None is left: the time until one is.
+pub fn take(
+    whole_at: Duration,
+    size: u32,
+    refill: Duration,
+    now: Duration,
+) -> Result<Duration, Duration> {
+    let whole_at = whole_at.max(now) + refill;
+    match whole_at.saturating_sub(now + refill * size) {
+        Duration::ZERO => Ok(whole_at),
+        wait => Err(wait),
+    }
+}
+
+/// An allowance for each key.
 ///
 /// Kept as the time at which the allowance is whole again, for at most [`THROTTLED_MAX`] keys. At that limit the key
 /// whose allowance is whole again first makes way: whoever has none left is never forgotten for somebody who has.
@@ -26,8 +44,9 @@ impl<K: Clone + Hash + Ord> Default for Allowances<K> {
 impl<K: Clone + Hash + Ord> Allowances<K> {
     /// The time until one more may be taken; zero if one may be taken now. Takes nothing.
     pub fn wait(&self, key: &K, size: u32, refill: Duration, now: Duration) -> Duration {
-        let whole_at = self.whole_at.end(key, now).unwrap_or(now);
-        (whole_at + refill).saturating_sub(now + refill * size)
+        take(self.whole_at(key, now), size, refill, now)
+            .err()
+            .unwrap_or_default()
     }
 
     /// Takes one.
@@ -41,13 +60,27 @@ impl<K: Clone + Hash + Ord> Allowances<K> {
         refill: Duration,
         now: Duration,
     ) -> Result<(), Duration> {
-        let wait = self.wait(&key, size, refill, now);
-        if wait > Duration::ZERO {
-            return Err(wait);
-        }
-        let whole_at = self.whole_at.end(&key, now).unwrap_or(now) + refill;
+        let whole_at = take(self.whole_at(&key, now), size, refill, now)?;
         self.whole_at.set(key, whole_at, now);
         Ok(())
+    }
+
+    /// Takes back what was taken: it does not count.
+    pub fn give_back(&mut self, key: K, refill: Duration, now: Duration) {
+        if let Some(whole_at) = self.whole_at.end(&key, now) {
+            let whole_at = whole_at.saturating_sub(refill).max(now);
+            self.whole_at.set(key, whole_at, now);
+        }
+    }
+
+    /// How many were taken and are not refilled yet.
+    pub fn taken(&self, key: &K, refill: Duration, now: Duration) -> u32 {
+        let missing = self.whole_at(key, now) - now;
+        missing.as_nanos().div_ceil(refill.as_nanos()) as u32
+    }
+
+    fn whole_at(&self, key: &K, now: Duration) -> Duration {
+        self.whole_at.end(key, now).unwrap_or(now)
     }
 }
 
@@ -82,6 +115,24 @@ mod tests {
         assert_eq!(allowances.take("a", 1, REFILL, NOW), Ok(()));
         assert_eq!(allowances.wait(&"a", 1, REFILL, NOW), REFILL);
         assert_eq!(allowances.wait(&"b", 1, REFILL, NOW), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_given_back_may_be_taken_again_and_no_more() {
+        let mut allowances = Allowances::default();
+        while allowances.take("a", 3, REFILL, NOW).is_ok() {}
+        assert_eq!(allowances.taken(&"a", REFILL, NOW), 3);
+        allowances.give_back("a", REFILL, NOW);
+        assert_eq!(allowances.taken(&"a", REFILL, NOW), 2);
+        assert_eq!(allowances.take("a", 3, REFILL, NOW), Ok(()));
+        assert_eq!(allowances.take("a", 3, REFILL, NOW), Err(REFILL));
+        // What was refilled meanwhile is not given back on top.
+        allowances.give_back("a", REFILL, NOW + 3 * REFILL);
+        allowances.give_back("b", REFILL, NOW);
+        let later = NOW + 3 * REFILL;
+        let taken = (0..9).filter(|_| allowances.take("a", 3, REFILL, later).is_ok());
+        assert_eq!(taken.count(), 3);
+        assert_eq!(allowances.taken(&"b", REFILL, NOW), 0);
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub mod names;
 mod opening;
 mod outcomes;
 pub mod owners;
+pub mod parked;
 pub mod people;
 pub mod position;
 mod presence;

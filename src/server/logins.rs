@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::Server;
 use super::answer::Exchange;
 use super::jobs::Job;
+use super::password_checks::{Next, NotNow, Refused};
 use super::sign_in::token_response;
-use super::sign_ins::{Attempt, Checked, NotNow};
-use super::waiting::What;
+use super::sign_ins::{Attempt, Checked, Pending};
+use super::waiting::{Waiting, What};
 use crate::conn::refusal::Refusal;
 use crate::domain::auth::Ended;
 use crate::domain::credentials::Reload;
@@ -18,11 +19,8 @@ use crate::domain::tokens::Identity;
 use crate::wire::close_code::CloseCode;
 use crate::wire::response::Response;
 
-/// The outcome of an attempt that is refused because too many are under way.
-const BUSY: &str = "busy";
-
 impl Server {
-    /// Has the password check of an attempt wait for its turn, unless the attempt is refused.
+    /// Has an attempt wait until its password is checked.
     pub(super) fn start_login(
         &mut self,
         id: ConnectionId,
@@ -30,49 +28,53 @@ impl Server {
         exchange: Exchange,
         now: Now,
     ) {
-        let account = attempt.account.clone();
         let address = self.connections.address(id);
         let serial = self.jobs.next_serial();
-        let begun = self
+        let (pending, refused) = self
             .sign_ins
             .begin_check(serial, attempt, address, now.monotonic);
-        let (outcome, refusal) = match begun {
-            Ok((pending, displaced)) => {
-                self.wait_for(serial, id, exchange, What::Password(pending));
-                if let Some(displaced) = displaced {
-                    self.refuse_displaced(displaced, now);
+        self.wait_for(serial, id, exchange, What::Password(pending));
+        self.refuse_logins(refused, now);
+    }
+
+    /// Lets attempts through that waited for the throttle, and refuses those that have waited for too long.
+    pub(super) fn draw_parked_logins(&mut self, now: Now) {
+        let refused = self.sign_ins.draw(now.monotonic);
+        self.refuse_logins(refused, now);
+    }
+
+    fn refuse_logins(&mut self, refused: Vec<Refused>, now: Now) {
+        for (serial, reason) in refused {
+            let Some(waiting) = self.waiting.take(serial) else {
+                continue;
+            };
+            let (outcome, refusal) = match reason {
+                NotNow::Throttled(wait) => {
+                    let wait = wait.max(Duration::from_secs(1));
+                    ("throttled", Refusal::too_many_requests(wait))
                 }
-                return;
+                NotNow::Busy => ("busy", Refusal::UNAVAILABLE),
+            };
+            if let What::Password(pending) = &waiting.what {
+                self.count_login(&pending.account, outcome, pending.address, now);
             }
-            Err(NotNow::Throttled(wait)) => {
-                let wait = wait.max(Duration::from_secs(1));
-                ("throttled", Refusal::too_many_requests(wait))
-            }
-            Err(NotNow::Busy) => (BUSY, Refusal::UNAVAILABLE),
-        };
-        self.count_login(&account, outcome, address, now);
-        self.respond_and_go_on(id, &exchange, Err(refusal), now);
-    }
-
-    /// Refuses an attempt whose check has made room for another.
-    fn refuse_displaced(&mut self, serial: Serial, now: Now) {
-        let Some(waiting) = self.waiting.take(serial) else {
-            return;
-        };
-        if let What::Password(pending) = &waiting.what {
-            self.sign_ins.end_unchecked(pending, now.monotonic);
-            self.count_login(&pending.account, BUSY, pending.address, now);
+            self.answer_waiting(serial, &waiting, Err(refusal), now);
         }
-        self.answer_waiting(serial, &waiting, Err(Refusal::UNAVAILABLE), now);
     }
 
-    /// The password check whose turn it is, if the worker has room for one.
+    /// The next password check, if the worker has room for one.
     pub(super) fn next_check(&mut self) -> Option<(Serial, Job)> {
-        let serial = self.sign_ins.next_check()?;
+        let next = self.sign_ins.checks.poll()?;
+        let (Next::Turn(serial) | Next::Early(serial)) = next;
         let What::Password(pending) = self.waiting.what_mut(serial)? else {
             return None;
         };
-        let check = self.sign_ins.start_check(pending);
+        if next == Next::Turn(serial) {
+            let check = self.sign_ins.start_check(pending);
+            return Some((serial, Job::CheckPassword(check)));
+        }
+        let serial = self.jobs.next_serial();
+        let check = self.sign_ins.start_early(serial, pending);
         Some((serial, Job::CheckPassword(check)))
     }
 
@@ -85,7 +87,7 @@ impl Server {
         let What::Password(pending) = &waiting.what else {
             return;
         };
-        match self.sign_ins.withdraw_check(serial, pending, now.monotonic) {
+        match self.sign_ins.withdraw_check(serial, now.monotonic) {
             true => self.count_login(&pending.account, "abandoned", pending.address, now),
             false => self.waiting.insert(serial, waiting),
         }
@@ -93,25 +95,52 @@ impl Server {
 
     /// Takes the result of a password check.
     pub(super) fn password_checked(&mut self, serial: Serial, is_accepted: bool, now: Now) {
+        if let Some(attempt) = self.sign_ins.checks.early_attempt(serial) {
+            return self.checked_early(serial, attempt, is_accepted, now);
+        }
         let Some(mut waiting) = self.waiting.take(serial) else {
             return;
         };
         let What::Password(pending) = &mut waiting.what else {
             return;
         };
-        let (outcome, answer) = match self.sign_ins.end_check(pending, is_accepted, now) {
+        match self.sign_ins.end_check(serial, pending, is_accepted, now) {
+            Checked::Again(check) => {
+                self.jobs.push_as(serial, Job::CheckPassword(check));
+                self.waiting.insert(serial, waiting);
+            }
+            checked => self.answer_login(serial, &waiting, checked, now),
+        }
+    }
+
+    /// Takes the result of the early check of an attempt, which may be answered since.
+    fn checked_early(&mut self, serial: Serial, attempt: Serial, is_accepted: bool, now: Now) {
+        let pending: Option<&Pending> = match self.waiting.what_mut(attempt) {
+            Some(What::Password(pending)) => Some(pending),
+            _ => None,
+        };
+        let checked = self.sign_ins.end_early(serial, pending, is_accepted, now);
+        if let Some(checked) = checked
+            && let Some(waiting) = self.waiting.take(attempt)
+        {
+            self.answer_login(attempt, &waiting, checked, now);
+        }
+    }
+
+    fn answer_login(&mut self, serial: Serial, waiting: &Waiting, checked: Checked, now: Now) {
+        let (outcome, answer) = match checked {
             Checked::Accepted(token, expires_in) => {
                 ("accepted", Ok(token_response(&token, expires_in)))
             }
-            Checked::Refused => ("refused", Err(ErrorCode::InvalidCredentials.into())),
-            Checked::Again(check) => {
-                self.jobs.push_as(serial, Job::CheckPassword(check));
-                return self.waiting.insert(serial, waiting);
+            Checked::Refused | Checked::Again(_) => {
+                ("refused", Err(ErrorCode::InvalidCredentials.into()))
             }
         };
-        let (account, address) = (pending.account.clone(), pending.address);
-        self.count_login(&account, outcome, address, now);
-        self.answer_waiting(serial, &waiting, answer, now);
+        if let What::Password(pending) = &waiting.what {
+            let (account, address) = (pending.account.clone(), pending.address);
+            self.count_login(&account, outcome, address, now);
+        }
+        self.answer_waiting(serial, waiting, answer, now);
     }
 
     /// Signs out: revokes the sign-in of the token, and closes its connections.

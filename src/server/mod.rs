@@ -28,6 +28,7 @@ pub mod io;
 pub mod jobs;
 mod logins;
 mod notes;
+pub mod password_checks;
 mod read_queue;
 mod requests;
 mod rest;
@@ -286,6 +287,7 @@ impl Server {
             self.connections.next_timeout(),
             self.chat.next_timeout(),
             self.sign_ins.auth().sessions.next_timeout(),
+            self.sign_ins.checks.next_timeout(),
             self.streams.next_timeout(),
             self.journal.next_timeout(),
         ]
@@ -299,6 +301,7 @@ impl Server {
         self.journal.handle_timeout(now);
         self.chat.handle_timeout(&mut self.connections, now);
         self.streams.handle_timeout(&mut self.jobs, now);
+        self.draw_parked_logins(now);
         while let Some(id) = self.connections.overdue_parked(now.monotonic) {
             self.give_up_parked(id, now);
         }

@@ -8,15 +8,14 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::jobs::PasswordCheck;
-use crate::config::{LOGIN_CHECKS_AT_WORK, LOGIN_QUEUE_MAX};
+use super::password_checks::{PasswordChecks, Refused};
 use crate::domain::accounts::Verifier;
 use crate::domain::auth::Auth;
 use crate::domain::credentials::Credentials;
 use crate::domain::guests::Guests;
 use crate::domain::ids::{ConnectionId, Serial};
-use crate::domain::throttle::network;
+use crate::domain::random::Random;
 use crate::domain::time::Now;
-use crate::domain::turns::Turns;
 
 /// An attempt to sign in, with name and password.
 pub struct Attempt {
@@ -32,15 +31,6 @@ impl std::fmt::Debug for Attempt {
             .field("account", &self.account)
             .finish_non_exhaustive()
     }
-}
-
-/// Why an attempt is refused before its password is checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotNow {
-    /// Too many failures: how long to wait.
-    Throttled(Duration),
-    /// Too many checks are under way.
-    Busy,
 }
 
 /// Why a guest is refused.
@@ -63,7 +53,7 @@ pub enum Checked {
     Again(PasswordCheck),
 }
 
-/// A password check under way.
+/// An attempt whose password is to be checked.
 pub struct Pending {
     /// The account.
     pub account: Rc<str>,
@@ -99,10 +89,8 @@ pub struct SignIns {
     auth: Auth,
     /// Names that guests may not take.
     guests: Guests,
-    /// Password checks that wait for their turn. With those at work at most [`LOGIN_QUEUE_MAX`].
-    checks: Turns<Serial>,
-    /// Password checks handed out: at most [`LOGIN_CHECKS_AT_WORK`].
-    at_work: usize,
+    /// Attempts whose passwords are not checked yet.
+    pub checks: PasswordChecks,
     /// While accounts and secrets are being read again: whether another reload was requested since.
     reading: Option<Again>,
 }
@@ -111,18 +99,19 @@ pub struct SignIns {
 type Again = bool;
 
 impl SignIns {
-    /// No sessions. `seed` determines tickets and token ids.
+    /// No sessions. `seed` determines tickets, token ids and the order of attempts.
     pub fn new(
         credentials: Credentials,
         token_ttl_secs: u64,
         ticket_ttl: Duration,
         seed: &[u8; 32],
     ) -> Self {
+        let mut seeds = Random::new(seed);
+        let (of_auth, of_checks) = (seeds.bytes(), seeds.bytes());
         Self {
-            auth: Auth::new(credentials, token_ttl_secs, ticket_ttl, seed),
+            auth: Auth::new(credentials, token_ttl_secs, ticket_ttl, &of_auth),
             guests: Guests::default(),
-            checks: Turns::default(),
-            at_work: 0,
+            checks: PasswordChecks::new(&of_checks),
             reading: None,
         }
     }
@@ -137,32 +126,19 @@ impl SignIns {
         &mut self.auth
     }
 
-    /// Admits an attempt, whose check waits for its turn under this serial. At the limit the newest check of the address
-    /// that has the most makes room for it, and is returned, to be refused with [`NotNow::Busy`].
-    ///
-    /// # Errors
-    /// [`NotNow`]: throttled, or too many checks are under way, none of which has to make room.
+    /// Takes an attempt under this serial: its check waits for its turn, or for the throttle to allow it. Also returns
+    /// the attempts that had to make room for it.
     pub fn begin_check(
         &mut self,
         serial: Serial,
         attempt: Attempt,
         address: IpAddr,
         now: Duration,
-    ) -> Result<(Pending, Option<Serial>), NotNow> {
+    ) -> (Pending, Vec<Refused>) {
         let Attempt { account, password } = attempt;
+        let of = (account.clone(), address);
         let throttle = &mut self.auth.throttle;
-        throttle
-            .begin(&account, address, now)
-            .map_err(NotNow::Throttled)?;
-        let mut displaced = None;
-        if self.checks.len() + self.at_work >= LOGIN_QUEUE_MAX {
-            displaced = self.checks.displace(network(address));
-            if displaced.is_none() {
-                throttle.end(&account, address, None, now);
-                return Err(NotNow::Busy);
-            }
-        }
-        self.checks.push(network(address), account.clone(), serial);
+        let refused = self.checks.begin(serial, of, throttle, now);
         let verifier = self.auth.verifier(&account);
         let pending = Pending {
             account,
@@ -170,65 +146,79 @@ impl SignIns {
             verifier,
             password,
         };
-        Ok((pending, displaced))
+        (pending, refused)
     }
 
-    /// Whether a check can be handed out.
-    pub fn has_check(&self) -> bool {
-        self.at_work < LOGIN_CHECKS_AT_WORK && !self.checks.is_empty()
-    }
-
-    /// The check whose turn it is, if one can be handed out: [`Self::start_check`] follows.
-    pub fn next_check(&mut self) -> Option<Serial> {
-        self.has_check().then(|| self.checks.pop())?
+    /// Lets attempts through that waited for the throttle. Returns those that have waited for too long.
+    pub fn draw(&mut self, now: Duration) -> Vec<Refused> {
+        self.checks.draw(&mut self.auth.throttle, now)
     }
 
     /// Hands out a check for a job. It must end with [`Self::end_check`].
     pub fn start_check(&mut self, pending: &mut Pending) -> PasswordCheck {
-        self.at_work += 1;
+        self.checks.start();
         pending.check(&self.auth)
     }
 
-    /// Ends an attempt whose check was not started: it is neither a success nor a failure.
-    pub fn end_unchecked(&mut self, pending: &Pending, now: Duration) {
-        let Pending {
-            account, address, ..
-        } = pending;
-        self.auth.throttle.end(account, *address, None, now);
+    /// Hands out an early check for a job with this serial. It must end with [`Self::end_early`].
+    pub fn start_early(&mut self, serial: Serial, pending: &mut Pending) -> PasswordCheck {
+        self.checks.start_early(serial);
+        pending.check(&self.auth)
     }
 
-    /// Nobody waits for a check any more: it is not started. False if it was started already, so that its result is still
-    /// to be counted.
-    pub fn withdraw_check(&mut self, serial: Serial, pending: &Pending, now: Duration) -> bool {
-        let is_withdrawn = self.checks.remove(&serial);
-        if is_withdrawn {
-            self.end_unchecked(pending, now);
-        }
-        is_withdrawn
+    /// Nobody waits for an attempt any more: its check is not started. False if it was started already, so that its result
+    /// is still to be counted.
+    pub fn withdraw_check(&mut self, serial: Serial, now: Duration) -> bool {
+        self.checks.withdraw(serial, &mut self.auth.throttle, now)
     }
 
     /// Takes the result of a password check.
-    pub fn end_check(&mut self, pending: &mut Pending, is_accepted: bool, now: Now) -> Checked {
-        let Pending {
-            account,
-            address,
-            verifier,
-            ..
-        } = pending;
+    pub fn end_check(
+        &mut self,
+        serial: Serial,
+        pending: &mut Pending,
+        is_accepted: bool,
+        now: Now,
+    ) -> Checked {
+        let (account, verifier) = (&pending.account, &pending.verifier);
         let is_in_force = self.auth.is_in_force(account, verifier);
         if !is_in_force && self.auth.has_account(account) {
             return Checked::Again(pending.check(&self.auth));
         }
-        self.at_work -= 1;
         // The account may have been removed during the check.
         let is_accepted = is_accepted && is_in_force;
         let throttle = &mut self.auth.throttle;
-        throttle.end(account, *address, Some(is_accepted), now.monotonic);
+        self.checks
+            .finish(serial, is_accepted, throttle, now.monotonic);
+        match is_accepted {
+            true => self.accept(pending, now),
+            false => Checked::Refused,
+        }
+    }
+
+    /// Takes the result of an early check, of the attempt `pending` if that still waits. `None` if it goes on waiting, or
+    /// was answered.
+    pub fn end_early(
+        &mut self,
+        serial: Serial,
+        pending: Option<&Pending>,
+        is_accepted: bool,
+        now: Now,
+    ) -> Option<Checked> {
+        let is_in_force =
+            pending.is_some_and(|of| self.auth.is_in_force(&of.account, &of.verifier));
+        let is_accepted = is_accepted && is_in_force;
+        let throttle = &mut self.auth.throttle;
+        let is_ended = self
+            .checks
+            .finish_early(serial, is_accepted, throttle, now.monotonic);
+        is_ended.then(|| self.accept(pending?, now).into())?
+    }
+
+    /// The token for an attempt whose password was right.
+    fn accept(&mut self, pending: &Pending, now: Now) -> Checked {
         let at = now.unix.as_secs();
-        let issued = is_accepted
-            .then(|| self.auth.issue_token(account, at, now))
-            .flatten();
-        match issued {
+        match self.auth.issue_token(&pending.account, at, now) {
             Some((token, expires_in)) => Checked::Accepted(token, expires_in),
             None => Checked::Refused,
         }
@@ -291,10 +281,6 @@ impl SignIns {
 
     /// Asserts the invariants.
     pub fn check(&self) {
-        assert!(
-            self.checks.len() + self.at_work <= LOGIN_QUEUE_MAX,
-            "password checks are bounded"
-        );
-        assert!(self.at_work <= LOGIN_CHECKS_AT_WORK);
+        self.checks.check();
     }
 }

@@ -43,7 +43,7 @@ impl Server {
             || self.chat.has_work()
             || self.streams.has_work()
             || !self.jobs.is_empty()
-            || self.sign_ins.has_check()
+            || self.sign_ins.checks.has_next()
     }
 
     /// The socket is readable: it is read in the next turn or a later one.

@@ -1,6 +1,6 @@
 //! Jobs of the server, done by the simulation: each takes a time of its own, and what comes of it is handed in later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub struct Jobs {
     read: Option<Files>,
     /// Password checks: which account's password, whether it was right, and what the server was asked.
     checks: BTreeMap<Serial, (String, Option<u32>, bool)>,
+    /// The serials under which each password is checked: two, if that is done early and again in its turn.
+    asked: BTreeSet<(String, Serial)>,
     /// Tickets that are being redeemed.
     pub tickets: BTreeMap<Serial, String>,
 }
@@ -39,6 +41,7 @@ impl Jobs {
             files,
             read: None,
             checks: BTreeMap::new(),
+            asked: BTreeSet::new(),
             tickets: BTreeMap::new(),
         }
     }
@@ -171,6 +174,12 @@ impl World {
         let delay = words.next().and_then(|delay| delay.parse().ok());
         let delay = Duration::from_millis(delay.expect("a delay"));
         let is_accepted = version.is_some() && version_of(&check.verifier) == version;
+        self.jobs.asked.insert((password.to_owned(), serial));
+        let of_password =
+            (password.to_owned(), Serial(0))..=(password.to_owned(), Serial(u64::MAX));
+        if self.jobs.asked.range(of_password).count() > 1 {
+            self.stage.model.count("passwords checked twice");
+        }
         let asked = (password.to_owned(), version, is_accepted);
         self.jobs.checks.insert(serial, asked);
         (delay, Done::PasswordChecked(is_accepted))

@@ -185,15 +185,20 @@ impl Web {
         self.asked.push_back(Ask::Guess);
     }
 
-    /// Five guesses are free; then each costs at least a second.
+    /// Five guesses are free; then those of the first lane cost 1, 2, 4 … 60 seconds, and those of the second 5.
     pub(super) fn guessed(&mut self, status: u16, stage: &mut Stage) {
         assert!(
             [401, 429, 503].contains(&status),
             "a guess is answered {status}"
         );
         self.guesses += u64::from(status == 401);
+        if self.guesses > 5 && status == 401 {
+            stage.model.count("guesses beyond the free ones");
+        }
         let began = self.guessing_since.expect("has begun");
-        let most = 5 + (stage.at() - began).as_secs();
+        let seconds = (stage.at() - began).as_secs();
+        let in_first = 5 + u64::from((seconds + 1).ilog2().min(6)) + seconds / 60;
+        let most = in_first + 1 + seconds / 5;
         assert!(
             self.guesses <= most,
             "{} guesses, {most} are possible",

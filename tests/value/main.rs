@@ -11,6 +11,7 @@ mod event_streams;
 mod fairness;
 mod forwarded;
 mod fuzz_corpora;
+mod guessing;
 mod guests;
 mod late;
 mod late_backend;

@@ -163,6 +163,14 @@ impl World {
         }
     }
 
+    /// A world with other random bytes.
+    pub fn seeded(seed: u8) -> Self {
+        let mut world = Self::new(Config::default());
+        let config = with_host(Config::default());
+        world.server = Server::new(config, credentials(), &[seed; 32], world.now);
+        world
+    }
+
     /// A world whose backend requests leave as jobs.
     pub fn with_remote_backend(config: Config) -> Self {
         let mut world = Self::new(config.clone());
@@ -278,7 +286,7 @@ impl World {
         has_more
     }
 
-    fn take_jobs(&mut self) {
+    pub fn take_jobs(&mut self) {
         while let Some((serial, job)) = self.server.poll_job() {
             match job {
                 Job::SampleMachine => {
