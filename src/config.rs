@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use cidr::Cidr;
 
-/// The longest room name, in characters.
+/// The longest room name, in characters of normalization form C (UAX #15), as all names.
 pub const ROOM_NAME_CHARS_MAX: usize = 64;
 /// The longest guest name, in characters.
 pub const USERNAME_CHARS_MAX: usize = 32;

@@ -280,9 +280,9 @@ function settleSent(conversation) {
 }
 
 function enterRoom(name, andShow = true) {
-  const room = conversation('room', name);
+  const room = conversation('room', name.normalize()); // as the server and its events name it
   if (room.standing === 'out') room.standing = 'joining';
-  chat.join(name);
+  chat.join(room.name);
   if (andShow) show(room);
 }
 

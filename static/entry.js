@@ -143,7 +143,7 @@ export class Entry {
 
   #enterAsGuest(event) {
     event.preventDefault();
-    const name = byId('name').value.trim();
+    const name = byId('name').value.trim().normalize();
     const problem = !name ? words.name_missing : [...name].length > NAME_CHARS_MAX ? words.name_too_long : '';
     if (problem) return this.#failed(problem, 'name');
     this.#failed('', null);

@@ -13,6 +13,7 @@ use sarang::domain::event::ChatMessage;
 use sarang::domain::facts::{Fact, OpenedRoom, Outcome};
 use sarang::domain::ids::Serial;
 use sarang::domain::issuer::Issued;
+use sarang::domain::names::nfc;
 use sarang::domain::position::Position;
 use sarang::domain::time::{Now, Timestamp};
 use sarang::domain::tokens::Identity;
@@ -348,6 +349,7 @@ fn redeem_one(
 /// The user of a ticket, chosen by its first byte.
 fn redeem(ticket: &Ticket, how: How, now: Now) -> Option<Result<Identity, BadTicket>> {
     let username = pick(&NAMES, ticket.0.bytes().next().unwrap_or_default());
+    let username = &*nfc(username);
     let unix = now.unix.as_secs();
     match how {
         How::Fail => None,

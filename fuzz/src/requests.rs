@@ -7,8 +7,8 @@ use super::dealings::What;
 
 /// Room names, one more than the limit of rooms.
 pub const ROOMS: [&str; 4] = ["t", "사랑방", "a/b", "☃"];
-/// Names of guests; the last has an account.
-pub const NAMES: [&str; 5] = ["가", "나", "c", "d", "admin"];
+/// Names of guests: one is not in form C, two have one key, and the last has an account.
+pub const NAMES: [&str; 5] = ["가", "\u{1102}\u{1161}", "c", "C", "admin"];
 
 /// Picks one out of a few.
 pub fn pick<T: Copy>(from: &[T], index: u8) -> T {

@@ -6,7 +6,7 @@ use argon2::Block;
 use sarang::config::{ACCOUNTS_MAX, ARGON2_MEMORY_KIB_MAX, SECRETS_MAX};
 use sarang::domain::accounts::{Accounts, entries};
 use sarang::domain::credentials::parse_secrets;
-use sarang::domain::names::is_valid_account_name;
+use sarang::domain::names::{is_valid_account_name, key, nfc};
 use sarang::wire::jwt::{Key, SECRET_BYTES_MIN, verify};
 use serde_json::json;
 
@@ -42,17 +42,19 @@ fn pairs(text: &str) -> Vec<(&str, &str)> {
 
 fn check_accounts(text: &str, accounts: &Accounts) {
     let pairs = pairs(text);
-    let names: BTreeSet<&str> = pairs.iter().map(|(name, _)| *name).collect();
+    let all = pairs.iter().map(|(name, _)| nfc(name).into_owned());
+    let names: BTreeSet<String> = all.collect();
     assert_eq!(names.len(), pairs.len(), "each name stands once");
     assert!(names.len() <= ACCOUNTS_MAX);
     assert!(
         accounts
             .names()
             .map(|name| &**name)
-            .eq(names.iter().copied())
+            .eq(names.iter().map(String::as_str))
     );
     for name in &names {
         assert!(is_valid_account_name(name) && accounts.has(name));
+        assert!(accounts.has_key(&key(name)) && key(&key(name)) == key(name));
     }
     // Only names and hashes count, not how the file is laid out.
     let written: String = pairs
@@ -64,7 +66,7 @@ fn check_accounts(text: &str, accounts: &Accounts) {
         accounts.gone_in(&again).count() + again.gone_in(accounts).count(),
         0
     );
-    for name in names.iter().copied().chain(["nobody"]) {
+    for name in names.iter().map(String::as_str).chain(["nobody"]) {
         let verifier = accounts.verifier(name);
         assert!(verifier.blocks() <= ARGON2_MEMORY_KIB_MAX as usize);
         assert!(

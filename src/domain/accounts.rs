@@ -7,7 +7,7 @@ use std::sync::Arc;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use phc::{Output, PasswordHash};
 
-use super::names::is_valid_account_name;
+use super::names::{is_valid_account_name, key, nfc};
 use crate::config::{ACCOUNTS_MAX, ARGON2_MEMORY_KIB_MAX, ARGON2_PASSES_MAX, PASSWORD_COSTS_MAX};
 
 /// The demo's account, announced at the start: `admin` with the password `secret`.
@@ -215,26 +215,35 @@ pub fn entries(text: &str) -> impl Iterator<Item = (usize, &str)> {
 #[derive(Debug)]
 pub struct Accounts {
     verifiers: BTreeMap<Arc<str>, Arc<Verifier>>,
+    /// The keys of names that are not their own keys. Most names are.
+    other_keys: BTreeSet<Arc<str>>,
     impossible: Arc<Verifier>,
     costs: Arc<Costs>,
 }
 
 impl Accounts {
-    /// Reads a users file: `NAME:PHC` per line; blank lines and lines that begin with `#` are skipped.
+    /// Reads a users file: `NAME:PHC` per line; blank lines and lines that begin with `#` are skipped. Names may be
+    /// composed in any way.
     ///
     /// # Errors
     /// The first invalid line: its number, without its content.
     pub fn parse(text: &str, random: [u8; 32]) -> Result<Self, String> {
         let mut verifiers = BTreeMap::new();
+        let mut other_keys = BTreeSet::new();
         let mut costs = BTreeSet::new();
         for (number, line) in entries(text) {
             let (name, phc) = line
                 .split_once(':')
                 .ok_or(format!("line {number} is not NAME:HASH"))?;
-            if !is_valid_account_name(name) {
+            let name: Arc<str> = nfc(name).into();
+            if !is_valid_account_name(&name) {
                 return Err(format!(
                     "line {number}: the name is not 1 to 64 plain characters"
                 ));
+            }
+            let key = key(&name);
+            if *key != *name {
+                other_keys.insert(key.into());
             }
             let verifier =
                 Verifier::parse(phc).map_err(|what| format!("line {number}: the hash {what}"))?;
@@ -244,7 +253,7 @@ impl Accounts {
                     "line {number}: the hashes have more than {PASSWORD_COSTS_MAX} different costs"
                 ));
             }
-            if verifiers.insert(name.into(), Arc::new(verifier)).is_some() {
+            if verifiers.insert(name, Arc::new(verifier)).is_some() {
                 return Err(format!("line {number}: the name stands twice"));
             }
             if verifiers.len() > ACCOUNTS_MAX {
@@ -255,6 +264,7 @@ impl Accounts {
         costs.insert(any);
         Ok(Self {
             verifiers,
+            other_keys,
             impossible: Verifier::impossible(any, random).into(),
             costs: Costs(costs.into_iter().collect()).into(),
         })
@@ -263,6 +273,12 @@ impl Accounts {
     /// Whether a name has an account.
     pub fn has(&self, name: &str) -> bool {
         self.verifiers.contains_key(name)
+    }
+
+    /// Whether a key ([`key`]) is that of an account's name.
+    pub fn has_key(&self, key: &str) -> bool {
+        // An account whose name is a key has that key.
+        self.has(key) || self.other_keys.contains(key)
     }
 
     /// All names, sorted.
@@ -418,6 +434,16 @@ mod tests {
                 Err(what.to_owned())
             );
         }
+    }
+
+    #[test]
+    fn a_name_is_one_however_it_is_composed_and_its_key_is_known() {
+        let lines = |names: [&str; 2]| names.map(|name| line(name, "m=64,t=1,p=1")).concat();
+        let accounts = Accounts::parse(&lines(["e\u{301}", "Kim"]), [0; 32]).expect("reads");
+        let keys = ["é", "kim", "Kim", "e"].map(|key| accounts.has_key(key));
+        assert!(accounts.has("é") && keys == [true, true, true, false]);
+        let twice = Accounts::parse(&lines(["é", "e\u{301}"]), [0; 32]).map(|_| ());
+        assert_eq!(twice, Err("line 2: the name stands twice".to_owned()));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Identity: passwords for tokens, tokens for tickets, tickets for sessions.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use super::allowance::Allowances;
 use super::credentials::{Credentials, Reload};
 use super::ids::ConnectionId;
 use super::issuer::{Issuer, Run};
+use super::names::nfc;
 use super::random::Random;
 use super::revocations::{Noted, Revocations};
 use super::sessions::Sessions;
@@ -115,6 +117,12 @@ impl Auth {
         self.credentials.accounts.has(name)
     }
 
+    /// Whether guests may not have the names of a key ([`key`](super::names::key)): one is an account's, or of somebody
+    /// who has a session.
+    pub fn has_key(&self, key: &str) -> bool {
+        self.credentials.accounts.has_key(key) || self.sessions.has_key(key)
+    }
+
     /// The accounts in force, for [`Reload::new`].
     pub fn accounts(&self) -> &Arc<Accounts> {
         &self.credentials.accounts
@@ -181,6 +189,7 @@ impl Auth {
         let at = now.unix.as_secs();
         let identity = identify(&claims, signature, key.key_id(), &self.issuer, at)?;
         check_audience(&claims, self.audience.as_deref())?;
+        let identity = composed(identity);
         if identity.is_ours {
             let username = &identity.username;
             self.credentials.check_fingerprint(username, &claims, key)?;
@@ -350,6 +359,18 @@ impl Auth {
     /// The source of random bytes.
     pub fn random(&mut self) -> &mut Random {
         &mut self.random
+    }
+}
+
+/// The identity under its name in form C: another back end may spell it otherwise.
+fn composed(identity: Identity) -> Identity {
+    match nfc(&identity.username) {
+        Cow::Borrowed(_) => identity,
+        Cow::Owned(username) => Identity {
+            family: Identity::family_of(&username, identity.family_id()),
+            username: username.into(),
+            ..identity
+        },
     }
 }
 

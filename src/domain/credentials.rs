@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::accounts::{Accounts, entries};
+use super::names::shared_key;
 use super::tokens::FINGERPRINT;
 use crate::config::SECRETS_MAX;
 use crate::wire::jwt::{Key, KeyId, Refused};
@@ -74,16 +75,22 @@ pub struct Reload {
     pub credentials: Credentials,
     /// The names whose account is gone or has another password, sorted.
     pub gone: Arc<[Arc<str>]>,
-    /// The names that had no account before.
+    /// The keys of names that had no account before: guests may not have them any more.
     pub added: Vec<Arc<str>>,
+    /// The keys of names that had an account before, and are no account's now.
+    pub removed: Vec<Arc<str>>,
 }
 
 impl Reload {
     /// Compares a newer set with the accounts in force, which must be those it replaces.
     pub fn new(newer: Credentials, in_force: &Accounts) -> Self {
+        let gone: Arc<[_]> = in_force.gone_in(&newer.accounts).cloned().collect();
+        let added = in_force.added_in(&newer.accounts);
+        let removed = gone.iter().map(shared_key);
         Self {
-            gone: in_force.gone_in(&newer.accounts).cloned().collect(),
-            added: in_force.added_in(&newer.accounts).cloned().collect(),
+            added: added.map(shared_key).collect(),
+            removed: removed.filter(|key| !newer.accounts.has_key(key)).collect(),
+            gone,
             credentials: newer,
         }
     }
@@ -159,15 +166,22 @@ mod tests {
             .expect("begins so");
         let other = hash.replace("t=2", "t=3");
         let accounts = |text: String| Accounts::parse(&text, [0; 32]).expect("reads");
-        let old = accounts(format!("kept{hash}\ngone{hash}\nchanged{hash}"));
+        let old = accounts(format!(
+            "kept{hash}\nGone{hash}\nchanged{hash}\nKim{hash}\nkim{hash}"
+        ));
         let newer = Credentials {
-            accounts: accounts(format!("kept{hash}\nchanged{other}\nnew{hash}")).into(),
+            accounts: accounts(format!(
+                "kept{hash}\nchanged{other}\nＮｅｗ{hash}\nkim{hash}"
+            ))
+            .into(),
             keys: Vec::new(),
         };
         let reload = Reload::new(newer, &old);
-        assert_eq!(*reload.gone, ["changed".into(), "gone".into()]);
-        assert_eq!(reload.added, ["new".into()]);
-        assert!(reload.credentials.accounts.has("new"));
+        let names = |names: &[Arc<str>]| names.join(" ");
+        assert_eq!(names(&reload.gone), "Gone Kim changed");
+        assert_eq!(names(&reload.added), "new");
+        assert_eq!(names(&reload.removed), "gone");
+        assert!(reload.credentials.accounts.has("Ｎｅｗ"));
     }
 
     #[test]

@@ -40,7 +40,7 @@ error_codes! {
     BadJson = "bad_json", 400, "올바른 JSON이 아닙니다", "That is not valid JSON";
     BadRequest = "bad_request", 400, "잘못된 요청입니다", "The request is malformed, or a field is missing or not as it should be";
     UnknownType = "unknown_type", 400, "알 수 없는 메시지 종류입니다", "There is no message of that type";
-    BadRoomName = "bad_room_name", 400, "방 이름은 제어 문자 없이 1~64자여야 합니다", "A room name has 1 to 64 characters, none of them a control character";
+    BadRoomName = "bad_room_name", 400, "방 이름은 보이지 않는 문자나 앞뒤 공백 없이 1~64자여야 합니다", "A room name has 1 to 64 characters, none of them invisible, and no spaces at its ends";
     Unauthorized = "unauthorized", 401, "인증이 필요합니다", "Please sign in first";
     InvalidCredentials = "invalid_credentials", 401, "이름이나 비밀번호가 올바르지 않습니다", "The name or the password is wrong";
     InvalidToken = "invalid_token", 401, "토큰이 유효하지 않습니다", "The token is not valid";

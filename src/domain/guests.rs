@@ -1,4 +1,4 @@
-//! What guests may not be called: names of people who signed in stay theirs for a time, and an address that is refused
+//! What guests may not be called: names of people who signed in stay theirs for a time, however they are spelled, and an address that is refused
 //! such names too often is refused every name, so that it learns no more of them.
 
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use crate::config::{
     SIGNED_IN_NAME_HELD_FOR, SIGNED_IN_NAMES_MAX,
 };
 
-/// Names that are held, and guests' names that were refused, by address.
+/// Names that are held, by key ([`key`](super::names::key)), and guests' names that were refused, by address.
 #[derive(Debug)]
 pub struct Guests {
     held: Expiring<Rc<str>>,
@@ -30,15 +30,15 @@ impl Default for Guests {
 }
 
 impl Guests {
-    /// Holds a name from now on for [`SIGNED_IN_NAME_HELD_FOR`]. Above [`SIGNED_IN_NAMES_MAX`] the name that is free
+    /// Holds the names of a key from now on for [`SIGNED_IN_NAME_HELD_FOR`]. Above [`SIGNED_IN_NAMES_MAX`] the key that is free
     /// first is free at once.
-    pub fn hold(&mut self, name: Rc<str>, now: Duration) {
-        self.held.set(name, now + SIGNED_IN_NAME_HELD_FOR, now);
+    pub fn hold(&mut self, key: Rc<str>, now: Duration) {
+        self.held.set(key, now + SIGNED_IN_NAME_HELD_FOR, now);
     }
 
-    /// Whether a name is held.
-    pub fn is_held(&self, name: &str, now: Duration) -> bool {
-        self.held.end(name, now).is_some()
+    /// Whether the names of a key are held.
+    pub fn is_held(&self, key: &str, now: Duration) -> bool {
+        self.held.end(key, now).is_some()
     }
 
     /// How long guests from an address are refused, whatever their name; zero if they are not.

@@ -58,8 +58,8 @@ impl RoomManager {
         effects: &mut Effects,
     ) -> Result<Joined, ErrorCode> {
         let since = since.and_then(Position::parse);
-        match self.by_name.get(name) {
-            Some(&id) => {
+        match self.id_of(name) {
+            Some(id) => {
                 self.enter_room(origin.connection, id, since, now, effects)?;
                 Ok(Joined::Now)
             }

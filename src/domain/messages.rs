@@ -4,6 +4,7 @@ use super::acknowledged::{Claim, Destination, MessageKey, PendingId, Person};
 use super::error::ErrorCode;
 use super::event::{Effect, Effects, Event};
 use super::ids::{Origin, UserId};
+use super::names::nfc;
 use super::rooms::RoomManager;
 use super::time::{Now, Timestamp};
 use super::wishes::{Publication, Wish};
@@ -131,7 +132,7 @@ impl RoomManager {
         Ok(None)
     }
 
-    /// A private message to every connection of its target, echoed to every connection of its sender.
+    /// A private message to every connection of its target, whose name may be composed in any way, echoed to every connection of its sender.
     ///
     /// # Errors
     /// `user_not_found`, `bad_request` (no text), `content_too_long`, `id_reused`.
@@ -149,6 +150,7 @@ impl RoomManager {
             .user_of(origin.connection)
             .ok_or(ErrorCode::Unauthorized)?;
         self.check_content(content)?;
+        let to = &*nfc(to);
         let target = self.people.find(to);
         let claimed = match id {
             None => Ok(None),

@@ -44,4 +44,5 @@ pub mod tickets;
 pub mod time;
 pub mod tokens;
 pub mod turns;
+mod unicode;
 pub mod wishes;

@@ -7,7 +7,7 @@ use super::error::ErrorCode;
 use super::event::{Effect, Effects};
 use super::facts::OpenedRoom;
 use super::ids::{ConnectionId, RoomId, Serial};
-use super::names::is_valid_room_name;
+use super::names::{is_valid_room_name, nfc};
 use super::owners::Creator;
 use super::room::{Place, Room};
 use super::rooms::{Joined, NotCreated, RoomManager};
@@ -31,6 +31,7 @@ impl RoomManager {
         now: Now,
         effects: &mut Effects,
     ) -> Result<(), NotCreated> {
+        let name = &*nfc(name);
         if !is_valid_room_name(name) {
             return Err(ErrorCode::BadRoomName.into());
         }
@@ -68,6 +69,7 @@ impl RoomManager {
         self.people
             .user_of(connection)
             .ok_or(ErrorCode::Unauthorized)?;
+        let name = &*nfc(name);
         if !is_valid_room_name(name) {
             return Err(ErrorCode::BadRoomName);
         }

@@ -2,7 +2,7 @@
 //!
 //! A user is a name with at least one open connection; several connections (tabs, devices) may belong to one user.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 
@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 
 use super::acknowledged::Person;
 use super::ids::{ConnectionId, RoomId, UserId};
+use super::names::key;
 
 /// The connected users.
 #[derive(Debug, Default)]
@@ -22,6 +23,8 @@ pub struct People {
     /// for a sixth of a second.
     by_name: HashTable<(NameHash, UserId)>,
     hasher: RandomState,
+    /// Connected guests whose name is not its own key ([`key`]), by key. Most names are.
+    respelled: BTreeMap<Rc<str>, BTreeSet<UserId>>,
     /// By user: whether they signed in, not a guest.
     is_account: Vec<bool>,
     /// By connection. 24 bytes each, to keep an idle connection cheap.
@@ -110,6 +113,12 @@ impl People {
         if let Err(place) = connections.binary_search(&connection) {
             connections.insert(place, connection);
         }
+        if connections.len() == 1
+            && !is_account
+            && let Some(key) = other_key(name)
+        {
+            self.respelled.entry(key).or_default().insert(user);
+        }
         if self.sessions.len() <= connection.index() {
             self.sessions
                 .resize_with(connection.index() + 1, Session::default);
@@ -163,8 +172,23 @@ impl People {
         if let Ok(place) = connections.binary_search(&connection) {
             connections.remove(place);
         }
+        if connections.is_empty() && !self.is_account(user) {
+            self.remove_respelled(user);
+        }
         self.forget_if_gone(user);
         Some(user)
+    }
+
+    fn remove_respelled(&mut self, user: UserId) {
+        let Some(key) = other_key(self.name(user)) else {
+            return;
+        };
+        if let Some(users) = self.respelled.get_mut(&key) {
+            users.remove(&user);
+            if users.is_empty() {
+                self.respelled.remove(&key);
+            }
+        }
     }
 
     fn forget_if_gone(&mut self, user: UserId) {
@@ -242,6 +266,13 @@ impl People {
         found.map(|(_, id)| *id)
     }
 
+    /// The guests connected under names with this key ([`key`]).
+    pub fn guests_alike(&self, key: &str) -> impl Iterator<Item = UserId> + use<'_> {
+        let same = self.find(key).filter(|user| !self.is_account(*user));
+        let others = self.respelled.get(key).into_iter().flatten();
+        same.into_iter().chain(others.copied())
+    }
+
     /// Every open connection of a user, sorted.
     pub fn connections(&self, user: UserId) -> &[ConnectionId] {
         &self.users[user.index()].connections
@@ -283,6 +314,11 @@ impl People {
     }
 }
 
+/// The key of a name that is not its own key.
+fn other_key(name: &str) -> Option<Rc<str>> {
+    Some(key(name)).filter(|key| *key != name).map(Rc::from)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,6 +350,32 @@ mod tests {
         people.exit(B);
         assert_eq!(people.find("김철수"), None);
         assert_eq!(people.count(), 0);
+    }
+
+    #[test]
+    fn guests_whose_names_have_one_key_are_found_together_while_they_are_here() {
+        let mut people = People::default();
+        let names = ["kim", "Kim", "ＫＩＭ", "Kim", "kin", "kimm", "Kin"];
+        for (n, name) in names.into_iter().enumerate() {
+            people.enter(ConnectionId(n as u32), name, false);
+        }
+        let alike = |people: &People| -> String {
+            let users = people.guests_alike("kim");
+            let names: Vec<&str> = users.map(|user| &**people.name(user)).collect();
+            names.join(" ")
+        };
+        assert_eq!(alike(&people), "kim Kim ＫＩＭ");
+        people.exit(ConnectionId(1));
+        people.exit(ConnectionId(0));
+        assert_eq!(alike(&people), "Kim ＫＩＭ");
+        people.exit(ConnectionId(3));
+        assert_eq!(alike(&people), "ＫＩＭ");
+        people.exit(ConnectionId(2));
+        // Who signed in is no guest.
+        people.enter(A, "kim", true);
+        people.enter(B, "KIM", true);
+        assert_eq!(alike(&people), "");
+        assert_eq!(people.respelled.len(), 1);
     }
 
     #[test]

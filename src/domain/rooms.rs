@@ -1,5 +1,6 @@
 //! All rooms and their members: what each command does, as effects.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use super::error::ErrorCode;
 use super::event::{Effect, Effects, Event, RoomInfo};
 use super::ids::{ConnectionId, RoomId, RoomKey, Serial};
 use super::kept::KeptRooms;
+use super::names::nfc;
 use super::owners::Owner;
 use super::people::People;
 use super::room::{Place, Room};
@@ -134,13 +136,23 @@ impl RoomManager {
         Ok((room.info(), names))
     }
 
-    /// The room of this name.
+    /// The room of this name, however it is composed.
     ///
     /// # Errors
     /// `room_not_found`.
     pub fn find(&self, name: &str) -> Result<&Room, ErrorCode> {
-        let id = self.by_name.get(name).ok_or(ErrorCode::RoomNotFound)?;
+        let id = self.id_of(name).ok_or(ErrorCode::RoomNotFound)?;
         Ok(&self.rooms[id.index()])
+    }
+
+    /// Rooms have names in form C, so a name that is a room's as it is need not be composed.
+    pub(super) fn id_of(&self, name: &str) -> Option<RoomId> {
+        let id = self.by_name.get(name);
+        let id = id.or_else(|| match nfc(name) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(name) => self.by_name.get(&*name),
+        });
+        id.copied()
     }
 
     /// The number of rooms.
@@ -154,7 +166,7 @@ impl RoomManager {
     }
 
     pub(super) fn joined(&self, connection: ConnectionId, name: &str) -> Result<RoomId, ErrorCode> {
-        let id = *self.by_name.get(name).ok_or(ErrorCode::NotInRoom)?;
+        let id = self.id_of(name).ok_or(ErrorCode::NotInRoom)?;
         if self.people.rooms(connection).contains(&id) {
             Ok(id)
         } else {

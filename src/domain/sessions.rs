@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ids::ConnectionId;
+use super::names::{key, shared_key};
 use super::time::Now;
 use super::tokens::Identity;
 use crate::wire::jwt::KeyId;
@@ -16,6 +17,8 @@ pub struct Sessions {
     identities: HashMap<ConnectionId, (Identity, Duration)>,
     by_expiry: BTreeSet<(Duration, ConnectionId)>,
     by_family: BTreeSet<(Rc<str>, ConnectionId)>,
+    /// The keys of the users' names, each with its number of sessions.
+    keys: HashMap<Rc<str>, usize>,
 }
 
 impl Sessions {
@@ -26,6 +29,7 @@ impl Sessions {
         let due = now.monotonic.saturating_add(left);
         self.by_expiry.insert((due, connection));
         self.by_family.insert((identity.family.clone(), connection));
+        *self.keys.entry(shared_key(&identity.username)).or_default() += 1;
         self.identities.insert(connection, (identity, due));
     }
 
@@ -35,6 +39,13 @@ impl Sessions {
         self.by_expiry.remove(&(due, connection));
         self.by_family
             .remove(&(identity.family.clone(), connection));
+        let key = key(&identity.username);
+        if let Some(count) = self.keys.get_mut(&*key) {
+            *count -= 1;
+            if *count == 0 {
+                self.keys.remove(&*key);
+            }
+        }
         Some(identity)
     }
 
@@ -86,13 +97,9 @@ impl Sessions {
         connections
     }
 
-    /// Whether a user has a session.
-    pub fn has_name(&self, name: &str) -> bool {
-        let first = Identity::family_of(name, "");
-        let mut later = self.by_family.range((first.clone(), ConnectionId(0))..);
-        later
-            .next()
-            .is_some_and(|(family, _)| family.starts_with(&*first))
+    /// Whether somebody has a session whose name has this key ([`key`]).
+    pub fn has_key(&self, key: &str) -> bool {
+        self.keys.contains_key(key)
     }
 
     /// The connections whose token one of these keys has verified. Visits every session.
@@ -143,8 +150,8 @@ mod tests {
         sessions.close(ConnectionId(1));
         assert_eq!(sessions.of_name("kim"), [0, 4].map(ConnectionId));
         assert_eq!(sessions.of_name("k"), []);
-        for (name, is_here) in [("kim", true), ("ki", true), ("k", false), ("lef", false)] {
-            assert_eq!(sessions.has_name(name), is_here, "{name}");
+        for (key, is_here) in [("kim", true), ("ki", true), ("k", false), ("lef", false)] {
+            assert_eq!(sessions.has_key(key), is_here, "{key}");
         }
         // Few names are looked up, many are compared with every session.
         for count in [0, 100] {
@@ -194,6 +201,19 @@ mod tests {
         assert_eq!(of_keys(&[0, 2]), [0, 2, 3, 5].map(ConnectionId));
         assert_eq!(of_keys(&[7]), []);
         assert_eq!(of_keys(&[]), []);
+    }
+
+    #[test]
+    fn a_key_is_there_as_long_as_a_name_has_it() {
+        let mut sessions = Sessions::default();
+        for (connection, name) in [(A, "Kim"), (B, "ｋｉｍ"), (B, "KIM"), (B, "kim")] {
+            sessions.open(connection, identity(name, "t", 1_060), NOW);
+            assert!(sessions.has_key("kim"), "{name}");
+        }
+        sessions.close(A);
+        assert!(sessions.has_key("kim"));
+        sessions.close(B);
+        assert!(!sessions.has_key("kim") && sessions.keys.is_empty());
     }
 
     #[test]

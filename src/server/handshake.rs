@@ -13,7 +13,7 @@ use crate::conn::refusal::Refusal;
 use crate::conn::websocket::WebSocket;
 use crate::domain::auth::BadTicket;
 use crate::domain::ids::{ConnectionId, Serial};
-use crate::domain::names::is_valid_username;
+use crate::domain::names::{is_valid_username, key, nfc};
 use crate::domain::time::{Now, Timestamp};
 use crate::domain::tokens::Identity;
 use crate::wire::close_code::CloseCode;
@@ -119,6 +119,7 @@ impl Server {
 
     fn admit_guest(&mut self, id: ConnectionId, request: &Request, now: Now) -> Admission {
         let name = request.parameter("username").ok().flatten();
+        let name = name.map(|name| nfc(&name).into_owned());
         let is_possible = |name: &String| self.config.takes_guests() && is_valid_username(name);
         let Some(name) = name.filter(is_possible) else {
             return Admission::Refuse(CloseCode::INVALID_TICKET);
@@ -172,40 +173,41 @@ impl Server {
     }
 
     /// Whether a user, signed in or a guest, has as many connections as one may have. The newest is refused, not the
-    /// oldest closed: anybody may take a guest's name, and could throw out everybody who goes by it. Guests make way for a
-    /// signed-in user, so they do not count.
+    /// oldest closed: anybody may take a guest's name, and could throw out everybody who goes by it. Guests whose names
+    /// have one key count as one, so that whoever closes them has few to close. They make way for a signed-in user, so
+    /// they do not count for one.
     fn is_at_limit(&self, name: &str, is_account: bool) -> bool {
         let people = self.chat.rooms().people();
-        let user = people.find(name);
-        let count = user.map_or(0, |user| people.connections(user).len());
-        count >= self.config.connections_per_user && self.has_signed_in(name) == is_account
+        let count: usize = match is_account {
+            true => {
+                let user = people.find(name).filter(|user| people.is_account(*user));
+                user.map_or(0, |user| people.connections(user).len())
+            }
+            false => {
+                let guests = people.guests_alike(&key(name));
+                guests.map(|user| people.connections(user).len()).sum()
+            }
+        };
+        count >= self.config.connections_per_user
     }
 
-    /// Whether a signed-in user of this name is connected. A guest and an account never share a name at the same time.
-    fn has_signed_in(&self, name: &str) -> bool {
+    /// Closes the guests whose names have this key. There are none while somebody who signed in has it.
+    pub(super) fn close_guests(&mut self, key: &str, now: Now) {
         let people = self.chat.rooms().people();
-        let user = people.find(name);
-        user.is_some_and(|user| people.is_account(user))
-    }
-
-    /// Closes the guests of this name.
-    pub(super) fn close_guests(&mut self, name: &str, now: Now) {
-        if self.has_signed_in(name) {
-            return;
-        }
-        let people = self.chat.rooms().people();
-        let guests = people
-            .find(name)
-            .map(|user| people.connections(user).to_vec());
-        for id in guests.unwrap_or_default() {
+        let guests = people.guests_alike(key);
+        let connections: Vec<_> = guests
+            .flat_map(|user| people.connections(user))
+            .copied()
+            .collect();
+        for id in connections {
             debug_assert!(self.sign_ins.auth().sessions.of(id).is_none());
             self.close_websocket(id, CloseCode::INVALID_TICKET, now);
         }
     }
 
-    /// Enters a signed-in user. Guests of the same name are closed.
+    /// Enters a signed-in user. Guests whose names have the same key are closed.
     fn enter_signed_in(&mut self, id: ConnectionId, identity: Identity, now: Now) {
-        self.close_guests(&identity.username, now);
+        self.close_guests(&key(&identity.username), now);
         let expires_at = Some(Timestamp::from_secs(identity.expires_at));
         let (rooms, effects) = self.chat.rooms_mut();
         rooms.enter(id, &identity.username, expires_at, effects);

@@ -186,10 +186,10 @@ impl Server {
     /// whose token was verified by a key that is gone; guests whose name now belongs to an account are closed.
     fn replace_credentials(&mut self, mut reload: Reload, now: Now) {
         let ended = self.sign_ins.auth_mut().reload(&mut reload, now);
-        self.sign_ins.hold_removed(&reload.gone, now);
+        self.sign_ins.hold_removed(&reload.removed, now);
         self.end_sessions(ended, now);
-        for name in &reload.added {
-            self.close_guests(name, now);
+        for key in &reload.added {
+            self.close_guests(key, now);
         }
         let before = reload.credentials.accounts;
         self.jobs.push(Job::DropAccounts(before));

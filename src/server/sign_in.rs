@@ -10,7 +10,7 @@ use crate::config::PASSWORD_BYTES_MAX;
 use crate::conn::refusal::Refusal;
 use crate::domain::auth::{Denied, NotRefreshed};
 use crate::domain::error::ErrorCode;
-use crate::domain::names::is_valid_account_name;
+use crate::domain::names::{is_valid_account_name, nfc};
 use crate::domain::tokens::Identity;
 use crate::wire::http::Request;
 use crate::wire::response::Response;
@@ -70,14 +70,15 @@ pub fn login(context: &Context<'_>, request: &Request) -> Result<Answer, Refusal
     check_origin(context.config, request)?;
     let form: Form = read_json(request)?;
     let password = Zeroizing::new(form.password.into_bytes());
-    if !is_valid_account_name(&form.username)
+    let account = nfc(&form.username);
+    if !is_valid_account_name(&account)
         || password.is_empty()
         || password.len() > PASSWORD_BYTES_MAX
     {
         return Err(ErrorCode::BadRequest.into());
     }
     Ok(Answer::Login(Attempt {
-        account: form.username.into(),
+        account: account.into(),
         password,
     }))
 }

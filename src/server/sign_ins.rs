@@ -14,6 +14,7 @@ use crate::domain::auth::Auth;
 use crate::domain::credentials::Credentials;
 use crate::domain::guests::Guests;
 use crate::domain::ids::{ConnectionId, Serial};
+use crate::domain::names::{key, shared_key};
 use crate::domain::random::Random;
 use crate::domain::time::Now;
 
@@ -36,7 +37,7 @@ impl std::fmt::Debug for Attempt {
 /// Why a guest is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoGuest {
-    /// The name is an account's, or of somebody who signed in.
+    /// The name, or one with its key, is an account's, or of somebody who signed in.
     Taken,
     /// Guests from this address were refused too often: how long to wait, whatever the name.
     Throttled(Duration),
@@ -238,10 +239,8 @@ impl SignIns {
         if wait > Duration::ZERO {
             return Err(NoGuest::Throttled(wait));
         }
-        let is_taken = self.auth.has_account(name)
-            || self.auth.sessions.has_name(name)
-            || self.guests.is_held(name, now);
-        if is_taken {
+        let key = key(name);
+        if self.auth.has_key(&key) || self.guests.is_held(&key, now) {
             self.guests.count_refusal(address, now);
             return Err(NoGuest::Taken);
         }
@@ -254,16 +253,16 @@ impl SignIns {
         let Some(identity) = self.auth.sessions.close(connection) else {
             return;
         };
-        let name = identity.username;
-        if !self.auth.has_account(&name) && !self.auth.sessions.has_name(&name) {
-            self.guests.hold(name, now.monotonic);
+        let key = shared_key(&identity.username);
+        if !self.auth.has_key(&key) {
+            self.guests.hold(key, now.monotonic);
         }
     }
 
-    /// Holds the names, of these, whose account was removed.
-    pub fn hold_removed(&mut self, names: &[Arc<str>], now: Now) {
-        for name in names.iter().filter(|name| !self.auth.has_account(name)) {
-            self.guests.hold((&**name).into(), now.monotonic);
+    /// Holds the names of accounts that were removed, by key.
+    pub fn hold_removed(&mut self, keys: &[Arc<str>], now: Now) {
+        for key in keys {
+            self.guests.hold((&**key).into(), now.monotonic);
         }
     }
 

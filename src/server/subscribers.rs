@@ -6,6 +6,7 @@ use super::streams::Subscription;
 use crate::config::{EVENT_STALL_TIMEOUT, Level};
 use crate::conn::Phase;
 use crate::domain::ids::ConnectionId;
+use crate::domain::names::key;
 use crate::domain::time::Now;
 
 impl Server {
@@ -25,7 +26,7 @@ impl Server {
         self.streams
             .open(id, stream, last_event_id, connections, now.monotonic);
         if let Some(identity) = identity {
-            self.close_guests(&identity.username, now);
+            self.close_guests(&key(&identity.username), now);
             self.sign_ins.auth_mut().sessions.open(id, identity, now);
         }
         if self.connections.is_draining {

@@ -1,7 +1,9 @@
 //! `sarang user …`: accounts in the users file are added, removed and listed.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -9,7 +11,7 @@ use super::accounts::{entropy, read};
 use super::users_file::LockedFile;
 use crate::config::{CREDENTIALS_BYTES_MAX, PASSWORD_BYTES_MAX};
 use crate::domain::accounts::{Accounts, hash_password};
-use crate::domain::names::is_valid_account_name;
+use crate::domain::names::{is_valid_account_name, key, nfc};
 use crate::options::UserCommand;
 
 /// What a command has to say.
@@ -27,8 +29,9 @@ pub struct Told {
 pub fn run(command: &UserCommand) -> Result<Told, String> {
     match command {
         UserCommand::Add { name, file } => {
+            let name = &*nfc(name);
             if !is_valid_account_name(name) {
-                return Err("a name has 1 to 64 characters, without control characters, colons or spaces at its ends".into());
+                return Err("a name has 1 to 64 characters, none of them invisible (as format and control characters are), without colons, a # at the start or spaces at its ends".into());
             }
             // Before the file is locked: a question and a hash take their time.
             let hash = hash_password(ask_password(name)?.as_bytes(), &entropy()?)?;
@@ -40,7 +43,7 @@ pub fn run(command: &UserCommand) -> Result<Told, String> {
             })
         }
         UserCommand::Remove { name, file } => Ok(Told {
-            warning: rewrite(file, name, None)?.warning,
+            warning: rewrite(file, &nfc(name), None)?.warning,
             text: format!("removed {name} from {}\n", file.display()),
         }),
         UserCommand::List { file } => {
@@ -56,11 +59,11 @@ pub fn run(command: &UserCommand) -> Result<Told, String> {
     }
 }
 
-/// The name in a line of the users file.
-fn name_of(line: &str) -> Option<&str> {
+/// The name in a line of the users file, in form C.
+fn name_of(line: &str) -> Option<Cow<'_, str>> {
     let line = line.trim();
     line.split_once(':')
-        .map(|(name, _)| name)
+        .map(|(name, _)| nfc(name))
         .filter(|_| !line.starts_with('#'))
 }
 
@@ -71,13 +74,22 @@ struct Changed {
     warning: Option<String>,
 }
 
-/// Replaces the line of a name with `line`, or removes it.
+/// Replaces the line of a name with `line`, or removes it. No account is added beside one whose name differs in spelling
+/// only: nobody could tell whose a guest's name is.
 fn rewrite(path: &Path, name: &str, line: Option<&str>) -> Result<Changed, String> {
     let file = LockedFile::open(path, line.is_some())?;
     let fail = |what: String| format!("{}: {what}", file.path().display());
     let old = file.read()?;
-    Accounts::parse(&old, [0; 32]).map_err(fail)?;
-    let is_other = |line: &&str| name_of(line) != Some(name);
+    let accounts = Accounts::parse(&old, [0; 32]).map_err(fail)?;
+    if line.is_some() && !accounts.has(name) {
+        let is_alike = |other: &&Arc<str>| key(other) == key(name);
+        if let Some(other) = accounts.names().find(is_alike) {
+            return Err(fail(format!(
+                "there is an account {other}, and {name} is the same name in another spelling"
+            )));
+        }
+    }
+    let is_other = |line: &&str| name_of(line).as_deref() != Some(name);
     let kept: Vec<&str> = old.lines().filter(is_other).collect();
     let is_new = kept.len() == old.lines().count();
     if is_new && line.is_none() {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sarang::domain::names::key;
+
 use super::chat::{Chat, Identity, Phase};
 use super::network::Wire;
 use super::sessions::{GOODBYE, by};
@@ -76,7 +78,12 @@ impl Chat {
     fn may_be_sent_away(&mut self, stage: &mut Stage) -> bool {
         match &self.identity {
             Identity::Guest => false,
-            Identity::Impostor => true,
+            Identity::Impostor => {
+                if key(&self.name) != self.name {
+                    stage.model.count("names refused in another spelling");
+                }
+                true
+            }
             Identity::Member(..) => {
                 let shown = self.shown.take().filter(|_| self.session.is_none());
                 if let Some((ticket, at)) = shown {

@@ -86,7 +86,7 @@ pub struct Model {
     pub shortened: BTreeSet<u64>,
     pub events: BTreeMap<u64, (String, String)>,
     pub tickets: BTreeMap<String, TicketUse>,
-    /// When members were welcomed first: from then on their names are no guest's.
+    /// When members were welcomed first, by the key of their names: from then on these are no guest's.
     pub members: BTreeMap<String, Duration>,
     /// How often guests have come from each address under names that may be refused.
     pub impostors: BTreeMap<IpAddr, u32>,

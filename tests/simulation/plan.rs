@@ -177,6 +177,10 @@ impl Plan {
             false if seed.chance(40) => seed.pick(&ACCOUNTS).to_owned(),
             false => format!("회원 {}", seed.below(4)),
         };
+        let name = match identity {
+            Identity::Impostor if me.is_multiple_of(3) => wide(&name),
+            _ => name,
+        };
         let think = match self.scale {
             Scale::Small | Scale::Few => seed.pick(&[(20, 400), (200, 3_000), (1_000, 9_000)]),
             Scale::Hundreds => seed.pick(&[(300, 2_000), (2_000, 9_000)]),
@@ -410,4 +414,13 @@ fn make_rooms(plan: &Plan, world: &mut World) {
             .expect("is the first");
         assert!([201, 503].contains(&answer.status), "{answer:?}");
     }
+}
+
+/// The name in characters of full width, which is the same name to the server.
+fn wide(name: &str) -> String {
+    let wide = |c: char| match c {
+        '!'..='~' => char::from_u32(c as u32 + 0xfee0).expect("has a wide one"),
+        _ => c,
+    };
+    name.chars().map(wide).collect()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
+use sarang::domain::names::key;
 use serde_json::Value;
 
 use super::asks::{Ask, Say};
@@ -264,7 +265,7 @@ impl Chat {
         match &self.identity {
             Identity::Guest | Identity::Impostor => {
                 assert_eq!(message["expires_at"], Value::Null);
-                let member = stage.model.members.get(&self.name);
+                let member = stage.model.members.get(&*key(&self.name));
                 assert!(
                     member.is_none_or(|welcomed| *welcomed >= self.asked_at),
                     "{} is a member's name, of whom it is held",
@@ -273,7 +274,8 @@ impl Chat {
             }
             Identity::Member(..) => {
                 let at = stage.at();
-                stage.model.members.entry(self.name.clone()).or_insert(at);
+                let key = key(&self.name).into_owned();
+                stage.model.members.entry(key).or_insert(at);
                 let expires_at = std::mem::take(&mut self.token_expires);
                 let (ticket, shown) = self.shown.take().expect("was shown");
                 self.session = Some(stage.opens(ticket, shown));

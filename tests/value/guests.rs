@@ -146,6 +146,47 @@ fn the_name_of_somebody_who_signed_in_is_theirs_until_a_day_after_they_have_gone
 }
 
 #[test]
+fn who_signed_in_has_their_name_in_every_spelling() {
+    let mut world = world();
+    let guests = ["boss", "Boss", "ＢＯＳＳ"].map(|name| world.guest(name));
+    let other = world.guest("boss2");
+    let boss = signed_in(&mut world, "BOSS");
+    for guest in guests {
+        assert_eq!(world.told(guest), [json!({"close": 4001})]);
+    }
+    assert!(world.is_open(other));
+    let spellings = ["boss", "BOSS", "Boss", "%EF%BC%A2oss"];
+    for name in spellings {
+        assert_eq!(enter(&mut world, HOME, name), "4001", "{name}");
+    }
+    // Somebody else whose name differs in spelling only may sign in, too.
+    let second = signed_in(&mut world, "boss");
+    for id in [second, boss] {
+        leave(&mut world, id);
+        assert_eq!(enter(&mut world, HOME, "Boss"), "4001");
+    }
+    world.pass(SIGNED_IN_NAME_HELD_FOR - SECOND);
+    for name in spellings {
+        assert_eq!(enter(&mut world, HOME, name), "4001", "{name}");
+    }
+    world.pass(SECOND);
+    assert_eq!(enter(&mut world, HOME, "Boss"), "welcome");
+}
+
+#[test]
+fn a_back_ends_user_is_one_however_the_token_composes_the_name() {
+    let mut world = world();
+    let kim = world.guest("kim");
+    let ticket = ticket(&mut world, "\u{1112}\u{1169}\u{11bc}");
+    let request = opening("").replace("username=", &format!("ticket={ticket}"));
+    let (_, id) = ask(&mut world, HOME, &request);
+    assert_eq!(world.told(id)[0]["username"], "홍");
+    say(&mut world, kim, whisper("홍", "1"));
+    assert_eq!(world.told(id)[0]["content"], "비밀");
+    assert_eq!(enter(&mut world, HOME, "%ED%99%8D"), "4001");
+}
+
+#[test]
 fn a_session_that_expires_leaves_its_name_held() {
     let mut world = world();
     let boss = signed_in(&mut world, "boss");

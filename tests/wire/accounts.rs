@@ -55,7 +55,7 @@ impl Folder {
     }
 
     /// Starts a server whose stderr goes to the file `errors`.
-    fn serve(&self, options: &[&str]) -> Server {
+    pub fn serve(&self, options: &[&str]) -> Server {
         // The shell opens the file; `exec` keeps the process ID.
         let mut command = Command::new("sh");
         for (variable, _) in sarang().get_envs() {
@@ -139,7 +139,7 @@ fn ticket(server: &Server, token: &str) -> Response {
     server.connect().request("POST", "/auth/ws-ticket", &field)
 }
 
-fn ticket_target(server: &Server, token: &str) -> String {
+pub fn ticket_target(server: &Server, token: &str) -> String {
     let response = ticket(server, token);
     assert_eq!(response.status, 200, "{response:?}");
     let ticket = response.json()["ticket"].clone();
@@ -163,7 +163,7 @@ pub fn until(what: &str, mut happened: impl FnMut() -> bool) {
 }
 
 /// Whether a guest of this name gets in, or is refused with 4001.
-fn guest_enters(server: &Server, name: &str) -> bool {
+pub fn guest_enters(server: &Server, name: &str) -> bool {
     let target = format!("/ws?username={}", percent_encoded(name));
     let mut guest = Chatter::open(server, &target, &[]);
     match guest.socket.read().expect("a welcome or a close frame") {

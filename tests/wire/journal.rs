@@ -72,7 +72,7 @@ fn no_secret_and_no_forged_line_gets_in() {
         .to_owned();
     let mut admin = Chatter::open(&server, &format!("/ws?ticket={ticket}"), &[]);
     admin.expect("welcome");
-    let name = "x\u{a0}level=error\u{202e}\"";
+    let name = "x\u{a0}level=error\u{2003}\"";
     let target = format!("/ws?username={}", support::percent_encoded(name));
     let mut guest = Chatter::open(&server, &target, &[]);
     guest.expect("welcome");
@@ -91,7 +91,7 @@ fn no_secret_and_no_forged_line_gets_in() {
         assert!(!errors.contains(secret), "{secret} is in\n{errors}");
     }
     assert!(
-        errors.contains("user=\"x\\u{a0}level=error\\u{202e}\\\"\""),
+        errors.contains("user=\"x\\u{a0}level=error\\u{2003}\\\"\""),
         "{errors}"
     );
 }

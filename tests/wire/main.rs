@@ -27,6 +27,7 @@ mod http_targets;
 mod journal;
 mod limits;
 mod metrics;
+mod names;
 mod opening;
 mod order;
 mod people;
