@@ -147,6 +147,13 @@ pub const THROTTLED_MAX: usize = 10_000;
 pub const SIGNED_IN_NAME_HELD_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// Such names in all; at it the one that is free first makes way.
 pub const SIGNED_IN_NAMES_MAX: usize = 65_536;
+/// The shortest key of a guest, in characters.
+pub const GUEST_KEY_CHARS_MIN: usize = 16;
+/// The longest key of a guest, in characters.
+pub const GUEST_KEY_CHARS_MAX: usize = 64;
+/// Names whose holder, a guest with a key, has gone less than [`Config::presence_grace`] ago; at it the one that is free
+/// first makes way.
+pub const NAMES_IN_GRACE_MAX: usize = 10_000;
 /// Guests from one address whose name is somebody else's, in a row; above it every guest from there gets 429.
 pub const GUEST_REFUSALS: u32 = 20;
 /// The time after which an address is allowed one more of [`GUEST_REFUSALS`].
@@ -416,6 +423,8 @@ pub struct Config {
     pub audience: Option<Box<str>>,
     /// The time from the issue of a ticket to its expiry.
     pub ticket_ttl: Duration,
+    /// How long a user whose last connection has ended still counts as here, and a guest's key still holds their name.
+    pub presence_grace: Duration,
     /// Whether guests connect with a name alone. In the demo they do in any case.
     pub guests: bool,
     /// Hosts the server answers for, as `server/hosts.rs` writes them. On loopback the loopback's own are added; elsewhere
@@ -483,6 +492,7 @@ impl Default for Config {
             token_ttl_secs: 3_600,
             audience: None,
             ticket_ttl: Duration::from_secs(30),
+            presence_grace: Duration::from_secs(3),
             guests: false,
             hosts: Vec::new(),
             allow_origins: Vec::new(),

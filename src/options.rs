@@ -29,8 +29,7 @@ Options:
   --ticket-ttl SECS             how long a ticket is valid [30]
   --audience NAME               what the aud of a token must name; without it, tokens with an aud are refused
   --listen ADDR:PORT            where to listen; port 0 picks a free port [127.0.0.1:8000]
-  --host NAME                   answer for this host name or address; repeatable; on loopback in addition to its own
-                                names, else instead of all
+  --host NAME                   answer for this host too (on loopback), or for it alone (elsewhere); repeatable
   --guests                      allow guests, who have a name only (the demo always does)
   --public-dashboard            open the event streams and /metrics to all, even with accounts
   --allow-origin ORIGIN         allow browsers on pages of this origin; repeatable, * allows every origin
@@ -99,7 +98,7 @@ use Setting::{Flag, List, Value};
 
 /// Every option except `--help` and `--version`, in the order of [`HELP`].
 #[rustfmt::skip]
-const OPTIONS: [(&str, Setting); 25] = [
+const OPTIONS: [(&str, Setting); 26] = [
     ("users", Value(|config, path| set(&mut config.users, Ok(Some(path.into()))))),
     ("secret-file", Value(|config, path| set(&mut config.secret_file, Ok(Some(path.into()))))),
     ("token-ttl", Value(|config, text| set(&mut config.token_ttl_secs, seconds(text)))),
@@ -110,6 +109,7 @@ const OPTIONS: [(&str, Setting); 25] = [
         |config| config.hosts.clear(),
         |config, text| { config.hosts.push(read_host(text)?); Ok(()) },
     )),
+    ("presence-grace", Value(|config, text| set(&mut config.presence_grace, grace(text)))),
     ("guests", Flag(|config| config.guests = true)),
     ("public-dashboard", Flag(|config| config.public_dashboard = true)),
     ("allow-origin", List(
@@ -298,6 +298,14 @@ fn audience(value: &str) -> Result<Option<Box<str>>, String> {
     match value {
         "" => Err("an audience has a name".into()),
         name => Ok(Some(name.into())),
+    }
+}
+
+/// A grace, in seconds; 0 is none.
+fn grace(value: &str) -> Result<Duration, String> {
+    match number(value)? {
+        seconds if seconds > TTL_SECS_MAX => Err(format!("{seconds} is more than ten years")),
+        seconds => Ok(Duration::from_secs(seconds)),
     }
 }
 

@@ -4,7 +4,7 @@
 
 import { Sarang } from './sarang.js';
 import { Session } from './session.js';
-import { Entry } from './entry.js';
+import { Entry, guestKey } from './entry.js';
 import { Lists, NewRoom, showBadge } from './lists.js';
 import { ITEMS_MAX, Log } from './log.js';
 import { count, explain, timeOf, translate, words } from './words.js';
@@ -27,7 +27,7 @@ const TOO_MANY_CONNECTIONS = 1013;
  * @property {Map<string, import('./sarang.js').Outgoing>} outgoing   our own messages that are not among the items yet
  * @property {Set<string>} shown   ids of our messages that are among the items before their echo came
  * @property {'joining'|'in'|'out'} standing   out: refused, for the reason `refusal`
- * @property {Set<string>} people  the others in the room, as far as they are told
+ * @property {Map<string, boolean>} people  the others in the room, as far as they are told: whether each is a guest
  * @property {number} present      how many are in the room, we too
  * @property {number} unread @property {?number} unreadFrom   serial of the first unread item
  * @property {string} draft @property {boolean} waiting   for the connection to come back
@@ -35,7 +35,7 @@ const TOO_MANY_CONNECTIONS = 1013;
 
 /**
  * @typedef {object} Who   @property {string} name
- * @property {?Session} session  of an account; a guest has none
+ * @property {?Session} session  of an account; a guest has none @property {boolean} [guest]  is marked as one
  */
 
 /** @type {?Who} */ let me = null;
@@ -87,7 +87,7 @@ async function socketUrl({ name, session }) {
 function enter(who, roomsToJoin, roomToShow) {
   dismiss();
   me = who;
-  chat = new Sarang({ url: () => socketUrl(who), ticketed: Boolean(who.session) });
+  chat = new Sarang({ url: () => socketUrl(who), key: who.session ? undefined : guestKey(who.name), ticketed: Boolean(who.session) });
   listen(chat);
   if (who.session) startSession();
   for (const room of roomsToJoin) enterRoom(room, room === roomToShow);
@@ -172,7 +172,7 @@ function listen(source) {
     changed();
   });
   on('state', stateChanged);
-  on('welcome', () => { if (!welcomed) showHouse(); source.listRooms(); });
+  on('welcome', ({ guest = false }) => { me.guest = guest; if (!welcomed) showHouse(); source.listRooms(); });
   on('room_joined', roomJoined);
   on('join_failed', ({ room, code }) => refuse(room, code));
   on('room_left', ({ room }) => forget(conversations.get(keyOf('room', room))));
@@ -180,8 +180,8 @@ function listen(source) {
   on('chat', (detail) => heard(conversations.get(keyOf('room', detail.room)), detail, detail.username));
   on('whisper', (detail) => heard(whispersWith(detail.from === source.username ? detail.to : detail.from), detail, detail.from));
   on('message', messageChanged);
-  on('user_joined', ({ room, username }) => presence(room, username, true));
-  on('user_left', ({ room, username }) => presence(room, username, false));
+  on('user_joined', (detail) => presence(detail, true));
+  on('user_left', (detail) => presence(detail, false));
   on('room_users', ({ room, count: present }) => { const conversation = conversations.get(keyOf('room', room)); if (conversation) conversation.present = present; });
   on('error', ({ code }) => notify(explain(code)));
 }
@@ -196,13 +196,13 @@ function stateChanged(state) {
   else if (state.name === 'reconnecting') entry.problem(problemOf(state.code, words.unreachable));
 }
 
-function roomJoined({ room, messages, first, gap, online_users: others, online_count: present }) {
+function roomJoined({ room, messages, first, gap, online_users: others, guests = [], online_count: present }) {
   const conversation = conversations.get(keyOf('room', room));
   if (!conversation) return;
   // Coming back after a refusal: the history is told from its start again.
   const again = first && conversation.items.length > 0;
   if (again) conversation.items = [];
-  Object.assign(conversation, { standing: 'in', people: new Set(others), present });
+  Object.assign(conversation, { standing: 'in', people: new Map(others.map((name) => [name, guests.includes(name)])), present });
   if (gap) append(conversation, { kind: 'gap' });
   for (const message of messages) heard(conversation, message, message.username, first);
   settleSent(conversation);
@@ -212,26 +212,26 @@ function roomJoined({ room, messages, first, gap, online_users: others, online_c
   chat.listRooms();
 }
 
-function heard(conversation, { id, content, timestamp, gap }, from, past = false) {
+function heard(conversation, { id, content, timestamp, gap, guest = false }, from, past = false) {
   if (!conversation || conversation.shown.delete(id)) return;
   if (gap) append(conversation, { kind: 'gap' });
   conversation.outgoing.delete(id);
   const mine = from === chat.username;
-  const item = append(conversation, { kind: 'message', from, mine, content, at: new Date(timestamp) });
+  const item = append(conversation, { kind: 'message', from, guest, mine, content, at: new Date(timestamp) });
   if (mine || past || isRead(conversation)) return;
   conversation.unreadFrom = conversation.unread ? conversation.unreadFrom : item.serial;
   conversation.unread += 1;
 }
 
-function presence(room, username, entered) {
+function presence({ room, username, guest = false }, entered) {
   const conversation = conversations.get(keyOf('room', room));
   if (!conversation || conversation.people.has(username) === entered) return;
-  if (entered) conversation.people.add(username);
+  if (entered) conversation.people.set(username, guest);
   else conversation.people.delete(username);
   conversation.present += entered ? 1 : -1;
   const last = conversation.items.at(-1);
-  if (last?.kind !== 'presence' || last.entered !== entered) append(conversation, { kind: 'presence', entered, names: [username] });
-  else if (!last.names.includes(username)) last.names.push(username);
+  if (last?.kind !== 'presence' || last.entered !== entered) append(conversation, { kind: 'presence', entered, names: [{ name: username, guest }] });
+  else if (!last.names.some(({ name }) => name === username)) last.names.push({ name: username, guest });
 }
 
 function messageChanged(message) {
@@ -253,7 +253,7 @@ function conversation(kind, name) {
   const key = keyOf(kind, name);
   if (!conversations.has(key)) {
     conversations.set(key, {
-      key, kind, name, items: [], outgoing: new Map(), shown: new Set(), standing: kind === 'room' ? 'joining' : 'in', refusal: null, people: new Set(),
+      key, kind, name, items: [], outgoing: new Map(), shown: new Set(), standing: kind === 'room' ? 'joining' : 'in', refusal: null, people: new Map(),
       present: 0, unread: 0, unreadFrom: null, draft: '', waiting: chat.state.name !== 'connected',
     });
   }
@@ -288,7 +288,7 @@ function enterRoom(name, andShow = true) {
 
 function refuse(name, code) {
   const room = conversations.get(keyOf('room', name));
-  if (room) Object.assign(room, { standing: 'out', refusal: code, people: new Set() });
+  if (room) Object.assign(room, { standing: 'out', refusal: code, people: new Map() });
   if (room === active) showParts();
   chat.listRooms();
 }
@@ -451,7 +451,7 @@ function renderCountdown() {
 function renderLists() {
   const all = [...conversations.values()];
   lists.showPlaces(all, active, [...rooms.values()].filter(({ name }) => !conversations.has(keyOf('room', name))));
-  if (active?.kind === 'room') lists.showPeople(active, chat.username);
+  if (active?.kind === 'room') lists.showPeople(active, { name: chat.username, guest: me.guest });
 }
 
 function renderTitle() {

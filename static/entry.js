@@ -1,14 +1,27 @@
 // The entry screen: coming in as a guest under a name, or signing in to an account; and why one is back out here.
 
+import { newId } from './sarang.js';
 import { AuthError, Session, whoMayEnter } from './session.js';
 import { explain, words } from './words.js';
-import { byId, icon, sentence, setText } from './view.js';
+import { byId, icon, recall, remember, sentence, setText } from './view.js';
 
 const NAME_CHARS_MAX = 32;
 const ASK_AGAIN_MS = 3_000;
 const COUNT_DOWN_MS = 250;
 /** As the server announces it at its start in demo mode. */
 const DEMO_ACCOUNT = ['admin', 'secret'];
+
+const KEYS_KEPT_MAX = 20;
+
+/** The key by which a guest of this browser holds a name: the same in every tab, and after a reload. */
+export function guestKey(name) {
+  const spelling = name.normalize('NFKC').toLowerCase();
+  const keys = new Map(recall('localStorage', 'sarang.keys') ?? []);
+  const key = keys.get(spelling) ?? newId();
+  keys.delete(spelling);
+  remember('localStorage', 'sarang.keys', [...keys, [spelling, key]].slice(-KEYS_KEPT_MAX));
+  return key;
+}
 
 export class Entry {
   #actions;

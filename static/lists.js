@@ -1,7 +1,7 @@
 // What stands at the sides of a conversation: the rooms, the whispers, the people; and the dialog that makes a room.
 
 import { count, explain, words } from './words.js';
-import { byId, el, icon, reconcile, seal, setText } from './view.js';
+import { byId, el, guestMark, icon, reconcile, seal, setText } from './view.js';
 
 const ROOMS_SHOWN_MAX = 100;
 /** A short list is looked through faster than it is searched. */
@@ -70,27 +70,27 @@ export class Lists {
       sign(), el('bdi', { class: 'place-name' }, name), el('span', { class: 'tally' })));
   }
 
-  /** @param {Conversation} room  @param {string} me */
+  /** @param {Conversation} room  @param {{name: string, guest: boolean}} me */
   showPeople({ standing, people, present }, me) {
     const isIn = standing === 'in';
-    const others = [...people].filter((name) => name !== me).sort(byName);
-    const names = isIn ? [me, ...others] : [];
+    const others = [...people].map(([name, guest]) => ({ name, guest })).filter(({ name }) => name !== me.name).sort((a, b) => byName(a.name, b.name));
+    const persons = isIn ? [me, ...others] : [];
     setText(byId('people-count'), isIn ? count(present) : '');
-    reconcile(byId('persons'), names, (name) => name, (name) => (name === me ? ourselves(me) : this.#person(name)));
-    const more = present - names.length;
-    setText(byId('people-note'), !isIn ? '' : more > 0 ? words.others_more(count(more)) : names.length === 1 ? words.alone : '');
+    reconcile(byId('persons'), persons, ({ name, guest }) => `${guest} ${name}`, (person) => (person === me ? ourselves(me) : this.#person(person)));
+    const more = present - persons.length;
+    setText(byId('people-note'), !isIn ? '' : more > 0 ? words.others_more(count(more)) : persons.length === 1 ? words.alone : '');
   }
 
-  #person(name) {
+  #person({ name, guest }) {
     const label = words.whisper_to(name);
     return el('li', {}, el('button', { type: 'button', class: 'person', title: label, onclick: () => this.#actions.whisper(name) },
-      seal(name), el('bdi', {}, name), icon('whisper'), el('span', { class: 'unseen' }, label)));
+      seal(name), el('bdi', {}, name), guestMark(guest), icon('whisper'), el('span', { class: 'unseen' }, label)));
   }
 }
 
 const sign = () => el('span', { class: 'sign', 'aria-hidden': 'true' });
 
-const ourselves = (me) => el('li', { class: 'person' }, seal(me), el('bdi', {}, me), el('span', { class: 'tally' }, words.me));
+const ourselves = ({ name, guest }) => el('li', { class: 'person' }, seal(name), el('bdi', {}, name), guestMark(guest), el('span', { class: 'tally' }, words.me));
 
 function updateOther(element, { users, max_users: seats }) {
   const full = users >= seats;

@@ -1,7 +1,7 @@
 // One conversation as it is read: the messages, and below them our own that are still on their way.
 
 import { count, dayOf, explain, timeOf, words } from './words.js';
-import { bdi, byId, el, linked, reconcile, seal, sentence, setText } from './view.js';
+import { bdi, byId, el, guestMark, linked, reconcile, seal, sentence, setText } from './view.js';
 
 /** Messages kept and shown of a conversation. */
 export const ITEMS_MAX = 500;
@@ -14,13 +14,14 @@ const NAMES_SHOWN_MAX = 4;
  * @typedef {object} Item  What a conversation is a list of.
  * @property {number} serial             grows; shared by no other item
  * @property {'message'|'presence'|'gap'} kind
- * @property {string} [from] @property {boolean} [mine] @property {string} [content] @property {Date} [at]   a message
- * @property {boolean} [entered] @property {string[]} [names]                                                presence
+ * @property {string} [from] @property {boolean} [guest] @property {boolean} [mine] @property {string} [content] @property {Date} [at]   a message
+ * @property {boolean} [entered] @property {{name: string, guest: boolean}[]} [names]                        presence
  */
 
 const sameDay = (a, b) => a.toDateString() === b.toDateString();
 const sameMinute = (a, b) => Math.floor(a / 60_000) === Math.floor(b / 60_000);
-const together = (before, item) => before?.kind === 'message' && before.from === item.from && item.at - before.at < TOGETHER_MS
+const together = (before, item) => before?.kind === 'message' && before.from === item.from
+  && before.guest === item.guest && item.at - before.at < TOGETHER_MS
   && sameDay(before.at, item.at);
 
 export class Log {
@@ -169,10 +170,10 @@ export class Log {
     return el('li', { class: 'mark day', 'data-serial': serial }, el('time', { datetime: at.toISOString().slice(0, 10) }, dayOf(at)));
   }
 
-  #message({ serial, from, mine, content, at }, first) {
+  #message({ serial, from, guest, mine, content, at }, first) {
     return el('li', { class: `message${mine ? ' mine' : ''}${first ? ' first' : ''}`, 'data-serial': serial },
       !mine && first ? seal(from) : null,
-      el('p', { class: first && !mine ? 'by' : 'by unseen' }, mine ? words.own_name : bdi(from)),
+      el('p', { class: first && !mine ? 'by' : 'by unseen' }, ...(mine ? [words.own_name] : [bdi(from), guestMark(guest)])),
       el('div', { class: 'line' },
         el('p', { class: 'bubble', dir: 'auto' }, ...linked(content)),
         el('time', { class: 'time', datetime: at.toISOString() }, timeOf(at))));
@@ -183,7 +184,7 @@ export class Log {
   }
 
   #presenceWords({ entered, names }) {
-    const shown = names.slice(0, NAMES_SHOWN_MAX);
+    const shown = names.slice(0, NAMES_SHOWN_MAX).map(({ name, guest }) => el('span', {}, bdi(name), ...(guest ? [' ', guestMark(guest)] : [])));
     const listed = (...marks) => {
       const more = names.length - marks.length;
       const list = marks.join(', ');

@@ -19,13 +19,13 @@
  *
  * Events (each a CustomEvent; its `detail` in brackets):
  *   state        [State]             also kept in `chat.state`
- *   welcome      [{username, expires_at}]
- *   room_joined  [{room, messages, gap, first, recovered, online_users, online_count, position, history}]
+ *   welcome      [{username, expires_at, guest?}]   `guest`, here and below: is marked as a guest
+ *   room_joined  [{room, messages, gap, first, recovered, online_users, guests?, online_count, position, history}]
  *                `messages` are those of `history` that were not reported before: append them. `gap`: some between
  *                what was reported and these are gone for good. `first`: the first time since `join()`.
  *   join_failed  [{room, code, message}]   room_full, bad_room_name, …: the room is given up until the next `join()`
- *   chat         [{room, username, content, timestamp, position, id?, gap?}]   `id`: of our own Outgoing message
- *   whisper      [{from, to, content, timestamp, id?}]
+ *   chat         [{room, username, content, timestamp, position, guest?, id?, gap?}]   `id`: of our own Outgoing message
+ *   whisper      [{from, to, content, timestamp, guest?, id?}]
  *   message      [Outgoing]          one of our own messages changed its status
  *   room_left, user_joined, user_left, room_users, room_list, error   as the server sent them
  *
@@ -68,11 +68,11 @@ const PAUSE_CAP_MS = 8_000;
 export const QUEUE_MAX = 200;
 
 /** Close codes after which another attempt would be refused too. Not 1013: it is not, once another connection has ended. */
-const FINAL_CODES = new Set([4001, 4003]);
+const FINAL_CODES = new Set([4001, 4003, 4005]);
 const JOIN_ERRORS = new Set(['room_full', 'room_not_found', 'already_in_room', 'bad_room_name', 'too_many_rooms', 'rate_limited']);
 
-/** `crypto.randomUUID` exists in secure contexts only; a page on plain http needs ids as well. */
-function newId() {
+/** An id, or a guest's key, that nobody guesses. `crypto.randomUUID` exists in secure contexts only; a page on plain http needs ids as well. */
+export function newId() {
   if (crypto.randomUUID) return crypto.randomUUID();
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
@@ -92,7 +92,7 @@ export class Sarang extends EventTarget {
   /** @type {State} */ state = { name: 'connecting', attempt: 0 };
   /** The name the server knows us by. @type {?string} */ username = null;
 
-  #url; #ticketed; #queueMax; #WebSocket;
+  #url; #key; #ticketed; #queueMax; #WebSocket;
   #socket = null;
   #turn = 0; // each attempt has its own number: events of an older socket are void
   #attempt = 0;
@@ -115,17 +115,16 @@ export class Sarang extends EventTarget {
    * @param {string | (() => string | Promise<string>)} options.url  Address of `/ws`; a function is called afresh for
    *   each attempt, e.g. to fetch a one-use ticket. An error it throws counts as a failed attempt, one with
    *   `retry === false` closes with 4001.
+   * @param {string} [options.key]  A guest's secret of 16–64 characters, such as `newId()`: nobody else is let in under our
+   *   name (4005) while we are here and for a moment after. Connections with the same name and key share it.
    * @param {boolean} [options.ticketed]  Each address holds a ticket of its own: a refused one (4001) is no verdict on
    *   who we are, and another is fetched, a few times. What is final, `url` says with `retry === false`.
    * @param {number} [options.queueMax]  Unsent messages kept at most; one more fails with `queue_full`.
    * @param {typeof WebSocket} [options.WebSocket]  Another implementation.
    */
-  constructor({ url, ticketed = false, queueMax = QUEUE_MAX, WebSocket = globalThis.WebSocket }) {
+  constructor({ url, key, ticketed = false, queueMax = QUEUE_MAX, WebSocket = globalThis.WebSocket }) {
     super();
-    this.#url = url;
-    this.#ticketed = ticketed;
-    this.#queueMax = queueMax;
-    this.#WebSocket = WebSocket;
+    [this.#url, this.#key, this.#ticketed, this.#queueMax, this.#WebSocket] = [url, key, ticketed, queueMax, WebSocket];
     const { signal } = this.#listeners;
     const wake = () => globalThis.document?.visibilityState !== 'hidden' && this.#wake();
     globalThis.addEventListener?.('online', wake, { signal });
@@ -209,7 +208,7 @@ export class Sarang extends EventTarget {
     try {
       const url = typeof this.#url === 'function' ? await this.#url() : this.#url;
       if (turn !== this.#turn) return;
-      const socket = new this.#WebSocket(url);
+      const socket = new this.#WebSocket(this.#key ? `${url}&key=${encodeURIComponent(this.#key)}` : url);
       this.#socket = socket;
       socket.onmessage = ({ data }) => turn === this.#turn && this.#receive(data);
       socket.onclose = ({ code, reason }) => turn === this.#turn && this.#lost(code, reason);

@@ -31,10 +31,13 @@ export function icon(name) {
 /** A name in a sentence: its direction must not turn the sentence around. */
 export const bdi = (name) => el('bdi', {}, name);
 
-/** A sentence of `words` with names in it, as nodes: `sentence(words.whisper_to, name)`. */
+/** A sentence of `words` with names (or nodes) in it, as nodes: `sentence(words.whisper_to, name)`. */
 export function sentence(template, ...names) {
   const marks = names.map((_, index) => `\u{F0000}${index}\u{F0000}`);
-  return template(...marks).split('\u{F0000}').map((part, index) => (index % 2 ? bdi(names[Number(part)]) : part));
+  return template(...marks).split('\u{F0000}').map((part, index) => {
+    const name = names[Number(part)];
+    return index % 2 === 0 ? part : name instanceof Node ? name : bdi(name);
+  });
 }
 
 const TONES = 7;
@@ -143,6 +146,9 @@ export function setUpDrawer(wide) {
     close: () => drawer.close(),
   };
 }
+
+/** Says that a name is a guest's: anybody may choose one that looks like somebody else's. */
+export const guestMark = (isGuest) => (isGuest ? el('span', { class: 'guest' }, words.guest) : null);
 
 // What is remembered between visits. Storage may be forbidden or full.
 

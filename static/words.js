@@ -61,6 +61,7 @@ const ko = {
   signed_in_as: '내 이름',
 
   people: '함께 있는 사람',
+  guest: '손님',
   me: '나',
   whisper_to: (name) => `${name}님에게 귓속말`,
   alone: '지금은 혼자 있습니다. 누가 오면 여기에 보입니다.',
@@ -113,6 +114,7 @@ const ko = {
   errors: {
     1013: '같은 이름으로 열린 연결이 너무 많습니다. 자리가 나면 들어갑니다.',
     4001: '그 이름으로는 들어올 수 없습니다. 주인이 있는 이름이거나 쓸 수 없는 글자가 있습니다.',
+    4005: '다른 분이 쓰고 있는 이름입니다. 다른 이름을 적어 주세요.',
     4003: '이 주소의 페이지에서는 들어올 수 없게 되어 있습니다.',
     room_full: '방이 가득 찼습니다. 자리가 나면 다시 들어와 주세요.',
     room_not_found: '그런 방이 없습니다.',
@@ -204,6 +206,7 @@ const en = {
   signed_in_as: 'Your name',
 
   people: 'People here',
+  guest: 'guest',
   me: 'you',
   whisper_to: (name) => `Whisper to ${name}`,
   alone: 'Nobody else is here at the moment. Whoever comes in shows up here.',
@@ -256,6 +259,7 @@ const en = {
   errors: {
     1013: 'Too many connections are open under this name. You will be let in once one has ended.',
     4001: 'You cannot come in under that name: it belongs to an account, or has characters that cannot be used.',
+    4005: 'Someone else is using that name. Please choose another.',
     4003: 'Pages at this address are not allowed to connect.',
     room_full: 'The room is full. Please try again when someone has left.',
     room_not_found: 'There is no such room.',

@@ -5,45 +5,16 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::rc::Rc;
 use std::time::Duration;
 
 use hashbrown::HashTable;
 use slab::Slab;
 use smallvec::SmallVec;
 
-use super::ids::{Origin, RoomKey};
+use super::ids::Origin;
+use super::message_keys::{Destination, MessageKey, Person};
 use super::position::Position;
 use crate::config::{ACKNOWLEDGED_FOR, ACKNOWLEDGED_MAX, ACKNOWLEDGED_PER_USER_MAX};
-
-/// A sender or a receiver. A guest and somebody who signed in under the same name are different people.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Person {
-    /// The name.
-    pub name: Rc<str>,
-    /// Whether they signed in.
-    pub is_account: bool,
-}
-
-/// The destination of a message.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Destination {
-    /// A room, in its current epoch.
-    Room(RoomKey),
-    /// A user, in private.
-    Person(Person),
-}
-
-/// The key of a message: sender, destination, and the sender's `id`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct MessageKey {
-    /// The sender.
-    pub sender: Person,
-    /// The destination.
-    pub destination: Destination,
-    /// The `id` chosen by the sender.
-    pub id: Box<str>,
-}
 
 /// A message under way, in [`Acknowledged`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +105,49 @@ impl Acknowledged {
                 Claim::New(PendingId(slot))
             }
         }
+    }
+
+    /// Looks up a whisper whose target is not here: with the same content to whoever had the name, else with other content;
+    /// `None` if there is neither.
+    pub fn claim_of_absent(
+        &mut self,
+        sender: Person,
+        to: &str,
+        id: &str,
+        content: &str,
+        now: Duration,
+    ) -> Option<Claim> {
+        self.forget_before(now.saturating_sub(ACKNOWLEDGED_FOR));
+        let anybody = Destination::Person(Person {
+            name: to.into(),
+            is_account: false,
+            holder: None,
+        });
+        let key = MessageKey {
+            sender,
+            destination: anybody,
+            id: id.into(),
+        };
+        let fingerprint = self.hasher.hash_one(content);
+        let hash = self.hasher.hash_one(&key);
+        let mut found = None;
+        for slot in self.index.iter_hash(hash) {
+            // A whisper is delivered at once, so none is under way.
+            let Slot::Done(number) = slot else {
+                continue;
+            };
+            let done = &self.done[number];
+            let is_to_name =
+                matches!(&done.key.destination, Destination::Person(person) if &*person.name == to);
+            if !is_to_name || done.key.sender != key.sender || done.key.id != key.id {
+                continue;
+            }
+            if done.fingerprint == fingerprint {
+                return Some(Claim::Done(done.position));
+            }
+            found = Some(Claim::OtherContent);
+        }
+        found
     }
 
     /// The message was committed or delivered: returns its `id` and the connections to acknowledge it to. Above
@@ -249,7 +263,7 @@ impl Acknowledged {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::{ConnectionId, RoomId};
+    use crate::domain::ids::{ConnectionId, HolderId, RoomId, RoomKey};
 
     const START: Duration = Duration::from_secs(1000);
     const POSITION: Option<Position> = Some(Position { epoch: 1, seq: 1 });
@@ -269,6 +283,7 @@ mod tests {
         Person {
             name: name.into(),
             is_account,
+            holder: None,
         }
     }
 
@@ -310,6 +325,9 @@ mod tests {
         let mut acknowledged = Acknowledged::default();
         let mut account = key("김", ROOM, "a");
         account.sender.is_account = true;
+        let [mut holder, mut other] = [key("김", ROOM, "a"), key("김", ROOM, "a")];
+        holder.sender.holder = Some(HolderId([1; 16]));
+        other.sender.holder = Some(HolderId([2; 16]));
         let again = RoomKey {
             id: RoomId(1),
             epoch: 8,
@@ -318,6 +336,8 @@ mod tests {
             key("김", ROOM, "a"),
             key("이", ROOM, "a"),
             account,
+            holder,
+            other,
             key("김", Destination::Room(again), "a"),
             key("김", Destination::Person(person("이", false)), "a"),
             key("김", Destination::Person(person("이", true)), "a"),
@@ -329,6 +349,32 @@ mod tests {
                 "{key:?}"
             );
             assert_eq!(say(&mut acknowledged, key, START), Claim::Done(POSITION));
+        }
+    }
+
+    #[test]
+    fn a_whisper_to_somebody_who_has_gone_is_known_whoever_had_the_name() {
+        let mut acknowledged = Acknowledged::default();
+        for n in 0..3 {
+            let mut target = person("이", n == 0);
+            target.holder = (n > 1).then_some(HolderId([n; 16]));
+            let key = key("김", Destination::Person(target), "a");
+            let claim = acknowledged.claim(key, &n.to_string(), origin(1), START);
+            let Claim::New(id) = claim else {
+                panic!("unexpected: {claim:?}");
+            };
+            acknowledged.done(id, None, START);
+        }
+        let mut ask = |from, to, id, content| {
+            let from = person(from, false);
+            acknowledged.claim_of_absent(from, to, id, content, START)
+        };
+        for content in ["0", "1", "2"] {
+            assert_eq!(ask("김", "이", "a", content), Some(Claim::Done(None)));
+        }
+        assert_eq!(ask("김", "이", "a", "3"), Some(Claim::OtherContent));
+        for (from, to, id) in [("박", "이", "a"), ("김", "박", "a"), ("김", "이", "b")] {
+            assert_eq!(ask(from, to, id, "0"), None);
         }
     }
 

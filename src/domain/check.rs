@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ids::{RoomId, UserId};
 use super::kept::KeptRooms;
+use super::names::key as key_of;
 use super::rooms::RoomManager;
 use super::wishes::Wish;
 
@@ -13,6 +14,22 @@ impl RoomManager {
         self.check_rooms();
         self.check_wishes();
         self.check_leaving();
+        self.check_guests();
+    }
+
+    /// Nobody shares a name, in any spelling, with a guest who holds it.
+    fn check_guests(&self) {
+        let mut holders = BTreeMap::new();
+        for user in self
+            .people
+            .users()
+            .filter(|user| !self.people.is_account(*user))
+        {
+            let holder = self.people.holder(user);
+            let name = key_of(self.people.name(user));
+            let first = *holders.entry(name).or_insert(holder);
+            assert_eq!(first, holder, "a held name is not shared");
+        }
     }
 
     fn check_rooms(&self) {

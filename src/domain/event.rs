@@ -57,12 +57,16 @@ pub enum Event {
     Welcome {
         username: Rc<str>,
         expires_at: Option<Timestamp>,
+        #[serde(skip_serializing_if = "Not::not")]
+        guest: bool,
     },
     /// The answer to `join`.
     RoomJoined {
         room: Rc<str>,
         history: Vec<Event>,
         online_users: Vec<Rc<str>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        guests: Option<Vec<Rc<str>>>,
         online_count: usize,
         position: Position,
         recovered: bool,
@@ -70,9 +74,19 @@ pub enum Event {
     /// The answer to `leave`.
     RoomLeft { room: Rc<str> },
     /// A user's first connection entered a room.
-    UserJoined { room: Rc<str>, username: Rc<str> },
+    UserJoined {
+        room: Rc<str>,
+        username: Rc<str>,
+        #[serde(skip_serializing_if = "Not::not")]
+        guest: bool,
+    },
     /// A user's last connection left a room.
-    UserLeft { room: Rc<str>, username: Rc<str> },
+    UserLeft {
+        room: Rc<str>,
+        username: Rc<str>,
+        #[serde(skip_serializing_if = "Not::not")]
+        guest: bool,
+    },
     /// The number of users of a room too large to announce each entry and exit.
     RoomUsers { room: Rc<str>, count: usize },
     /// A message in a room.

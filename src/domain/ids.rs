@@ -51,6 +51,11 @@ pub struct Origin {
     pub generation: u32,
 }
 
+/// A guest who holds a name by a key: the truncated hash of the key, keyed by a secret of this process. The same key is the
+/// same guest, also when the name was free in between.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct HolderId(pub [u8; 16]);
+
 /// Matches an answer of the backend, or the result of a job, with its request; never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Serial(pub u64);

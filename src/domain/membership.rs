@@ -2,7 +2,7 @@
 
 use super::error::ErrorCode;
 use super::event::{Effect, Effects, Event};
-use super::ids::{ConnectionId, Origin, RoomId, UserId};
+use super::ids::{ConnectionId, HolderId, Origin, RoomId, UserId};
 use super::position::Position;
 use super::room::{Entered, Left, Room};
 use super::rooms::{Joined, RoomManager};
@@ -11,7 +11,7 @@ use super::wishes::Join;
 
 impl RoomManager {
     /// Opens the session of a connection, and welcomes its user. `expires_at` is when an account's token ends; `None`
-    /// for a guest.
+    /// for a guest without a key.
     pub fn enter(
         &mut self,
         connection: ConnectionId,
@@ -22,11 +22,34 @@ impl RoomManager {
         let user = self
             .people
             .enter(connection, username, expires_at.is_some());
+        self.welcome(connection, user, expires_at, effects);
+    }
+
+    /// The same for a guest with a key.
+    pub fn enter_holder(
+        &mut self,
+        connection: ConnectionId,
+        username: &str,
+        holder: HolderId,
+        effects: &mut Effects,
+    ) {
+        let user = self.people.enter_holder(connection, username, holder);
+        self.welcome(connection, user, None, effects);
+    }
+
+    fn welcome(
+        &self,
+        connection: ConnectionId,
+        user: UserId,
+        expires_at: Option<Timestamp>,
+        effects: &mut Effects,
+    ) {
         effects.push_back(Effect::Answer(
             connection,
             Event::Welcome {
-                username: username.into(),
+                username: self.people.name(user).clone(),
                 expires_at,
+                guest: self.is_marked(user),
             },
         ));
         effects.push_back(Effect::Entered(connection, user));
@@ -98,7 +121,7 @@ impl RoomManager {
             return Err(ErrorCode::RoomFull);
         }
         self.unlist_evictable(id);
-        self.let_namesake_leave(id, user, now, effects);
+        self.let_namesakes_leave(id, user, now, effects);
         let entered = self.rooms[id.index()].add(user);
         self.people.add_room(connection, id);
         self.mark_used(id, now);
@@ -119,11 +142,11 @@ impl RoomManager {
 
     /// Others know users by name: another user with this name, who has left and whose messages are under way, leaves
     /// before this one enters.
-    fn let_namesake_leave(&mut self, id: RoomId, user: UserId, now: Now, effects: &mut Effects) {
-        if let Some(namesake) = self.people.leaving_namesake(user)
-            && self.rooms[id.index()].remove_leaving(namesake)
-        {
-            self.announce_exit(id, namesake, now, effects);
+    fn let_namesakes_leave(&mut self, id: RoomId, user: UserId, now: Now, effects: &mut Effects) {
+        for namesake in self.people.leaving_namesakes(user) {
+            if self.rooms[id.index()].remove_leaving(namesake) {
+                self.announce_exit(id, namesake, now, effects);
+            }
         }
     }
 
@@ -131,6 +154,7 @@ impl RoomManager {
         let event = Event::UserJoined {
             room: self.rooms[id.index()].name.clone(),
             username: self.people.name(user).clone(),
+            guest: self.is_marked(user),
         };
         self.announce_presence(id, event, now, effects);
     }
@@ -149,6 +173,7 @@ impl RoomManager {
                 .users_except(Some(user))
                 .map(|user| self.people.name(user).clone())
                 .collect(),
+            guests: self.guests_except(room, Some(user)),
             online_count: room.count(),
             position: room.history.position(),
             recovered,
@@ -206,6 +231,7 @@ impl RoomManager {
         let event = Event::UserLeft {
             room: room.name.clone(),
             username: self.people.name(user).clone(),
+            guest: self.is_marked(user),
         };
         self.list_evictable(id);
         self.announce_presence(id, event, now, effects);

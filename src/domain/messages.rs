@@ -1,9 +1,10 @@
 //! Messages: in rooms, where they enter the history, and in private.
 
-use super::acknowledged::{Claim, Destination, MessageKey, PendingId, Person};
+use super::acknowledged::{Claim, PendingId};
 use super::error::ErrorCode;
 use super::event::{Effect, Effects, Event};
 use super::ids::{Origin, UserId};
+use super::message_keys::{Destination, MessageKey};
 use super::names::nfc;
 use super::rooms::RoomManager;
 use super::time::{Now, Timestamp};
@@ -85,7 +86,17 @@ impl RoomManager {
             destination,
             id: id.into(),
         };
-        match self.acknowledged.claim(key, content, origin, now.monotonic) {
+        let claim = self.acknowledged.claim(key, content, origin, now.monotonic);
+        Self::answer_claim(claim, origin, id, effects)
+    }
+
+    fn answer_claim(
+        claim: Claim,
+        origin: Origin,
+        id: &str,
+        effects: &mut Effects,
+    ) -> Result<Option<PendingId>, Result<(), ErrorCode>> {
+        match claim {
             Claim::New(pending) => Ok(Some(pending)),
             Claim::UnderWay => Err(Ok(())),
             Claim::OtherContent => Err(Err(ErrorCode::IdReused)),
@@ -99,7 +110,7 @@ impl RoomManager {
     }
 
     /// Enters a whisper with an `id` as under way, for the guest or the account of this name who is here. If nobody is,
-    /// nothing stays entered: it can only be one sent again, whose target has gone since.
+    /// nothing is entered: it can only be one sent again, whose target has gone since.
     #[allow(
         clippy::too_many_arguments,
         reason = "a message, and what every command has"
@@ -114,22 +125,18 @@ impl RoomManager {
         now: Now,
         effects: &mut Effects,
     ) -> Result<Option<PendingId>, Result<(), ErrorCode>> {
-        let person = |is_account| {
-            let name = to.into();
-            Destination::Person(Person { name, is_account })
-        };
         if let Some(target) = target {
-            let destination = person(self.people.is_account(target));
+            let destination = Destination::Person(self.people.person(target));
             return self.claim(origin, from, destination, content, id, now, effects);
         }
-        for is_account in [true, false] {
-            let destination = person(is_account);
-            let claimed = self.claim(origin, from, destination, content, id, now, effects)?;
-            if let Some(pending) = claimed {
-                self.acknowledged.failed(pending);
-            }
+        let sender = self.people.person(from);
+        let claim = self
+            .acknowledged
+            .claim_of_absent(sender, to, id, content, now.monotonic);
+        match claim {
+            Some(claim) => Self::answer_claim(claim, origin, id, effects),
+            None => Ok(None),
         }
-        Ok(None)
     }
 
     /// A private message to every connection of its target, whose name may be composed in any way, echoed to every connection of its sender.
@@ -166,7 +173,7 @@ impl RoomManager {
             to: self.people.name(target).clone(),
             content: content.into(),
             timestamp: Timestamp::from(now),
-            guest: self.marks_guests && !self.people.is_account(from),
+            guest: self.is_marked(from),
         };
         effects.push_back(Effect::Whisper {
             by: origin.connection,

@@ -2,7 +2,7 @@
 //!
 //! A user is a name with at least one open connection; several connections (tabs, devices) may belong to one user.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 
@@ -11,8 +11,8 @@ use hashbrown::hash_table::Entry;
 use slab::Slab;
 use smallvec::SmallVec;
 
-use super::acknowledged::Person;
-use super::ids::{ConnectionId, RoomId, UserId};
+use super::ids::{ConnectionId, HolderId, RoomId, UserId};
+use super::message_keys::Person;
 use super::names::key;
 
 /// The connected users.
@@ -27,13 +27,16 @@ pub struct People {
     respelled: BTreeMap<Rc<str>, BTreeSet<UserId>>,
     /// By user: whether they signed in, not a guest.
     is_account: Vec<bool>,
+    /// Guests with a key.
+    holders: HashMap<UserId, HolderId>,
     /// By connection. 24 bytes each, to keep an idle connection cheap.
     sessions: Vec<Session>,
     /// Users who have left rooms in which their messages are under way, with the number of those rooms.
     leaving: BTreeMap<UserId, u32>,
 }
 
-/// Half of a 64-bit hash: collisions are rare enough.
+/// Half of a 64-bit hash: collisions are rare enough. All spellings of a name have the same, so that they are found
+/// together; they are few, because the limit of connections of a user counts guests of all spellings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct NameHash(u32);
 
@@ -106,16 +109,32 @@ impl Rooms {
 }
 
 impl People {
-    /// Opens the session of a connection; returns its user. A guest and an account of the same name are two users.
+    /// Opens the session of a connection without a key; returns its user. A guest and an account of the same name are two
+    /// users.
     pub fn enter(&mut self, connection: ConnectionId, name: &str, is_account: bool) -> UserId {
-        let user = self.find_or_add(name, is_account);
+        let user = self.find_or_add(name, is_account, None);
+        self.open(connection, user)
+    }
+
+    /// Opens the session of a guest with a key; returns its user. Guests with different keys are different users.
+    pub fn enter_holder(
+        &mut self,
+        connection: ConnectionId,
+        name: &str,
+        holder: HolderId,
+    ) -> UserId {
+        let user = self.find_or_add(name, false, Some(holder));
+        self.open(connection, user)
+    }
+
+    fn open(&mut self, connection: ConnectionId, user: UserId) -> UserId {
         let connections = &mut self.users[user.index()].connections;
         if let Err(place) = connections.binary_search(&connection) {
             connections.insert(place, connection);
         }
         if connections.len() == 1
-            && !is_account
-            && let Some(key) = other_key(name)
+            && !self.is_account[user.index()]
+            && let Some(key) = other_key(&self.users[user.index()].name)
         {
             self.respelled.entry(key).or_default().insert(user);
         }
@@ -130,17 +149,21 @@ impl People {
         user
     }
 
-    fn find_or_add(&mut self, name: &str, is_account: bool) -> UserId {
+    fn find_or_add(&mut self, name: &str, is_account: bool, holder: Option<HolderId>) -> UserId {
         let Self {
             users,
             by_name,
             hasher,
             is_account: accounts,
+            holders,
             ..
         } = self;
         let hash = NameHash::of(name, hasher);
         let is_same = |(other, id): &(NameHash, UserId)| {
-            *other == hash && &*users[id.index()].name == name && accounts[id.index()] == is_account
+            *other == hash
+                && &*users[id.index()].name == name
+                && accounts[id.index()] == is_account
+                && holders.get(id).copied() == holder
         };
         match by_name.entry(hash.spread(), is_same, |(hash, _)| hash.spread()) {
             Entry::Occupied(entry) => entry.get().1,
@@ -155,6 +178,9 @@ impl People {
                     accounts.resize(user.index() + 1, false);
                 }
                 accounts[user.index()] = is_account;
+                if let Some(holder) = holder {
+                    holders.insert(user, holder);
+                }
                 user
             }
         }
@@ -197,6 +223,7 @@ impl People {
             return;
         }
         let name = self.users.remove(user.index()).name;
+        self.holders.remove(&user);
         let hash = NameHash::of(&name, &self.hasher);
         if let Ok(entry) = self
             .by_name
@@ -223,14 +250,21 @@ impl People {
         }
     }
 
-    /// Another user with the same name whose last messages are under way: a guest and an account can have one name.
-    pub(super) fn leaving_namesake(&self, user: UserId) -> Option<UserId> {
+    /// Other users with the same name whose last messages are under way: a guest, an account and guests with keys can have
+    /// one name, one after the other.
+    pub(super) fn leaving_namesakes(&self, user: UserId) -> SmallVec<[UserId; 1]> {
         let name = self.name(user);
+        self.alike(name)
+            .filter(|other| {
+                *other != user && self.leaving.contains_key(other) && self.name(*other) == name
+            })
+            .collect()
+    }
+
+    /// Users whose name is perhaps another spelling of this one.
+    fn alike(&self, name: &str) -> impl Iterator<Item = UserId> {
         let hash = NameHash::of(name, &self.hasher);
-        let mut alike = self.by_name.iter_hash(hash.spread()).map(|(_, id)| *id);
-        alike.find(|other| {
-            *other != user && self.leaving.contains_key(other) && self.name(*other) == name
-        })
+        self.by_name.iter_hash(hash.spread()).map(|(_, id)| *id)
     }
 
     /// The user of a connection; `None` before it has entered.
@@ -253,7 +287,13 @@ impl People {
         Person {
             name: self.name(user).clone(),
             is_account: self.is_account(user),
+            holder: self.holder(user),
         }
+    }
+
+    /// Who a guest with a key is; `None` for anybody else.
+    pub fn holder(&self, user: UserId) -> Option<HolderId> {
+        self.holders.get(&user).copied()
     }
 
     /// The user of this name, if connected.
@@ -286,6 +326,13 @@ impl People {
     /// Whether no user is known.
     pub fn is_empty(&self) -> bool {
         self.users.is_empty()
+    }
+
+    /// The users connected now.
+    pub(super) fn users(&self) -> impl Iterator<Item = UserId> {
+        let here = self.users.iter();
+        here.filter(|(_, user)| !user.connections.is_empty())
+            .map(|(index, _)| UserId(index as u32))
     }
 
     /// Users connected now.

@@ -11,7 +11,7 @@ use super::acknowledged::Acknowledged;
 use super::allowance::Allowances;
 use super::error::ErrorCode;
 use super::event::{Effect, Effects, Event, RoomInfo};
-use super::ids::{ConnectionId, RoomId, RoomKey, Serial};
+use super::ids::{ConnectionId, RoomId, RoomKey, Serial, UserId};
 use super::kept::KeptRooms;
 use super::names::nfc;
 use super::owners::Owner;
@@ -34,7 +34,7 @@ pub struct RoomManager {
     /// Connections whose join waits for a room to be opened.
     pub(super) joining: BTreeMap<ConnectionId, Serial>,
     pub(super) acknowledged: Acknowledged,
-    /// Whether what guests say is marked: wherever accounts exist, so not in the demo.
+    /// Whether guests and what they say are marked: wherever accounts exist, so not in the demo.
     pub marks_guests: bool,
     pub(super) history_bytes: usize,
     pub(super) uses: u64,
@@ -136,6 +136,22 @@ impl RoomManager {
         Ok((room.info(), names))
     }
 
+    /// Whether a user is marked as a guest.
+    pub(super) fn is_marked(&self, user: UserId) -> bool {
+        self.marks_guests && !self.people.is_account(user)
+    }
+
+    /// Those of a room's users, without one, who are guests: a guest and an account never share a name at a time. `None` if
+    /// guests are not marked. The users are the same as [`Room::users_except`] gives.
+    pub fn guests_except(&self, room: &Room, except: Option<UserId>) -> Option<Vec<Rc<str>>> {
+        let guests = || {
+            let users = room.users_except(except);
+            users.filter(|user| !self.people.is_account(*user))
+        };
+        let names = || guests().map(|user| self.people.name(user).clone());
+        self.marks_guests.then(|| names().collect())
+    }
+
     /// The room of this name, however it is composed.
     ///
     /// # Errors
@@ -188,9 +204,9 @@ impl RoomManager {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, ROOM_USERS_MAX};
+    use crate::config::{Config, PRESENCE_NAMES_MAX, ROOM_USERS_MAX};
     use crate::domain::testing::{creator, join_as, origin, settle};
-    use crate::domain::time::Now;
+    use crate::domain::time::{Now, Timestamp};
 
     fn create(manager: &mut RoomManager, name: &str, max: Option<u32>) -> Result<(), NotCreated> {
         let (mut effects, serial, now) = (Effects::new(), Serial(9), Now::default());
@@ -219,6 +235,29 @@ mod tests {
     fn leave(manager: &mut RoomManager, room: &str) {
         let left = manager.leave_room(A, room, Now::default(), &mut Effects::new());
         assert_eq!(left, Ok(()));
+    }
+
+    #[test]
+    fn guests_are_told_of_those_who_are_named_and_of_nobody_else() {
+        let mut manager = manager(|limits| limits.room_users = 1_000);
+        assert_eq!(join(&mut manager, "a"), Ok(()));
+        assert_eq!(manager.guests_except(&manager.rooms[0], None), None);
+        manager.marks_guests = true;
+        for n in 1..=PRESENCE_NAMES_MAX as u32 {
+            let expires_at = (n % 2 == 0).then_some(Timestamp(9));
+            let (name, connection) = (n.to_string(), ConnectionId(n));
+            manager.enter(connection, &name, expires_at, &mut Effects::new());
+            let joined = join_as(&mut manager, connection, "a", Now::default());
+            assert_eq!(joined, Ok(()));
+        }
+        let (_, named) = manager.get_room_info("a").expect("exists");
+        assert_eq!(named.len(), PRESENCE_NAMES_MAX);
+        let guests = manager.guests_except(&manager.rooms[0], None);
+        let is_guest = |name: &Rc<str>| name.parse::<u32>().is_ok_and(|n| n % 2 == 1);
+        let expected = named
+            .into_iter()
+            .filter(|name| &**name == "kim" || is_guest(name));
+        assert_eq!(guests, Some(expected.collect()));
     }
 
     #[test]

@@ -275,6 +275,7 @@ impl Server {
         let event = Event::Welcome {
             username,
             expires_at: Some(expires_at),
+            guest: false,
         };
         self.push_effect(Effect::Answer(id, event));
         Ok(())

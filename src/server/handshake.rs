@@ -12,7 +12,8 @@ use crate::conn::Phase;
 use crate::conn::refusal::Refusal;
 use crate::conn::websocket::WebSocket;
 use crate::domain::auth::BadTicket;
-use crate::domain::ids::{ConnectionId, Serial};
+use crate::domain::holders::is_valid_key;
+use crate::domain::ids::{ConnectionId, HolderId, Serial};
 use crate::domain::names::{is_valid_username, key, nfc};
 use crate::domain::time::{Now, Timestamp};
 use crate::domain::tokens::Identity;
@@ -22,7 +23,8 @@ use crate::wire::response::Response;
 
 /// The identity of an admitted WebSocket.
 enum Admitted {
-    Guest(String),
+    /// With a key: who they are by it.
+    Guest(String, Option<HolderId>),
     Account(Identity),
     /// `/ws-echo` needs no identity.
     Anonymous,
@@ -124,13 +126,24 @@ impl Server {
         let Some(name) = name.filter(is_possible) else {
             return Admission::Refuse(CloseCode::INVALID_TICKET);
         };
-        let address = self.connections.address(id);
-        match self.sign_ins.admit_guest(&name, address, now.monotonic) {
-            Ok(()) if self.is_at_limit(&name, false) => {
+        let key = match request.parameter("key") {
+            Ok(key) if key.as_deref().is_none_or(is_valid_key) => key,
+            _ => return Admission::Refuse(CloseCode::INVALID_TICKET),
+        };
+        let (address, now) = (self.connections.address(id), now.monotonic);
+        match self
+            .sign_ins
+            .admit_guest(&name, key.as_deref(), address, now)
+        {
+            Ok(Some(holder)) if self.is_others(&name, holder) => {
+                Admission::Refuse(CloseCode::NAME_TAKEN)
+            }
+            Ok(_) if self.is_at_limit(&name, false) => {
                 Admission::Refuse(CloseCode::TOO_MANY_CONNECTIONS)
             }
-            Ok(()) => Admission::Open(Admitted::Guest(name)),
+            Ok(holder) => Admission::Open(Admitted::Guest(name, holder)),
             Err(NoGuest::Taken) => Admission::Refuse(CloseCode::INVALID_TICKET),
+            Err(NoGuest::Held) => Admission::Refuse(CloseCode::NAME_TAKEN),
             Err(NoGuest::Throttled(wait)) => Admission::Throttle(wait),
         }
     }
@@ -159,9 +172,15 @@ impl Server {
             .set_deadline(id, now.monotonic + PING_AFTER);
         match admission {
             Admission::Refuse(code) => return self.close_websocket(id, code, now),
-            Admission::Open(Admitted::Guest(name)) => {
+            Admission::Open(Admitted::Guest(name, holder)) => {
                 let (rooms, effects) = self.chat.rooms_mut();
-                rooms.enter(id, &name, None, effects);
+                match holder {
+                    None => rooms.enter(id, &name, None, effects),
+                    Some(holder) => {
+                        rooms.enter_holder(id, &name, holder, effects);
+                        self.sign_ins.enter_holder(id, &name, holder);
+                    }
+                }
             }
             Admission::Open(Admitted::Account(identity)) => self.enter_signed_in(id, identity, now),
             Admission::Open(Admitted::Anonymous)
@@ -170,6 +189,13 @@ impl Server {
         }
         self.settle(now);
         self.receive_behind_upgrade(id, kept.rest(), now);
+    }
+
+    /// Whether guests without a key, or with another one, are here under this name.
+    fn is_others(&self, name: &str, holder: HolderId) -> bool {
+        let people = self.chat.rooms().people();
+        let mut guests = people.guests_alike(&key(name));
+        guests.any(|guest| people.holder(guest) != Some(holder))
     }
 
     /// Whether a user, signed in or a guest, has as many connections as one may have. The newest is refused, not the

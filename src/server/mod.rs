@@ -118,9 +118,11 @@ impl Server {
         of_sign_ins.copy_from_slice(&seeds.bytes());
         of_streams.copy_from_slice(&seeds.bytes());
         let (token_ttl_secs, ticket_ttl) = (config.token_ttl_secs, config.ticket_ttl);
+        let grace = config.presence_grace;
         let mut chat = Chat::new(config.rooms.clone(), config.outbox_bytes, backend);
         chat.rooms_mut().0.marks_guests = !config.is_demo();
-        let mut sign_ins = SignIns::new(credentials, token_ttl_secs, ticket_ttl, &of_sign_ins);
+        let mut sign_ins =
+            SignIns::new(credentials, token_ttl_secs, ticket_ttl, grace, &of_sign_ins);
         sign_ins.auth_mut().accept_audience(config.audience.clone());
         Self {
             connections: Connections::default(),

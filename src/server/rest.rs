@@ -37,6 +37,8 @@ struct RoomWithUsers {
     info: RoomInfo,
     online_count: usize,
     online_users: Vec<Rc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guests: Option<Vec<Rc<str>>>,
 }
 
 #[derive(Deserialize)]
@@ -81,6 +83,7 @@ pub fn room(rooms: &RoomManager, name: &str) -> Result<Response, Refusal> {
     let room = RoomWithUsers {
         online_count: info.users,
         online_users,
+        guests: rooms.guests_except(rooms.find(name)?, None),
         info,
     };
     Ok(json_response(200, &room))

@@ -13,8 +13,9 @@ use crate::domain::accounts::Verifier;
 use crate::domain::auth::Auth;
 use crate::domain::credentials::Credentials;
 use crate::domain::guests::Guests;
-use crate::domain::ids::{ConnectionId, Serial};
-use crate::domain::names::{key, shared_key};
+use crate::domain::holders::{Held, Holders};
+use crate::domain::ids::{ConnectionId, HolderId, Serial};
+use crate::domain::names::{key as key_of, shared_key};
 use crate::domain::random::Random;
 use crate::domain::time::Now;
 
@@ -39,6 +40,8 @@ impl std::fmt::Debug for Attempt {
 pub enum NoGuest {
     /// The name, or one with its key, is an account's, or of somebody who signed in.
     Taken,
+    /// Another guest holds the name.
+    Held,
     /// Guests from this address were refused too often: how long to wait, whatever the name.
     Throttled(Duration),
 }
@@ -92,6 +95,8 @@ pub struct SignIns {
     guests: Guests,
     /// Attempts whose passwords are not checked yet.
     pub checks: PasswordChecks,
+    /// Names that guests hold.
+    holders: Holders,
     /// While accounts and secrets are being read again: whether another reload was requested since.
     reading: Option<Again>,
 }
@@ -100,19 +105,21 @@ pub struct SignIns {
 type Again = bool;
 
 impl SignIns {
-    /// No sessions. `seed` determines tickets, token ids and the order of attempts.
+    /// No sessions. `seed` determines tickets, token ids, the order of attempts and the hash of guests' keys.
     pub fn new(
         credentials: Credentials,
         token_ttl_secs: u64,
         ticket_ttl: Duration,
+        presence_grace: Duration,
         seed: &[u8; 32],
     ) -> Self {
         let mut seeds = Random::new(seed);
-        let (of_auth, of_checks) = (seeds.bytes(), seeds.bytes());
+        let (of_auth, of_checks, of_holders) = (seeds.bytes(), seeds.bytes(), seeds.bytes());
         Self {
             auth: Auth::new(credentials, token_ttl_secs, ticket_ttl, &of_auth),
             guests: Guests::default(),
             checks: PasswordChecks::new(&of_checks),
+            holders: Holders::new(&of_holders, presence_grace),
             reading: None,
         }
     }
@@ -225,31 +232,39 @@ impl SignIns {
         }
     }
 
-    /// Admits a guest from an address under a valid name.
+    /// Admits a guest from an address under a valid name, with or without a valid key. With a key, returns who they are.
     ///
     /// # Errors
     /// [`NoGuest`]. An address without allowance is refused every name alike, so that it learns nothing about this one.
     pub fn admit_guest(
         &mut self,
         name: &str,
+        key: Option<&str>,
         address: IpAddr,
         now: Duration,
-    ) -> Result<(), NoGuest> {
+    ) -> Result<Option<HolderId>, NoGuest> {
         let wait = self.guests.wait(address, now);
         if wait > Duration::ZERO {
             return Err(NoGuest::Throttled(wait));
         }
-        let key = key(name);
-        if self.auth.has_key(&key) || self.guests.is_held(&key, now) {
+        let name_key = key_of(name);
+        if self.auth.has_key(&name_key) || self.guests.is_held(&name_key, now) {
             self.guests.count_refusal(address, now);
             return Err(NoGuest::Taken);
         }
-        Ok(())
+        let admitted = self.holders.admit(name, key, now);
+        admitted.map_err(|Held| NoGuest::Held)
     }
 
-    /// Ends the session of a connection, if there is one. After the last one of a user without an account their name is
-    /// held.
+    /// A connection of an admitted guest with a key begins.
+    pub fn enter_holder(&mut self, connection: ConnectionId, name: &str, holder: HolderId) {
+        self.holders.enter(connection, name, holder);
+    }
+
+    /// Ends the session of a connection, if there is one, or its part in a guest's hold on their name. After the last one
+    /// of a user without an account their name is held.
     pub fn close_session(&mut self, connection: ConnectionId, now: Now) {
+        self.holders.exit(connection, now.monotonic);
         let Some(identity) = self.auth.sessions.close(connection) else {
             return;
         };
@@ -257,6 +272,11 @@ impl SignIns {
         if !self.auth.has_key(&key) {
             self.guests.hold(key, now.monotonic);
         }
+    }
+
+    /// Frees memory that many connections have needed.
+    pub fn shrink(&mut self) {
+        self.holders.shrink();
     }
 
     /// Holds the names of accounts that were removed, by key.
@@ -281,5 +301,6 @@ impl SignIns {
     /// Asserts the invariants.
     pub fn check(&self) {
         self.checks.check();
+        self.holders.check();
     }
 }

@@ -184,6 +184,7 @@ impl Server {
         if self.connections.forget() {
             let (rooms, _) = self.chat.rooms_mut();
             rooms.forget_people();
+            self.sign_ins.shrink();
         }
     }
 }

@@ -29,6 +29,8 @@ impl CloseCode {
     pub const SESSION_ENDED: Self = Self(4002, "로그인이 끝났습니다");
     /// A browser sent an Origin that is not allowed.
     pub const FORBIDDEN_ORIGIN: Self = Self(4003, "허용되지 않은 출처");
+    /// A guest's name that another guest holds, or that guests without a key are using.
+    pub const NAME_TAKEN: Self = Self(4005, "이미 쓰고 있는 이름");
     /// The peer reads too slowly: its outbox is over the limit.
     pub const SLOW_CONSUMER: Self = Self(4008, "수신이 너무 느립니다");
     /// The peer kept sending over the rate limit after it was warned.

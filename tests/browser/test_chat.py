@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from conftest import CUT, REFUSED
+from conftest import CUT, REFUSED, Visitor
 
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
@@ -119,7 +119,8 @@ def test_a_room_with_a_limit_refuses_the_third_visitor_kindly_until_a_seat_is_fr
 
 @pytest.mark.parametrize("server_options", [("--connections-per-user", "1")])
 def test_one_connection_too_many_of_a_name_waits_and_is_told_why(visitor):
-    one, other = visitor().enter("한사람"), visitor()
+    one = visitor().enter("한사람")
+    other = Visitor(one.page.context.new_page(), one.url)
     other.page.goto(other.url)
     other.find("#name").fill("한사람")
     other.find("#enter").click()

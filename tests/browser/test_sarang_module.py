@@ -125,7 +125,7 @@ def test_waiting_doubles_up_to_a_limit_and_starts_over_after_a_stable_connection
     module("last().ends(1001, 'going away'); check([chat.state.retryInMs, chat.state.code, chat.state.reason], [500, 1001, 'going away']);")
 
 
-@pytest.mark.parametrize("code", [4001, 4003])
+@pytest.mark.parametrize("code", [4001, 4003, 4005])
 def test_a_refusal_is_final(module, code):
     module(f"""
       await start(); chat.join('r'); const sent = chat.say('r', 'hi');
@@ -152,6 +152,12 @@ def test_the_address_is_asked_for_afresh_before_each_attempt(module):
     module.later(1_000)
     module("check(sockets.map(({ url }) => url), ['ws://x/1', 'ws://x/3']);")
     module("await start({ url: () => { throw Object.assign(new Error('signed out'), { retry: false }); } }); await 0; check(chat.state.code, 4001);")
+
+
+def test_a_guests_key_is_sent_with_every_attempt(module):
+    module("await start({ url: 'ws://x/ws?username=me', key: 'a key & sixteen+' }); last().ends();")
+    module.later(500)
+    module("check(sockets.map(({ url }) => url), Array(2).fill('ws://x/ws?username=me&key=a%20key%20%26%20sixteen%2B'));")
 
 
 def test_a_page_that_comes_back_to_life_does_not_wait(module):

@@ -18,6 +18,8 @@ use super::tickets::ticket_request;
 #[derive(Clone, Debug)]
 pub enum Identity {
     Guest,
+    /// A guest with one of a few keys, or without one, under a name that others come under too.
+    Holder(Option<u8>),
     /// With a token that lives so many seconds, traded for a ticket.
     Member(u64, u64),
     /// A guest who may not have the name: an account's, or a member's who is here.
@@ -94,6 +96,8 @@ pub struct Chat {
     /// Said with an id and acknowledged: said again now and then all the same.
     pub acknowledged: Vec<(String, String, String)>,
     pub whispers: BTreeSet<String>,
+    /// Whether it was let in.
+    pub is_welcomed: bool,
     pub opened_turn: u64,
     pub opened_at: Duration,
     pub refused_in_row: usize,
@@ -159,6 +163,7 @@ impl Chat {
             unacknowledged: Vec::new(),
             acknowledged: Vec::new(),
             whispers: BTreeSet::new(),
+            is_welcomed: false,
             opened_turn: 0,
             opened_at: Duration::ZERO,
             refused_in_row: 0,
@@ -259,6 +264,10 @@ impl Chat {
         }
         let query = match &self.identity {
             Identity::Guest | Identity::Impostor => format!("username={}", encoded(&self.name)),
+            Identity::Holder(key) => {
+                let key = key.map_or(String::new(), |key| format!("&key=the+key+of+guest+{key}"));
+                format!("username={}{key}", encoded(&self.name))
+            }
             Identity::Contender(ticket) => format!("ticket={ticket}"),
             Identity::Member(low, high) => {
                 let (low, high) = (*low, *high);
@@ -354,6 +363,7 @@ impl Chat {
         self.asks = 0;
         self.provoked = None;
         self.said_close = false;
+        self.is_welcomed = false;
         self.heard_close = None;
         self.gone_by = None;
         self.due = None;

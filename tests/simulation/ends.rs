@@ -27,6 +27,7 @@ impl Chat {
             1001 => stage.model.is_draining,
             4001 => self.may_be_sent_away(stage),
             4002 => self.may_have_ended(stage),
+            4005 => matches!(self.identity, Identity::Holder(_)) && !self.is_welcomed,
             4008 => was_blocked,
             4009 => self.refused_in_row == 10 || (stage.model.is_late && self.refused_in_row > 10),
             _ => is_provoked,
@@ -77,7 +78,7 @@ impl Chat {
 
     fn may_be_sent_away(&mut self, stage: &mut Stage) -> bool {
         match &self.identity {
-            Identity::Guest => false,
+            Identity::Guest | Identity::Holder(_) => false,
             Identity::Impostor => {
                 if key(&self.name) != self.name {
                     stage.model.count("names refused in another spelling");

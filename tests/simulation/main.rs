@@ -105,7 +105,7 @@ const SEEDS: u64 = 256;
 /// Every so many seeds one is run twice.
 const AGAIN_EVERY: u64 = 4;
 /// What has to happen in some seed: a simulation that never gets there checks nothing there.
-const REACHED: [&str; 128] = [
+const REACHED: [&str; 130] = [
     "acknowledged",
     "acknowledged after leaving",
     "acknowledged again",
@@ -125,6 +125,7 @@ const REACHED: [&str; 128] = [
     "closed 1009",
     "closed 4001",
     "closed 4002",
+    "closed 4005",
     "closed 4008",
     "closed 4009",
     "connections of proxies",
@@ -160,6 +161,7 @@ const REACHED: [&str; 128] = [
     "handshakes given up",
     "handshakes that waited",
     "heartbeats",
+    "holders welcomed",
     "insisted after the end",
     "joins given up",
     "joins that waited",

@@ -34,6 +34,9 @@ enum Scale {
     Long,
 }
 
+/// Names that guests hold by a key.
+const HELD: [&str; 2] = ["열쇠 0", "열쇠 1"];
+
 struct Plan {
     scale: Scale,
     clients: usize,
@@ -162,7 +165,8 @@ impl Plan {
         let is_limited = stage.model.config.messages_per_second > 0;
         let seed = &mut stage.seed;
         let identity = match seed.below(12) {
-            0..=8 => Identity::Guest,
+            0..=7 => Identity::Guest,
+            8 => Identity::Holder(seed.pick(&[None, Some(1), Some(2), Some(3)])),
             9..=10 => Identity::Member(5, seed.pick(&[6, 40, 4_000])),
             _ => Identity::Impostor,
         };
@@ -174,6 +178,7 @@ impl Plan {
         let name = match seed.chance(4) && matches!(identity, Identity::Impostor) {
             true => "admin".to_owned(),
             false if is_guest => seed.pick(&self.names),
+            false if matches!(identity, Identity::Holder(_)) => seed.pick(&HELD).to_owned(),
             false if seed.chance(40) => seed.pick(&ACCOUNTS).to_owned(),
             false => format!("회원 {}", seed.below(4)),
         };

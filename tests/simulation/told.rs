@@ -108,8 +108,9 @@ impl Chat {
         let author = text(&message["username"]);
         let content = text(&message["content"]);
         if let Some(names) = &seat.names {
-            // A guest and a member can have one name, and are not one.
-            let is_shared = author.starts_with("회원") || ACCOUNTS.contains(&author);
+            // A guest and a member can have one name, and are not one; nor are guests with different keys.
+            let is_shared = ["회원", "열쇠"].iter().any(|name| author.starts_with(name))
+                || ACCOUNTS.contains(&author);
             let is_there = names.contains(author) || is_shared;
             assert!(
                 is_there || stage.model.wishless.contains(content),
@@ -248,6 +249,7 @@ impl Chat {
 
     fn told_welcome(&mut self, message: &Value, stage: &mut Stage) {
         assert_eq!(message["username"], *self.name);
+        self.is_welcomed = true;
         let next = self.next_in_order(stage);
         let extends = |place| matches!(self.asked[place], Ask::Extend { .. });
         if self.session.is_some() && next.is_some_and(extends) {
@@ -263,8 +265,11 @@ impl Chat {
             return self.expires(expires_at, message, stage);
         }
         match &self.identity {
-            Identity::Guest | Identity::Impostor => {
+            Identity::Guest | Identity::Holder(_) | Identity::Impostor => {
                 assert_eq!(message["expires_at"], Value::Null);
+                if let Identity::Holder(Some(_)) = self.identity {
+                    stage.model.count("holders welcomed");
+                }
                 let member = stage.model.members.get(&*key(&self.name));
                 assert!(
                     member.is_none_or(|welcomed| *welcomed >= self.asked_at),

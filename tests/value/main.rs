@@ -13,6 +13,7 @@ mod forwarded;
 mod fuzz_corpora;
 mod guessing;
 mod guests;
+mod holders;
 mod late;
 mod late_backend;
 mod late_model;

@@ -240,10 +240,11 @@ impl World {
             + 4;
         assert!(wire.bytes.starts_with(b"HTTP/1.1 101 "));
         wire.bytes.drain(..end);
-        assert_eq!(
-            self.told(id),
-            [json!({"type": "welcome", "username": name, "expires_at": null})]
-        );
+        let mut welcome = json!({"type": "welcome", "username": name, "expires_at": null});
+        if self.server.rooms().marks_guests {
+            welcome["guest"] = true.into();
+        }
+        assert_eq!(self.told(id), [welcome]);
         id
     }
 

@@ -35,13 +35,14 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("what is printed is UTF-8")
 }
 
-const OPTIONS: [&str; 21] = [
+const OPTIONS: [&str; 22] = [
     "--audience",
     "--listen",
     "--host",
     "--allow-origin",
     "--trusted-proxy",
     "--echo",
+    "--presence-grace",
     "--no-auto-rooms",
     "--help",
     "--version",
@@ -104,6 +105,8 @@ fn an_unknown_option_is_named() {
         (&["--messages-per-second", "-1"], "--messages-per-second"),
         (&["--messages-per-second="], "--messages-per-second"),
         (&["--room-users", "1.5"], "--room-users"),
+        (&["--presence-grace", "-1"], "--presence-grace"),
+        (&["--presence-grace", "999999999"], "--presence-grace"),
         (
             &["--outbox-bytes", "99999999999999999999999"],
             "--outbox-bytes",

@@ -166,6 +166,46 @@ fn what_a_guest_says_is_marked_beside_users_and_not_in_the_demo() {
     assert_eq!(marks(&page["messages"]), [Value::Null]);
 }
 
+#[test]
+fn guests_are_marked_wherever_they_are_named_beside_users_and_not_in_the_demo() {
+    let backend = Backend::start("listed", None);
+    let mut boss = backend.user("boss");
+    let joined = boss.join("tech");
+    assert_eq!(
+        (&joined["online_users"], &joined["guests"]),
+        (&json!([]), &json!([]))
+    );
+    let mut kim = Chatter::open(&backend.server, "/ws?username=kim", &[]);
+    let welcome = json!({"type": "welcome", "username": "kim", "expires_at": null, "guest": true});
+    assert_eq!(kim.expect("welcome"), welcome);
+    let joined = kim.join("tech");
+    assert_eq!(
+        (&joined["online_users"], &joined["guests"]),
+        (&json!(["boss"]), &json!([]))
+    );
+    let came = json!({"type": "user_joined", "room": "tech", "username": "kim", "guest": true});
+    assert_eq!(boss.expect("user_joined"), came);
+    let mut other = backend.user("other");
+    let joined = other.join("tech");
+    assert_eq!(joined["online_users"], json!(["boss", "kim"]));
+    assert_eq!(joined["guests"], json!(["kim"]));
+    assert_eq!(boss.expect("user_joined")["guest"], Value::Null);
+    let room = backend.bearer("GET", "/rooms/tech", "boss");
+    assert_eq!(room["online_users"], json!(["boss", "kim", "other"]));
+    assert_eq!(room["guests"], json!(["kim"]));
+    other.leave("tech");
+    assert_eq!(boss.expect("user_left")["guest"], Value::Null);
+    kim.leave("tech");
+    let left = json!({"type": "user_left", "room": "tech", "username": "kim", "guest": true});
+    assert_eq!(boss.expect("user_left"), left);
+
+    let demo = Server::start(&[]);
+    let mut kim = demo.member("kim", "tech");
+    assert_eq!(demo.guest("lee").join("tech")["guests"], Value::Null);
+    assert_eq!(kim.expect("user_joined")["guest"], Value::Null);
+    assert_eq!(demo.get("/rooms/tech").json()["guests"], Value::Null);
+}
+
 const ATTACKER: [u8; 4] = [127, 0, 0, 2];
 const OTHER: [u8; 4] = [127, 0, 0, 3];
 

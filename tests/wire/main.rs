@@ -17,6 +17,7 @@ mod event_streams;
 mod faults;
 mod forwarded;
 mod guests;
+mod holders;
 mod hosts;
 mod http;
 mod http_bodies;
