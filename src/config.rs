@@ -4,12 +4,14 @@
 //! others are constants. README.md has a table of all limits and the effect of each.
 
 pub mod cidr;
+mod level;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use cidr::Cidr;
+pub use level::Level;
 
 /// The longest room name, in characters of normalization form C (UAX #15), as all names.
 pub const ROOM_NAME_CHARS_MAX: usize = 64;
@@ -199,22 +201,39 @@ pub const API_EVERY: Duration = Duration::from_secs(5);
 pub const BUSINESS_EVERY: Duration = Duration::from_secs(10);
 /// Between two heartbeat comments.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
-/// How long sampling goes on after the last subscriber has left, so that a subscriber that reconnects finds no gap.
+/// How long sampling goes on after the last subscriber has left, so that one that reconnects finds no hole in time.
 pub const SAMPLING_GRACE: Duration = Duration::from_secs(60);
 /// Events kept for subscribers that resume; older ones are a gap.
 pub const EVENTS_KEPT: usize = 200;
+/// The longest name of a channel of one's own, in characters, which are bytes.
+pub const CHANNEL_NAME_CHARS_MAX: usize = 64;
+/// Channels of one's own at a time: with events among those kept, or with subscribers; above it `too_many_channels`.
+pub const OWN_CHANNELS_MAX: usize = 64;
+/// Channels named by one `GET /sse/{channel},{channel}…`, without duplicates; above it 404.
+pub const CHANNELS_PER_STREAM_MAX: usize = 16;
+/// Different selections of events that have subscribers, beside the channels every server has; above it
+/// `too_many_channels`.
+pub const SELECTIONS_MAX: usize = 256;
+/// One part in so many of [`OWN_CHANNELS_MAX`] and of [`SELECTIONS_MAX`] is what subscribers without a token may take
+/// where others need one (`--public-dashboard`): channels nobody has posted to, and selections.
+pub const STRANGERS_PARTS: usize = 2;
 /// The largest ID of the first event, whatever the clock says: JavaScript represents integers below 2^53 exactly.
 pub const FIRST_EVENT_ID_MAX: u64 = 1 << 52;
 /// The `retry` field of event streams: the time a client waits before it reconnects, in milliseconds.
 pub const EVENT_RETRY_MILLISECONDS: u64 = 3_000;
-/// Events in the outbox of one subscriber, in bytes; above it only the latest of each name are kept.
+/// Events in the outbox of one subscriber, in bytes; above it only the latest of each name are kept, and of these the
+/// newest, up to half of it.
 pub const EVENT_OUTBOX_BYTES: usize = 256 * 1024;
 /// A subscriber whose socket takes no bytes for this long is disconnected.
 pub const EVENT_STALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// The body of a `POST /events/business`, in bytes; above it 413.
+/// The body of a `POST /events/{channel}`, in bytes; above it 413.
 pub const POSTED_BYTES_MAX: usize = 4 * 1024;
-/// Posted figures that are kept; a post that would add more is refused with 413.
+/// Posted figures that are kept beside `revenue` and `orders`, which always fit; a post that would keep more is refused
+/// with 413.
 pub const POSTED_FIGURES_MAX: usize = 64;
+/// These figures as JSON, in bytes; a post that would keep more is refused with 413. Every `business_metrics` event has
+/// all of them, and [`EVENTS_KEPT`] events are kept.
+pub const POSTED_FIGURES_BYTES_MAX: usize = 64 * 1024;
 
 /// The head of a request, in bytes; above it 431.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -347,34 +366,6 @@ pub const JOURNAL_LINES_MAX: usize = 256;
 pub const JOURNAL_LINE_BYTES_MAX: usize = 2 * 1024;
 /// A value in a line of the journal, in characters; a longer one is truncated.
 pub const JOURNAL_VALUE_CHARS_MAX: usize = 128;
-
-/// The severity of an event in the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Something does not work.
-    Error,
-    /// A limit was reached, or a request of the administrator failed.
-    Warn,
-    /// An occasional event of a healthy server.
-    Info,
-    /// An event of each connection.
-    Debug,
-}
-
-impl Level {
-    /// The names, as `--log` takes them.
-    pub const NAMES: [(&'static str, Self); 4] = [
-        ("error", Self::Error),
-        ("warn", Self::Warn),
-        ("info", Self::Info),
-        ("debug", Self::Debug),
-    ];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize].0
-    }
-}
 
 /// The limits the domain applies.
 #[derive(Clone, Debug, PartialEq, Eq)]

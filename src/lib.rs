@@ -16,7 +16,7 @@
 //! | 1 [`domain`] | rooms, users, identity and metrics, without bytes | see below |
 //! | 0 [`wire`] | codecs, by the RFCs | `wire/http.rs`, `target.rs`, `body_length.rs`, `origin.rs`, `language.rs` and `partial_head.rs` (requests), `chunked.rs` (their bodies), `forwarded.rs` (clients behind proxies), `response.rs`, `frame_reader.rs`, `frame.rs` and `text.rs` (WebSocket in), `websocket.rs` and `close_code.rs` (WebSocket out), `event_stream.rs`, `jwt.rs` |
 //!
-//! Beside them stand `main.rs`, [`options`] (the command line), [`config`] (every limit, with its unit; `config/cidr.rs`: networks), [`ledger`]
+//! Beside them stand `main.rs`, [`options`] (the command line), [`config`] (every limit, with its unit; `config/cidr.rs`: networks, `config/level.rs`), [`ledger`]
 //! (the buffer memory of all connections, as one sum) and [`journal`] (the lines for stderr). `build.rs` links the
 //! release binary.
 //!
@@ -28,7 +28,7 @@
 //! | `io.rs`, `jobs.rs` | the interface to the shell: sockets and clock as a trait, work that takes time as values |
 //! | `connections.rs`, with `addresses.rs`, `deadlines.rs`, `read_queue.rs` | part 1: all connections, their addresses and deadlines, and the order of reads |
 //! | `chat.rs`, with `fan_out.rs`, `whispers.rs`, `backend.rs` | part 2: rooms, the fan-out to their members, that to users who are whispered to, and the backend that orders and stores messages |
-//! | `streams.rs` | part 3: metrics and their subscribers |
+//! | `streams.rs`, with `selections.rs` | part 3: metrics, events of channels of one's own, and their subscribers |
 //! | `sign_ins.rs`, with `password_checks.rs` | part 4: accounts, tokens, tickets, sessions, and sign-in attempts until their passwords are checked |
 //! | `requests.rs`, `forwarding.rs`, `routes.rs`, `hosts.rs`, `dispatch.rs`, `answer.rs`, `cors.rs`, `waiting.rs`; `rest.rs`, `sign_in.rs`, `event_requests.rs`, `assets.rs`, `exposition.rs` | HTTP: the table of routes, the clients of proxies, the hosts that are served, and the handler of each route |
 //! | `handshake.rs`, `commands.rs`, `subscribers.rs`, `logins.rs`, `closing.rs` | operations on connections that involve several parts |
@@ -44,7 +44,7 @@
 //! | `accounts.rs`, `credentials.rs`, `auth.rs`, `tokens.rs`, `issuer.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `parked.rs`, `turns.rs`, `random.rs` | identity |
 //! | `revocations.rs`, `marks.rs` | tokens that are refused before they expire |
 //! | `guests.rs`, `holders.rs`; `allowance.rs`, `expiring.rs` | names that guests may not take, and those that they hold by a key; how often something may be done in a row |
-//! | `metrics.rs`, `event_log.rs` | events of the metrics streams |
+//! | `metrics.rs`, `figures.rs`, `event_log.rs`, `channels.rs` | events: what is measured, what a back end posts, the recent ones by id, the channels that have them |
 //! | `event.rs`, `error.rs`, `ids.rs`, `time.rs` | values shared by all |
 //!
 //! # One chat message
@@ -73,7 +73,7 @@
 //!    (`shell/machine.rs`) and returns through [`server::Server::finished`].
 //! 2. `domain/metrics.rs` makes the data of the event, `domain/event_log.rs` gives it its id and keeps it.
 //! 3. `server/streams.rs` has `wire/event_stream.rs` encode it, once as it is and once as a chunk, and appends both
-//!    to the streams of its channels, in a separate `server/fan_out.rs`.
+//!    to the streams of each selection of channels that has it (`server/selections.rs`), in a separate `server/fan_out.rs`.
 //! 4. `server/flush.rs` sends it in the same way as a chat message.
 //!
 //! # One sign-in
@@ -96,7 +96,7 @@
 //! | a store on disk | a `Backend::Disk` in `server/backend.rs`, its job in `server/jobs.rs`, its thread in `shell/store.rs` (new) |
 //! | a backplane | a `Backend::Cluster` in `server/backend.rs`, outgoing sockets in `shell/dial.rs` (new), its protocol in `wire/resp.rs` (new) |
 //! | permessage-deflate | negotiated in `server/handshake.rs`; in: `wire/frame_reader.rs` returns messages with the reserved bit; out: `conn/outbox.rs`, whose `Batch` is sent to all receivers |
-//! | a metric channel `net` | `Kind` and `Channel` in `domain/event_log.rs`, its data in `domain/metrics.rs`, its sample in `shell/machine.rs` |
+//! | a metric channel `net` | `Kind` and `Channel` in `domain/channels.rs`, its data in `domain/metrics.rs`, its sample in `shell/machine.rs` |
 //! | `POST` that publishes into a room | a row in `server/routes.rs`, the request in `server/rest.rs`, the wish in `domain/messages.rs` |
 //! | who may join which room, from token claims | the claims in `domain/tokens.rs`, the check in `domain/membership.rs` |
 //! | a unix socket | `shell/listener.rs` |

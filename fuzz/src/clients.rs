@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sarang::config::{EVENT_OUTBOX_BYTES, HISTORY_ON_ENTRY, OUTBOX_HIGH_WATER_BYTES};
-use sarang::domain::event_log::Kind;
+use sarang::domain::channels::Kind;
 use sarang::domain::ids::ConnectionId;
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ pub use super::known::Say;
 use super::known::{Known, Message, read_position};
 use super::late::Late;
 use super::peer::{Peer, Said};
-use super::requests::Request;
+use super::requests::{OWN_CHANNELS, Request};
 use super::world::{PROXY, Wire, World};
 
 /// More bytes than ever wait for one client: bounded queues, and the answers to its last input.
@@ -352,7 +352,7 @@ impl Client {
     /// A stream with every kind begins with the latest event of each kind, or with all that is kept; from there on it
     /// has no holes. (Slow subscribers lose no events here: they are dropped before so much waits for them.)
     fn note_event(&mut self, id: u64) {
-        let is_live = self.events.len() >= Kind::ALL.len();
+        let is_live = self.events.len() >= Kind::SAMPLED.len() + OWN_CHANNELS.len();
         let last = self.events.last().copied().unwrap_or_default();
         assert!(
             !is_live || !self.watches_all || id == last + 1,

@@ -1,7 +1,7 @@
 //! The HTTP requests of the clients of `server_operations`.
 
 use arbitrary::Arbitrary;
-use sarang::domain::event_log::{Channel, Kind};
+use sarang::domain::channels::{Channel, Kinds};
 
 use super::dealings::What;
 
@@ -16,6 +16,21 @@ const KEYS: [&str; 3] = ["key-of-guest-one", "key-of-guest-two", "key-of-guest-t
 /// The key of a guest with this number, which also picks the name: most have none, as in older inputs of the corpus.
 fn key_of(name: u8) -> Option<&'static str> {
     (name >= 192).then(|| pick(&KEYS, name >> 4))
+}
+
+/// Channels of the clients' own.
+pub const OWN_CHANNELS: [&str; 3] = ["a", "deploys", "team-7_x"];
+/// From this number on a channel is one of the clients' own.
+const OWN_FROM: u8 = 0xc0;
+
+/// The channels of an event stream.
+fn channels(number: u8) -> String {
+    let built_in = pick(&Channel::ALL, number).name();
+    match number {
+        ..OWN_FROM => built_in.to_owned(),
+        _ if number.is_multiple_of(2) => pick(&OWN_CHANNELS, number).to_owned(),
+        _ => format!("{},{built_in}", pick(&OWN_CHANNELS, number)),
+    }
 }
 
 /// Picks one out of a few.
@@ -69,6 +84,7 @@ pub enum Request {
         token: u8,
         is_old: bool,
     },
+    /// Figures, or an event of a channel of the clients' own.
     Figures {
         orders: u8,
         token: u8,
@@ -85,8 +101,8 @@ impl Request {
     pub fn is_of_everything(&self) -> bool {
         match self {
             Self::Events { channel, .. } => {
-                let channel = pick(&Channel::ALL, *channel);
-                Kind::ALL.into_iter().all(|kind| channel.has(kind))
+                let is_own = *channel >= OWN_FROM && channel.is_multiple_of(2);
+                !is_own && pick(&Channel::ALL, *channel).kinds() == Kinds::ALL
             }
             _ => false,
         }
@@ -187,8 +203,7 @@ impl Request {
                 token,
                 is_old,
             } => {
-                let channel = pick(&Channel::ALL, channel).name();
-                let mut target = format!("GET /sse/{channel}?");
+                let mut target = format!("GET /sse/{}?", channels(channel));
                 if let Some(last) = last {
                     target += &format!("last_event_id={last}&");
                 }
@@ -197,11 +212,17 @@ impl Request {
                 }
                 (target, None, Some(token), is_old)
             }
-            Self::Figures { orders, token } => post(
-                "/events/business",
-                Some(format!(r#"{{"orders":{orders}}}"#)),
-                token,
-            ),
+            Self::Figures { orders, token } => {
+                let path = match orders {
+                    ..OWN_FROM => "/events/business".into(),
+                    _ => format!("/events/{}", pick(&OWN_CHANNELS, orders)),
+                };
+                let orders = match orders {
+                    0 => "null".into(),
+                    _ => orders.to_string(),
+                };
+                post(&path, Some(format!(r#"{{"orders":{orders}}}"#)), token)
+            }
             Self::Metrics { token } => get("/metrics".into(), token),
             Self::Half => ("GET /ro".into(), None, None, false),
         }

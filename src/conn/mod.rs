@@ -14,7 +14,6 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use crate::config::NEWCOMER_READS;
-use crate::domain::event_log::Channel;
 use crate::domain::ids::ConnectionId;
 use crate::ledger::Ledger;
 use crate::wire::frame_reader::FrameReader;
@@ -60,11 +59,11 @@ pub enum Mark {
     ToServe = 64,
 }
 
-/// An event stream: its channel and its framing.
+/// An event stream: which events it sends, and its framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventStream {
-    /// The channel whose events it sends.
-    pub channel: Channel,
+    /// The index of its selection of events.
+    pub selection: u16,
     /// Whether it uses chunked transfer coding, as HTTP/1.1 has it.
     pub is_chunked: bool,
 }

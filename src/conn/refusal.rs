@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::config::{
+    CHANNEL_NAME_CHARS_MAX, CHANNELS_PER_STREAM_MAX, OWN_CHANNELS_MAX, POSTED_FIGURES_BYTES_MAX,
+    POSTED_FIGURES_MAX,
+};
 use crate::domain::error::ErrorCode;
 use crate::wire::chunked::ChunkedError;
 use crate::wire::http::HeadError;
@@ -22,6 +26,11 @@ pub struct Refusal {
     allow: Option<&'static str>,
 }
 
+// The numbers in the details below.
+const _: () = assert!(CHANNEL_NAME_CHARS_MAX == 64 && CHANNELS_PER_STREAM_MAX == 16);
+const _: () = assert!(OWN_CHANNELS_MAX == 64 && POSTED_FIGURES_MAX == 64);
+const _: () = assert!(POSTED_FIGURES_BYTES_MAX == 64 * 1024);
+
 impl Refusal {
     /// A malformed opening handshake (RFC 6455 section 4.2.1).
     pub const BAD_HANDSHAKE: Self =
@@ -32,6 +41,34 @@ impl Refusal {
         retry_after_secs: 1,
         ..Self::detailed(ErrorCode::Unavailable, "")
     };
+
+    /// A name in a list of channels that no channel may have.
+    pub const NO_CHANNEL: Self = Self::detailed(
+        ErrorCode::NotFound,
+        "a channel has 1 to 64 characters of a-z, 0-9, _ and -, and is none of the server's reserved names",
+    );
+
+    /// A list of too many channels.
+    pub const TOO_MANY_LISTED: Self =
+        Self::detailed(ErrorCode::NotFound, "a stream has at most 16 channels");
+
+    /// Figures that would be too many with those that are kept.
+    pub const TOO_MANY_FIGURES: Self = Self::detailed(
+        ErrorCode::ContentTooLarge,
+        "64 figures of 64 KiB fit beside revenue and orders; null removes one",
+    );
+
+    /// A channel of one's own for which there is no place.
+    pub const TOO_MANY_CHANNELS: Self = Self::detailed(
+        ErrorCode::TooManyChannels,
+        "64 fit at a time; one without subscribers and recent events makes way",
+    );
+
+    /// Channels that nobody has selected together, for which there is no place.
+    pub const TOO_MANY_SELECTIONS: Self = Self::detailed(
+        ErrorCode::TooManyChannels,
+        "too many different selections of channels have subscribers",
+    );
 
     const fn detailed(code: ErrorCode, detail: &'static str) -> Self {
         Self {

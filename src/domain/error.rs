@@ -41,12 +41,14 @@ error_codes! {
     BadRequest = "bad_request", 400, "잘못된 요청입니다", "The request is malformed, or a field is missing or not as it should be";
     UnknownType = "unknown_type", 400, "알 수 없는 메시지 종류입니다", "There is no message of that type";
     BadRoomName = "bad_room_name", 400, "방 이름은 보이지 않는 문자나 앞뒤 공백 없이 1~64자여야 합니다", "A room name has 1 to 64 characters, none of them invisible, and no spaces at its ends";
+    BadChannelName = "bad_channel_name", 400, "채널 이름은 a-z, 0-9, _, -로 1~64자여야 합니다", "A channel name has 1 to 64 characters of a-z, 0-9, _ and -";
     Unauthorized = "unauthorized", 401, "인증이 필요합니다", "Please sign in first";
     InvalidCredentials = "invalid_credentials", 401, "이름이나 비밀번호가 올바르지 않습니다", "The name or the password is wrong";
     InvalidToken = "invalid_token", 401, "토큰이 유효하지 않습니다", "The token is not valid";
     NotInRoom = "not_in_room", 403, "이 방에 들어가 있지 않습니다", "You are not in that room";
     RoomFull = "room_full", 403, "방이 가득 찼습니다", "The room is full";
     ForbiddenOrigin = "forbidden_origin", 403, "허용되지 않은 출처입니다", "That origin is not allowed";
+    ChannelReserved = "channel_reserved", 403, "서버가 쓰는 채널 이름입니다", "That channel name is the server's own";
     NotFound = "not_found", 404, "찾을 수 없습니다", "There is nothing here";
     RoomNotFound = "room_not_found", 404, "그런 방이 없습니다", "There is no such room";
     UserNotFound = "user_not_found", 404, "그런 사용자가 접속해 있지 않습니다", "That user is not here";
@@ -68,6 +70,7 @@ error_codes! {
     HeaderFieldsTooLarge = "header_fields_too_large", 431, "헤더가 너무 큽니다", "The header fields are too large";
     NotImplemented = "not_implemented", 501, "지원하지 않는 기능입니다", "That is not implemented";
     TooManyRooms = "too_many_rooms", 503, "방이 너무 많습니다", "There are too many rooms";
+    TooManyChannels = "too_many_channels", 503, "채널이 너무 많습니다", "There are too many channels";
     Unavailable = "unavailable", 503, "지금은 너무 바쁩니다", "The server is too busy right now";
     StorageUnavailable = "storage_unavailable", 503, "지금은 저장할 수 없습니다", "It cannot be kept right now; send it again with the same id";
     BackendUnavailable = "backend_unavailable", 503, "지금은 다른 서버가 응답하지 않습니다", "The back end does not answer right now";

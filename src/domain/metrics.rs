@@ -1,14 +1,18 @@
 //! Live metrics: what is measured and when, and the log of recent events.
 //!
-//! Nothing is sampled without subscribers. [`SAMPLING_GRACE`] after the last subscriber has gone sampling stops, and
-//! the kept events are dropped, because none cover the time in between; ids continue.
+//! Nothing is sampled without subscribers. [`SAMPLING_GRACE`] after the last subscriber has gone sampling stops. All
+//! events stay kept for who resumes: ids do not advance meanwhile, so nothing is missing between an event of before and
+//! one of after. But events do not tell their time, so a new subscriber is not sent the samples of before as the latest
+//! ones; new samples are due as soon as it subscribes.
 
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::event_log::{EventLog, Kind, Sample};
+use super::channels::Kind;
+use super::event_log::{EventLog, Sample};
+use super::figures::{Figures, TooMany};
 use super::random::Random;
 use crate::config::{HEARTBEAT_EVERY, SAMPLING_GRACE};
 
@@ -47,9 +51,7 @@ pub struct Metrics {
     traffic: Traffic,
     /// The traffic up to the last `api_metrics` event.
     reported: Traffic,
-    revenue: u64,
-    orders: u64,
-    posted: Map<String, Value>,
+    figures: Figures,
 }
 
 /// The next multiple of a period, after `now`.
@@ -72,8 +74,9 @@ fn percent(part: u64, whole: u64) -> f64 {
 }
 
 impl Metrics {
-    /// Metrics without events; the id of the first one is `first_id`, at least 1.
-    pub fn new(first_id: u64) -> Self {
+    /// Metrics without events; the id of the first one is `first_id`, at least 1. In the demo figures are simulated until
+    /// a back end posts its own.
+    pub fn new(first_id: u64, is_demo: bool) -> Self {
         Self {
             log: EventLog::new(first_id),
             due: None,
@@ -81,9 +84,7 @@ impl Metrics {
             idle_since: None,
             traffic: Traffic::default(),
             reported: Traffic::default(),
-            revenue: 1_250_000,
-            orders: 89,
-            posted: Map::new(),
+            figures: Figures::new(is_demo),
         }
     }
 
@@ -144,7 +145,7 @@ impl Metrics {
         {
             self.due = None;
             self.idle_since = None;
-            self.log.forget();
+            self.log.forget_latest_sampled();
         }
     }
 
@@ -158,45 +159,46 @@ impl Metrics {
         now: Duration,
     ) -> Vec<Sample> {
         let mut samples = Vec::new();
-        for kind in Kind::ALL {
-            let Some(due) = self.due.as_mut().map(|due| &mut due[kind as usize]) else {
-                return samples;
+        for kind in Kind::SAMPLED {
+            let (Some(due), Some(every)) = (&mut self.due, kind.every()) else {
+                continue;
             };
+            let due = &mut due[kind.index()];
             if *due > now || (kind == Kind::System && machine.is_none()) {
                 continue;
             }
-            *due = next_multiple(kind.every(), now);
+            *due = next_multiple(every, now);
             let data = match kind {
                 Kind::System => system_data(machine.unwrap_or_default()),
                 Kind::Api => self.api_data(gauges),
                 Kind::Business => {
-                    self.walk(random);
-                    self.business_data(gauges)
+                    self.figures.step(random);
+                    json(&self.figures.data(gauges.active_users))
                 }
+                Kind::Own(_) => continue,
             };
             samples.push(self.log.append(kind, data));
         }
         samples
     }
 
-    /// Takes figures posted by a back end: they replace the simulated ones, and are sent at once.
-    pub fn post(&mut self, figures: Map<String, Value>, gauges: &Gauges) -> Sample {
-        for (name, value) in figures {
-            self.posted.insert(name, value);
-        }
-        // These are not the back end's to set.
-        self.posted.remove("active_users");
-        self.posted.remove("simulated");
-        self.log.append(Kind::Business, self.business_data(gauges))
+    /// Takes figures posted by a back end, and sends all of them at once.
+    ///
+    /// # Errors
+    /// Too many figures: nothing is taken.
+    pub fn post(
+        &mut self,
+        figures: Map<String, Value>,
+        gauges: &Gauges,
+    ) -> Result<Sample, TooMany> {
+        self.figures.post(figures)?;
+        let data = json(&self.figures.data(gauges.active_users));
+        Ok(self.log.append(Kind::Business, data))
     }
 
-    /// Whether at most `max` figures would be kept with these.
-    pub fn has_room_for(&self, figures: &Map<String, Value>, max: usize) -> bool {
-        let new = figures
-            .keys()
-            .filter(|name| !self.posted.contains_key(*name))
-            .count();
-        self.posted.len() + new <= max
+    /// Takes an event of a channel of one's own, which has a place in the log.
+    pub fn tell(&mut self, kind: Kind, data: &Map<String, Value>) -> Sample {
+        self.log.append(kind, json(data))
     }
 
     fn api_data(&mut self, gauges: &Gauges) -> String {
@@ -219,33 +221,6 @@ impl Metrics {
             total_error_rate: percent(all.errors, all.requests),
             subscribers: gauges.subscribers,
         };
-        json(&data)
-    }
-
-    /// A bounded random walk, for the simulated figures of the demo.
-    fn walk(&mut self, random: &mut Random) {
-        let number = random.number();
-        let step = |value: u64, max_step: u64, most: u64, random: u64| {
-            (value + random % (2 * max_step + 1))
-                .saturating_sub(max_step)
-                .min(most)
-        };
-        self.revenue = step(self.revenue, 25_000, 9_999_999, number & 0xffff_ffff);
-        self.orders = step(self.orders, 6, 999, number >> 32);
-    }
-
-    fn business_data(&self, gauges: &Gauges) -> String {
-        let mut data = Map::new();
-        data.insert("active_users".into(), gauges.active_users.into());
-        data.insert("revenue".into(), self.revenue.into());
-        data.insert("orders".into(), self.orders.into());
-        for (name, value) in &self.posted {
-            data.insert(name.clone(), value.clone());
-        }
-        let simulated = ["revenue", "orders"]
-            .into_iter()
-            .filter(|name| !self.posted.contains_key(*name));
-        data.insert("simulated".into(), simulated.collect());
         json(&data)
     }
 }
@@ -292,10 +267,9 @@ fn json(data: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::domain::event_log::{Backlog, Channel};
+    use crate::domain::channels::{Channel, Kinds};
+    use crate::domain::event_log::Backlog;
 
     const GAUGES: Gauges = Gauges {
         active_users: 3,
@@ -320,7 +294,7 @@ mod tests {
 
     #[test]
     fn the_three_cadences_have_one_sequence() {
-        let mut metrics = Metrics::new(1);
+        let mut metrics = Metrics::new(1, true);
         metrics.wake(Duration::ZERO);
         let samples = run(&mut metrics, 60);
         let count = |kind| samples.iter().filter(|sample| sample.kind == kind).count();
@@ -333,7 +307,7 @@ mod tests {
 
     #[test]
     fn being_late_once_delays_nothing_that_follows() {
-        let mut metrics = Metrics::new(1);
+        let mut metrics = Metrics::new(1, true);
         metrics.wake(Duration::ZERO);
         let late = Duration::from_millis(3_700);
         sample(&mut metrics, Some(Machine::default()), late);
@@ -342,7 +316,7 @@ mod tests {
 
     #[test]
     fn nothing_is_due_while_nobody_listens_and_ids_go_on() {
-        let mut metrics = Metrics::new(1);
+        let mut metrics = Metrics::new(1, true);
         assert_eq!(metrics.next_timeout(), None);
         metrics.wake(Duration::ZERO);
         let newest = run(&mut metrics, 10).last().map_or(0, |sample| sample.id);
@@ -350,29 +324,30 @@ mod tests {
         metrics.rest_if_idle(SECOND * 10 + SAMPLING_GRACE);
         assert_eq!(metrics.next_timeout(), None);
         metrics.wake(SECOND * 1000);
-        assert_eq!(
-            metrics.log.backlog(Channel::All, Some(&newest.to_string())),
-            Backlog {
-                gap: None,
-                samples: vec![]
-            }
-        );
-        let gap = metrics.log.backlog(Channel::All, Some("1")).gap;
-        let bounds = gap.map(|gap| (gap.oldest, gap.newest));
-        assert_eq!(bounds, Some((newest, newest)));
+        let backlog = |seen: u64| metrics.log.backlog(Kinds::ALL, Some(&seen.to_string()));
+        let nothing = Backlog {
+            gap: None,
+            samples: vec![],
+        };
+        assert_eq!(backlog(newest), nothing);
+        // What was kept before is resumed from as ever, but is not the latest any more.
+        assert_eq!(backlog(1).gap, None);
+        assert!(ids(&backlog(1)).into_iter().eq(2..=newest));
+        assert_eq!(metrics.log.latest(Kinds::ALL), []);
     }
 
     #[test]
     fn who_resumes_gets_every_later_event_of_the_channel_whatever_channel_the_id_is_from() {
-        let mut metrics = Metrics::new(1);
+        let mut metrics = Metrics::new(1, true);
         metrics.wake(Duration::ZERO);
         let samples = run(&mut metrics, 30);
         for channel in Channel::ALL {
             for seen in 0..=metrics.log.newest() {
-                let backlog = metrics.log.backlog(channel, Some(&seen.to_string()));
+                let kinds = channel.kinds();
+                let backlog = metrics.log.backlog(kinds, Some(&seen.to_string()));
                 let expected = samples
                     .iter()
-                    .filter(|sample| sample.id > seen && channel.has(sample.kind));
+                    .filter(|sample| sample.id > seen && kinds.has(sample.kind));
                 assert!(
                     ids(&backlog)
                         .into_iter()
@@ -384,23 +359,8 @@ mod tests {
     }
 
     #[test]
-    fn what_a_back_end_posts_replaces_what_is_simulated() {
-        let mut metrics = Metrics::new(1);
-        let value = |sample: Sample| serde_json::from_str::<Value>(&sample.data).expect("is JSON");
-        let figures = |value: Value| value.as_object().cloned().expect("is an object");
-        let mut posted = |sent: Value| {
-            let reported = value(metrics.post(figures(sent), &GAUGES));
-            ["revenue", "visits", "active_users", "simulated"].map(|name| reported[name].clone())
-        };
-        let first = posted(json!({"revenue": 5, "visits": 2, "active_users": 9}));
-        assert_eq!(first, [json!(5), json!(2), json!(3), json!(["orders"])]);
-        let second = posted(json!({"orders": 1}));
-        assert_eq!(second, [json!(5), json!(2), json!(3), json!([])]);
-    }
-
-    #[test]
     fn traffic_is_told_for_the_last_interval_and_for_all_time() {
-        let mut metrics = Metrics::new(1);
+        let mut metrics = Metrics::new(1, true);
         let mut reported = |requests, errors, millis| {
             metrics.count(Traffic {
                 requests,
@@ -431,24 +391,10 @@ mod tests {
 
     #[test]
     fn a_machine_that_is_not_known_is_not_told_of() {
-        let mut metrics = Metrics::new(1);
+        let mut metrics = Metrics::new(1, true);
         metrics.wake(Duration::ZERO);
         let samples = sample(&mut metrics, None, Duration::ZERO);
         let kinds: Vec<Kind> = samples.iter().map(|sample| sample.kind).collect();
         assert_eq!(kinds, [Kind::Api, Kind::Business]);
-    }
-
-    #[test]
-    fn simulated_figures_walk_in_bounded_steps_that_a_seed_replays() {
-        let (mut metrics, mut random) = (Metrics::new(1), Random::new(&[1; 32]));
-        let mut steps = std::collections::BTreeSet::new();
-        for _ in 0..1000 {
-            let (revenue, orders) = (metrics.revenue, metrics.orders as i64);
-            metrics.walk(&mut random);
-            steps.insert(metrics.orders as i64 - orders);
-            assert!(revenue.abs_diff(metrics.revenue) <= 25_000 && metrics.orders <= 999);
-        }
-        assert!(steps.into_iter().eq(-6..=6));
-        assert_eq!((metrics.revenue, metrics.orders), (1_189_220, 254));
     }
 }

@@ -42,10 +42,12 @@ pub enum Answer {
         /// Its limit of users; `None` is the default.
         max_users: Option<u32>,
     },
-    /// A response, then an event stream.
+    /// A response, then, unless the request is HEAD, an event stream.
     EventStream(Response, Subscription),
     /// Figures a back end has posted.
     Figures(Map<String, Value>),
+    /// An event of a channel of one's own: its name and data.
+    Tell(Box<str>, Map<String, Value>),
     /// The server's own metrics.
     Exposition,
     /// Whether the server is ready, that is, not draining.

@@ -48,10 +48,11 @@ pub fn answer(context: &mut Context<'_>, request: &mut Request) -> Result<Answer
             let (guests, demo) = (context.config.takes_guests(), context.config.is_demo());
             json_response(200, &json!({"guests": guests, "demo": demo}))
         }
-        Resource::EventStream(channel) => {
-            return event_requests::subscribe(request, channel, identity);
+        Resource::EventStream(channels) => {
+            return event_requests::subscribe(request, channels, identity);
         }
         Resource::Figures => return event_requests::posted(context, request),
+        Resource::Event(channel) => return event_requests::told(context, request, channel),
         Resource::Exposition => return Ok(Answer::Exposition),
         Resource::Readiness => return Ok(Answer::Readiness),
         Resource::Liveness => text_response(200, "ok\n"),

@@ -1,24 +1,30 @@
-//! Requests that open an event stream or post figures.
+//! Requests that open an event stream, post figures, or tell an event of a channel of one's own.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::answer::{Answer, Context, check_origin, read_json};
 use super::streams::Subscription;
 use crate::config::POSTED_BYTES_MAX;
-use crate::conn::EventStream;
 use crate::conn::refusal::Refusal;
+use crate::domain::channels::{BadList, Named, Wanted};
 use crate::domain::error::ErrorCode;
-use crate::domain::event_log::Channel;
 use crate::domain::tokens::Identity;
-use crate::wire::http::{Method, Request};
+use crate::wire::http::Request;
 use crate::wire::response::Response;
 
-/// `GET /sse/{channel}`.
+/// `GET /sse/{channel}`, or several channels separated by commas.
+///
+/// # Errors
+/// 404 for a name that no channel may have, and for too many of them.
 pub fn subscribe(
     request: &Request,
-    channel: Channel,
+    channels: &str,
     identity: Option<Identity>,
 ) -> Result<Answer, Refusal> {
+    let wanted = Wanted::parse(channels).map_err(|error| match error {
+        BadList::NoChannel => Refusal::NO_CHANNEL,
+        BadList::TooLong => Refusal::TOO_MANY_LISTED,
+    })?;
     // An empty last event ID means that there is none (WHATWG HTML section 9.2.4).
     let last_event_id = match request.fields.last_event_id.as_deref() {
         Some(id) => Some(id.to_owned()),
@@ -26,18 +32,12 @@ pub fn subscribe(
     };
     let last_event_id = last_event_id.filter(|id| !id.is_empty());
     let mut response = Response::with(200, "text/event-stream; charset=utf-8", Vec::new())
-        .field("Cache-Control", "no-store")
+        .field("Cache-Control", "no-store, no-transform")
         .field("X-Accel-Buffering", "no");
     response.is_stream = true;
-    let stream = EventStream {
-        channel,
-        is_chunked: request.is_http11,
-    };
-    if request.method == Method::Head {
-        return Ok(Answer::Response(response));
-    }
     let subscription = Subscription {
-        stream,
+        wanted,
+        is_chunked: request.is_http11,
         last_event_id,
         identity,
     };
@@ -45,13 +45,34 @@ pub fn subscribe(
 }
 
 /// `POST /events/business`: figures of a back end.
+///
+/// # Errors
+/// 400, 403, 411, 413, 415.
 pub fn posted(context: &Context<'_>, request: &Request) -> Result<Answer, Refusal> {
+    read_posted(context, request).map(Answer::Figures)
+}
+
+/// `POST /events/{channel}`: an event of a channel of one's own.
+///
+/// # Errors
+/// As [`posted`]; also 400 and 403 for a name that no channel of one's own may have.
+pub fn told(context: &Context<'_>, request: &Request, channel: &str) -> Result<Answer, Refusal> {
+    match Named::of(channel) {
+        Named::Own => {}
+        Named::BuiltIn(_) | Named::Reserved => return Err(ErrorCode::ChannelReserved.into()),
+        Named::Malformed => return Err(ErrorCode::BadChannelName.into()),
+    }
+    let data = read_posted(context, request)?;
+    Ok(Answer::Tell(channel.into(), data))
+}
+
+fn read_posted(context: &Context<'_>, request: &Request) -> Result<Map<String, Value>, Refusal> {
     check_origin(context.config, request)?;
     if request.body.len() > POSTED_BYTES_MAX {
         return Err(ErrorCode::ContentTooLarge.into());
     }
     match read_json(request)? {
-        Value::Object(figures) => Ok(Answer::Figures(figures)),
+        Value::Object(members) => Ok(members),
         _ => Err(ErrorCode::BadRequest.into()),
     }
 }

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use super::Server;
 use super::connections::PHASE_LABELS;
 use super::counters::{Counters, TURN_BUCKETS_MICROS};
-use crate::domain::event_log::Channel;
 
 /// A page of metrics under construction.
 #[derive(Default)]
@@ -107,12 +106,15 @@ impl Server {
             "kind",
             kinds,
         );
-        let channels = Channel::ALL
-            .map(|channel| (channel.name(), self.streams.subscribers_of(channel) as u64));
+        let subscribers = self.streams.subscribers();
         page.labelled(
-            ("subscribers", "gauge", "Event streams by channel."),
+            (
+                "subscribers",
+                "gauge",
+                "Event streams by channel (other: a channel of one's own, or several channels).",
+            ),
             "channel",
-            channels,
+            subscribers.map(|(channel, count)| (channel, count as u64)),
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The fan-out: frames broadcast in a room (or on a channel of metrics), encoded once, sent with one write per
+//! The fan-out: frames broadcast in a room (or events of a selection), encoded once, sent with one write per
 //! receiver.
 //!
 //! A topic is a stream of frames. What is broadcast during a turn is appended to `pending`; at the end of the turn that
@@ -28,7 +28,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
-/// The topic of a subscription: a room or, in fan-outs of their own, a channel of metrics or a user who is whispered to.
+/// The topic of a subscription: a room or, in fan-outs of their own, a selection of events or a user who is whispered to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Topic(u32);
 
@@ -40,7 +40,7 @@ impl From<RoomId> for Topic {
 
 impl From<EventStream> for Topic {
     fn from(stream: EventStream) -> Self {
-        Self(2 * stream.channel.index() as u32 + u32::from(stream.is_chunked))
+        Self(2 * u32::from(stream.selection) + u32::from(stream.is_chunked))
     }
 }
 

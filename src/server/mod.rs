@@ -33,6 +33,7 @@ mod read_queue;
 mod requests;
 mod rest;
 pub mod routes;
+mod selections;
 mod sign_in;
 pub mod sign_ins;
 pub mod streams;
@@ -127,7 +128,7 @@ impl Server {
         Self {
             connections: Connections::default(),
             chat,
-            streams: Streams::new(first_event_id(&config, now), &of_streams),
+            streams: Streams::new(first_event_id(&config, now), config.is_demo(), &of_streams),
             sign_ins,
             jobs: Jobs::default(),
             waiting: WaitingRequests::default(),

@@ -23,12 +23,17 @@ use crate::domain::owners::Creator;
 use crate::domain::rooms::NotCreated;
 use crate::domain::time::Now;
 use crate::wire::forwarded::Proxy;
-use crate::wire::http::Request;
+use crate::wire::http::{Method, Request};
 use crate::wire::partial_head::PartialHead;
 use crate::wire::response::{HttpDate, Response};
 
 /// The Prometheus text format.
 const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The response to a posted event: its id.
+fn posted(id: u64) -> Response {
+    json_response(200, &serde_json::json!({"id": id}))
+}
 
 impl Server {
     /// Serves the requests in these bytes and in earlier unread ones, while the outbox is below its high-water mark, and
@@ -190,16 +195,22 @@ impl Server {
             Answer::Redeem(ticket) => {
                 return self.redeem_later(id, ticket, exchange, Box::new(request));
             }
-            Answer::EventStream(response, subscription) => {
-                self.respond(id, &exchange, Ok(response));
-                return self.open_event_stream(id, subscription, now);
-            }
+            Answer::EventStream(response, subscription) => match self.select(&subscription) {
+                Ok(selection) if request.method != Method::Head => {
+                    self.respond(id, &exchange, Ok(response));
+                    return self.open_event_stream(id, selection, subscription, now);
+                }
+                selected => selected.map(|_| response),
+            },
             Answer::Logout(identity) => Ok(self.log_out(&identity, now)),
             Answer::Figures(figures) => {
                 let active_users = self.chat.rooms().people().count();
                 let id = self.streams.post(figures, active_users);
-                id.map(|id| json_response(200, &serde_json::json!({"id": id})))
-                    .ok_or(ErrorCode::ContentTooLarge.into())
+                id.map(posted).map_err(|_| Refusal::TOO_MANY_FIGURES)
+            }
+            Answer::Tell(channel, data) => {
+                let id = self.streams.tell(&channel, &data);
+                id.map(posted).ok_or(Refusal::TOO_MANY_CHANNELS)
             }
             Answer::Exposition => {
                 let page = self.exposition().into_bytes();

@@ -5,7 +5,6 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::answer::Endpoint;
 use super::assets::{self, AssetId};
 use crate::config::{BODY_BYTES_MAX, Config, ECHO_BODY_BYTES_MAX};
-use crate::domain::event_log::Channel;
 use crate::wire::http::{Method, Request};
 
 /// The resource a path names.
@@ -35,10 +34,12 @@ pub enum Resource<'r> {
     Ticket,
     /// Sign-out: the token is revoked.
     Logout,
-    /// An event stream.
-    EventStream(Channel),
+    /// An event stream, by the names of its channels, separated by commas.
+    EventStream(&'r str),
     /// Figures a back end posts.
     Figures,
+    /// An event of a channel of one's own, by name.
+    Event(&'r str),
     /// The Prometheus page.
     Exposition,
     /// Whether the process is alive.
@@ -131,8 +132,9 @@ const ROUTES: &[Route] = &[
     route(&["rooms"], READ_AND_WRITE, |_| Some(Resource::Rooms)).to(SignedIn),
     route(&["rooms", "*"], READ, |name| Some(Resource::Room(name))).to(SignedIn),
     route(&["rooms", "*", "history"], READ, |name| Some(Resource::History(name))).to(SignedIn),
-    route(&["sse", "*"], READ, |name| Some(Resource::EventStream(Channel::find(name)?))).to(Dashboard).with_ticket(),
+    route(&["sse", "*"], READ, |name| Some(Resource::EventStream(name))).to(Dashboard).with_ticket(),
     route(&["events", "business"], WRITE, |_| Some(Resource::Figures)).to(SignedIn),
+    route(&["events", "*"], WRITE, |name| Some(Resource::Event(name))).to(SignedIn),
     route(&["metrics"], READ, |_| Some(Resource::Exposition)).to(Dashboard),
     route(&["livez"], READ, |_| Some(Resource::Liveness)),
     route(&["readyz"], READ, |_| Some(Resource::Readiness)),

@@ -7,9 +7,15 @@ use serde_json::{Map, Value, json};
 use super::connections::Connections;
 use super::fan_out::{FanOut, Troubled};
 use super::jobs::{Job, Jobs};
-use crate::config::{EVENT_OUTBOX_BYTES, EVENT_RETRY_MILLISECONDS, POSTED_FIGURES_MAX};
+use super::selections::Selections;
+use crate::config::{
+    EVENT_OUTBOX_BYTES, EVENT_RETRY_MILLISECONDS, OWN_CHANNELS_MAX, SELECTIONS_MAX, STRANGERS_PARTS,
+};
+use crate::conn::refusal::Refusal;
 use crate::conn::{EventStream, Phase};
-use crate::domain::event_log::{Channel, Gap, Sample};
+use crate::domain::channels::{Channel, Kinds, Wanted};
+use crate::domain::event_log::{EventLog, Gap, Sample};
+use crate::domain::figures::TooMany;
 use crate::domain::ids::ConnectionId;
 use crate::domain::metrics::{Gauges, Machine, Metrics, Traffic};
 use crate::domain::random::Random;
@@ -22,8 +28,10 @@ use crate::wire::event_stream::{
 /// A new subscription.
 #[derive(Debug)]
 pub struct Subscription {
-    /// The channel, and whether the stream is chunked.
-    pub stream: EventStream,
+    /// The channels.
+    pub wanted: Wanted,
+    /// Whether the stream uses chunked transfer coding.
+    pub is_chunked: bool,
     /// The last event ID, as the client sent it.
     pub last_event_id: Option<String>,
     /// The identity whose token ends the stream when it expires.
@@ -55,9 +63,13 @@ impl Blocks {
         }
     }
 
-    fn push_sample(&mut self, sample: &Sample) {
-        self.push(|out| encode_event(sample.kind.name(), &sample.data, sample.id, out));
+    fn push_sample(&mut self, sample: &Sample, log: &EventLog) {
+        self.push(|out| encode_sample(sample, log, out));
     }
+}
+
+fn encode_sample(sample: &Sample, log: &EventLog, out: &mut Vec<u8>) {
+    encode_event(log.name(sample.kind), &sample.data, sample.id, out);
 }
 
 /// Metrics and their subscribers.
@@ -65,6 +77,8 @@ impl Blocks {
 pub struct Streams {
     metrics: Metrics,
     fan_out: FanOut,
+    /// What the subscribers are sent.
+    selections: Selections,
     /// The source of simulated figures.
     random: Random,
     /// Subscribers that are slow, blocked or broken after a pass.
@@ -76,11 +90,13 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// No subscribers. `first_event_id` is the id of the first event; `seed` determines the simulated figures.
-    pub fn new(first_event_id: u64, seed: &[u8; 32]) -> Self {
+    /// No subscribers. `first_event_id` is the id of the first event; `seed` determines the figures that are simulated in
+    /// the demo.
+    pub fn new(first_event_id: u64, is_demo: bool, seed: &[u8; 32]) -> Self {
         Self {
-            metrics: Metrics::new(first_event_id),
+            metrics: Metrics::new(first_event_id, is_demo),
             fan_out: FanOut::default(),
+            selections: Selections::new(),
             random: Random::new(seed),
             troubled: Troubled::default(),
             is_sampling: false,
@@ -114,6 +130,23 @@ impl Streams {
         self.fan_out.is_active()
     }
 
+    /// The index of the selection of these channels, which stays its own if a stream of it is opened at once. Strangers
+    /// show no token where others need one: what nobody with a token has asked for has places for only a part of them.
+    ///
+    /// # Errors
+    /// 503: too many channels, or too many selections.
+    pub fn select(&mut self, wanted: &Wanted, is_stranger: bool) -> Result<u16, Refusal> {
+        let part = if is_stranger { STRANGERS_PARTS } else { 1 };
+        let names: Vec<&str> = wanted.own.iter().map(|name| &**name).collect();
+        let held = self.selections.held(&self.fan_out);
+        let log = &mut self.metrics.log;
+        let own = log.enter(&names, held, OWN_CHANNELS_MAX / part);
+        let kinds = own.ok_or(Refusal::TOO_MANY_CHANNELS)?.and(wanted.kinds);
+        self.selections
+            .enter(kinds, SELECTIONS_MAX / part, &self.fan_out)
+            .ok_or(Refusal::TOO_MANY_SELECTIONS)
+    }
+
     /// Opens an event stream: sends the events the subscriber missed, or the latest event of each kind, and then every
     /// later one.
     pub fn open(
@@ -124,10 +157,8 @@ impl Streams {
         connections: &mut Connections,
         now: Duration,
     ) {
-        let backlog = self
-            .metrics
-            .log
-            .backlog(stream.channel, last_event_id.as_deref());
+        let log = &self.metrics.log;
+        let backlog = log.backlog(self.selections.kinds(stream), last_event_id.as_deref());
         let mut blocks = Blocks::new(stream.is_chunked);
         blocks.push(|out| encode_retry(EVENT_RETRY_MILLISECONDS, out));
         if let Some(gap) = backlog.gap {
@@ -135,7 +166,7 @@ impl Streams {
             blocks.push(|out| encode_notice("gap", &data.to_string(), out));
         }
         for sample in &backlog.samples {
-            blocks.push_sample(sample);
+            blocks.push_sample(sample, log);
         }
         connections.set_phase(id, Phase::EventStream(stream));
         connections.clear_deadline(id);
@@ -165,7 +196,8 @@ impl Streams {
         }
     }
 
-    /// Conflates the outbox of a slow subscriber: of its unsent events only the latest of each kind stays.
+    /// Conflates the outbox of a slow subscriber: of its unsent events only the latest of each kind stay, and of these
+    /// the newest, up to half of [`EVENT_OUTBOX_BYTES`], so that it is not over its limit again at once.
     pub fn relieve(
         &mut self,
         id: ConnectionId,
@@ -176,33 +208,37 @@ impl Streams {
         let connection = &mut connections[id];
         // An event that was sent, even in part, is not sent again.
         let unsent = connection.outbox().first_unsent_id().unwrap_or(u64::MAX);
-        let mut blocks = Blocks::new(stream.is_chunked);
-        for sample in self.metrics.log.latest(stream.channel) {
-            if sample.id >= unsent {
-                blocks.push_sample(&sample);
+        let log = &self.metrics.log;
+        let latest = log.latest(self.selections.kinds(stream));
+        let (mut events, mut bytes) = (Vec::new(), 0);
+        for sample in latest.iter().rev().take_while(|one| one.id >= unsent) {
+            let mut blocks = Blocks::new(stream.is_chunked);
+            blocks.push_sample(sample, log);
+            bytes += blocks.out.len();
+            if bytes > EVENT_OUTBOX_BYTES / 2 && !events.is_empty() {
+                break;
             }
+            events.push(blocks.out);
         }
         connection.outbox().discard_unsent();
-        connection.outbox().push_events(&blocks.out);
+        for event in events.iter().rev() {
+            connection.outbox().push_events(event);
+        }
         connection.charge_queued(&ledger);
         debug_assert!(connection.queued_bytes() < 2 * EVENT_OUTBOX_BYTES);
     }
 
-    /// Subscribers of a channel.
-    pub fn subscribers_of(&self, channel: Channel) -> usize {
-        let of = |is_chunked| EventStream {
-            channel,
-            is_chunked,
-        };
-        self.fan_out.subscribers(of(false)) + self.fan_out.subscribers(of(true))
+    /// Open event streams by what they send: a channel that every server has, or anything else.
+    pub fn subscribers(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        let of = |channel| self.selections.subscribers_of(channel, &self.fan_out);
+        let channels = Channel::ALL.map(|channel| (channel.name(), of(channel)));
+        let other = self.selections.other_subscribers(&self.fan_out);
+        channels.into_iter().chain([("other", other)])
     }
 
     /// Open event streams.
     pub fn subscriber_count(&self) -> usize {
-        Channel::ALL
-            .into_iter()
-            .map(|channel| self.subscribers_of(channel))
-            .sum()
+        self.subscribers().map(|(_, count)| count).sum()
     }
 
     /// When [`Self::handle_timeout`] is next due, as time since the server's start.
@@ -241,14 +277,28 @@ impl Streams {
         }
     }
 
-    /// Keeps and sends the figures a back end posted. Returns the event's id, or `None` when there would be more than
-    /// [`POSTED_FIGURES_MAX`] figures.
-    pub fn post(&mut self, figures: Map<String, Value>, active_users: usize) -> Option<u64> {
-        if !self.metrics.has_room_for(&figures, POSTED_FIGURES_MAX) {
-            return None;
-        }
+    /// Keeps and sends the figures a back end posted. Returns the event's id.
+    ///
+    /// # Errors
+    /// Too many figures.
+    pub fn post(
+        &mut self,
+        figures: Map<String, Value>,
+        active_users: usize,
+    ) -> Result<u64, TooMany> {
         let gauges = self.gauges(active_users);
-        let sample = self.metrics.post(figures, &gauges);
+        let sample = self.metrics.post(figures, &gauges)?;
+        self.send_sample(&sample);
+        Ok(sample.id)
+    }
+
+    /// Keeps and sends an event of a channel of one's own. Returns its id, or `None` if there are too many channels.
+    pub fn tell(&mut self, channel: &str, data: &Map<String, Value>) -> Option<u64> {
+        let held = self.selections.held(&self.fan_out);
+        let log = &mut self.metrics.log;
+        log.enter(&[channel], held, OWN_CHANNELS_MAX)?;
+        let kind = log.find(channel)?;
+        let sample = self.metrics.tell(kind, data);
         self.send_sample(&sample);
         Some(sample.id)
     }
@@ -260,34 +310,30 @@ impl Streams {
         }
     }
 
-    /// Broadcasts an event on every channel it belongs to, encoded once.
+    /// Broadcasts an event in every selection it belongs to, encoded once.
     fn send_sample(&mut self, sample: &Sample) {
         self.frame.clear();
-        encode_event(sample.kind.name(), &sample.data, sample.id, &mut self.frame);
-        self.broadcast(|channel| channel.has(sample.kind));
+        encode_sample(sample, &self.metrics.log, &mut self.frame);
+        self.broadcast(|kinds| kinds.has(sample.kind));
     }
 
-    /// Broadcasts the encoded block on the selected channels, as it is and as a chunk.
-    fn broadcast(&mut self, is_receiver: impl Fn(Channel) -> bool) {
+    /// Broadcasts the encoded block in some selections, as it is and as a chunk.
+    fn broadcast(&mut self, is_receiver: impl Fn(Kinds) -> bool) {
         self.chunk.clear();
         encode_chunk(&self.frame, &mut self.chunk);
-        for channel in Channel::ALL
-            .into_iter()
-            .filter(|channel| is_receiver(*channel))
-        {
-            for (is_chunked, bytes) in [(false, &self.frame), (true, &self.chunk)] {
-                let stream = EventStream {
-                    channel,
-                    is_chunked,
-                };
-                self.fan_out.broadcast(stream, bytes);
-            }
+        for stream in self.selections.streams_of(is_receiver) {
+            let bytes = match stream.is_chunked {
+                true => &self.chunk,
+                false => &self.frame,
+            };
+            self.fan_out.broadcast(stream, bytes);
         }
     }
 
     /// Asserts the invariants.
     pub fn check(&self) {
         self.fan_out.check();
+        self.selections.check(&self.fan_out);
     }
 }
 

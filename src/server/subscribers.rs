@@ -4,24 +4,40 @@ use super::Server;
 use super::deadlines::{NEVER, silence_left, ticks};
 use super::streams::Subscription;
 use crate::config::{EVENT_STALL_TIMEOUT, Level};
-use crate::conn::Phase;
+use crate::conn::refusal::Refusal;
+use crate::conn::{EventStream, Phase};
 use crate::domain::ids::ConnectionId;
 use crate::domain::names::key;
 use crate::domain::time::Now;
 
 impl Server {
-    /// Switches the connection to an event stream.
+    /// The index of the selection that a subscription is for.
+    ///
+    /// # Errors
+    /// 503: too many channels, or too many selections.
+    pub(super) fn select(&mut self, subscription: &Subscription) -> Result<u16, Refusal> {
+        let is_stranger = subscription.identity.is_none() && !self.config.is_demo();
+        self.streams.select(&subscription.wanted, is_stranger)
+    }
+
+    /// Switches the connection to an event stream of a selection.
     pub(super) fn open_event_stream(
         &mut self,
         id: ConnectionId,
+        selection: u16,
         subscription: Subscription,
         now: Now,
     ) {
         let Subscription {
-            stream,
+            is_chunked,
             last_event_id,
             identity,
+            ..
         } = subscription;
+        let stream = EventStream {
+            selection,
+            is_chunked,
+        };
         let connections = &mut self.connections;
         self.streams
             .open(id, stream, last_event_id, connections, now.monotonic);

@@ -20,16 +20,37 @@ pub fn encode_chunk(piece: &[u8], out: &mut Vec<u8>) {
 /// The last chunk (RFC 9112 section 7.1): without it a client takes the stream for incomplete.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// Appends an event with an ID. `data` must be one line.
-pub fn encode_event(name: &str, data: &str, id: u64, out: &mut Vec<u8>) {
-    debug_assert!(!data.contains(['\r', '\n']));
-    _ = write!(out, "event: {name}\ndata: {data}\nid: {id}\n\n");
+/// Appends an event with an ID. `json` is JSON text on one line.
+pub fn encode_event(name: &str, json: &str, id: u64, out: &mut Vec<u8>) {
+    encode_data(name, json, out);
+    _ = write!(out, "id: {id}\n\n");
 }
 
-/// Appends an event without an ID, which leaves the client's last event ID as it is. `data` must be one line.
-pub fn encode_notice(name: &str, data: &str, out: &mut Vec<u8>) {
-    _ = write!(out, "event: {name}\ndata: {data}\n\n");
+/// Appends an event without an ID, which leaves the client's last event ID as it is. `json` is JSON text on one line.
+pub fn encode_notice(name: &str, json: &str, out: &mut Vec<u8>) {
+    encode_data(name, json, out);
+    out.push(b'\n');
 }
+
+/// Appends the fields `event` and `data`. JSON text has no control characters but line breaks between its tokens. The
+/// three characters that break lines beside CR and LF in some clients, though not in an event stream (WHATWG HTML section
+/// 9.2.5), are escaped (RFC 8259 section 7): outside ASCII, so they can only be inside a string.
+fn encode_data(name: &str, json: &str, out: &mut Vec<u8>) {
+    debug_assert!(!json.contains(['\r', '\n']));
+    _ = write!(out, "event: {name}\ndata: ");
+    for piece in json.split_inclusive(LINE_BREAKS) {
+        match piece.char_indices().next_back() {
+            Some((at, last)) if LINE_BREAKS.contains(&last) => {
+                _ = write!(out, "{}\\u{:04x}", &piece[..at], u32::from(last));
+            }
+            _ => out.extend_from_slice(piece.as_bytes()),
+        }
+    }
+    out.push(b'\n');
+}
+
+/// NEXT LINE, LINE SEPARATOR and PARAGRAPH SEPARATOR (Unicode Standard Annex 14).
+const LINE_BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
 
 /// Appends a comment. Clients ignore it; for proxies it is traffic, which keeps the connection open.
 pub fn encode_comment(text: impl Display, out: &mut Vec<u8>) {
@@ -79,6 +100,27 @@ mod tests {
         encode_comment("heartbeat", &mut out);
         let expected = "retry: 3000\nevent: system_metrics\ndata: {}\nid: 7\n\n: heartbeat\n\n";
         assert_eq!(String::from_utf8(out).as_deref(), Ok(expected));
+    }
+
+    #[test]
+    fn no_character_at_which_some_clients_break_lines_is_in_the_data() {
+        let text = "\u{2028}a\u{85}\u{2029}b가\u{7f}\u{1c}\r\n\\u2028\u{2028}";
+        let value = serde_json::json!({ text: [text] });
+        let mut out = Vec::new();
+        encode_event("x", &value.to_string(), 1, &mut out);
+        encode_notice("gap", &value.to_string(), &mut out);
+        let out = String::from_utf8(out).expect("UTF-8");
+        let escaped = r"\u2028a\u0085\u2029b가";
+        assert_eq!(out.matches(escaped).count(), 4, "{out}");
+        let breaks = [
+            '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{85}', '\u{2028}', '\u{2029}',
+        ];
+        assert!(!out.contains(breaks), "{out}");
+        let mut lines = out.lines().filter_map(|line| line.strip_prefix("data: "));
+        for _ in 0..2 {
+            let data = lines.next().expect("both have data");
+            assert_eq!(serde_json::from_str(data).ok().as_ref(), Some(&value));
+        }
     }
 
     #[test]

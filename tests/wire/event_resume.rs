@@ -1,6 +1,6 @@
-//! Resumed streams, gaps that are reported, and the figures that a back end posts.
+//! Resumed streams, and gaps that are reported.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::support::subscriber::{Event, Subscriber, ids, publish};
 use crate::support::{Server, assert_no_failures};
@@ -167,108 +167,4 @@ fn an_id_from_before_a_restart_is_a_gap_followed_by_every_event_since_the_restar
     assert_eq!(gap.data["requested"], 57);
     assert_eq!(gap.data["restarted"], true);
     assert_eq!(ids(&resumed.take(3)), [1, 2, 3]);
-}
-
-#[test]
-fn what_is_posted_replaces_what_was_simulated_and_is_kept() {
-    let server = Server::start(&[]);
-    let mut subscriber = Subscriber::new(&server, "business");
-    let mut events = subscriber.take(1);
-    let id = publish(
-        &server,
-        &json!({"revenue": 1.5, "visits": {"today": [1, null]}}),
-    );
-    // The clock may cause a business event in between, here and below.
-    events.extend(subscriber.until(id));
-    let [.., Event { data: before, .. }, event] = &events[..] else {
-        panic!("{events:?}")
-    };
-    assert_eq!(event.data["revenue"], 1.5);
-    assert_eq!(event.data["visits"], json!({"today": [1, null]}));
-    assert_eq!(event.data["orders"], before["orders"]);
-    assert_eq!(event.data["simulated"], json!(["orders"]));
-    let id = publish(&server, &json!({"orders": 7}));
-    let event = subscriber.until(id).pop().expect("one");
-    assert_eq!(
-        (&event.data["revenue"], &event.data["orders"]),
-        (&json!(1.5), &json!(7))
-    );
-    assert_eq!(event.data["simulated"], json!([]));
-    let latest = Subscriber::new(&server, "business").next();
-    assert!(latest.id >= event.id, "{latest:?}");
-    assert_eq!(latest.data, event.data);
-    // The next event comes from the clock, not from a back end.
-    let event = subscriber.next();
-    assert_eq!(
-        (&event.data["revenue"], &event.data["orders"]),
-        (&json!(1.5), &json!(7))
-    );
-    assert_eq!(event.data["visits"]["today"], json!([1, null]));
-}
-
-#[test]
-fn figures_the_server_knows_better_cannot_be_posted() {
-    let server = Server::start(&[]);
-    let mut subscriber = Subscriber::new(&server, "business");
-    let first = subscriber.next().data;
-    let id = publish(&server, &json!({"active_users": 99, "simulated": "no"}));
-    let event = subscriber.until(id).pop().expect("one");
-    assert_eq!(event.data["active_users"], 0);
-    assert_eq!(event.data["simulated"], first["simulated"]);
-}
-
-#[test]
-fn no_text_that_is_posted_can_break_out_of_its_event() {
-    let server = Server::start(&[]);
-    let mut subscriber = Subscriber::new(&server, "business");
-    subscriber.next();
-    let hostile = "a\nevent: forged\ndata: {}\r\rid: 9\r\n\n\u{2028}\u{2029}\u{85}\0";
-    let mut figures = Map::new();
-    figures.insert(hostile.to_owned(), json!(hostile));
-    let id = publish(&server, &Value::Object(figures));
-    let event = subscriber.until(id).pop().expect("one");
-    assert_eq!(event.data[hostile], hostile);
-}
-
-#[test]
-fn only_an_object_of_json_can_be_posted() {
-    let server = Server::start(&[]);
-    let target = "/events/business";
-    for body in ["[]", "1", "null", "\"x\""] {
-        server.post(target, body).assert_error(400, "bad_request");
-    }
-    for body in ["{", "{}{}", "x"] {
-        server.post(target, body).assert_error(400, "bad_json");
-    }
-    let other = server
-        .connect()
-        .post_with(target, "Content-Type: text/plain\r\n", "{}");
-    other.assert_error(415, "unsupported_media_type");
-    let foreign = server
-        .connect()
-        .post_with(target, "Origin: https://evil.example\r\n", "{}");
-    foreign.assert_error(403, "forbidden_origin");
-    let without = server.connect().request("POST", target, "");
-    without.assert_error(411, "length_required");
-    let mut subscriber = Subscriber::new(&server, "business");
-    assert!(subscriber.next().id <= Some(3), "a refused post was told");
-}
-
-#[test]
-fn the_figures_that_are_kept_are_bounded() {
-    let server = Server::start(&[]);
-    let many = |names: std::ops::Range<u32>| {
-        let figures: Map<_, _> = names.map(|n| (n.to_string(), json!(n))).collect();
-        Value::Object(figures)
-    };
-    publish(&server, &many(0..64));
-    let more = server.post("/events/business", &many(64..65).to_string());
-    more.assert_error(413, "content_too_large");
-    publish(&server, &many(10..50));
-    let large = json!({"0": "x".repeat(4096)}).to_string();
-    let refused = server.connect().post("/events/business", &large);
-    refused.assert_error(413, "content_too_large");
-    let fits = json!({"0": "x".repeat(4096 - 8)}).to_string();
-    assert_eq!(fits.len(), 4096);
-    assert_eq!(server.post("/events/business", &fits).status, 200);
 }

@@ -12,6 +12,8 @@ mod departures;
 mod descriptors;
 mod drain;
 mod event_access;
+mod event_channels;
+mod event_figures;
 mod event_resume;
 mod event_streams;
 mod faults;

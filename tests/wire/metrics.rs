@@ -170,7 +170,7 @@ fn a_chat_that_is_acknowledged_again_is_no_second_message() {
 #[test]
 fn responses_are_counted_by_status_and_logins_by_outcome() {
     let server = Server::start(&[]);
-    for target in ["/rooms/none", "/none", "/sse/none"] {
+    for target in ["/rooms/none", "/none", "/sse/None"] {
         assert_eq!(server.get(target).status, 404);
     }
     server.connect().send("nonsense\r\n\r\n");

@@ -32,7 +32,7 @@ struct Row(
 /// The clients are: nothing, a guest's name, a user's token, another user's token, an expired token, a revoked token, a
 /// forged token, an unsigned token. HEAD is answered as GET; OPTIONS to everybody; another method is 405 for everybody.
 #[rustfmt::skip]
-const ROUTES: [Row; 23] = [
+const ROUTES: [Row; 25] = [
     //                                                            demo        accounts    + guests    secrets     + public dashboard
     Row("GET",  "/",                "/",                   200, ["++++++++", "++++++++", "++++++++", "++++++++", "++++++++"]),
     Row("GET",  "/dashboard",       "/dashboard",          200, ["++++++++", "++++++++", "++++++++", "++++++++", "++++++++"]),
@@ -48,8 +48,10 @@ const ROUTES: [Row; 23] = [
     Row("GET",  "/rooms/*",         "/rooms/none",         404, ["++++++++", "--++xxxx", "--++xxxx", "--++xxxx", "--++xxxx"]),
     Row("GET",  "/rooms/*/history", "/rooms/tech/history", 200, ["++++++++", "--++xxxx", "--++xxxx", "--++xxxx", "--++xxxx"]),
     Row("POST", "/events/business", "/events/business",    200, ["++++++++", "--++xxxx", "--++xxxx", "--++xxxx", "--++xxxx"]),
+    Row("POST", "/events/*",        "/events/deploys",     200, ["++++++++", "--++xxxx", "--++xxxx", "--++xxxx", "--++xxxx"]),
 
     Row("GET",  "/sse/*",           "/sse/all",            200, ["++++++++", "--++xxxx", "--++xxxx", "--++xxxx", "++++++++"]),
+    Row("GET",  "/sse/*",           "/sse/deploys,api",    200, ["++++++++", "--++xxxx", "--++xxxx", "--++xxxx", "++++++++"]),
     Row("GET",  "/sse/*",           "/sse/dashboard",      200, ["++++++++", "--++xxxx", "--++xxxx", "--++xxxx", "++++++++"]),
     Row("GET",  "/metrics",         "/metrics",            200, ["++++++++", "--++xxxx", "--++xxxx", "--++xxxx", "++++++++"]),
 

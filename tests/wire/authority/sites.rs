@@ -217,7 +217,7 @@ impl Site {
                 let username = format!("nobody {}", next());
                 json!({"username": username, "password": password}).to_string()
             }
-            "/events/business" => r#"{"orders":1}"#.to_owned(),
+            "/events/business" | "/events/*" => r#"{"orders":1}"#.to_owned(),
             _ => String::new(),
         }
     }

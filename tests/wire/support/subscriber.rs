@@ -74,10 +74,20 @@ impl Subscriber {
         let mut line = Vec::new();
         loop {
             match self.byte() {
-                b'\n' => return String::from_utf8(line).expect("a stream is UTF-8"),
+                b'\n' => break,
                 byte => line.push(byte),
             }
         }
+        let line = String::from_utf8(line).expect("a stream is UTF-8");
+        // Some clients break lines here too.
+        let breaks = |c| {
+            matches!(
+                c,
+                '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
+            )
+        };
+        assert!(!line.contains(breaks), "{line:?}");
+        line
     }
 
     fn byte(&mut self) -> u8 {
@@ -196,7 +206,12 @@ pub fn ids(events: &[Event]) -> Vec<u64> {
 
 /// Posts figures of a back end and returns the id of their event.
 pub fn publish(server: &Server, figures: &Value) -> u64 {
-    let response = server.post("/events/business", &figures.to_string());
+    tell(server, "business", figures)
+}
+
+/// Posts an event of a channel and returns its id.
+pub fn tell(server: &Server, channel: &str, data: &Value) -> u64 {
+    let response = server.post(&format!("/events/{channel}"), &data.to_string());
     assert_eq!(response.status, 200, "{response:?} {}", response.text());
     response.json()["id"].as_u64().expect("an id")
 }
