@@ -5,6 +5,7 @@
 
 pub mod cidr;
 mod level;
+mod room_limits;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use cidr::Cidr;
 pub use level::Level;
+pub use room_limits::{ROOMS_PARTS, RoomLimits};
 
 /// The longest room name, in characters of normalization form C (UAX #15), as all names.
 pub const ROOM_NAME_CHARS_MAX: usize = 64;
@@ -26,9 +28,6 @@ pub const ROOM_USERS_MAX: u32 = 1_000_000;
 pub const ROOM_CREATIONS: u32 = 100;
 /// The time after which one more such creation is allowed.
 pub const ROOM_CREATION_REFILL: Duration = Duration::from_secs(1);
-/// One part in so many of [`RoomLimits::rooms`] is what one owner may hold of the kept rooms, those created by
-/// `POST /rooms`, and another what all of them leave to joins.
-pub const ROOMS_PARTS: usize = 4;
 /// A kept room in which nothing was ever said may be evicted after this time without a use.
 pub const KEPT_ROOM_UNUSED_FOR: Duration = Duration::from_secs(10 * 60);
 /// Any other kept room may be evicted after this time without a use.
@@ -366,36 +365,6 @@ pub const JOURNAL_LINES_MAX: usize = 256;
 pub const JOURNAL_LINE_BYTES_MAX: usize = 2 * 1024;
 /// A value in a line of the journal, in characters; a longer one is truncated.
 pub const JOURNAL_VALUE_CHARS_MAX: usize = 128;
-
-/// The limits the domain applies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoomLimits {
-    /// Whether a join creates a missing room.
-    pub auto_rooms: bool,
-    /// Rooms on the server; at it an empty room is evicted, else `too_many_rooms`.
-    pub rooms: usize,
-    /// Rooms a connection may be in; above it `too_many_rooms`.
-    pub rooms_per_connection: usize,
-    /// `max_users` of a room that was created without one.
-    pub room_users: u32,
-    /// The content of a message, in characters; above it `content_too_long`.
-    pub content_chars: usize,
-}
-
-impl RoomLimits {
-    /// Rooms created by `POST /rooms` that one user or address may hold; above it `too_many_rooms`.
-    pub fn kept_per_owner(&self) -> usize {
-        (self.rooms / ROOMS_PARTS).max(1)
-    }
-
-    /// Rooms created by `POST /rooms` in all; above it `too_many_rooms`. The rest is left to joins, if they create rooms.
-    pub fn kept(&self) -> usize {
-        match self.auto_rooms {
-            true => self.rooms - self.rooms / ROOMS_PARTS,
-            false => self.rooms,
-        }
-    }
-}
 
 /// The configuration a server is started with.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -83,7 +83,7 @@ impl Server {
         page.single(
             "events_total",
             "counter",
-            "Events of the metrics streams.",
+            "Events of all channels.",
             self.streams.events(),
         );
         let bytes = [

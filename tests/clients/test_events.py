@@ -26,7 +26,12 @@ def listen(request):
 
 def post(server, **figures):
     """Posts figures of a back end and returns the id of their event."""
-    response = server.rest.post("/events/business", json=figures)
+    return tell(server, "business", figures)
+
+
+def tell(server, channel, data):
+    """Posts an event of a channel and returns its id."""
+    response = server.rest.post(f"/events/{channel}", json=data)
     assert response.status_code == 200, response.text
     return response.json()["id"]
 
@@ -98,6 +103,45 @@ def test_the_id_may_be_in_the_query(server):
             seen = int(take(events, 2)[-1].id)
         with listener(f"{server.url}/sse/all?last_event_id={seen}") as events:
             assert int(next(events).id) == seen + 1
+
+
+def test_events_of_ones_own_channels_arrive_as_they_were_posted(server, listen):
+    # Some clients break lines at more characters than CR and LF.
+    text = "가\n나\r\n\x85\u2028\u2029\x0b\x0c\x1c\x00끝"
+    data = {"text": text, text: [text, {"deep": None}], "number": 1.5}
+    with listen(f"{server.url}/sse/deploys,alarms") as events:
+        sent = [
+            ("deploys", tell(server, "deploys", data), data),
+            ("alarms", tell(server, "alarms", {"level": 3}), {"level": 3}),
+            ("deploys", tell(server, "deploys", {}), {}),
+        ]
+        tell(server, "others", {})
+        got = [(one.name, int(one.id), one.data) for one in take(events, 3)]
+    assert got == sent
+    # The latest of each comes first, then what is posted later.
+    with listen(f"{server.url}/sse/alarms%2Cdeploys") as events:
+        last = tell(server, "alarms", {"level": 0})
+        assert [int(one.id) for one in take(events, 3)] == [sent[1][1], sent[2][1], last]
+
+
+def test_a_stream_of_several_channels_goes_on_where_it_was_cut(server, listen):
+    begin = tell(server, "deploys", {"n": 0})
+    # Nobody listens meanwhile.
+    posted = [tell(server, channel, {"n": n}) for n, channel in enumerate(["alarms", "deploys", "others"] * 5)]
+    with listen(f"{server.url}/sse/deploys,alarms", last_event_id=begin) as events:
+        got = take(events, 10)
+    assert [int(one.id) for one in got] == [one for n, one in enumerate(posted) if n % 3 != 2]
+    assert [one.name for one in got] == ["alarms", "deploys"] * 5
+
+
+def test_a_figure_that_is_null_is_removed(server, listen):
+    with listen(f"{server.url}/sse/business") as events:
+        next(events)
+        post(server, revenue=5, visits=6)
+        removed = post(server, revenue=None, visits=None)
+        last = next(one for one in events if int(one.id) == removed)
+    assert "visits" not in last.data
+    assert last.data["simulated"] == ["revenue", "orders"]
 
 
 class Reader:

@@ -60,20 +60,33 @@ pub struct Stream {
     pub(super) lapsed_at: Option<Duration>,
 }
 
+/// What streams are asked for: one channel, or several.
+const CHANNELS: [&str; 8] = [
+    "dashboard",
+    "all",
+    "all",
+    "system",
+    "api",
+    "business",
+    "deploys",
+    "alarms,api",
+];
+
 const KINDS: [(&str, &str, u64); 3] = [
     ("system_metrics", "system", 1),
     ("api_metrics", "api", 5),
     ("business_metrics", "business", 10),
 ];
 
-/// Whether events of a name go to a channel.
-fn has(channel: &str, name: &str) -> bool {
-    let own = KINDS
-        .iter()
-        .find(|(kind, ..)| *kind == name)
-        .expect("a known event")
-        .1;
-    channel == own || channel == "all" || channel == "dashboard"
+/// Whether events of a name go to one of these channels.
+fn has(channels: &str, name: &str) -> bool {
+    let sampled = KINDS.iter().find(|(kind, ..)| *kind == name);
+    let own = sampled.map_or(name, |(_, channel, _)| channel);
+    channels.split(',').any(|channel| match channel {
+        "all" => true,
+        "dashboard" => sampled.is_some(),
+        _ => channel == own,
+    })
 }
 
 /// The least that can have waited before anything was left out, in bytes.
@@ -120,9 +133,7 @@ impl Stream {
         Self {
             me,
             manner,
-            channel: stage
-                .seed
-                .pick(&["dashboard", "all", "all", "system", "api", "business"]),
+            channel: stage.seed.pick(&CHANNELS),
             is_http11: stage.seed.chance(80),
             lives: 1 + stage.seed.below(4),
             phase: Phase::Away,
@@ -308,8 +319,10 @@ impl Stream {
                 assert!(id >= from, "event {id}, and all before {from} were seen");
                 stage.model.record_event(id, &name, &data);
                 stage.model.count("events");
-                if name == "system_metrics" {
-                    self.told_system(stage);
+                match &*name {
+                    "system_metrics" => self.told_system(stage),
+                    "deploys" | "alarms" => stage.model.count("own events"),
+                    _ => {}
                 }
                 // Without a last id the latest of each kind comes first; from there on all.
                 if self.span.from_all.is_none() {

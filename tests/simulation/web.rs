@@ -33,7 +33,7 @@ pub enum Role {
     Quitter,
     /// Refreshes more often than it may.
     Refresher,
-    /// Posts figures.
+    /// Posts figures, and events of channels of its own.
     Poster,
     /// Takes a ticket and gives it to several.
     Racer { contenders: Vec<usize> },
@@ -253,13 +253,19 @@ impl Web {
         for _ in 0..=stage.seed.below(4) {
             self.count += 1;
             let notes = "x".repeat(stage.seed.below(3_500));
-            let body = json!({"revenue": self.count, "notes": notes}).to_string();
+            let (channel, body) = match self.count % 8 {
+                0 => ("business", json!({"revenue": null, "notes": null})),
+                1 | 2 => ("deploys", json!({"n": self.count, "\u{2028}": "\u{85}\n"})),
+                3 => ("alarms", json!({"n": self.count, "notes": notes})),
+                _ => ("business", json!({"revenue": self.count, "notes": notes})),
+            };
+            let (target, body) = (format!("/events/{channel}"), body.to_string());
             bytes += &match self.count % 3 {
                 0 => {
                     stage.model.count("figures in chunks");
-                    post_in_chunks("/events/business", &body, token.as_deref(), 1_000)
+                    post_in_chunks(&target, &body, token.as_deref(), 1_000)
                 }
-                _ => post("/events/business", &body, token.as_deref()),
+                _ => post(&target, &body, token.as_deref()),
             };
             self.asked.push_back(Ask::Status(false, &[200]));
         }
