@@ -2,7 +2,7 @@
 // sarang.js speaks with the server, entry.js asks who comes, session.js keeps whoever signed in signed in, log.js shows
 // a conversation, lists.js the rooms and people at its sides, view.js has the small pieces, words.js the words.
 
-import { Sarang } from './sarang.js';
+import { Sarang, nameOf } from './sarang.js';
 import { Session } from './session.js';
 import { Entry, guestKey } from './entry.js';
 import { Lists, NewRoom, showBadge } from './lists.js';
@@ -280,7 +280,7 @@ function settleSent(conversation) {
 }
 
 function enterRoom(name, andShow = true) {
-  const room = conversation('room', name.normalize()); // as the server and its events name it
+  const room = conversation('room', nameOf(name));
   if (room.standing === 'out') room.standing = 'joining';
   chat.join(room.name);
   if (andShow) show(room);

@@ -1,6 +1,6 @@
 // The entry screen: coming in as a guest under a name, or signing in to an account; and why one is back out here.
 
-import { newId } from './sarang.js';
+import { nameOf, newId } from './sarang.js';
 import { AuthError, Session, whoMayEnter } from './session.js';
 import { explain, words } from './words.js';
 import { byId, icon, recall, remember, sentence, setText } from './view.js';
@@ -156,7 +156,7 @@ export class Entry {
 
   #enterAsGuest(event) {
     event.preventDefault();
-    const name = byId('name').value.trim().normalize();
+    const name = nameOf(byId('name').value.trim());
     const problem = !name ? words.name_missing : [...name].length > NAME_CHARS_MAX ? words.name_too_long : '';
     if (problem) return this.#failed(problem, 'name');
     this.#failed('', null);

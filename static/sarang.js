@@ -85,7 +85,7 @@ function parsePosition(position) {
 
 /** As UTF-8 can have it: without lone surrogates. (`toWellFormed` is not in every browser.) */
 const wellFormed = (text) => text.replace(/\p{Surrogate}/gu, '\ufffd');
-const nameOf = (text) => wellFormed(text).normalize(); // the server's names are NFC
+export const nameOf = (text) => wellFormed(text).normalize(); // the server's names are NFC
 const coded = (code) => Object.assign(new Error(code), { code });
 
 export class Sarang extends EventTarget {

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sarang::config::SUBJECT_CHARS_MAX;
 use sarang::domain::issuer::Issuer;
+use sarang::domain::names::nfc;
 use sarang::domain::tokens::{Identity, identify};
 use sarang::wire::jwt::{Key, TOKEN_BYTES_MAX, verify};
 use serde_json::{Map, Value};
@@ -76,7 +77,7 @@ fn judge(token: &str) {
         let name = &identity.username;
         assert!((1..=SUBJECT_CHARS_MAX).contains(&name.chars().count()));
         assert!(!name.chars().any(char::is_control));
-        assert_eq!(claims["sub"], *identity.username);
+        assert_eq!(claims["sub"].as_str().map(nfc), Some(name.as_ref().into()));
         assert!(identity.expires_at > NOW);
         assert_eq!(
             identity.is_ours,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::config::MESSAGE_ID_BYTES_MAX;
+use crate::domain::message_keys::is_message_id;
 
 /// The escape of U+FFFD, the replacement character.
 const REPLACEMENT: &str = "\\ufffd";
@@ -53,8 +53,8 @@ fn surrogate(text: &str, at: usize) -> Option<Surrogate> {
     }
 }
 
-/// The first `id` of the outermost object, as far as its strings can be told apart; at most [`MESSAGE_ID_BYTES_MAX`]
-/// bytes. So a client learns which of its messages was refused.
+/// The first `id` of the outermost object, as far as its strings can be told apart, and only if it
+/// is an `id` ([`is_message_id`]). So a client learns which of its messages was refused.
 pub fn find_id(text: &str) -> Option<String> {
     if !text.trim_start().starts_with('{') {
         return None;
@@ -71,7 +71,7 @@ pub fn find_id(text: &str) -> Option<String> {
                 if depth == 1 && unescaped(&text[name]).as_deref() == Some("id") {
                     let value = value_behind(text, at);
                     if let Some(id) = value.and_then(|value| unescaped(&text[value])) {
-                        return (id.len() <= MESSAGE_ID_BYTES_MAX).then_some(id);
+                        return is_message_id(&id).then_some(id);
                     }
                 }
                 continue;
@@ -110,6 +110,7 @@ fn unescaped(string: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::MESSAGE_ID_BYTES_MAX;
 
     #[test]
     fn only_lone_surrogates_are_replaced() {

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::broken_json::{find_id, replace_lone_surrogates};
-use crate::config::MESSAGE_ID_BYTES_MAX;
 use crate::domain::error::ErrorCode;
+use crate::domain::message_keys::is_message_id;
 
 /// A command of a client.
 #[derive(Debug, PartialEq, Eq)]
@@ -221,7 +221,7 @@ fn optional(field: Option<Field<'_>>) -> Result<Optional<'_>, ErrorCode> {
     }
 }
 
-/// Parses a command and its `id`, if it has one (at most [`MESSAGE_ID_BYTES_MAX`] bytes). A lone surrogate, which
+/// Parses a command and its `id`, if it has one ([`is_message_id`]). A lone surrogate, which
 /// JavaScript's strings can contain and UTF-8 cannot, is taken as U+FFFD.
 ///
 /// # Errors
@@ -259,7 +259,7 @@ fn parse_fields(
     mut fields: Fields<'_>,
 ) -> Result<(Command<'_>, Optional<'_>), (ErrorCode, Optional<'_>)> {
     let id = match optional(fields.id.take()) {
-        Ok(id) if id.as_deref().is_none_or(fits_id) => id,
+        Ok(id) if id.as_deref().is_none_or(is_message_id) => id,
         _ => return Err((ErrorCode::BadRequest, None)),
     };
     if fields.has_duplicate {
@@ -269,10 +269,6 @@ fn parse_fields(
         Ok(command) => Ok((command, id)),
         Err(code) => Err((code, id)),
     }
-}
-
-fn fits_id(id: &str) -> bool {
-    id.len() <= MESSAGE_ID_BYTES_MAX
 }
 
 fn read_command(fields: Fields<'_>) -> Result<Command<'_>, ErrorCode> {

@@ -161,8 +161,9 @@ impl Http {
         }
     }
 
-    /// Takes the next step with the input received so far, and consumes the part it needs. `proxy` is the peer, if that is
-    /// a trusted proxy; `body_bytes_max` gives the limit for the body of a request, in bytes. After [`Step::Wait`] the input is empty, unless a job is awaited.
+    /// Takes the next step with the input received so far, and consumes the part it needs. `proxy` is the peer, if that
+    /// is a trusted proxy; `body_bytes_max` gives the limit for the body of a request, in bytes. After [`Step::Wait`] the
+    /// input is empty, unless a job is awaited.
     pub fn step(
         &mut self,
         input: &mut Input<'_>,

@@ -1,6 +1,5 @@
 //! Identity: passwords for tokens, tokens for tickets, tickets for sessions.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,6 @@ use super::allowance::Allowances;
 use super::credentials::{Credentials, Reload};
 use super::ids::ConnectionId;
 use super::issuer::{Issuer, Run};
-use super::names::nfc;
 use super::random::Random;
 use super::revocations::{Noted, Revocations};
 use super::sessions::Sessions;
@@ -189,7 +187,6 @@ impl Auth {
         let at = now.unix.as_secs();
         let identity = identify(&claims, signature, key.key_id(), &self.issuer, at)?;
         check_audience(&claims, self.audience.as_deref())?;
-        let identity = composed(identity);
         if identity.is_ours {
             let username = &identity.username;
             self.credentials.check_fingerprint(username, &claims, key)?;
@@ -359,18 +356,6 @@ impl Auth {
     /// The source of random bytes.
     pub fn random(&mut self) -> &mut Random {
         &mut self.random
-    }
-}
-
-/// The identity under its name in form C: another back end may spell it otherwise.
-fn composed(identity: Identity) -> Identity {
-    match nfc(&identity.username) {
-        Cow::Borrowed(_) => identity,
-        Cow::Owned(username) => Identity {
-            family: Identity::family_of(&username, identity.family_id()),
-            username: username.into(),
-            ..identity
-        },
     }
 }
 

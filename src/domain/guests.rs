@@ -1,5 +1,5 @@
-//! What guests may not be called: names of people who signed in stay theirs for a time, however they are spelled, and an address that is refused
-//! such names too often is refused every name, so that it learns no more of them.
+//! What guests may not be called: names of people who signed in stay theirs for a time, however they are spelled, and an
+//! address that is refused such names too often is refused every name, so that it learns no more of them.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -30,8 +30,8 @@ impl Default for Guests {
 }
 
 impl Guests {
-    /// Holds the names of a key from now on for [`SIGNED_IN_NAME_HELD_FOR`]. Above [`SIGNED_IN_NAMES_MAX`] the key that is free
-    /// first is free at once.
+    /// Holds the names of a key from now on for [`SIGNED_IN_NAME_HELD_FOR`]. Above [`SIGNED_IN_NAMES_MAX`] the key that
+    /// is free first is free at once.
     pub fn hold(&mut self, key: Rc<str>, now: Duration) {
         self.held.set(key, now + SIGNED_IN_NAME_HELD_FOR, now);
     }

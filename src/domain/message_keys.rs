@@ -4,6 +4,12 @@ use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use super::ids::{HolderId, RoomKey};
+use crate::config::MESSAGE_ID_BYTES_MAX;
+
+/// Whether a message may have this `id`: at most [`MESSAGE_ID_BYTES_MAX`] bytes.
+pub fn is_message_id(id: &str) -> bool {
+    id.len() <= MESSAGE_ID_BYTES_MAX
+}
 
 /// A sender or a receiver. A guest and somebody who signed in under the same name are different people, and so are guests
 /// with different keys.
@@ -27,7 +33,8 @@ pub enum Destination {
 }
 
 impl Hash for Destination {
-    /// Everybody who ever had a name has the same hash, so that [`claim_of_absent`](super::acknowledged::Acknowledged::claim_of_absent) finds them all.
+    /// Everybody who ever had a name has the same hash, so that a search for whoever had it finds them all
+    /// ([`claim_of_absent`](super::acknowledged::Acknowledged::claim_of_absent)).
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {
             Self::Room(key) => key.hash(state),

@@ -139,7 +139,8 @@ impl RoomManager {
         }
     }
 
-    /// A private message to every connection of its target, whose name may be composed in any way, echoed to every connection of its sender.
+    /// A private message to every connection of its target, whose name may be composed in any way, echoed to every
+    /// connection of its sender.
     ///
     /// # Errors
     /// `user_not_found`, `bad_request` (no text), `content_too_long`, `id_reused`.

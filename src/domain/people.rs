@@ -35,8 +35,7 @@ pub struct People {
     leaving: BTreeMap<UserId, u32>,
 }
 
-/// Half of a 64-bit hash: collisions are rare enough. All spellings of a name have the same, so that they are found
-/// together; they are few, because the limit of connections of a user counts guests of all spellings.
+/// Half of a 64-bit hash: collisions are rare enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct NameHash(u32);
 
@@ -254,17 +253,13 @@ impl People {
     /// one name, one after the other.
     pub(super) fn leaving_namesakes(&self, user: UserId) -> SmallVec<[UserId; 1]> {
         let name = self.name(user);
-        self.alike(name)
+        let hash = NameHash::of(name, &self.hasher);
+        let alike = self.by_name.iter_hash(hash.spread()).map(|(_, id)| *id);
+        alike
             .filter(|other| {
                 *other != user && self.leaving.contains_key(other) && self.name(*other) == name
             })
             .collect()
-    }
-
-    /// Users whose name is perhaps another spelling of this one.
-    fn alike(&self, name: &str) -> impl Iterator<Item = UserId> {
-        let hash = NameHash::of(name, &self.hasher);
-        self.by_name.iter_hash(hash.spread()).map(|(_, id)| *id)
     }
 
     /// The user of a connection; `None` before it has entered.

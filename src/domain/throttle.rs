@@ -198,15 +198,11 @@ impl Throttle {
         self.pairs.entry(key).or_default().in_flight += 1;
         *self.in_flight.entry(network).or_default() += 1;
         // Every attempt may fail: otherwise many at a time would all fit where one does.
-        let of_account = (LOGIN_ACCOUNT_FAILURES, LOGIN_ACCOUNT_REFILL);
-        _ = self
-            .accounts
-            .take(account.clone(), of_account.0, of_account.1, now);
+        let (size, refill) = (LOGIN_ACCOUNT_FAILURES, LOGIN_ACCOUNT_REFILL);
+        _ = self.accounts.take(account.clone(), size, refill, now);
         if !network.is_loopback() {
-            let of_address = (LOGIN_ADDRESS_FAILURES, LOGIN_ADDRESS_REFILL);
-            _ = self
-                .addresses
-                .take(network, of_address.0, of_address.1, now);
+            let (size, refill) = (LOGIN_ADDRESS_FAILURES, LOGIN_ADDRESS_REFILL);
+            _ = self.addresses.take(network, size, refill, now);
         }
         Ok(lane)
     }

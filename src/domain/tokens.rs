@@ -1,10 +1,12 @@
 //! The required claims of a token (RFC 7519 section 4.1), and the identity in them.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
 use super::issuer::{Issued, Issuer};
+use super::names::nfc;
 use crate::config::{SUBJECT_CHARS_MAX, TOKEN_CLOCK_LEEWAY_SECS, TOKEN_ID_BYTES_MAX};
 use crate::wire::jwt::{KeyId, Refused};
 
@@ -109,8 +111,8 @@ pub fn identify_also_expired(
         false => (token, Issued::Elsewhere(issued_at)),
     };
     Ok(Identity {
+        family: Identity::family_of(&username, family),
         username: username.into(),
-        family: Identity::family_of(username, family),
         issued,
         expires_at,
         authenticated_at: date(claims, "auth_time")?.unwrap_or(0),
@@ -119,8 +121,9 @@ pub fn identify_also_expired(
     })
 }
 
-/// The subject: a StringOrURI (RFC 7519 section 4.1.2), which need not be a name that an account can have.
-fn subject(claims: &Map<String, Value>) -> Result<&str, Refused> {
+/// The subject: a StringOrURI (RFC 7519 section 4.1.2), which need not be a name that an account can have, in form C:
+/// another back end may spell it otherwise.
+fn subject(claims: &Map<String, Value>) -> Result<Cow<'_, str>, Refused> {
     let subject = match claims.get("sub") {
         None => return Err(Refused("the token has no sub")),
         Some(Value::String(subject)) => subject.as_str(),
@@ -134,7 +137,7 @@ fn subject(claims: &Map<String, Value>) -> Result<&str, Refused> {
     }
     match subject.chars().any(char::is_control) {
         true => Err(Refused("the token's sub has control characters")),
-        false => Ok(subject),
+        false => Ok(nfc(subject)),
     }
 }
 

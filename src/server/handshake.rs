@@ -110,7 +110,7 @@ impl Server {
             (None, Ok(Some(ticket))) => self.sign_ins.auth_mut().redeem(&ticket, now),
         };
         match redeemed {
-            Ok(identity) if self.is_at_limit(&identity.username, true) => {
+            Ok(identity) if self.is_at_limit(self.connections_of_account(&identity.username)) => {
                 Admission::Refuse(CloseCode::TOO_MANY_CONNECTIONS)
             }
             Ok(identity) => Admission::Open(Admitted::Account(identity)),
@@ -126,25 +126,44 @@ impl Server {
         let Some(name) = name.filter(is_possible) else {
             return Admission::Refuse(CloseCode::INVALID_TICKET);
         };
-        let key = match request.parameter("key") {
-            Ok(key) if key.as_deref().is_none_or(is_valid_key) => key,
+        let secret = match request.parameter("key") {
+            Ok(secret) if secret.as_deref().is_none_or(is_valid_key) => secret,
             _ => return Admission::Refuse(CloseCode::INVALID_TICKET),
         };
-        let (address, now) = (self.connections.address(id), now.monotonic);
-        match self
-            .sign_ins
-            .admit_guest(&name, key.as_deref(), address, now)
-        {
-            Ok(Some(holder)) if self.is_others(&name, holder) => {
-                Admission::Refuse(CloseCode::NAME_TAKEN)
-            }
-            Ok(_) if self.is_at_limit(&name, false) => {
-                Admission::Refuse(CloseCode::TOO_MANY_CONNECTIONS)
-            }
+        match self.admit_name(id, &key(&name), secret.as_deref(), now) {
             Ok(holder) => Admission::Open(Admitted::Guest(name, holder)),
-            Err(NoGuest::Taken) => Admission::Refuse(CloseCode::INVALID_TICKET),
-            Err(NoGuest::Held) => Admission::Refuse(CloseCode::NAME_TAKEN),
-            Err(NoGuest::Throttled(wait)) => Admission::Throttle(wait),
+            Err(refused) => refused,
+        }
+    }
+
+    /// Admits a guest under a name with this key, perhaps with a secret to hold it by. With a secret, returns who they are.
+    fn admit_name(
+        &mut self,
+        id: ConnectionId,
+        name_key: &str,
+        secret: Option<&str>,
+        now: Now,
+    ) -> Result<Option<HolderId>, Admission> {
+        let address = self.connections.address(id);
+        let admitted = self
+            .sign_ins
+            .admit_guest(name_key, secret, address, now.monotonic);
+        let holder = admitted.map_err(|refused| match refused {
+            NoGuest::Taken => Admission::Refuse(CloseCode::INVALID_TICKET),
+            NoGuest::Held => Admission::Refuse(CloseCode::NAME_TAKEN),
+            NoGuest::Throttled(wait) => Admission::Throttle(wait),
+        })?;
+        let people = self.chat.rooms().people();
+        let guests = || people.guests_alike(name_key);
+        // Guests without a key, or with another one, are here under the name.
+        if holder.is_some() && guests().any(|guest| people.holder(guest) != holder) {
+            return Err(Admission::Refuse(CloseCode::NAME_TAKEN));
+        }
+        // They count as one, so that whoever closes them has few to close.
+        let connections = guests().map(|guest| people.connections(guest).len());
+        match self.is_at_limit(connections.sum()) {
+            true => Err(Admission::Refuse(CloseCode::TOO_MANY_CONNECTIONS)),
+            false => Ok(holder),
         }
     }
 
@@ -191,30 +210,17 @@ impl Server {
         self.receive_behind_upgrade(id, kept.rest(), now);
     }
 
-    /// Whether guests without a key, or with another one, are here under this name.
-    fn is_others(&self, name: &str, holder: HolderId) -> bool {
+    /// How many connections somebody who signed in has. Guests make way for them, so they do not count.
+    fn connections_of_account(&self, name: &str) -> usize {
         let people = self.chat.rooms().people();
-        let mut guests = people.guests_alike(&key(name));
-        guests.any(|guest| people.holder(guest) != Some(holder))
+        let user = people.find(name).filter(|user| people.is_account(*user));
+        user.map_or(0, |user| people.connections(user).len())
     }
 
-    /// Whether a user, signed in or a guest, has as many connections as one may have. The newest is refused, not the
-    /// oldest closed: anybody may take a guest's name, and could throw out everybody who goes by it. Guests whose names
-    /// have one key count as one, so that whoever closes them has few to close. They make way for a signed-in user, so
-    /// they do not count for one.
-    fn is_at_limit(&self, name: &str, is_account: bool) -> bool {
-        let people = self.chat.rooms().people();
-        let count: usize = match is_account {
-            true => {
-                let user = people.find(name).filter(|user| people.is_account(*user));
-                user.map_or(0, |user| people.connections(user).len())
-            }
-            false => {
-                let guests = people.guests_alike(&key(name));
-                guests.map(|user| people.connections(user).len()).sum()
-            }
-        };
-        count >= self.config.connections_per_user
+    /// Whether somebody with so many connections has as many as one may have. The newest is refused, not the oldest closed:
+    /// anybody may take a guest's name, and could throw out everybody who goes by it.
+    fn is_at_limit(&self, connections: usize) -> bool {
+        connections >= self.config.connections_per_user
     }
 
     /// Closes the guests whose names have this key. There are none while somebody who signed in has it.

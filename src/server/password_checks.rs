@@ -44,6 +44,15 @@ struct Pair {
     network: IpAddr,
 }
 
+impl Pair {
+    fn of(entry: &Entry<Serial>) -> Self {
+        Self {
+            account: entry.account.clone(),
+            network: entry.network,
+        }
+    }
+}
+
 /// All attempts whose password is not checked yet.
 ///
 /// An attempt that waits, from an address that has signed in to its account before, may be checked early, under a serial
@@ -155,11 +164,7 @@ impl PasswordChecks {
         }
         self.queue
             .push(entry.network, entry.account.clone(), entry.item);
-        let pair = Pair {
-            account: entry.account.clone(),
-            network: entry.network,
-        };
-        self.admitted.insert(entry.item, (pair, lane));
+        self.admitted.insert(entry.item, (Pair::of(entry), lane));
         true
     }
 
@@ -170,11 +175,7 @@ impl PasswordChecks {
             && throttle.begin_early(&entry.account, entry.network, now);
         if may_begin {
             entry.is_early = true;
-            let pair = Pair {
-                account: entry.account.clone(),
-                network: entry.network,
-            };
-            self.early.push_back((entry.item, pair));
+            self.early.push_back((entry.item, Pair::of(entry)));
         }
     }
 

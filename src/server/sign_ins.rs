@@ -15,7 +15,7 @@ use crate::domain::credentials::Credentials;
 use crate::domain::guests::Guests;
 use crate::domain::holders::{Held, Holders};
 use crate::domain::ids::{ConnectionId, HolderId, Serial};
-use crate::domain::names::{key as key_of, shared_key};
+use crate::domain::names::shared_key;
 use crate::domain::random::Random;
 use crate::domain::time::Now;
 
@@ -232,14 +232,15 @@ impl SignIns {
         }
     }
 
-    /// Admits a guest from an address under a valid name, with or without a valid key. With a key, returns who they are.
+    /// Admits a guest from an address under a valid name, of which `name_key` is the key, with or without a valid secret to
+    /// hold it by. With a secret, returns who they are.
     ///
     /// # Errors
     /// [`NoGuest`]. An address without allowance is refused every name alike, so that it learns nothing about this one.
     pub fn admit_guest(
         &mut self,
-        name: &str,
-        key: Option<&str>,
+        name_key: &str,
+        secret: Option<&str>,
         address: IpAddr,
         now: Duration,
     ) -> Result<Option<HolderId>, NoGuest> {
@@ -247,12 +248,11 @@ impl SignIns {
         if wait > Duration::ZERO {
             return Err(NoGuest::Throttled(wait));
         }
-        let name_key = key_of(name);
-        if self.auth.has_key(&name_key) || self.guests.is_held(&name_key, now) {
+        if self.auth.has_key(name_key) || self.guests.is_held(name_key, now) {
             self.guests.count_refusal(address, now);
             return Err(NoGuest::Taken);
         }
-        let admitted = self.holders.admit(name, key, now);
+        let admitted = self.holders.admit(name_key, secret, now);
         admitted.map_err(|Held| NoGuest::Held)
     }
 

@@ -89,8 +89,8 @@ pub struct Fields {
     pub subprotocol: Option<&'static str>,
 }
 
-/// Parses the head at the start of `bytes`, of a peer that is no trusted proxy: the request and the head's length in bytes, or `None` while it is
-/// incomplete.
+/// Parses the head at the start of `bytes`, of a peer that is no trusted proxy: the request and the head's length in
+/// bytes, or `None` while it is incomplete.
 ///
 /// # Errors
 /// [`HeadError`], for an incomplete head as soon as it is certain.
@@ -120,11 +120,7 @@ pub fn parse_whole_head(head: &[u8], proxy: Option<Proxy<'_>>) -> Result<Request
     let is_http11 = parsed.version == Some(1);
     let target = parsed.path.unwrap_or_default();
     let lines = FieldLines::new(parsed.headers);
-    let request = read_request(method, target, is_http11, &lines)?;
-    Ok(Request {
-        forwarding: read_forwarding(proxy, &lines),
-        ..request
-    })
+    read_request(method, target, is_http11, &lines, proxy)
 }
 
 fn read_request(
@@ -132,6 +128,7 @@ fn read_request(
     target: &str,
     is_http11: bool,
     lines: &FieldLines<'_>,
+    proxy: Option<Proxy<'_>>,
 ) -> Result<Request, HeadError> {
     if target.len() > TARGET_BYTES_MAX {
         return Err(HeadError::TargetTooLong);
@@ -165,7 +162,7 @@ fn read_request(
             preflight_method: lines.owned(Name::PreflightMethod)?,
             subprotocol: choose_subprotocol(lines),
         },
-        forwarding: None,
+        forwarding: read_forwarding(proxy, lines),
         upgrade: read_upgrade(method, is_http11, body_length, lines)?,
         body: SecretBytes::default(),
     })
@@ -245,7 +242,7 @@ impl Request {
         value.map(|(_, value)| decode(value)).transpose()
     }
 
-    /// Whether Accept-Language prefers English to Korean (RFC 9110 section 12.5.4).
+    /// Whether the response is in English rather than Korean ([`prefers_english`]).
     pub fn prefers_english(&self) -> bool {
         prefers_english(self.fields.accept_language.as_deref().unwrap_or_default())
     }

@@ -69,16 +69,11 @@ class Server:
             assert time.monotonic() < until, f"{name} does not get to {users} users"
 
 
-class Proxy:
-    """A TCP path to the server that can be cut, closed to new connections, or made to discard the server's answers."""
+class Relay:
+    """Stands before the server, and takes the connections of its clients one by one, with `_take`."""
 
     def __init__(self, port):
         self.target = ("127.0.0.1", port)
-        self.is_open = True
-        self.answers = True
-        self.pairs = []
-        # A connection that is being accepted while all are cut must be cut, too.
-        self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -89,13 +84,31 @@ class Proxy:
                 near, _ = self.listener.accept()
             except OSError:
                 return
-            with self.lock:
-                if not self.is_open:
-                    near.close()
-                    continue
-                pair = (near, socket.create_connection(self.target))
-                self.pairs.append(pair)
-            threading.Thread(target=self._carry, args=pair, daemon=True).start()
+            self._take(near)
+
+    def close(self):
+        self.listener.close()
+
+
+class Proxy(Relay):
+    """A TCP path to the server that can be cut, closed to new connections, or made to discard the server's answers."""
+
+    def __init__(self, port):
+        self.is_open = True
+        self.answers = True
+        self.pairs = []
+        # A connection that is being accepted while all are cut must be cut, too.
+        self.lock = threading.Lock()
+        super().__init__(port)
+
+    def _take(self, near):
+        with self.lock:
+            if not self.is_open:
+                near.close()
+                return
+            pair = (near, socket.create_connection(self.target))
+            self.pairs.append(pair)
+        threading.Thread(target=self._carry, args=pair, daemon=True).start()
 
     def _carry(self, near, far):
         try:
@@ -127,7 +140,7 @@ class Proxy:
 
     def close(self):
         self.is_open = False
-        self.listener.close()
+        super().close()
         self.cut()
 
 

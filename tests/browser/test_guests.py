@@ -106,12 +106,18 @@ def test_every_tab_of_a_browser_and_a_reload_share_the_name(visitor):
     assert tab.unexpected_problems() == []
 
 
-@pytest.mark.parametrize("server_options", [("--presence-grace", "600")])
-def test_a_name_is_kept_while_the_network_is_down(visitor, proxy):
+def cut_off(visitor, proxy):
+    """Alex, whose network is down."""
     one = visitor(proxy.url).expects(*CUT).enter("Alex", "마당")
     proxy.is_open = False
     proxy.cut()
     expect(one.find("#state")).to_have_class("state is-reconnecting")
+    return one
+
+
+@pytest.mark.parametrize("server_options", [("--presence-grace", "600")])
+def test_a_name_is_kept_while_the_network_is_down(visitor, proxy):
+    one = cut_off(visitor, proxy)
     other = visitor()
     other.page.goto(other.url)
     other.find("#name").fill("Alex")
@@ -125,10 +131,7 @@ def test_a_name_is_kept_while_the_network_is_down(visitor, proxy):
 
 @pytest.mark.parametrize("server_options", [("--presence-grace", "0")])
 def test_a_name_that_was_lost_meanwhile_ends_the_stay_with_the_reason(visitor, proxy):
-    one = visitor(proxy.url).expects(*CUT).enter("Alex", "마당")
-    proxy.is_open = False
-    proxy.cut()
-    expect(one.find("#state")).to_have_class("state is-reconnecting")
+    one = cut_off(visitor, proxy)
     visitor().enter("Alex")
     opened = sockets_of(one)
     proxy.is_open = True

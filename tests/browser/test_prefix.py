@@ -6,28 +6,21 @@ import threading
 import pytest
 from playwright.sync_api import expect
 
+from conftest import Relay
 from test_dashboard import is_live
 
 PREFIX = b"/chat"
 
 
-class PrefixProxy:
+class PrefixProxy(Relay):
     """Carries one request for each connection, so that only the first head of a connection is rewritten."""
 
     def __init__(self, port):
-        self.target = ("127.0.0.1", port)
         self.strays = []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(port)
 
-    def _accept(self):
-        while True:
-            try:
-                near, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(near,), daemon=True).start()
+    def _take(self, near):
+        threading.Thread(target=self._serve, args=(near,), daemon=True).start()
 
     def _serve(self, near):
         try:
@@ -51,9 +44,6 @@ class PrefixProxy:
                     carry(far, near)
         except OSError:
             pass
-
-    def close(self):
-        self.listener.close()
 
 
 def carry(source, sink):
