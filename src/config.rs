@@ -152,6 +152,12 @@ pub const SIGNED_IN_NAMES_MAX: usize = 65_536;
 pub const GUEST_KEY_CHARS_MIN: usize = 16;
 /// The longest key of a guest, in characters.
 pub const GUEST_KEY_CHARS_MAX: usize = 64;
+/// Members of rooms whose last connection there has closed less than [`Config::presence_grace`] ago, over all rooms; at it
+/// the one whose grace ends first leaves at once.
+pub const MEMBERS_IN_GRACE_MAX: usize = 65_536;
+/// Members who leave at the end of their grace in one turn; the others leave in the next. A room without connections that
+/// has more members in grace is not evicted until there are so few.
+pub const GRACES_PER_TURN: usize = 256;
 /// Names whose holder, a guest with a key, has gone less than [`Config::presence_grace`] ago; at it the one that is free
 /// first makes way.
 pub const NAMES_IN_GRACE_MAX: usize = 10_000;
@@ -383,7 +389,8 @@ pub struct Config {
     pub audience: Option<Box<str>>,
     /// The time from the issue of a ticket to its expiry.
     pub ticket_ttl: Duration,
-    /// How long a user whose last connection has ended still counts as here, and a guest's key still holds their name.
+    /// How long a user whose last connection in a room has closed is still a member, and a guest's key still holds their
+    /// name; zero is not at all.
     pub presence_grace: Duration,
     /// Whether guests connect with a name alone. In the demo they do in any case.
     pub guests: bool,

@@ -30,7 +30,7 @@ Options:
   --audience NAME               what the aud of a token must name; without it, tokens with an aud are refused
   --listen ADDR:PORT            where to listen; port 0 picks a free port [127.0.0.1:8000]
   --host NAME                   answer for this host too (on loopback), or for it alone (elsewhere); repeatable
-  --presence-grace SECS         how long a guest's key holds their name after their last connection [3]
+  --presence-grace SECS         after the last connection, how long users stay members, and guests' keys hold names [3]
   --guests                      allow guests, who have a name only (the demo always does)
   --public-dashboard            open the event streams and /metrics to all, even with accounts
   --allow-origin ORIGIN         allow browsers on pages of this origin; repeatable, * allows every origin

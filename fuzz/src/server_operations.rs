@@ -5,6 +5,7 @@
 //! first byte is [`REVOKED`] or up to three more has a server of which all tokens are known, and what has become of them;
 //! with two more its backend answers late, too.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -123,6 +124,7 @@ pub fn run(data: &[u8]) {
         config.connections_per_user = SHARED_FROM + 2;
         config.rooms.room_users = 4;
     }
+    let mut graces = Graces::new(config.presence_grace);
     let mut clients = Clients::of(config.outbox_bytes, config.connections + 1);
     let mut world = match (is_revoked, is_late) {
         (true, _) => World::with_truth(config, is_late),
@@ -145,6 +147,7 @@ pub fn run(data: &[u8]) {
         }
         clients.check(&mut world);
         check_limits(&world, clients.count() - 1);
+        graces.check(&world);
     }
     clients.leave(&mut world);
     world.assert_empty();
@@ -180,6 +183,10 @@ fn config(start: &Start) -> Config {
         connections_per_address: 2,
         trusted_proxies: vec![Cidr::parse(&format!("192.0.2.{PROXY}")).expect("is one")],
         connections_per_user: 2,
+        presence_grace: match start.is_public {
+            true => Duration::ZERO,
+            false => Duration::from_secs(1),
+        },
         outbox_bytes: if start.has_small_outboxes {
             300
         } else {
@@ -242,11 +249,45 @@ fn carry_out(operation: Operation, world: &mut World, clients: &mut Clients) {
     }
 }
 
+/// Users who are in rooms without a connection, with the time since when that is known.
+struct Graces {
+    grace: Duration,
+    gone: BTreeMap<(Rc<str>, Rc<str>), Duration>,
+}
+
+impl Graces {
+    fn new(grace: Duration) -> Self {
+        let gone = BTreeMap::new();
+        Self { grace, gone }
+    }
+
+    /// A user whose connection has ended stays in the room for the grace, and until their last messages are stored.
+    fn check(&mut self, world: &World) {
+        let rooms = world.server.rooms();
+        let now = world.now.monotonic;
+        let is_asked = world.late.as_ref().is_some_and(Late::is_asked);
+        let is_due = rooms.next_timeout().is_some_and(|due| due <= now);
+        let before = std::mem::take(&mut self.gone);
+        for room in rooms.list() {
+            let (_, online) = rooms.get_room_info(&room.name).expect("is listed");
+            for name in online {
+                if rooms.people().find(&name).is_some() {
+                    continue;
+                }
+                let member = (room.name.clone(), name);
+                let since = before.get(&member).copied().unwrap_or(now);
+                let may_stay = is_asked || is_due || now < since + self.grace;
+                assert!(may_stay, "{member:?} is gone since {since:?}");
+                self.gone.insert(member, since);
+            }
+        }
+    }
+}
+
 /// No limit is exceeded, and the server's own state is consistent.
 fn check_limits(world: &World, connections_max: usize) {
     let server = &world.server;
     assert!(server.connection_count() <= connections_max);
-    let is_asked = world.late.as_ref().is_some_and(Late::is_asked);
     let rooms = server.rooms().list();
     assert!(rooms.len() <= ROOMS_MAX);
     for room in &rooms {
@@ -254,10 +295,6 @@ fn check_limits(world: &World, connections_max: usize) {
         assert_eq!(&info, room);
         assert_eq!(online.len(), room.users);
         assert!(room.users <= room.max_users as usize);
-        // A user whose connection has ended stays in the room until their last messages are stored.
-        let is_here = |name: &Rc<str>| server.rooms().people().find(name).is_some();
-        let gone = online.iter().find(|name| !is_here(name));
-        assert!(gone.is_none() || is_asked, "{gone:?} is not here");
     }
     assert!(server.rooms().people().count() <= server.connection_count());
     if let Some(late) = &world.late {

@@ -7,6 +7,7 @@ use super::kept::KeptRooms;
 use super::names::key as key_of;
 use super::rooms::RoomManager;
 use super::wishes::Wish;
+use crate::config::MEMBERS_IN_GRACE_MAX;
 
 impl RoomManager {
     /// Asserts the invariants. Visits every room, user and wish.
@@ -119,5 +120,11 @@ impl RoomManager {
             }
         }
         assert_eq!(&leaving, self.people.leaving());
+        self.people.check();
+        self.graces.check();
+        assert!(self.graces.len() <= MEMBERS_IN_GRACE_MAX);
+        for (room, user) in self.graces.iter() {
+            assert!(self.rooms[room.index()].is_absent(user), "is not in grace");
+        }
     }
 }

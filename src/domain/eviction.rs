@@ -89,11 +89,15 @@ impl RoomManager {
         })
     }
 
-    /// Evicts a room, with its history.
+    /// Evicts a room, with its history. Members in grace leave, and nobody is there to be told.
     pub(super) fn evict(&mut self, place: Place) {
         self.unlist_evictable(place.id);
-        let room = self.rooms.remove(place.id.index());
+        let mut room = self.rooms.remove(place.id.index());
         debug_assert!(room.is_evictable(), "a room in use stays");
+        for user in room.take_users() {
+            self.graces.remove(place.id, user);
+            self.people.remove_leaving(user);
+        }
         self.history_bytes -= room.history.bytes();
         self.by_name.remove(&room.name);
         if room.is_kept {

@@ -9,6 +9,15 @@ use super::rooms::{Joined, RoomManager};
 use super::time::{Now, Timestamp};
 use super::wishes::Join;
 
+/// When the others in its rooms are told that a connection is gone, if it was its user's last one there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Its user, or the server on the ground of who the user is, has ended it: at once.
+    AtOnce,
+    /// It has closed, and its user may be back: after [`RoomManager::presence_grace`].
+    Closed,
+}
+
 impl RoomManager {
     /// Opens the session of a connection, and welcomes its user. `expires_at` is when an account's token ends; `None`
     /// for a guest without a key.
@@ -56,10 +65,10 @@ impl RoomManager {
     }
 
     /// A connection has closed: it leaves every room, and cancels a pending join.
-    pub fn exit(&mut self, connection: ConnectionId, now: Now, effects: &mut Effects) {
+    pub fn exit(&mut self, connection: ConnectionId, exit: Exit, now: Now, effects: &mut Effects) {
         self.stop_joining(connection);
         while let Some(&room) = self.people.rooms(connection).last() {
-            self.remove_member(connection, room, now, effects);
+            self.remove_member(connection, room, exit, now, effects);
         }
         if let Some(user) = self.people.exit(connection) {
             effects.push_back(Effect::Exited(connection, user));
@@ -116,12 +125,15 @@ impl RoomManager {
         if self.is_in_too_many(connection) {
             return Err(ErrorCode::TooManyRooms);
         }
-        let room = &mut self.rooms[id.index()];
-        if room.is_full_for(user) {
+        let namesakes = self.people.leaving_namesakes(user);
+        if self.rooms[id.index()].is_full_for(user, &namesakes) {
             return Err(ErrorCode::RoomFull);
         }
+        for namesake in namesakes {
+            self.let_namesake_leave(id, namesake, now, effects);
+        }
         self.unlist_evictable(id);
-        self.let_namesakes_leave(id, user, now, effects);
+        self.graces.remove(id, user);
         let entered = self.rooms[id.index()].add(user);
         self.people.add_room(connection, id);
         self.mark_used(id, now);
@@ -140,13 +152,22 @@ impl RoomManager {
         Ok(())
     }
 
-    /// Others know users by name: another user with this name, who has left and whose messages are under way, leaves
-    /// before this one enters.
-    fn let_namesakes_leave(&mut self, id: RoomId, user: UserId, now: Now, effects: &mut Effects) {
-        for namesake in self.people.leaving_namesakes(user) {
-            if self.rooms[id.index()].remove_leaving(namesake) {
-                self.announce_exit(id, namesake, now, effects);
-            }
+    /// Others know users by name: another user with the name of one who enters, who is in grace or whose messages are under
+    /// way, leaves first.
+    fn let_namesake_leave(
+        &mut self,
+        id: RoomId,
+        namesake: UserId,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        if !self.rooms[id.index()].remove_absent(namesake) {
+            return;
+        }
+        self.graces.remove(id, namesake);
+        self.announce_exit(id, namesake, now, effects);
+        if !self.rooms[id.index()].has_wishes_of(namesake) {
+            self.people.remove_leaving(namesake);
         }
     }
 
@@ -192,7 +213,7 @@ impl RoomManager {
         effects: &mut Effects,
     ) -> Result<(), ErrorCode> {
         let room = self.joined(connection, name)?;
-        self.remove_member(connection, room, now, effects);
+        self.remove_member(connection, room, Exit::AtOnce, now, effects);
         let name = self.rooms[room.index()].name.clone();
         effects.push_back(Effect::Answer(connection, Event::RoomLeft { room: name }));
         Ok(())
@@ -202,6 +223,7 @@ impl RoomManager {
         &mut self,
         connection: ConnectionId,
         id: RoomId,
+        exit: Exit,
         now: Now,
         effects: &mut Effects,
     ) {
@@ -212,9 +234,15 @@ impl RoomManager {
             return;
         }
         effects.push_back(Effect::Unsubscribe(connection, id));
-        match self.rooms[id.index()].remove(user) {
+        let has_grace = exit == Exit::Closed && self.has_graces();
+        match self.rooms[id.index()].remove(user, has_grace) {
             Left::Last => self.announce_exit(id, user, now, effects),
-            Left::Leaving => self.people.add_leaving(user),
+            Left::Leaving => {
+                self.people.add_leaving(user);
+                if has_grace {
+                    self.begin_grace(id, user, now, effects);
+                }
+            }
             Left::Another => {}
         }
     }

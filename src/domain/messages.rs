@@ -204,6 +204,7 @@ impl RoomManager {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::membership::Exit;
     use crate::domain::rooms::Joined;
     use crate::domain::testing::{A, B, C, origin, settle, two_users};
 
@@ -257,7 +258,7 @@ mod tests {
         let mut manager = two_users();
         manager.marks_guests = marks_guests;
         let (now, mut effects) = (Now::default(), Effects::new());
-        manager.exit(C, now, &mut effects);
+        manager.exit(C, Exit::Closed, now, &mut effects);
         manager.enter(C, "lee", Some(Timestamp(9)), &mut effects);
         let joined = manager.join_room(origin(C), "r", (None, None), now, &mut effects);
         assert_eq!(joined, Ok(Joined::Now));

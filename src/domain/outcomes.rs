@@ -119,7 +119,8 @@ impl RoomManager {
 
     /// A message is answered: its author may leave, and its room be evicted.
     fn finish_wish(&mut self, room: RoomKey, user: UserId, now: Now, effects: &mut Effects) {
-        match self.rooms[room.id.index()].remove_wish(user) {
+        let is_in_grace = self.graces.contains(room.id, user);
+        match self.rooms[room.id.index()].remove_wish(user, is_in_grace) {
             Answered::Nothing => {}
             Answered::Last => {
                 self.announce_exit(room.id, user, now, effects);
@@ -159,6 +160,7 @@ mod tests {
     use super::*;
     use crate::config::{Config, HISTORY_ON_ENTRY};
     use crate::domain::ids::{ConnectionId, RoomId};
+    use crate::domain::membership::Exit;
     use crate::domain::rooms::Joined;
     use crate::domain::testing::{A, B, C, creator, opened, origin, published, settle, two_users};
     use crate::domain::time::Timestamp;
@@ -332,7 +334,7 @@ mod tests {
             enter(&mut manager, first, !is_account);
             say(&mut manager, first, "1", &mut effects);
             let said = under_way(&mut effects).remove(0);
-            manager.exit(first, now, &mut effects);
+            manager.exit(first, Exit::Closed, now, &mut effects);
             assert_eq!(announced(&mut effects), []);
             let park = || "park".to_owned();
             let mut effects = enter(&mut manager, second, is_account);
@@ -348,10 +350,10 @@ mod tests {
             let joined = manager.join_room(origin(third), "r", (None, None), now, &mut effects);
             assert_eq!(joined, Ok(Joined::Now));
             announced(&mut effects);
-            manager.exit(third, now, &mut effects);
+            manager.exit(third, Exit::Closed, now, &mut effects);
             assert_eq!(announced(&mut effects), [(false, "choi".to_owned())]);
             for connection in [A, second] {
-                manager.exit(connection, now, &mut effects);
+                manager.exit(connection, Exit::Closed, now, &mut effects);
             }
             manager.check();
             effects.clear();
@@ -402,8 +404,8 @@ mod tests {
         let mut effects = Effects::new();
         say(&mut manager, A, "1", &mut effects);
         let said = under_way(&mut effects).remove(0);
-        manager.exit(A, Now::default(), &mut effects);
-        manager.exit(B, Now::default(), &mut effects);
+        manager.exit(A, Exit::Closed, Now::default(), &mut effects);
+        manager.exit(B, Exit::Closed, Now::default(), &mut effects);
         manager.check();
         assert_eq!(manager.people().find("kim"), None);
         assert!(manager.evictable.is_empty());

@@ -1,6 +1,7 @@
 //! The connected users by name, and the session of each connection.
 //!
-//! A user is a name with at least one open connection; several connections (tabs, devices) may belong to one user.
+//! A user is a name with at least one open connection; several connections (tabs, devices) may belong to one user. Without a
+//! connection a user is known while a room has them as a member, and not connected.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -31,8 +32,11 @@ pub struct People {
     holders: HashMap<UserId, HolderId>,
     /// By connection. 24 bytes each, to keep an idle connection cheap.
     sessions: Vec<Session>,
-    /// Users who have left rooms in which their messages are under way, with the number of those rooms.
+    /// Users who are in rooms without a connection there, in grace or while their messages are under way, with the number
+    /// of those rooms.
     leaving: BTreeMap<UserId, u32>,
+    /// Users with a connection.
+    connected: usize,
 }
 
 /// Half of a 64-bit hash: collisions are rare enough.
@@ -131,11 +135,13 @@ impl People {
         if let Err(place) = connections.binary_search(&connection) {
             connections.insert(place, connection);
         }
-        if connections.len() == 1
-            && !self.is_account[user.index()]
-            && let Some(key) = other_key(&self.users[user.index()].name)
-        {
-            self.respelled.entry(key).or_default().insert(user);
+        if connections.len() == 1 {
+            self.connected += 1;
+            if !self.is_account[user.index()]
+                && let Some(key) = other_key(&self.users[user.index()].name)
+            {
+                self.respelled.entry(key).or_default().insert(user);
+            }
         }
         if self.sessions.len() <= connection.index() {
             self.sessions
@@ -197,8 +203,11 @@ impl People {
         if let Ok(place) = connections.binary_search(&connection) {
             connections.remove(place);
         }
-        if connections.is_empty() && !self.is_account(user) {
-            self.remove_respelled(user);
+        if connections.is_empty() {
+            self.connected -= 1;
+            if !self.is_account(user) {
+                self.remove_respelled(user);
+            }
         }
         self.forget_if_gone(user);
         Some(user)
@@ -232,7 +241,8 @@ impl People {
         }
     }
 
-    /// A user's last connection has left a room in which messages of theirs are under way: the user stays known.
+    /// A user's last connection has left a room where they are in grace, or messages of theirs are under way: the user stays
+    /// known.
     pub(super) fn add_leaving(&mut self, user: UserId) {
         *self.leaving.entry(user).or_default() += 1;
     }
@@ -249,8 +259,8 @@ impl People {
         }
     }
 
-    /// Other users with the same name whose last messages are under way: a guest, an account and guests with keys can have
-    /// one name, one after the other.
+    /// Other users with the same name who are in grace, or whose last messages are under way: a guest, an account and
+    /// guests with keys can have one name, one after the other.
     pub(super) fn leaving_namesakes(&self, user: UserId) -> SmallVec<[UserId; 1]> {
         let name = self.name(user);
         let hash = NameHash::of(name, &self.hasher);
@@ -313,7 +323,7 @@ impl People {
         &self.users[user.index()].connections
     }
 
-    /// Users who have left rooms in which their messages are under way, with the number of those rooms.
+    /// Users who are in rooms without a connection there, with the number of those rooms.
     pub(super) fn leaving(&self) -> &BTreeMap<UserId, u32> {
         &self.leaving
     }
@@ -332,8 +342,12 @@ impl People {
 
     /// Users connected now.
     pub fn count(&self) -> usize {
-        let is_gone = |user: &&UserId| self.users[user.index()].connections.is_empty();
-        self.users.len() - self.leaving.keys().filter(is_gone).count()
+        self.connected
+    }
+
+    /// Asserts the invariants. Visits every user.
+    pub fn check(&self) {
+        assert_eq!(self.connected, self.users().count(), "users are counted");
     }
 
     /// The rooms this connection is in.

@@ -5,27 +5,70 @@ use std::time::Duration;
 
 use super::event::Effects;
 use super::event::Event;
-use super::ids::RoomId;
+use super::ids::{RoomId, UserId};
 use super::rooms::RoomManager;
 use super::time::Now;
-use crate::config::ROOM_USERS_TOLD_EVERY;
+use crate::config::{GRACES_PER_TURN, MEMBERS_IN_GRACE_MAX, ROOM_USERS_TOLD_EVERY};
 
 impl RoomManager {
     /// When [`Self::handle_timeout`] is next due, as time since the server's start.
     pub fn next_timeout(&self) -> Option<Duration> {
-        self.counts_due.first().map(|(time, _)| *time)
+        let count_due = self.counts_due.first().map(|(time, _)| *time);
+        count_due.into_iter().chain(self.graces.first_end()).min()
     }
 
-    /// Announces the numbers of users that are due.
+    /// Ends the graces that are over, [`GRACES_PER_TURN`] at most, and announces the numbers of users that are due.
     pub fn handle_timeout(&mut self, now: Now, effects: &mut Effects) {
-        while self
-            .next_timeout()
-            .is_some_and(|time| time <= now.monotonic)
-        {
+        for _ in 0..GRACES_PER_TURN {
+            if self
+                .graces
+                .first_end()
+                .is_none_or(|end| end > now.monotonic)
+            {
+                break;
+            }
+            self.end_first_grace(now, effects);
+        }
+        let is_due = |(time, _): &(Duration, RoomId)| *time <= now.monotonic;
+        while self.counts_due.first().is_some_and(is_due) {
             let Some((_, room)) = self.counts_due.pop_first() else {
                 return;
             };
             self.send_count(room, now, effects);
+        }
+    }
+
+    /// Whether those whose connections close have a grace. While draining they have none: nothing is announced.
+    pub(super) fn has_graces(&self) -> bool {
+        self.is_presence_announced && !self.presence_grace.is_zero()
+    }
+
+    /// A user's last connection in a room has closed. At [`MEMBERS_IN_GRACE_MAX`] the first in grace leaves at once.
+    pub(super) fn begin_grace(
+        &mut self,
+        id: RoomId,
+        user: UserId,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        if self.graces.len() >= MEMBERS_IN_GRACE_MAX {
+            self.end_first_grace(now, effects);
+        }
+        let end = now.monotonic + self.presence_grace;
+        self.graces.begin(id, user, end);
+        self.list_evictable(id);
+    }
+
+    fn end_first_grace(&mut self, now: Now, effects: &mut Effects) {
+        let Some((id, user)) = self.graces.pop_first() else {
+            return;
+        };
+        if self.rooms[id.index()].end_grace(user) {
+            self.announce_exit(id, user, now, effects);
+            self.people.remove_leaving(user);
+            if self.is_forgetting_people {
+                self.forget_people();
+            }
         }
     }
 
@@ -89,7 +132,9 @@ mod tests {
     use crate::config::{Config, PRESENCE_NAMES_MAX};
     use crate::domain::event::Effect;
     use crate::domain::ids::ConnectionId;
-    use crate::domain::testing::{origin, settle};
+    use crate::domain::membership::Exit;
+    use crate::domain::room::Room;
+    use crate::domain::testing::{join_as, origin, settle};
 
     /// The numbers of users that were announced, and how many entries and exits by name.
     fn announced(effects: &mut Effects) -> (Vec<usize>, usize) {
@@ -149,5 +194,55 @@ mod tests {
         assert_eq!(manager.next_timeout(), None);
         assert_eq!(join(&mut manager, &mut effects, 2_001), (vec![], 0));
         assert_eq!(manager.next_timeout(), Some(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn at_the_limit_of_members_in_grace_the_first_leaves_at_once() {
+        let mut manager = RoomManager::new(Config::default().rooms);
+        manager.presence_grace = Duration::from_secs(3);
+        let mut effects = Effects::new();
+        let now = Now::default();
+        let mut come_and_go = |manager: &mut RoomManager, name: &str, room: &str| {
+            let connection = ConnectionId(0);
+            manager.enter(connection, name, None, &mut effects);
+            assert_eq!(join_as(manager, connection, room, now), Ok(()));
+            manager.exit(connection, Exit::Closed, now, &mut effects);
+            effects.clear();
+        };
+        come_and_go(&mut manager, "first", "first");
+        for n in 1..MEMBERS_IN_GRACE_MAX {
+            come_and_go(&mut manager, &n.to_string(), &format!("room{}", n / 100));
+        }
+        let count = |manager: &RoomManager| manager.find("first").map(Room::count);
+        assert_eq!(count(&manager), Ok(1));
+        // Who is in grace and comes and goes again is still one of them.
+        come_and_go(&mut manager, "2", "room0");
+        assert_eq!(count(&manager), Ok(1));
+        come_and_go(&mut manager, "last", "last");
+        assert_eq!(count(&manager), Ok(0));
+        assert_eq!(manager.graces.len(), MEMBERS_IN_GRACE_MAX);
+        manager.check();
+    }
+
+    #[test]
+    fn the_tables_of_users_are_freed_when_the_last_in_grace_has_left() {
+        let mut manager = RoomManager::new(Config::default().rooms);
+        manager.presence_grace = Duration::from_secs(3);
+        let mut effects = Effects::new();
+        let (now, connection) = (Now::default(), ConnectionId(9));
+        manager.enter(connection, "kim", None, &mut effects);
+        assert_eq!(join_as(&mut manager, connection, "r", now), Ok(()));
+        manager.exit(connection, Exit::Closed, now, &mut effects);
+        manager.forget_people();
+        assert!(manager.is_forgetting_people && !manager.people().is_empty());
+        let later = Now {
+            monotonic: manager.presence_grace,
+            ..now
+        };
+        assert_eq!(manager.next_timeout(), Some(later.monotonic));
+        manager.handle_timeout(later, &mut effects);
+        assert!(!manager.is_forgetting_people && manager.people().is_empty());
+        assert_eq!(manager.next_timeout(), None);
+        manager.check();
     }
 }

@@ -12,8 +12,8 @@ use super::ids::{RoomId, UserId};
 use super::owners::Creator;
 use super::time::Timestamp;
 use crate::config::{
-    HISTORY_MESSAGES_MAX, HISTORY_ON_ENTRY, HISTORY_ROOM_BYTES_MAX, KEPT_ROOM_IDLE_FOR,
-    KEPT_ROOM_UNUSED_FOR, PRESENCE_NAMES_MAX,
+    GRACES_PER_TURN, HISTORY_MESSAGES_MAX, HISTORY_ON_ENTRY, HISTORY_ROOM_BYTES_MAX,
+    KEPT_ROOM_IDLE_FOR, KEPT_ROOM_UNUSED_FOR, PRESENCE_NAMES_MAX,
 };
 
 /// A room. Presence counts users: a user's second connection changes nothing for the others.
@@ -27,8 +27,11 @@ pub struct Room {
     pub created_at: Timestamp,
     /// Its last messages.
     pub history: History,
-    /// Users, with the number of their connections here; 0 for a user who has left while their messages are under way.
+    /// Users, with the number of their connections here; 0 for an absent user, who is in grace or whose messages are under
+    /// way.
     users: BTreeMap<UserId, u32>,
+    /// Users with a connection here.
+    present: usize,
     /// Users with messages under way and their number, sorted by user.
     authors: Vec<(UserId, u32)>,
     /// Created by `POST /rooms`, not by a join.
@@ -107,7 +110,7 @@ pub enum Entered {
 pub enum Left {
     /// The user's last connection: the user has left.
     Last,
-    /// The user's last connection, but messages are under way: the exit is announced when they are answered.
+    /// The user's last connection, but the user is in grace, or messages are under way: the exit is announced later.
     Leaving,
     /// The user has another connection in the room.
     Another,
@@ -116,7 +119,7 @@ pub enum Left {
 /// What the end of a user's message changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answered {
-    /// The user is in the room, or has more messages under way.
+    /// The user is in the room or in grace, or has more messages under way.
     Nothing,
     /// The user had left and waited for this: the user has left now.
     Last,
@@ -133,6 +136,7 @@ impl Room {
             created_at: opened.created_at,
             history: History::with(opened.epoch, opened.newest, opened.messages),
             users: BTreeMap::new(),
+            present: 0,
             authors: Vec::new(),
             is_kept: opened.is_kept,
             creator: None,
@@ -143,15 +147,27 @@ impl Room {
         }
     }
 
-    /// Whether the room is full, and this user is not in it.
-    pub fn is_full_for(&self, user: UserId) -> bool {
-        self.users.len() >= self.max_users as usize && !self.users.contains_key(&user)
+    /// Whether the room is full, and this user is not in it, when those absent users have left who make way for this one.
+    pub fn is_full_for(&self, user: UserId, making_way: &[UserId]) -> bool {
+        let leave = making_way.iter().filter(|user| self.is_absent(**user));
+        self.users.len() - leave.count() >= self.max_users as usize
+            && !self.users.contains_key(&user)
+    }
+
+    /// Whether a user is a member without a connection here.
+    pub fn is_absent(&self, user: UserId) -> bool {
+        self.users.get(&user) == Some(&0)
+    }
+
+    /// Whether messages of a user are under way.
+    pub fn has_wishes_of(&self, user: UserId) -> bool {
+        self.author(user).is_ok()
     }
 
     /// Adds a connection of a user.
     pub fn add(&mut self, user: UserId) -> Entered {
-        let has_wishes = self.author(user).is_ok();
-        match self.users.entry(user) {
+        let has_wishes = self.has_wishes_of(user);
+        let entered = match self.users.entry(user) {
             Entry::Vacant(entry) => {
                 entry.insert(1);
                 match has_wishes {
@@ -167,18 +183,20 @@ impl Room {
                     _ => Entered::Another,
                 }
             }
-        }
+        };
+        self.present += usize::from(entered != Entered::Another);
+        entered
     }
 
-    /// Removes a connection of a user. The user stays while their messages are under way.
-    pub fn remove(&mut self, user: UserId) -> Left {
-        let has_wishes = self.author(user).is_ok();
+    /// Removes a connection of a user. The user stays for a grace, if there is one, and while their messages are under way.
+    pub fn remove(&mut self, user: UserId, has_grace: bool) -> Left {
+        let stays = has_grace || self.has_wishes_of(user);
         let Entry::Occupied(mut entry) = self.users.entry(user) else {
             return Left::Another;
         };
-        match *entry.get() {
-            0 => Left::Another,
-            1 if has_wishes => {
+        let left = match *entry.get() {
+            0 => return Left::Another,
+            1 if stays => {
                 entry.insert(0);
                 Left::Leaving
             }
@@ -190,7 +208,15 @@ impl Room {
                 *entry.get_mut() -= 1;
                 Left::Another
             }
-        }
+        };
+        self.present -= usize::from(left != Left::Another);
+        left
+    }
+
+    /// Ends the grace of an absent user; true if they leave now. If messages of theirs are under way they leave when these
+    /// are answered.
+    pub fn end_grace(&mut self, user: UserId) -> bool {
+        !self.has_wishes_of(user) && self.remove_absent(user)
     }
 
     /// Counts a message of a user as under way.
@@ -201,8 +227,8 @@ impl Room {
         }
     }
 
-    /// A message of a user is answered.
-    pub fn remove_wish(&mut self, user: UserId) -> Answered {
+    /// A message of a user, who may be in grace, is answered.
+    pub fn remove_wish(&mut self, user: UserId, is_in_grace: bool) -> Answered {
         let Ok(place) = self.author(user) else {
             return Answered::Nothing;
         };
@@ -212,7 +238,7 @@ impl Room {
         }
         self.authors.remove(place);
         match self.users.get(&user) {
-            Some(0) => {
+            Some(0) if !is_in_grace => {
                 self.users.remove(&user);
                 Answered::Last
             }
@@ -221,22 +247,24 @@ impl Room {
         }
     }
 
-    /// Removes a user who has left, without waiting for their messages; false if there is none.
-    pub fn remove_leaving(&mut self, user: UserId) -> bool {
-        let is_leaving = self.users.get(&user) == Some(&0);
-        if is_leaving {
-            self.users.remove(&user);
-        }
-        is_leaving
+    /// Removes an absent user, without waiting for their messages; false if they are not absent.
+    pub fn remove_absent(&mut self, user: UserId) -> bool {
+        self.is_absent(user) && self.users.remove(&user).is_some()
+    }
+
+    /// Removes the users of a room that is evicted.
+    pub fn take_users(&mut self) -> impl Iterator<Item = UserId> + use<> {
+        std::mem::take(&mut self.users).into_keys()
     }
 
     fn author(&self, user: UserId) -> Result<usize, usize> {
         self.authors.binary_search_by_key(&user, |(user, _)| *user)
     }
 
-    /// Whether the room may be evicted, perhaps after some time: it has no users and no messages under way.
+    /// Whether the room may be evicted, perhaps after some time: it has no connections and no messages under way, and few
+    /// enough members in grace.
     pub fn is_evictable(&self) -> bool {
-        self.users.is_empty() && self.authors.is_empty()
+        self.present == 0 && self.authors.is_empty() && self.users.len() <= GRACES_PER_TURN
     }
 
     /// The place in the order of eviction; `None` if the room is in use.
@@ -262,14 +290,18 @@ impl Room {
         &self.authors
     }
 
-    /// Users without a connection here who have messages under way.
+    /// Users without a connection here who are in grace or have messages under way. Visits every user, and asserts that
+    /// those who are present are counted.
     pub fn leaving(&self) -> impl Iterator<Item = UserId> {
+        let absent = self
+            .users
+            .iter()
+            .filter(|(_, connections)| **connections == 0);
+        let absent = absent.map(|(user, _)| *user);
         let authors = self.authors.iter().map(|(user, _)| *user);
-        authors.filter(|user| {
-            self.users
-                .get(user)
-                .is_none_or(|connections| *connections == 0)
-        })
+        let told = authors.filter(|user| !self.users.contains_key(user));
+        assert_eq!(self.present + absent.clone().count(), self.users.len());
+        absent.chain(told)
     }
 
     /// Users in the room.
@@ -385,20 +417,20 @@ mod tests {
     #[test]
     fn a_user_enters_with_the_first_connection_and_leaves_with_the_last() {
         let mut room = room();
-        assert!(!room.is_full_for(A));
+        assert!(!room.is_full_for(A, &[]));
         assert_eq!(
             (room.add(A), room.add(A)),
             (Entered::First, Entered::Another)
         );
-        assert!(!room.is_full_for(A) && room.is_full_for(B));
+        assert!(!room.is_full_for(A, &[]) && room.is_full_for(B, &[]));
         assert!(room.users_except(None).eq([A]) && room.users_except(Some(A)).eq([]));
         assert_eq!(
-            (room.remove(B), room.remove(A)),
+            (room.remove(B, false), room.remove(A, false)),
             (Left::Another, Left::Another)
         );
         assert_eq!(room.count(), 1);
         assert_eq!(
-            (room.remove(A), room.remove(A)),
+            (room.remove(A, false), room.remove(A, false)),
             (Left::Last, Left::Another)
         );
         assert_eq!(room.count(), 0);
@@ -410,12 +442,12 @@ mod tests {
         room.add(A);
         room.add_wish(A);
         room.add_wish(A);
-        assert_eq!(room.remove(A), Left::Leaving);
+        assert_eq!(room.remove(A, false), Left::Leaving);
         assert!(room.count() == 1 && !room.is_evictable());
-        assert_eq!(room.remove_wish(A), Answered::Nothing);
-        assert_eq!(room.remove_wish(A), Answered::Last);
+        assert_eq!(room.remove_wish(A, false), Answered::Nothing);
+        assert_eq!(room.remove_wish(A, false), Answered::Last);
         assert!(room.count() == 0 && room.is_evictable());
-        assert_eq!(room.remove_wish(A), Answered::Nothing);
+        assert_eq!(room.remove_wish(A, false), Answered::Nothing);
     }
 
     #[test]
@@ -423,10 +455,10 @@ mod tests {
         let mut room = room();
         room.add(A);
         room.add_wish(A);
-        assert_eq!(room.remove(A), Left::Leaving);
+        assert_eq!(room.remove(A, false), Left::Leaving);
         assert_eq!(room.add(A), Entered::Again);
-        assert_eq!(room.remove_wish(A), Answered::Nothing);
-        assert_eq!((room.count(), room.remove(A)), (1, Left::Last));
+        assert_eq!(room.remove_wish(A, false), Answered::Nothing);
+        assert_eq!((room.count(), room.remove(A, false)), (1, Left::Last));
     }
 
     #[test]
@@ -434,17 +466,17 @@ mod tests {
         for comes_back in [true, false] {
             let mut room = room();
             room.add(A);
-            assert!(!room.remove_leaving(A));
+            assert!(!room.remove_absent(A));
             room.add_wish(A);
-            room.remove(A);
-            assert!(room.remove_leaving(A) && !room.remove_leaving(A));
+            room.remove(A, false);
+            assert!(room.remove_absent(A) && !room.remove_absent(A));
             assert!(room.count() == 0 && room.leaving().eq([A]) && !room.is_evictable());
             if comes_back {
                 assert_eq!(room.add(A), Entered::Back);
-                assert_eq!(room.remove_wish(A), Answered::Nothing);
-                assert_eq!((room.count(), room.remove(A)), (1, Left::Last));
+                assert_eq!(room.remove_wish(A, false), Answered::Nothing);
+                assert_eq!((room.count(), room.remove(A, false)), (1, Left::Last));
             } else {
-                assert_eq!(room.remove_wish(A), Answered::Rest);
+                assert_eq!(room.remove_wish(A, false), Answered::Rest);
             }
             assert!(room.is_evictable());
         }

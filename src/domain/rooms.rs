@@ -11,6 +11,7 @@ use super::acknowledged::Acknowledged;
 use super::allowance::Allowances;
 use super::error::ErrorCode;
 use super::event::{Effect, Effects, Event, RoomInfo};
+use super::graces::Graces;
 use super::ids::{ConnectionId, RoomId, RoomKey, Serial, UserId};
 use super::kept::KeptRooms;
 use super::names::nfc;
@@ -27,6 +28,8 @@ pub struct RoomManager {
     pub(super) rooms: Slab<Room>,
     pub(super) by_name: HashMap<Rc<str>, RoomId>,
     pub(super) people: People,
+    /// Whether the tables of users are freed when the last in grace has left.
+    pub(super) is_forgetting_people: bool,
     /// Wishes the backend has not answered.
     pub(super) wishes: Wishes,
     /// Rooms that are being opened, by name.
@@ -36,6 +39,9 @@ pub struct RoomManager {
     pub(super) acknowledged: Acknowledged,
     /// Whether guests and what they say are marked: wherever accounts exist, so not in the demo.
     pub marks_guests: bool,
+    /// How long a user whose last connection in a room has closed stays a member.
+    pub presence_grace: Duration,
+    pub(super) graces: Graces,
     pub(super) history_bytes: usize,
     pub(super) uses: u64,
     /// Empty rooms, in the order of eviction.
@@ -80,11 +86,14 @@ impl RoomManager {
             rooms: Slab::new(),
             by_name: HashMap::new(),
             people: People::default(),
+            is_forgetting_people: false,
             wishes: Wishes::default(),
             opening: HashMap::new(),
             joining: BTreeMap::new(),
             acknowledged: Acknowledged::default(),
             marks_guests: false,
+            presence_grace: Duration::ZERO,
+            graces: Graces::default(),
             history_bytes: 0,
             uses: 0,
             evictable: BTreeSet::new(),
@@ -100,9 +109,10 @@ impl RoomManager {
         &self.people
     }
 
-    /// Frees the tables of users if no user is left.
+    /// Frees the tables of users, once no user is left: some may be in grace.
     pub fn forget_people(&mut self) {
-        if self.people.is_empty() {
+        self.is_forgetting_people = !self.people.is_empty();
+        if !self.is_forgetting_people {
             self.people = People::default();
         }
     }
@@ -205,6 +215,7 @@ impl RoomManager {
 mod tests {
     use super::*;
     use crate::config::{Config, PRESENCE_NAMES_MAX, ROOM_USERS_MAX};
+    use crate::domain::membership::Exit;
     use crate::domain::testing::{creator, join_as, origin, settle};
     use crate::domain::time::{Now, Timestamp};
 
@@ -308,7 +319,7 @@ mod tests {
         let mut manager = manager(|_| ());
         assert_eq!(join(&mut manager, "a"), Ok(()));
         assert_eq!(manager.people().rooms(A).len(), 1);
-        manager.exit(A, Now::default(), &mut Effects::new());
+        manager.exit(A, Exit::Closed, Now::default(), &mut Effects::new());
         assert!(manager.people().rooms(A).is_empty());
         assert_eq!(manager.people().find("kim"), None);
         for (name, max_users, expected) in [

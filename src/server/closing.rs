@@ -11,6 +11,7 @@ use crate::conn::http::Awaited;
 use crate::conn::{Connection, Mark, Phase};
 use crate::domain::error::ErrorCode;
 use crate::domain::ids::ConnectionId;
+use crate::domain::membership::Exit;
 use crate::domain::time::Now;
 use crate::wire::close_code::CloseCode;
 use crate::wire::websocket::{encode_close, encode_ping};
@@ -79,7 +80,7 @@ impl Server {
     fn send_close(&mut self, id: ConnectionId, code: CloseCode, now: Now) {
         *self.counters.closes.entry(code.0).or_default() += 1;
         self.note_close(id, code, now);
-        self.leave(id, now);
+        self.leave(id, exit_of(code), now);
         let outbox = self.connections[id].outbox();
         if code == CloseCode::SLOW_CONSUMER {
             outbox.discard_unsent();
@@ -91,7 +92,7 @@ impl Server {
     }
 
     /// Ends everything the connection takes part in: its event stream, its wait for a job, its rooms and its session.
-    pub(super) fn leave(&mut self, id: ConnectionId, now: Now) {
+    pub(super) fn leave(&mut self, id: ConnectionId, exit: Exit, now: Now) {
         if let Phase::EventStream(stream) = self.connections[id].phase {
             let connections = &mut self.connections;
             self.streams.close(id, stream, connections, now.monotonic);
@@ -105,7 +106,7 @@ impl Server {
             _ => _ = self.waiting.take_extension_of(self.connections.origin(id)),
         }
         let (rooms, effects) = self.chat.rooms_mut();
-        rooms.exit(id, now, effects);
+        rooms.exit(id, exit, now, effects);
         self.sign_ins.close_session(id, now);
         self.settle(now);
     }
@@ -125,7 +126,7 @@ impl Server {
 
     /// Leaves everything, then lingers: queued bytes are sent, then our direction is shut down.
     pub(super) fn depart(&mut self, id: ConnectionId, now: Now) {
-        self.leave(id, now);
+        self.leave(id, Exit::Closed, now);
         self.linger(id, now);
     }
 
@@ -234,6 +235,17 @@ impl Server {
         self.connections
             .set_deadline(id, now.monotonic + PONG_TIMEOUT);
         self.connections.list(id);
+    }
+}
+
+/// When it is told that somebody whose WebSocket is closed with this code has gone. Who may not be back as the same user is
+/// not waited for.
+fn exit_of(code: CloseCode) -> Exit {
+    match code {
+        CloseCode::INVALID_TICKET | CloseCode::TOKEN_EXPIRED | CloseCode::SESSION_ENDED => {
+            Exit::AtOnce
+        }
+        _ => Exit::Closed,
     }
 }
 

@@ -49,6 +49,7 @@ use crate::config::{Config, DEADLINES_PER_TURN, FIRST_EVENT_ID_MAX, Level};
 use crate::conn::{Connection, Mark, Phase};
 use crate::domain::credentials::Credentials;
 use crate::domain::ids::{ConnectionId, Serial};
+use crate::domain::membership::Exit;
 use crate::domain::random::Random;
 use crate::domain::rooms::RoomManager;
 use crate::domain::time::Now;
@@ -121,7 +122,9 @@ impl Server {
         let (token_ttl_secs, ticket_ttl) = (config.token_ttl_secs, config.ticket_ttl);
         let grace = config.presence_grace;
         let mut chat = Chat::new(config.rooms.clone(), config.outbox_bytes, backend);
-        chat.rooms_mut().0.marks_guests = !config.is_demo();
+        let (rooms, _) = chat.rooms_mut();
+        rooms.marks_guests = !config.is_demo();
+        rooms.presence_grace = grace;
         let mut sign_ins =
             SignIns::new(credentials, token_ttl_secs, ticket_ttl, grace, &of_sign_ins);
         sign_ins.auth_mut().accept_audience(config.audience.clone());
@@ -209,7 +212,7 @@ impl Server {
             return;
         }
         self.note(Level::Debug, "disconnected", id, &[], now);
-        self.leave(id, now);
+        self.leave(id, Exit::Closed, now);
         self.connections.close(id);
         self.check();
     }

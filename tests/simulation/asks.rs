@@ -170,13 +170,14 @@ impl Chat {
 
     /// Something asked is answered: what is answered in order has had nothing before it, and nothing is said before what
     /// was asked before it is answered.
-    pub(super) fn take_asked(&mut self, place: usize, stage: &Stage) -> Ask {
+    pub(super) fn take_asked(&mut self, place: usize, stage: &mut Stage) -> Ask {
         let ask = self.asked.remove(place).expect("was found");
         let before = self.asked.iter().take(place);
         for other in before {
             let is_free = stage.model.is_late && other.say().is_some();
             assert!(is_free, "{ask:?} is answered before {other:?}");
         }
+        self.note_left(&ask, stage);
         ask
     }
 

@@ -318,6 +318,7 @@ impl Chat {
         for _ in 0..=stage.seed.below(self.habits.burst) {
             let (ask, text) = self.choose(stage);
             let content = ask.content().map(str::to_owned);
+            self.note_asked(&ask, stage);
             self.asked.push_back(ask);
             self.asks += 1;
             self.push_text(&text, &mut bytes, stage);
@@ -337,7 +338,8 @@ impl Chat {
             self.memory.insert(room, seat.spot);
         }
         let now = stage.at();
-        for ask in self.asked.drain(..) {
+        for ask in std::mem::take(&mut self.asked) {
+            self.note_left(&ask, stage);
             if let Ask::Say(Say {
                 room,
                 content,

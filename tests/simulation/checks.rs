@@ -147,7 +147,8 @@ impl World {
         assert!(count <= users.len(), "{count} users, and {users:?}");
     }
 
-    /// In a room are those who surely are, and beside them only some who may be, or whose last words are under way.
+    /// In a room are those who surely are, and beside them only some who may be, are in grace, or whose last words are under
+    /// way.
     fn check_room(&self, name: &str, sure: &BTreeSet<&str>, maybe: &BTreeSet<&str>) {
         let (info, names) = self.info(name).expect("is listed");
         let names: BTreeSet<&str> = names.iter().map(|name| &**name).collect();
@@ -161,10 +162,12 @@ impl World {
         let authors = self.authors();
         for user in names.difference(sure) {
             let author = (name.to_owned(), (*user).to_owned());
+            let at = self.stage.at();
             assert!(
-                maybe.contains(user) || authors.contains(&author),
-                "{user} is in {name} and nowhere at {:?}",
-                self.stage.at()
+                maybe.contains(user)
+                    || authors.contains(&author)
+                    || self.stage.model.may_be_in_grace(user, at),
+                "{user} is in {name} and nowhere at {at:?}"
             );
         }
     }
@@ -230,7 +233,7 @@ impl World {
                     let names: BTreeSet<String> =
                         names.iter().map(|name| name.to_string()).collect();
                     assert_eq!(*known, names, "what {} knows of {name}", chat.name);
-                } else if rooms.next_timeout().is_none() {
+                } else if !room.is_count_due {
                     assert_eq!(seat.count, info.users, "what {} knows of {name}", chat.name);
                 }
             }

@@ -164,6 +164,7 @@ impl Chat {
             assert!(self.bytes.is_empty(), "the end cuts nothing");
         }
         stage.finish(wire);
+        self.note_over(stage);
         self.forget(stage);
         self.schedule(stage, 50, 3_000);
     }

@@ -20,6 +20,7 @@ mod backend;
 mod chat;
 mod checks;
 mod ends;
+mod grace;
 mod jobs;
 mod late;
 mod model;
@@ -105,7 +106,7 @@ const SEEDS: u64 = 256;
 /// Every so many seeds one is run twice.
 const AGAIN_EVERY: u64 = 4;
 /// What has to happen in some seed: a simulation that never gets there checks nothing there.
-const REACHED: [&str; 131] = [
+const REACHED: [&str; 133] = [
     "acknowledged",
     "acknowledged after leaving",
     "acknowledged again",
@@ -116,6 +117,7 @@ const REACHED: [&str; 131] = [
     "answered 503",
     "answered after the connection was gone",
     "answers given twice",
+    "back within the grace",
     "clock jumps",
     "closed 1000",
     "closed 1001",
@@ -168,6 +170,7 @@ const REACHED: [&str; 131] = [
     "kept before",
     "kept though failed",
     "last words after their author had left",
+    "left after the grace",
     "logouts",
     "logouts refused by a user's share",
     "logouts refused by logout",

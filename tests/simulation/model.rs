@@ -9,6 +9,7 @@ use sarang::config::{ACKNOWLEDGED_PER_USER_MAX, Config};
 use sarang::domain::event::ChatMessage;
 use serde_json::{Value, json};
 
+use super::grace::Departures;
 use super::register::{FAR, Register, TicketId};
 
 /// A place in a room's history.
@@ -98,6 +99,7 @@ pub struct Model {
     pub turn: u64,
     /// When the wall clock jumped last.
     pub jumped_at: Duration,
+    pub departures: Departures,
     pub is_draining: bool,
     /// Everybody goes, or is sent away.
     pub is_ending: bool,
@@ -137,6 +139,7 @@ impl Model {
             counts: BTreeMap::new(),
             turn: 0,
             jumped_at: Duration::ZERO,
+            departures: Departures::default(),
             is_draining: false,
             is_ending: false,
             tokens: 0,

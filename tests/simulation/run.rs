@@ -213,7 +213,8 @@ impl World {
             self.stage.model.count("long turns");
         }
         let next = self.server.next_timeout();
-        let are_too_many = self.server.connection_count() > DEADLINES_PER_TURN;
+        let are_too_many = self.server.connection_count() > DEADLINES_PER_TURN
+            || self.stage.model.may_have_many_in_grace(began);
         assert!(
             are_too_many || next.is_none_or(|next| next > began),
             "due at {next:?} and not done at {began:?}"
@@ -295,6 +296,8 @@ impl World {
             if !address.is_loopback() {
                 *self.addresses.get_mut(&address).expect("was counted") -= 1;
             }
+            let owner = self.stage.network.socket(wire).owner;
+            self.note_dropped(owner);
         }
     }
 

@@ -280,12 +280,14 @@ impl Chat {
         match seed.below(10) {
             0..=2 => {
                 stage.model.count("resets");
+                self.note_cut(stage);
                 stage.network.reset(wire);
                 self.forget(stage);
                 return self.schedule(stage, 10, 3_000);
             }
             3 => {
                 stage.model.count("half-closes");
+                self.note_cut(stage);
                 self.phase = Phase::Leaving;
                 return stage.finish(wire);
             }
@@ -301,6 +303,7 @@ impl Chat {
             }
             kind => self.provoked = Some(provoke(kind, seed, &mut bytes)),
         }
+        self.note_cut(stage);
         self.phase = Phase::Leaving;
         stage.send(wire, &bytes);
         // Something must come of it, in the time that pings and closing take at most.

@@ -74,7 +74,11 @@ impl Chat {
         match text(&message["type"]) {
             "chat" => self.told_chat(message, stage),
             "user_joined" => self.told_presence(message, true),
-            "user_left" => self.told_presence(message, false),
+            "user_left" => {
+                self.told_presence(message, false);
+                let (room, name) = (text(&message["room"]), text(&message["username"]));
+                self.check_left(room, name, stage);
+            }
             "room_users" => {
                 let seat = self.seat(message);
                 seat.names = None;
@@ -476,6 +480,7 @@ impl Chat {
                 }
             }
         }
+        self.note_entered(&room, stage);
         self.take_seat(room, spot, message);
     }
 

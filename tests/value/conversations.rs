@@ -213,6 +213,7 @@ fn a_slow_consumer_is_closed_with_4008_after_the_frame_under_way_and_the_others_
     let told = world.told(slow);
     assert_eq!(contents(&told), expected[..1]);
     assert_eq!(told.last(), Some(&json!({"close": 4008})));
+    world.pass(Config::default().presence_grace);
     assert_eq!(
         world
             .server
@@ -255,11 +256,14 @@ fn a_silent_peer_is_pinged_and_one_that_vanished_leaves_its_rooms_within_a_minut
     world.receive(alive, &frame(0x8a, b""));
     world.pass(PONG_TIMEOUT);
     assert!(!world.is_open(gone));
+    assert_eq!(world.told(alive), [json!(null); 0]);
+    let grace = Config::default().presence_grace;
+    world.pass(grace);
     assert_eq!(
         world.told(alive),
         [json!({"type": "user_left", "room": "r", "username": "gone"})]
     );
-    assert!(PING_AFTER + PONG_TIMEOUT + SECOND < Duration::from_secs(60));
+    assert!(PING_AFTER + PONG_TIMEOUT + SECOND + grace < Duration::from_secs(60));
 }
 
 #[test]

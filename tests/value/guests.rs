@@ -56,7 +56,7 @@ fn ask(world: &mut World, from: [u8; 4], request: &str) -> (String, ConnectionId
 }
 
 /// A WebSocket of a user who signed in, after its welcome.
-fn signed_in(world: &mut World, name: &str) -> ConnectionId {
+pub fn signed_in(world: &mut World, name: &str) -> ConnectionId {
     signed_in_from(world, HOME, name)
 }
 

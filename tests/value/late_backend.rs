@@ -41,7 +41,9 @@ fn a_connection_that_reuses_the_authors_slot_gets_no_answer() {
     late.publish(kept);
     late.fail(refused.0, refused.1.serial);
     assert_eq!(late.world.told(stranger), [json!(null); 0]);
-    assert_eq!(kinds(&late.world.told(b)), ["chat", "user_left"]);
+    assert_eq!(kinds(&late.world.told(b)), ["chat"]);
+    late.world.pass(Config::default().presence_grace);
+    assert_eq!(kinds(&late.world.told(b)), ["user_left"]);
 }
 
 #[test]
@@ -113,6 +115,8 @@ fn a_room_with_messages_under_way_is_not_evicted_and_its_author_leaves_after_the
     late.say(b, json!({"type": "join", "room": "r"}));
     let joined = late.world.told(b);
     assert_eq!(joined[0]["online_users"], json!(["a"]));
+    late.world.pass(2 * Config::default().presence_grace);
+    assert_eq!(kinds(&late.world.told(b)), [""; 0]);
     late.publish(asked);
     assert_eq!(kinds(&late.world.told(b)), ["chat", "user_left"]);
     late.say(b, json!({"type": "leave", "room": "r"}));

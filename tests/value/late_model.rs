@@ -2,6 +2,7 @@
 //! twice, compared with a model. Slots of connections and rooms are few, so that they are reused all the time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use sarang::config::Config;
 use sarang::domain::error::ErrorCode;
@@ -15,6 +16,8 @@ use serde_json::{Value, json};
 use crate::world::World;
 
 const NAMES: [&str; 4] = ["kim", "lee", "park", "choi"];
+/// How long users stay whose connections close, in every second world.
+const GRACE: Duration = Duration::from_secs(3);
 const ROOMS: [&str; 5] = ["r0", "r1", "r2", "r3", "r4"];
 
 /// A WebSocket, and what its client knows.
@@ -46,6 +49,7 @@ impl Model {
     fn new(seed: u64) -> Self {
         let mut config = Config {
             messages_per_second: 0,
+            presence_grace: GRACE * (seed % 2) as u32,
             ..Config::default()
         };
         config.rooms.rooms = 3;
@@ -327,6 +331,7 @@ impl Model {
         }
         self.world.turn();
         assert_eq!(self.world.server.rooms().people().count(), 0);
+        self.world.pass(GRACE);
         let rooms = self.world.server.rooms().list();
         assert!(rooms.iter().all(|room| room.users == 0), "{rooms:?}");
         assert_eq!(self.world.server.waiting_count(), 0);

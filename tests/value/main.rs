@@ -12,6 +12,7 @@ mod event_streams;
 mod fairness;
 mod forwarded;
 mod fuzz_corpora;
+mod grace;
 mod guessing;
 mod guests;
 mod holders;

@@ -9,7 +9,7 @@ use std::env;
 use std::process::Command;
 use std::time::Duration;
 
-use sarang::config::{Config, SENDS_PER_TURN};
+use sarang::config::{Config, GRACES_PER_TURN, SENDS_PER_TURN};
 use sarang::domain::ids::ConnectionId;
 
 use crate::world::{self, World};
@@ -65,7 +65,10 @@ impl Beside {
 
 /// What some operations send that do not concern the crowd.
 fn operations_beside(size: usize) -> Vec<(&'static str, Sent)> {
-    let mut world = crowd::World::new(config(usize::MAX));
+    let mut world = crowd::World::new(Config {
+        presence_grace: Duration::ZERO,
+        ..config(usize::MAX)
+    });
     // These connect first, so that they get the same ids beside any crowd.
     let [kim, lee] = ["kim", "lee"].map(|name| world.member(name, "two"));
     let park = world.guest("park");
@@ -204,6 +207,62 @@ fn sent_by_a_drain(members: usize) -> (usize, u64) {
 fn a_drain_closes_every_connection_and_announces_no_departures() {
     let (_, close_frame) = sent_by_a_drain(1);
     assert_eq!(sent_by_a_drain(400), (400, 400 * close_frame));
+}
+
+#[test]
+fn ten_thousand_closes_at_once_end_in_many_turns_and_tell_each_room_what_it_needs() {
+    const SIZE: usize = 10_000;
+    let mut world = crowd::World::new(config(usize::MAX));
+    // Half in rooms of 200, half in one; in each somebody stays.
+    let stay: Vec<_> = (0..26).map(|n| world.guest(&format!("s{n}"))).collect();
+    for (n, id) in stay.iter().enumerate() {
+        let room = if n == 25 {
+            "everybody".to_owned()
+        } else {
+            format!("room{n}")
+        };
+        world.say(*id, &format!(r#"{{"type":"join","room":"{room}"}}"#));
+    }
+    let ids: Vec<_> = (0..SIZE)
+        .map(|n| {
+            let room = match n % 2 {
+                0 => "everybody".to_owned(),
+                _ => format!("room{}", n / 400),
+            };
+            world.member(&format!("m{n}"), &room)
+        })
+        .collect();
+    world.pass(Duration::from_secs(2));
+    world.turn();
+    for id in ids {
+        world.server.closed(id, world.now);
+    }
+    world.turn();
+    assert_eq!(world.server.rooms().people().count(), stay.len());
+    let all = |world: &crowd::World| -> usize {
+        let rooms = world.server.rooms().list();
+        rooms.iter().map(|room| room.users).sum()
+    };
+    assert_eq!(all(&world), SIZE + stay.len(), "nobody has left");
+    world.pass(Config::default().presence_grace);
+    let sends = world.wire.sends;
+    let mut turns = 0;
+    let mut before = all(&world);
+    while before > stay.len() {
+        world.one_turn();
+        let after = all(&world);
+        assert!(
+            (1..=GRACES_PER_TURN).contains(&(before - after)),
+            "{before} to {after}"
+        );
+        before = after;
+        turns += 1;
+    }
+    assert_eq!(turns, SIZE.div_ceil(GRACES_PER_TURN));
+    world.turn();
+    // A crowd that leaves costs a send for each who leaves a small room at most, not for each pair.
+    let sends = world.wire.sends - sends;
+    assert!(sends <= (SIZE + turns) as u64, "{sends} sends");
 }
 
 /// Set for a process of this test that measures its own memory.

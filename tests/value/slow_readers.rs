@@ -182,7 +182,10 @@ fn a_client_that_asks_for_more_without_reading_is_a_slow_consumer() {
 
 #[test]
 fn answers_that_wait_for_a_half_closed_websocket_still_go_out() {
-    let mut world = World::new(Config::default());
+    let mut world = World::new(Config {
+        presence_grace: Duration::ZERO,
+        ..Config::default()
+    });
     let (asks, stays) = (world.member("asks", "r"), world.member("stays", "r"));
     world.told(asks);
     world.wire(asks).room = 0;

@@ -10,7 +10,7 @@ use crate::support::{self, Chatter, Server};
 
 /// A member enters a room, leaves in this way, and the room is told.
 fn assert_seen_to_go(go: impl FnOnce(Chatter) -> Option<Chatter>) {
-    let server = Server::start(&[]);
+    let server = Server::start(&["--presence-grace", "1"]);
     let mut kim = server.member("김철수", "tech");
     let mut hong = server.guest("홍길동");
     hong.join("tech");
@@ -140,6 +140,17 @@ fn messages_sent_just_before_the_connection_ends_are_delivered() {
     kim.expect("user_left");
 }
 
+/// The options of a server where much is said until somebody is told to have gone: at once. The first two are of small
+/// outboxes.
+const FLOODED: [&str; 6] = [
+    "--outbox-bytes",
+    "65536",
+    "--messages-per-second",
+    "0",
+    "--presence-grace",
+    "0",
+];
+
 /// A member whose socket accepts only a little, and that never reads after entering.
 fn silent_member(server: &Server, name: &str, room: &str) -> Chatter {
     let stream = support::narrow(server.address);
@@ -181,7 +192,7 @@ fn flood_until_left(readers: &mut [Chatter], room: &str) -> Vec<Vec<Value>> {
 
 #[test]
 fn a_member_that_does_not_read_is_closed_and_the_others_lose_nothing() {
-    let server = Server::start(&["--outbox-bytes", "65536", "--messages-per-second", "0"]);
+    let server = Server::start(&FLOODED);
     let mut readers = [
         server.member("말하는 사람", "tech"),
         server.member("듣는 사람", "tech"),
@@ -208,7 +219,7 @@ fn a_member_that_does_not_read_is_closed_and_the_others_lose_nothing() {
 
 #[test]
 fn a_member_that_does_not_read_is_closed_with_the_default_outbox_too() {
-    let server = Server::start(&["--messages-per-second", "0"]);
+    let server = Server::start(&FLOODED[2..]);
     let mut readers = [server.member("말하는 사람", "tech")];
     let _silent = silent_member(&server, "silent", "tech");
     readers[0].until("user_joined");
@@ -218,7 +229,7 @@ fn a_member_that_does_not_read_is_closed_with_the_default_outbox_too() {
 
 #[test]
 fn a_member_that_was_slow_once_can_come_back_and_resume() {
-    let server = Server::start(&["--outbox-bytes", "65536", "--messages-per-second", "0"]);
+    let server = Server::start(&FLOODED);
     let mut readers = [server.member("말하는 사람", "tech")];
     let _silent = silent_member(&server, "silent", "tech");
     readers[0].until("user_joined");
@@ -232,7 +243,7 @@ fn a_member_that_was_slow_once_can_come_back_and_resume() {
 
 #[test]
 fn nothing_is_left_of_members_that_left() {
-    let server = Server::start(&["--echo"]);
+    let server = Server::start(&["--echo", "--presence-grace", "0"]);
     let mut watcher = server.connect();
     watcher.get("/rooms");
     let before = server.descriptors();

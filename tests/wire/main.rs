@@ -18,6 +18,7 @@ mod event_resume;
 mod event_streams;
 mod faults;
 mod forwarded;
+mod grace;
 mod guests;
 mod holders;
 mod hosts;

@@ -11,6 +11,7 @@ use crate::domain::error::ErrorCode;
 use crate::domain::event::{Effect, Effects};
 use crate::domain::facts::Outcome;
 use crate::domain::ids::{ConnectionId, Serial};
+use crate::domain::membership::Exit;
 use crate::domain::owners::Owner;
 use crate::domain::rooms::NotCreated;
 use crate::domain::testing::{join_as, opened, origin, published, settle};
@@ -423,7 +424,7 @@ fn the_rooms_that_are_evicted_are_known_without_looking_at_the_others() {
             _ if is_join => join_as(&mut manager, connection, &name, now),
             28..52 => manager.leave_room(connection, &name, now, &mut effects),
             52..54 => {
-                manager.exit(connection, now, &mut effects);
+                manager.exit(connection, Exit::Closed, now, &mut effects);
                 manager.enter(connection, "again", None, &mut effects);
                 Ok(())
             }

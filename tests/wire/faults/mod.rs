@@ -40,8 +40,9 @@ struct Scene {
 
 impl Scene {
     fn new(options: &[&str]) -> Self {
-        let unlimited = ["--messages-per-second", "0"];
-        let server = Server::start(&[options, &unlimited].concat());
+        // Whoever goes is gone at once.
+        let usual = ["--messages-per-second", "0", "--presence-grace", "0"];
+        let server = Server::start(&[options, &usual].concat());
         let mut talker = server.member("말하는 사람", LONG_ROOM);
         for _ in 0..50 {
             // Six bytes each in JSON.
