@@ -190,10 +190,7 @@ impl Connection {
         range: Range<usize>,
         transmit: &mut impl Transmit,
     ) -> bool {
-        let content = match self.phase {
-            Phase::EventStream(_) => Content::Events,
-            _ => Content::Frames,
-        };
+        let content = self.broadcast_content();
         if let Some(outbox) = &mut self.outbox {
             outbox.push_shared(batch, range, content);
             return true;
@@ -207,6 +204,28 @@ impl Connection {
                 true
             }
             Sent::Gone => false,
+        }
+    }
+
+    /// Appends a slice of a broadcast to the outbox.
+    pub fn push_shared(&mut self, batch: &Rc<Batch>, range: Range<usize>) {
+        let content = self.broadcast_content();
+        self.outbox().push_shared(batch, range, content);
+    }
+
+    /// Appends broadcast frames or events to the outbox, as a copy.
+    pub fn push_broadcast(&mut self, bytes: &[u8]) {
+        match self.broadcast_content() {
+            Content::Events => self.outbox().push_events(bytes),
+            _ => self.outbox().push_frames(bytes),
+        }
+    }
+
+    /// The content of what is broadcast to this connection.
+    fn broadcast_content(&self) -> Content {
+        match self.phase {
+            Phase::EventStream(_) => Content::Events,
+            _ => Content::Frames,
         }
     }
 

@@ -18,7 +18,7 @@ use super::io::Io;
 use crate::config::{
     ROOM_PENDING_HIGH_WATER_BYTES, SPARE_BUFFER_BYTES_MAX, STEPS_PER_CLOCK, TABLE_KEPT,
 };
-use crate::conn::outbox::{Batch, Content};
+use crate::conn::outbox::Batch;
 use crate::conn::{Connection, EventStream};
 use crate::domain::ids::{ConnectionId, RoomId};
 use crate::ledger::Ledger;
@@ -443,14 +443,10 @@ impl Stream {
         }
         if let Some(pass) = self.pass.as_ref().filter(|_| seen < self.pending_at) {
             let range = (seen - pass.begin) as usize..pass.batch.bytes.len();
-            connection
-                .outbox()
-                .push_shared(&pass.batch, range, Content::Frames);
+            connection.push_shared(&pass.batch, range);
         }
         let from = seen.max(self.pending_at) - self.pending_at;
-        connection
-            .outbox()
-            .push_frames(&self.pending[from as usize..]);
+        connection.push_broadcast(&self.pending[from as usize..]);
         self.skip(id);
     }
 }

@@ -206,6 +206,8 @@ impl Streams {
     ) {
         let ledger = connections.ledger().clone();
         let connection = &mut connections[id];
+        // What a pass has not brought it yet is among the latest events, and must not be sent once more.
+        self.fan_out.catch_up_on(id, connection, stream);
         // An event that was sent, even in part, is not sent again.
         let unsent = connection.outbox().first_unsent_id().unwrap_or(u64::MAX);
         let log = &self.metrics.log;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use sarang::config::{Config, EVENT_OUTBOX_BYTES, EVENT_STALL_TIMEOUT, SAMPLING_GRACE};
+use sarang::config::{
+    Config, EVENT_OUTBOX_BYTES, EVENT_STALL_TIMEOUT, SAMPLING_GRACE, SENDS_PER_TURN,
+};
 
 use crate::subscriber::{Event, ids, post, read, subscribe};
 use crate::world::World;
@@ -178,4 +180,44 @@ fn a_backlog_that_a_subscriber_asked_for_is_not_cut_down_however_large_it_is() {
     // The events that start its stream are broadcast in the turn in which the others are queued.
     let (_, events) = subscribe(&mut world, "all", Some("1"));
     assert_eq!(ids(&events), (2..=123).collect::<Vec<u64>>());
+}
+
+/// What was posted while a pass over many subscribers had not reached a slow one yet is among the latest values that it is
+/// sent when it is cut down, and is not sent again by the next pass.
+#[test]
+fn a_slow_subscriber_that_a_long_pass_reaches_late_is_sent_nothing_twice() {
+    let mut world = World::new(Config::default());
+    let many: Vec<_> = (0..SENDS_PER_TURN + 50)
+        .map(|_| subscribe(&mut world, "business", None).0)
+        .collect();
+    let (slow, first) = subscribe(&mut world, "business", None);
+    world.wire(slow).room = 30;
+    let publisher = world.connect();
+    let filler = "x".repeat(3_500);
+    for n in 0..100 {
+        let json = format!(r#"{{"orders":{n},"filler":"{filler}"}}"#);
+        let length = json.len();
+        let head = "POST /events/business HTTP/1.1\r\nHost: x\r\nContent-Length: ";
+        world.receive(
+            publisher,
+            format!("{head}{length}\r\n\r\n{json}").as_bytes(),
+        );
+        world.one_turn();
+    }
+    world.turn();
+    world.wire(slow).room = usize::MAX;
+    world.server.writable(slow, world.now);
+    world.turn();
+    let events = read(&mut world, slow);
+    let (_, last, _) = events.last().expect("some came");
+    assert!(last.contains(r#""orders":99"#), "the last one came");
+    let told = [ids(&first), ids(&events)].concat();
+    assert!(told.windows(2).all(|pair| pair[0] < pair[1]), "{told:?}");
+    for id in many {
+        assert!(
+            ids(&read(&mut world, id))
+                .windows(2)
+                .all(|pair| pair[0] + 1 == pair[1])
+        );
+    }
 }
