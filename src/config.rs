@@ -95,7 +95,7 @@ pub const WORKER_MEMORY_KEPT: Duration = Duration::from_secs(2);
 ///
 /// The worst rates of guesses at one account, in the long run: from one address 2 a minute, and 13 from a loopback
 /// address (by this schedule alone 1 a minute); 6 more where the owner has signed in before ([`LOGIN_EARLY_REFILL`]).
-/// From all addresses together 60 a minute ([`LOGIN_ACCOUNT_FAILURES`]), apart from those 6 at each such address.
+/// From all addresses together 60 a minute ([`LOGIN_ACCOUNT_FAILURES`]).
 pub const LOGIN_FREE_FAILURES: u32 = 5;
 /// The longest such wait.
 pub const LOGIN_WAIT_MAX: Duration = Duration::from_secs(60);

@@ -65,6 +65,13 @@ impl<K: Clone + Hash + Ord> Allowances<K> {
         Ok(())
     }
 
+    /// Takes one, also if none is left: then the key waits longer for its next. It owes `size` at most.
+    pub fn charge(&mut self, key: K, size: u32, refill: Duration, now: Duration) {
+        let most = now + refill * size * 2;
+        let whole_at = (self.whole_at(&key, now).max(now) + refill).min(most);
+        self.whole_at.set(key, whole_at, now);
+    }
+
     /// Takes back what was taken: it does not count.
     pub fn give_back(&mut self, key: K, refill: Duration, now: Duration) {
         if let Some(whole_at) = self.whole_at.end(&key, now) {
@@ -133,6 +140,22 @@ mod tests {
         let taken = (0..9).filter(|_| allowances.take("a", 3, REFILL, later).is_ok());
         assert_eq!(taken.count(), 3);
         assert_eq!(allowances.taken(&"b", REFILL, NOW), 0);
+    }
+
+    #[test]
+    fn what_is_charged_when_none_is_left_makes_the_next_wait_longer_up_to_a_bound() {
+        let mut allowances = Allowances::default();
+        while allowances.take("a", 3, REFILL, NOW).is_ok() {}
+        allowances.charge("a", 3, REFILL, NOW);
+        assert_eq!(allowances.wait(&"a", 3, REFILL, NOW), 2 * REFILL);
+        allowances.give_back("a", REFILL, NOW);
+        assert_eq!(allowances.wait(&"a", 3, REFILL, NOW), REFILL);
+        for _ in 0..9 {
+            allowances.charge("a", 3, REFILL, NOW);
+        }
+        assert_eq!(allowances.wait(&"a", 3, REFILL, NOW), 4 * REFILL);
+        allowances.charge("b", 3, REFILL, NOW);
+        assert_eq!(allowances.taken(&"b", REFILL, NOW), 1);
     }
 
     #[test]

@@ -276,12 +276,18 @@ impl Throttle {
         Some(self.early.wait(&key, size, refill, now))
     }
 
-    /// Begins an early check, which must end with [`Self::end_early`]; false if none is allowed now.
+    /// Begins an early check, which must end with [`Self::end_early`]; false if none is allowed now. It counts at the
+    /// account as every attempt does, so that guesses at it from all addresses together get no faster.
     pub fn begin_early(&mut self, account: &Rc<str>, address: IpAddr, now: Duration) -> bool {
         let may_begin = self.early_wait(account, address, now) == Some(Duration::ZERO);
         let key = (account.clone(), network(address));
         let (size, refill) = (LOGIN_EARLY_CHECKS, LOGIN_EARLY_REFILL);
-        may_begin && self.early.take(key, size, refill, now).is_ok()
+        let begins = may_begin && self.early.take(key, size, refill, now).is_ok();
+        if begins {
+            let (size, refill) = (LOGIN_ACCOUNT_FAILURES, LOGIN_ACCOUNT_REFILL);
+            self.accounts.charge(account.clone(), size, refill, now);
+        }
+        begins
     }
 
     /// Ends an early check. A success leaves the lanes as they are, like one in the second lane.
@@ -295,6 +301,8 @@ impl Throttle {
         let key = (account.clone(), network(address));
         if is_accepted != Some(false) {
             self.early.give_back(key.clone(), LOGIN_EARLY_REFILL, now);
+            self.accounts
+                .give_back(account.clone(), LOGIN_ACCOUNT_REFILL, now);
         }
         if is_accepted == Some(true) {
             self.signed_in.set(key, now + SIGNED_IN_PAIR_KEPT_FOR, now);

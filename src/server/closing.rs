@@ -238,13 +238,12 @@ impl Server {
     }
 }
 
-/// When it is told that somebody whose WebSocket is closed with this code has gone. Who may not be back as the same user is
-/// not waited for.
+/// When it is told that somebody whose WebSocket is closed with this code has gone. Who has signed out, whose account was
+/// removed, or who was a guest under a name that is an account's now, will not be back as the same user and is not waited
+/// for; one whose token has expired may come with another.
 fn exit_of(code: CloseCode) -> Exit {
     match code {
-        CloseCode::INVALID_TICKET | CloseCode::TOKEN_EXPIRED | CloseCode::SESSION_ENDED => {
-            Exit::AtOnce
-        }
+        CloseCode::INVALID_TICKET | CloseCode::SESSION_ENDED => Exit::AtOnce,
         _ => Exit::Closed,
     }
 }

@@ -270,6 +270,9 @@ fn where_somebody_has_signed_in_some_attempts_may_be_checked_early_and_only_fail
         throttle.early_wait(&kim, HOME, NOW),
         Some(LOGIN_EARLY_REFILL)
     );
+    // At the account they count as all attempts do.
+    let of_account = throttle.accounts.taken(&kim, LOGIN_ACCOUNT_REFILL, NOW);
+    assert_eq!(of_account, LOGIN_EARLY_CHECKS);
     assert!(throttle.begin_early(&kim, HOME, NOW + LOGIN_EARLY_REFILL));
     // It leaves the lanes alone.
     assert!(throttle.pairs.is_empty());
