@@ -16,7 +16,7 @@
 //! | 1 [`domain`] | rooms, users, identity and metrics, without bytes | see below |
 //! | 0 [`wire`] | codecs, by the RFCs | `wire/http.rs`, `target.rs`, `body_length.rs`, `origin.rs`, `language.rs` and `partial_head.rs` (requests), `chunked.rs` (their bodies), `forwarded.rs` (clients behind proxies), `response.rs`, `frame_reader.rs`, `frame.rs` and `text.rs` (WebSocket in), `websocket.rs` and `close_code.rs` (WebSocket out), `event_stream.rs`, `jwt.rs` |
 //!
-//! Beside them stand `main.rs`, [`options`] (the command line), [`config`] (every limit, with its unit; `config/cidr.rs`: networks, `config/level.rs`, `config/room_limits.rs`), [`ledger`]
+//! Beside them stand `main.rs`, [`options`] (the command line; `options/values.rs`: values), [`config`] (every limit, with its unit; `config/identity.rs`: those of accounts and tokens, `config/listen.rs`: addresses to listen on, `config/cidr.rs`: networks, `config/level.rs`, `config/log_format.rs`, `config/room_limits.rs`), [`ledger`]
 //! (the buffer memory of all connections, as one sum) and [`journal`] (the lines for stderr). `build.rs` links the
 //! release binary.
 //!

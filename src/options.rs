@@ -1,15 +1,16 @@
 //! Parses the command line and the environment into a [`Config`].
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
+use crate::config::Config;
 use crate::config::cidr::Cidr;
-use crate::config::{Config, Level, ROOM_USERS_MAX, TTL_SECS_MAX};
+use crate::config::listen::Listen;
 use crate::server::hosts::read_host;
-use crate::wire::origin::PageOrigin;
+
+mod values;
+use values::*;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -28,7 +29,8 @@ Options:
   --token-ttl SECS              how long a token is valid [3600]
   --ticket-ttl SECS             how long a ticket is valid [30]
   --audience NAME               what the aud of a token must name; without it, tokens with an aud are refused
-  --listen ADDR:PORT            where to listen; port 0 picks a free port [127.0.0.1:8000]
+  --listen ADDR:PORT            where to listen, also unix:PATH; port 0 picks a free port; repeatable [127.0.0.1:8000]
+  --unix-mode MODE              the permissions of unix sockets, in octal [660]
   --host NAME                   answer for this host too (on loopback), or for it alone (elsewhere); repeatable
   --presence-grace SECS         after the last connection, how long users stay members, and guests' keys hold names [3]
   --guests                      allow guests, who have a name only (the demo always does)
@@ -36,9 +38,14 @@ Options:
   --allow-origin ORIGIN         allow browsers on pages of this origin; repeatable, * allows every origin
   --trusted-proxy CIDR          a proxy, or a network of them (10.0.0.0/8), whose X-Forwarded-For or Forwarded tells the
                                 address of the client; repeatable
+  --proxy-protocol              these proxies, and peers of unix sockets, begin with a PROXY protocol header
+  --ping-interval SECS          the silence of a WebSocket peer after which it is pinged [25]
+  --heartbeat SECS              between two heartbeat comments of an event stream [15]
+  --drain-delay SECS            from SIGTERM to the end of service; meanwhile /readyz answers 503 [0]
   --no-auto-rooms               a join does not create a missing room
   --echo                        add /ws-echo and POST /http-echo, for conformance suites
   --log LEVEL                   what is logged on stderr: off, error, warn, info or debug [warn]
+  --log-format FORMAT           how: text (key=value) or json [text]
   --help, -h                    print this
   --version, -V                 print the version
 
@@ -99,13 +106,17 @@ use Setting::{Flag, List, Value};
 
 /// Every option except `--help` and `--version`, in the order of [`HELP`].
 #[rustfmt::skip]
-const OPTIONS: [(&str, Setting); 26] = [
+const OPTIONS: [(&str, Setting); 32] = [
     ("users", Value(|config, path| set(&mut config.users, Ok(Some(path.into()))))),
     ("secret-file", Value(|config, path| set(&mut config.secret_file, Ok(Some(path.into()))))),
     ("token-ttl", Value(|config, text| set(&mut config.token_ttl_secs, seconds(text)))),
     ("ticket-ttl", Value(|config, text| set(&mut config.ticket_ttl, seconds(text).map(Duration::from_secs)))),
     ("audience", Value(|config, name| set(&mut config.audience, audience(name)))),
-    ("listen", Value(|config, text| set(&mut config.listen, address(text)))),
+    ("listen", List(
+        |config| config.listen.clear(),
+        |config, text| { config.listen.push(Listen::parse(text)?); Ok(()) },
+    )),
+    ("unix-mode", Value(|config, text| set(&mut config.unix_mode, mode(text)))),
     ("host", List(
         |config| config.hosts.clear(),
         |config, text| { config.hosts.push(read_host(text)?); Ok(()) },
@@ -121,9 +132,14 @@ const OPTIONS: [(&str, Setting); 26] = [
         |config| config.trusted_proxies.clear(),
         |config, text| { config.trusted_proxies.push(Cidr::parse(text)?); Ok(()) },
     )),
+    ("proxy-protocol", Flag(|config| config.proxy_protocol = true)),
+    ("ping-interval", Value(|config, text| set(&mut config.ping_interval, interval(text)))),
+    ("heartbeat", Value(|config, text| set(&mut config.heartbeat, interval(text)))),
+    ("drain-delay", Value(|config, text| set(&mut config.drain_delay, drain_delay(text)))),
     ("no-auto-rooms", Flag(|config| config.rooms.auto_rooms = false)),
     ("echo", Flag(|config| config.echo = true)),
     ("log", Value(|config, text| set(&mut config.log, level(text)))),
+    ("log-format", Value(|config, text| set(&mut config.log_format, log_format(text)))),
     ("keep-alive", Value(|config, text| set(&mut config.keep_alive, time_limit(text)))),
     ("messages-per-second", Value(|config, text| set(&mut config.messages_per_second, number(text)))),
     ("connections", Value(|config, text| set(&mut config.connections, limit(text)))),
@@ -204,10 +220,12 @@ fn read_environment(
             (Flag(set), "1" | "true") => set(config),
             (Flag(_), _) => return Err(format!("{variable} must be 1 or 0")),
             (Value(set), text) => set(config, text.trim()).map_err(fail)?,
-            (List(_, add), text) => text
-                .split(',')
-                .try_for_each(|value| add(config, value.trim()))
-                .map_err(fail)?,
+            (List(clear, add), text) => {
+                clear(config);
+                text.split(',')
+                    .try_for_each(|value| add(config, value.trim()))
+                    .map_err(fail)?;
+            }
         }
     }
     Ok(())
@@ -274,227 +292,17 @@ fn variable(name: &str) -> String {
     format!("SARANG_{}", name.to_uppercase().replace('-', "_"))
 }
 
-fn address(value: &str) -> Result<SocketAddr, String> {
-    value
-        .parse()
-        .map_err(|_| format!("\"{value}\" is not ADDR:PORT, such as 127.0.0.1:8000"))
-}
-
-fn number<T: FromStr>(value: &str) -> Result<T, String> {
-    value
-        .parse()
-        .map_err(|_| format!("\"{value}\" is not a whole number from 0 up"))
-}
-
-/// A time to live, in seconds; 0 is refused because such a token or ticket would be useless.
-fn seconds(value: &str) -> Result<u64, String> {
-    match number(value)? {
-        0 => Err("0 would expire at once".into()),
-        seconds if seconds > TTL_SECS_MAX => Err(format!("{seconds} is more than ten years")),
-        seconds => Ok(seconds),
-    }
-}
-
-fn audience(value: &str) -> Result<Option<Box<str>>, String> {
-    match value {
-        "" => Err("an audience has a name".into()),
-        name => Ok(Some(name.into())),
-    }
-}
-
-/// A grace, in seconds; 0 is none.
-fn grace(value: &str) -> Result<Duration, String> {
-    match number(value)? {
-        seconds if seconds > TTL_SECS_MAX => Err(format!("{seconds} is more than ten years")),
-        seconds => Ok(Duration::from_secs(seconds)),
-    }
-}
-
-/// A limit; 0 is none.
-fn limit(value: &str) -> Result<usize, String> {
-    Ok(match number(value)? {
-        0 => usize::MAX,
-        limit => limit,
-    })
-}
-
-/// A limit of time, in seconds; 0 is none.
-fn time_limit(value: &str) -> Result<Option<Duration>, String> {
-    match number(value)? {
-        0 => Ok(None),
-        seconds if seconds > TTL_SECS_MAX => Err(format!("{seconds} is more than ten years")),
-        seconds => Ok(Some(Duration::from_secs(seconds))),
-    }
-}
-
-/// The default limit of users of a room; 0 is [`ROOM_USERS_MAX`].
-fn room_users(value: &str) -> Result<u32, String> {
-    Ok(limit(value)?.min(ROOM_USERS_MAX as usize) as u32)
-}
-
-/// A level of the journal, `None` for off.
-fn level(value: &str) -> Result<Option<Level>, String> {
-    let found = Level::NAMES.into_iter().find(|(name, _)| *name == value);
-    match found {
-        Some((_, level)) => Ok(Some(level)),
-        None if value == "off" => Ok(None),
-        None => Err(format!(
-            "\"{value}\" is not one of off, error, warn, info, debug"
-        )),
-    }
-}
-
-/// `*`, or an origin as a browser sends it (RFC 6454 section 6.2): without a path or a slash at the end.
-fn origin(value: &str) -> Result<String, String> {
-    match PageOrigin::parse(value) {
-        _ if value == "*" => Ok(value.to_owned()),
-        Some(origin) => Ok(origin.to_string()),
-        None => Err(format!(
-            "\"{value}\" is not an origin, such as https://example.com, app://name, file:// or null (no path, no slash \
-            at the end, and xn--… instead of other letters than ASCII)"
-        )),
-    }
-}
-
 fn check(config: &Config) -> Result<(), String> {
     if config.is_on_loopback() || !config.is_demo() {
         return Ok(());
     }
+    let exposed = config.listen.iter().find(|listen| !listen.is_local());
     Err(format!(
         "--listen {}: without accounts every client that reaches this address could use any name, so the demo \
         listens on loopback only (127.0.0.1 or [::1]); configure --users or --secret-file",
-        config.listen
+        exposed.map(ToString::to_string).unwrap_or_default()
     ))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The options in the help, each with whether it has a value.
-    fn in_help() -> Vec<(&'static str, bool)> {
-        let lines = HELP.lines().filter_map(|line| line.strip_prefix("  --"));
-        let options = lines.map(|line| {
-            let (name, rest) = line.split_once([' ', ',']).expect("has a text");
-            (name, rest.starts_with(|c: char| c.is_ascii_uppercase()))
-        });
-        options.collect()
-    }
-
-    #[test]
-    fn the_help_has_every_option_and_no_other_in_the_order_of_the_table() {
-        let mut table: Vec<_> = OPTIONS
-            .iter()
-            .map(|(name, setting)| (*name, !matches!(setting, Flag(_))))
-            .collect();
-        let limits = table.iter().position(|(name, _)| *name == "keep-alive");
-        let limits = limits.expect("begins the limits");
-        // `--help` and `--version` are listed before the limits.
-        table.splice(limits..limits, [("help", false), ("version", false)]);
-        assert_eq!(in_help(), table);
-    }
-
-    /// The configuration that these arguments give.
-    fn parsed(arguments: &[&str]) -> Result<Config, String> {
-        match parse(arguments.iter().map(OsString::from), |_| None)? {
-            Invocation::Serve(config) => Ok(*config),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn every_option_sets_something_and_no_two_the_same() {
-        let mut made = vec![Config::default()];
-        for (name, setting) in &OPTIONS {
-            let value = match *name {
-                "listen" => "127.0.0.1:7",
-                "log" => "off",
-                "host" => "a.example",
-                "allow-origin" => "https://a.example",
-                "trusted-proxy" => "10.0.0.0/8",
-                _ => "7",
-            };
-            let option = format!("--{name}");
-            let config = match setting {
-                Flag(_) => parsed(&[&option]),
-                Value(_) | List(..) => parsed(&[&option, value]),
-            };
-            let config = config.expect("is right");
-            assert!(!made.contains(&config), "{name}");
-            made.push(config);
-        }
-    }
-
-    #[test]
-    fn a_time_between_requests_is_in_seconds_and_0_is_no_limit() {
-        let keep_alive = |text| parsed(&["--keep-alive", text]).map(|config| config.keep_alive);
-        assert_eq!(keep_alive("0"), Ok(None));
-        assert_eq!(keep_alive("5"), Ok(Some(Duration::from_secs(5))));
-        for bad in ["-1", "1.5", "", "9999999999"] {
-            assert!(keep_alive(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn an_origin_is_kept_as_browsers_send_it() {
-        for (text, kept) in [
-            ("https://A.example:443", "https://a.example"),
-            ("file://", "file://"),
-            ("*", "*"),
-        ] {
-            let config = parsed(&["--allow-origin", text]).expect("is right");
-            assert_eq!(config.allow_origins, [kept]);
-        }
-    }
-
-    #[test]
-    fn no_unknown_name_sets_anything() {
-        for name in [
-            "--",
-            "--ech",
-            "--echoes",
-            "--room",
-            "--ECHO",
-            "--rooms_per_connection",
-        ] {
-            let arguments = [name, "7"];
-            assert!(parsed(&arguments).is_err(), "{name}");
-            assert!(parsed(&arguments[..1]).is_err() || name == "--", "{name}");
-        }
-    }
-
-    #[test]
-    fn an_option_replaces_its_variable_and_a_list_all_of_it() {
-        let environment = |name: &str| {
-            let value = match name {
-                "SARANG_ALLOW_ORIGIN" => "https://a.example, https://b.example",
-                "SARANG_ROOMS" => "7",
-                "SARANG_ECHO" => "1",
-                _ => return None,
-            };
-            Some(value.to_owned())
-        };
-        let with =
-            |arguments: &[&str]| match parse(arguments.iter().map(OsString::from), environment) {
-                Ok(Invocation::Serve(config)) => {
-                    (config.allow_origins, config.rooms.rooms, config.echo)
-                }
-                other => panic!("{other:?}"),
-            };
-        let own = |origins: &[&str]| {
-            origins
-                .iter()
-                .map(|one| (*one).to_owned())
-                .collect::<Vec<_>>()
-        };
-        let (a, b, c) = (
-            "https://a.example",
-            "https://b.example",
-            "https://c.example",
-        );
-        assert_eq!(with(&[]), (own(&[a, b]), 7, true));
-        assert_eq!(with(&["--rooms", "8"]), (own(&[a, b]), 8, true));
-        let arguments = ["--allow-origin", c, "--allow-origin", a];
-        assert_eq!(with(&arguments), (own(&[c, a]), 7, true));
-    }
-}
+mod tests;

@@ -14,7 +14,7 @@ use super::channels::Kind;
 use super::event_log::{EventLog, Sample};
 use super::figures::{Figures, TooMany};
 use super::random::Random;
-use crate::config::{HEARTBEAT_EVERY, SAMPLING_GRACE};
+use crate::config::SAMPLING_GRACE;
 
 /// A sample of the machine, in percent; `None` where the system does not report a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -45,6 +45,7 @@ pub struct Metrics {
     pub log: EventLog,
     /// When the next event of each kind is due; `None` while sampling is stopped.
     due: Option<[Duration; 3]>,
+    heartbeat: Duration,
     heartbeat_due: Duration,
     /// When the last subscriber left, while sampling continues.
     idle_since: Option<Duration>,
@@ -74,13 +75,15 @@ fn percent(part: u64, whole: u64) -> f64 {
 }
 
 impl Metrics {
-    /// Metrics without events; the id of the first one is `first_id`, at least 1. In the demo figures are simulated until
+    /// Metrics without events; the id of the first one is `first_id`, at least 1. A heartbeat is due
+    /// at each multiple of `heartbeat`. In the demo figures are simulated until
     /// a back end posts its own.
-    pub fn new(first_id: u64, is_demo: bool) -> Self {
+    pub fn new(first_id: u64, heartbeat: Duration, is_demo: bool) -> Self {
         Self {
             log: EventLog::new(first_id),
             due: None,
-            heartbeat_due: HEARTBEAT_EVERY,
+            heartbeat,
+            heartbeat_due: heartbeat,
             idle_since: None,
             traffic: Traffic::default(),
             reported: Traffic::default(),
@@ -100,7 +103,7 @@ impl Metrics {
         self.idle_since = None;
         if self.due.is_none() {
             self.due = Some([now; 3]);
-            self.heartbeat_due = next_multiple(HEARTBEAT_EVERY, now);
+            self.heartbeat_due = next_multiple(self.heartbeat, now);
         }
     }
 
@@ -131,7 +134,7 @@ impl Metrics {
     pub fn take_heartbeat(&mut self, now: Duration) -> bool {
         let is_due = self.due.is_some() && self.heartbeat_due <= now;
         if is_due {
-            self.heartbeat_due = next_multiple(HEARTBEAT_EVERY, now);
+            self.heartbeat_due = next_multiple(self.heartbeat, now);
         }
         is_due
     }
@@ -271,6 +274,8 @@ mod tests {
     use crate::domain::channels::{Channel, Kinds};
     use crate::domain::event_log::Backlog;
 
+    const HEARTBEAT: Duration = Duration::from_secs(15);
+
     const GAUGES: Gauges = Gauges {
         active_users: 3,
         subscribers: 1,
@@ -294,7 +299,7 @@ mod tests {
 
     #[test]
     fn the_three_cadences_have_one_sequence() {
-        let mut metrics = Metrics::new(1, true);
+        let mut metrics = Metrics::new(1, HEARTBEAT, true);
         metrics.wake(Duration::ZERO);
         let samples = run(&mut metrics, 60);
         let count = |kind| samples.iter().filter(|sample| sample.kind == kind).count();
@@ -307,7 +312,7 @@ mod tests {
 
     #[test]
     fn being_late_once_delays_nothing_that_follows() {
-        let mut metrics = Metrics::new(1, true);
+        let mut metrics = Metrics::new(1, HEARTBEAT, true);
         metrics.wake(Duration::ZERO);
         let late = Duration::from_millis(3_700);
         sample(&mut metrics, Some(Machine::default()), late);
@@ -316,7 +321,7 @@ mod tests {
 
     #[test]
     fn nothing_is_due_while_nobody_listens_and_ids_go_on() {
-        let mut metrics = Metrics::new(1, true);
+        let mut metrics = Metrics::new(1, HEARTBEAT, true);
         assert_eq!(metrics.next_timeout(), None);
         metrics.wake(Duration::ZERO);
         let newest = run(&mut metrics, 10).last().map_or(0, |sample| sample.id);
@@ -338,7 +343,7 @@ mod tests {
 
     #[test]
     fn who_resumes_gets_every_later_event_of_the_channel_whatever_channel_the_id_is_from() {
-        let mut metrics = Metrics::new(1, true);
+        let mut metrics = Metrics::new(1, HEARTBEAT, true);
         metrics.wake(Duration::ZERO);
         let samples = run(&mut metrics, 30);
         for channel in Channel::ALL {
@@ -360,7 +365,7 @@ mod tests {
 
     #[test]
     fn traffic_is_told_for_the_last_interval_and_for_all_time() {
-        let mut metrics = Metrics::new(1, true);
+        let mut metrics = Metrics::new(1, HEARTBEAT, true);
         let mut reported = |requests, errors, millis| {
             metrics.count(Traffic {
                 requests,
@@ -391,7 +396,7 @@ mod tests {
 
     #[test]
     fn a_machine_that_is_not_known_is_not_told_of() {
-        let mut metrics = Metrics::new(1, true);
+        let mut metrics = Metrics::new(1, HEARTBEAT, true);
         metrics.wake(Duration::ZERO);
         let samples = sample(&mut metrics, None, Duration::ZERO);
         let kinds: Vec<Kind> = samples.iter().map(|sample| sample.kind).collect();

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use super::Server;
 use super::deadlines::silence_left;
-use crate::config::{
-    ANSWER_STALL_TIMEOUT, CLOSE_TIMEOUT, LINGER_TIMEOUT, Level, PING_AFTER, PONG_TIMEOUT,
-};
+use crate::config::{ANSWER_STALL_TIMEOUT, CLOSE_TIMEOUT, LINGER_TIMEOUT, Level, PONG_TIMEOUT};
 use crate::conn::http::Awaited;
 use crate::conn::{Connection, Mark, Phase};
 use crate::domain::error::ErrorCode;
@@ -211,11 +209,12 @@ impl Server {
         }
     }
 
-    /// Pings a WebSocket after [`PING_AFTER`] of silence, and closes it when [`PONG_TIMEOUT`] passes without input. While
+    /// Pings a WebSocket after the silence of [`Config::ping_interval`](crate::config::Config::ping_interval), and closes it when [`PONG_TIMEOUT`] passes without input. While
     /// a command of its peer waits for the backend nothing is read, so the pong may have come: it has more time.
     fn ping_or_give_up(&mut self, id: ConnectionId, now: Now) {
+        let ping_interval = self.config.ping_interval;
         let connection = &mut self.connections[id];
-        let silence_left = silence_left(connection, PING_AFTER, now.monotonic);
+        let silence_left = silence_left(connection, ping_interval, now.monotonic);
         let is_paused = connection.is(Mark::Paused) && !connection.is_blocked();
         let Phase::WebSocket(websocket) = &mut connection.phase else {
             return;

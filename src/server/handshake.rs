@@ -7,7 +7,7 @@ use super::answer::{Endpoint, Exchange, Redeemed, is_allowed_origin};
 use super::jobs::{Job, Ticket};
 use super::sign_ins::NoGuest;
 use super::waiting::What;
-use crate::config::{Level, NEWCOMER_READS, PING_AFTER};
+use crate::config::{Level, NEWCOMER_READS};
 use crate::conn::Phase;
 use crate::conn::refusal::Refusal;
 use crate::conn::websocket::WebSocket;
@@ -188,7 +188,7 @@ impl Server {
         self.connections.set_phase(id, Phase::WebSocket(websocket));
         self.connections[id].demanding_reads = NEWCOMER_READS;
         self.connections
-            .set_deadline(id, now.monotonic + PING_AFTER);
+            .set_deadline(id, now.monotonic + self.config.ping_interval);
         match admission {
             Admission::Refuse(code) => return self.close_websocket(id, code, now),
             Admission::Open(Admitted::Guest(name, holder)) => {

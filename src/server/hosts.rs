@@ -99,12 +99,13 @@ pub fn read_host(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::listen::Listen;
 
     /// A configuration with this listening address and these hosts.
     fn config(listen: &str, hosts: &[&str]) -> Config {
         let hosts = hosts.iter().map(|host| read_host(host));
         Config {
-            listen: listen.parse().expect("an address and a port"),
+            listen: vec![Listen::parse(listen).expect("an address and a port")],
             hosts: hosts.collect::<Result<_, _>>().expect("are hosts"),
             ..Config::default()
         }

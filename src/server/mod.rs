@@ -131,7 +131,12 @@ impl Server {
         Self {
             connections: Connections::default(),
             chat,
-            streams: Streams::new(first_event_id(&config, now), config.is_demo(), &of_streams),
+            streams: Streams::new(
+                first_event_id(&config, now),
+                config.heartbeat,
+                config.is_demo(),
+                &of_streams,
+            ),
             sign_ins,
             jobs: Jobs::default(),
             waiting: WaitingRequests::default(),

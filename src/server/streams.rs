@@ -90,11 +90,12 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// No subscribers. `first_event_id` is the id of the first event; `seed` determines the figures that are simulated in
+    /// No subscribers. `first_event_id` is the id of the first event; a heartbeat is sent every
+    /// `heartbeat`; `seed` determines the figures that are simulated in
     /// the demo.
-    pub fn new(first_event_id: u64, is_demo: bool, seed: &[u8; 32]) -> Self {
+    pub fn new(first_event_id: u64, heartbeat: Duration, is_demo: bool, seed: &[u8; 32]) -> Self {
         Self {
-            metrics: Metrics::new(first_event_id, is_demo),
+            metrics: Metrics::new(first_event_id, heartbeat, is_demo),
             fan_out: FanOut::default(),
             selections: Selections::new(),
             random: Random::new(seed),

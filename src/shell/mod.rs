@@ -22,6 +22,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook_mio::v1_0::Signals;
 
+use crate::config::listen::Listen;
 use crate::config::{
     ACCEPTS_PER_TURN, Config, DRAIN_TIMEOUT, EVENTS_PER_TURN, Level, RESIDENT_EVERY,
 };
@@ -50,7 +51,12 @@ const WORKER: Token = Token(usize::MAX - 2);
 /// # Errors
 /// A message: a file is invalid, the address cannot be listened on, or the system refuses something the loop needs.
 pub fn run(config: Config) -> Result<(), String> {
-    let at = config.listen;
+    let at = config
+        .listen
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
     let files = Files::new(&config, entropy()?);
     let credentials = files.load()?;
     let mut shell = Shell::new(config, credentials, files)
@@ -81,7 +87,10 @@ struct Shell {
 impl Shell {
     fn new(config: Config, credentials: Credentials, files: Files) -> io::Result<Self> {
         raise_descriptor_limit();
-        let mut listener = Listener::bind(config.listen)?;
+        let Some(Listen::Tcp(address)) = config.listen.first() else {
+            return Err(io::Error::other("only a TCP port can be listened on"));
+        };
+        let mut listener = Listener::bind(*address)?;
         let address = listener.address()?;
         let poll = Poll::new()?;
         listener.register(poll.registry(), LISTENER)?;

@@ -3,12 +3,17 @@
 
 use std::time::Duration;
 
-use sarang::config::{Config, HEAD_TIMEOUT, HEARTBEAT_EVERY, PING_AFTER, PONG_TIMEOUT};
+use sarang::config::{Config, HEAD_TIMEOUT, PONG_TIMEOUT};
 use sarang::domain::ids::ConnectionId;
 use serde_json::{Value, json};
 
 use crate::client::{bearer, enter, login, request, ticket};
 use crate::world::World;
+
+/// The default of `--ping-interval`.
+const PING_INTERVAL: Duration = Duration::from_secs(25);
+/// The default of `--heartbeat`.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -95,7 +100,7 @@ fn deadlines_do_not_move_when_the_clock_does() {
         world.pass(2 * SECOND);
         let told = &world.wire(slow).bytes;
         assert!(told.starts_with(b"HTTP/1.1 408 "), "{clock:?}");
-        world.pass(PING_AFTER - HEAD_TIMEOUT);
+        world.pass(PING_INTERVAL - HEAD_TIMEOUT);
         assert_eq!(world.told(silent), [json!({"ping": true})], "{clock:?}");
         world.now.unix = START;
         world.pass(PONG_TIMEOUT + SECOND);
@@ -111,11 +116,11 @@ fn events_and_heartbeats_keep_their_cadence_when_the_clock_jumps() {
     let mut last = None;
     for clock in CLOCKS {
         world.now.unix = clock;
-        world.pass(HEARTBEAT_EVERY);
+        world.pass(HEARTBEAT);
         let text = String::from_utf8(world.wire(subscriber).bytes.clone()).expect("is UTF-8");
         assert_eq!(text.matches(": heartbeat ").count(), 1, "{clock:?}: {text}");
         let systems = text.matches("event: system_metrics").count();
-        assert_eq!(systems, HEARTBEAT_EVERY.as_secs() as usize, "{clock:?}");
+        assert_eq!(systems, HEARTBEAT.as_secs() as usize, "{clock:?}");
         for id in lines(&mut world, subscriber, "id: ") {
             let id: u64 = id.parse().expect("a number");
             assert!(

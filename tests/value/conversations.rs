@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use sarang::config::{
-    CLOSE_TIMEOUT, Config, HEAD_TIMEOUT, LINGER_TIMEOUT, PING_AFTER, PONG_TIMEOUT, SENDS_PER_TURN,
+    CLOSE_TIMEOUT, Config, HEAD_TIMEOUT, LINGER_TIMEOUT, PONG_TIMEOUT, SENDS_PER_TURN,
 };
 use serde_json::{Value, json};
 
 use crate::world::{World, frame, read_frames};
+
+/// The default of `--ping-interval`.
+const PING_INTERVAL: Duration = Duration::from_secs(25);
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -250,7 +253,7 @@ fn a_silent_peer_is_pinged_and_one_that_vanished_leaves_its_rooms_within_a_minut
     let mut world = World::new(Config::default());
     let (alive, gone) = (world.member("alive", "r"), world.member("gone", "r"));
     world.told(alive);
-    world.pass(PING_AFTER + SECOND);
+    world.pass(PING_INTERVAL + SECOND);
     assert_eq!(world.told(alive), [json!({"ping": true})]);
     assert_eq!(world.told(gone), [json!({"ping": true})]);
     world.receive(alive, &frame(0x8a, b""));
@@ -263,7 +266,7 @@ fn a_silent_peer_is_pinged_and_one_that_vanished_leaves_its_rooms_within_a_minut
         world.told(alive),
         [json!({"type": "user_left", "room": "r", "username": "gone"})]
     );
-    assert!(PING_AFTER + PONG_TIMEOUT + SECOND + grace < Duration::from_secs(60));
+    assert!(PING_INTERVAL + PONG_TIMEOUT + SECOND + grace < Duration::from_secs(60));
 }
 
 #[test]
@@ -271,7 +274,7 @@ fn a_talking_peer_is_never_pinged() {
     let mut world = World::new(Config::default());
     let a = world.guest("a");
     for _ in 0..30 {
-        world.pass(PING_AFTER / 3);
+        world.pass(PING_INTERVAL / 3);
         world.say(a, json!({"type": "room_list"}));
         world.turn();
     }

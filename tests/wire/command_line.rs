@@ -35,13 +35,19 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("what is printed is UTF-8")
 }
 
-const OPTIONS: [&str; 22] = [
+const OPTIONS: [&str; 28] = [
     "--audience",
     "--listen",
     "--host",
     "--allow-origin",
     "--trusted-proxy",
     "--echo",
+    "--unix-mode",
+    "--proxy-protocol",
+    "--ping-interval",
+    "--heartbeat",
+    "--drain-delay",
+    "--log-format",
     "--presence-grace",
     "--no-auto-rooms",
     "--help",

@@ -1,0 +1,122 @@
+//! Parses the values of options. Each function's error is a sentence about what is wrong with the value.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::config::{
+    DRAIN_DELAY_MAX, KEEP_ALIVE_EVERY_MAX, Level, LogFormat, ROOM_USERS_MAX, TTL_SECS_MAX,
+};
+use crate::wire::origin::PageOrigin;
+
+pub fn number<T: FromStr>(value: &str) -> Result<T, String> {
+    value
+        .parse()
+        .map_err(|_| format!("\"{value}\" is not a whole number from 0 up"))
+}
+
+/// A time to live, in seconds; 0 is refused because such a token or ticket would be useless.
+pub fn seconds(value: &str) -> Result<u64, String> {
+    match number(value)? {
+        0 => Err("0 would expire at once".into()),
+        seconds if seconds > TTL_SECS_MAX => Err(format!("{seconds} is more than ten years")),
+        seconds => Ok(seconds),
+    }
+}
+
+pub fn audience(value: &str) -> Result<Option<Box<str>>, String> {
+    match value {
+        "" => Err("an audience has a name".into()),
+        name => Ok(Some(name.into())),
+    }
+}
+
+/// A grace, in seconds; 0 is none.
+pub fn grace(value: &str) -> Result<Duration, String> {
+    match number(value)? {
+        seconds if seconds > TTL_SECS_MAX => Err(format!("{seconds} is more than ten years")),
+        seconds => Ok(Duration::from_secs(seconds)),
+    }
+}
+
+/// A limit; 0 is none.
+pub fn limit(value: &str) -> Result<usize, String> {
+    Ok(match number(value)? {
+        0 => usize::MAX,
+        limit => limit,
+    })
+}
+
+/// A limit of time, in seconds; 0 is none.
+pub fn time_limit(value: &str) -> Result<Option<Duration>, String> {
+    match number(value)? {
+        0 => Ok(None),
+        seconds if seconds > TTL_SECS_MAX => Err(format!("{seconds} is more than ten years")),
+        seconds => Ok(Some(Duration::from_secs(seconds))),
+    }
+}
+
+/// The default limit of users of a room; 0 is [`ROOM_USERS_MAX`].
+pub fn room_users(value: &str) -> Result<u32, String> {
+    Ok(limit(value)?.min(ROOM_USERS_MAX as usize) as u32)
+}
+
+/// A level of the journal, `None` for off.
+pub fn level(value: &str) -> Result<Option<Level>, String> {
+    let found = Level::NAMES.into_iter().find(|(name, _)| *name == value);
+    match found {
+        Some((_, level)) => Ok(Some(level)),
+        None if value == "off" => Ok(None),
+        None => Err(format!(
+            "\"{value}\" is not one of off, error, warn, info, debug"
+        )),
+    }
+}
+
+/// `*`, or an origin as a browser sends it (RFC 6454 section 6.2): without a path or a slash at the end.
+pub fn origin(value: &str) -> Result<String, String> {
+    match PageOrigin::parse(value) {
+        _ if value == "*" => Ok(value.to_owned()),
+        Some(origin) => Ok(origin.to_string()),
+        None => Err(format!(
+            "\"{value}\" is not an origin, such as https://example.com, app://name, file:// or null (no path, no slash \
+            at the end, and xn--… instead of other letters than ASCII)"
+        )),
+    }
+}
+
+/// The format of the log.
+pub fn log_format(value: &str) -> Result<LogFormat, String> {
+    let found = LogFormat::NAMES
+        .into_iter()
+        .find(|(name, _)| *name == value);
+    match found {
+        Some((_, format)) => Ok(format),
+        None => Err(format!("\"{value}\" is not one of text, json")),
+    }
+}
+
+/// The time between two signs of life, in seconds; 0 is refused, because then nobody would notice that a peer has vanished.
+pub fn interval(value: &str) -> Result<Duration, String> {
+    let most = KEEP_ALIVE_EVERY_MAX.as_secs();
+    match number(value)? {
+        seconds if (1..=most).contains(&seconds) => Ok(Duration::from_secs(seconds)),
+        seconds => Err(format!("{seconds} is not between 1 and {most} seconds")),
+    }
+}
+
+/// The time between the signal to stop and the first connection that is closed, in seconds.
+pub fn drain_delay(value: &str) -> Result<Duration, String> {
+    let most = DRAIN_DELAY_MAX.as_secs();
+    match number(value)? {
+        seconds if seconds <= most => Ok(Duration::from_secs(seconds)),
+        seconds => Err(format!("{seconds} is more than {most} seconds")),
+    }
+}
+
+/// Permissions of a file, in octal.
+pub fn mode(value: &str) -> Result<u32, String> {
+    match u32::from_str_radix(value, 8) {
+        Ok(mode) if mode <= 0o777 && value.starts_with(|c: char| c.is_ascii_digit()) => Ok(mode),
+        _ => Err(format!("\"{value}\" is not a mode in octal, such as 660")),
+    }
+}
