@@ -17,7 +17,7 @@ use std::time::Duration;
 use cidr::Cidr;
 pub use identity::*;
 pub use level::Level;
-use listen::Listen;
+use listen::{Listen, UNIX_PEER};
 pub use log_format::LogFormat;
 pub use room_limits::{ROOMS_PARTS, RoomLimits};
 
@@ -224,6 +224,10 @@ pub const TABLE_KEPT: usize = 1024;
 pub const RESIDENT_EVERY: Duration = Duration::from_secs(1);
 /// Readiness events handled in one turn.
 pub const EVENTS_PER_TURN: usize = 1024;
+/// Addresses to listen on, and sockets that are handed over; more are refused at the start.
+pub const LISTENERS_MAX: usize = 16;
+/// Connections that wait to be accepted, of one address (listen(2)); the system's `somaxconn` may allow fewer.
+pub const LISTEN_BACKLOG: i32 = 1024;
 /// Connections accepted in one turn.
 pub const ACCEPTS_PER_TURN: usize = 256;
 /// The time until the next attempt after no connection could be accepted, not even to refuse it (no memory).
@@ -234,6 +238,13 @@ pub const DRAIN_DELAY_MAX: Duration = Duration::from_secs(60 * 60);
 pub const KEEP_ALIVE_EVERY_MAX: Duration = Duration::from_secs(60 * 60);
 /// From the end of `--drain-delay` to the end of the process, whatever the peers do.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// A config file, in bytes; a larger one is refused.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// How long `sarang check` waits for the whole answer of a server.
+pub const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+/// As much of the answer to `sarang check` is read, in bytes; that of a server of ours is shorter.
+pub const CHECK_ANSWER_BYTES_MAX: usize = 16 * 1024;
 
 /// Lines in the journal for one event within [`JOURNAL_WINDOW`]; above it the event is only counted.
 pub const JOURNAL_LINES_PER_EVENT_MAX: u32 = 5;
@@ -250,7 +261,8 @@ pub const JOURNAL_VALUE_CHARS_MAX: usize = 128;
 /// The configuration a server is started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where to listen, in the order given: one at least.
+    /// Where to listen, in the order given; none is where [`Listen::default`] says, or on the sockets that systemd hands
+    /// over.
     pub listen: Vec<Listen>,
     /// The permissions of the unix sockets that are listened on.
     pub unix_mode: u32,
@@ -323,11 +335,26 @@ impl Config {
         self.listen.iter().all(Listen::is_local)
     }
 
-    /// Whether this is the address of a trusted proxy.
+    /// Refuses addresses that others reach in the demo, where every client could use any name.
+    ///
+    /// # Errors
+    /// A sentence with the commands that make it right.
+    pub fn check_exposure(&self) -> Result<(), String> {
+        let exposed = self.listen.iter().find(|listen| !listen.is_local());
+        match exposed.filter(|_| self.is_demo()) {
+            None => Ok(()),
+            Some(exposed) => Err(format!(
+                "--listen {exposed}: without accounts every client that reaches this address could use any name, so the \
+                demo listens on this machine only (127.0.0.1, [::1] or unix:PATH). For others, make an account and start \
+                with it:\n\n  sarang user add NAME --users people\n  sarang --users people --listen {exposed}\n"
+            )),
+        }
+    }
+
+    /// Whether this is the address of a trusted proxy, or stands for the peers of unix sockets, which are trusted.
     pub fn trusts(&self, address: IpAddr) -> bool {
-        self.trusted_proxies
-            .iter()
-            .any(|network| network.contains(address))
+        let mut networks = self.trusted_proxies.iter();
+        address == UNIX_PEER || networks.any(|network| network.contains(address))
     }
 
     /// Whether guests are allowed: users that connect with a name alone.
@@ -339,7 +366,7 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: vec![Listen::default()],
+            listen: Vec::new(),
             unix_mode: 0o660,
             users: None,
             secret_file: None,

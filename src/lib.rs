@@ -10,13 +10,13 @@
 //!
 //! | floor | what it knows | files |
 //! |---|---|---|
-//! | 4 [`shell`] | sockets, the clock, entropy, signals, threads: all I/O | `shell/mod.rs` (the loop), `outside.rs` (the I/O of a turn), `sockets.rs`, `listener.rs`, `workers.rs` (passwords and files, on a thread), `accounts.rs` (files), `user.rs` and `users_file.rs` (`sarang user`), `machine.rs` (samples), `log.rs` (stderr) |
+//! | 4 [`shell`] | sockets, the clock, entropy, signals, threads: all I/O | `shell/mod.rs` (the loop), `outside.rs` (the I/O of a turn), `sockets.rs`, `listener.rs`, `workers.rs` (passwords and files, on a thread), `accounts.rs` and `config_file.rs` (files), `check.rs` (`sarang check`), `user.rs` and `users_file.rs` (`sarang user`), `machine.rs` (samples), `log.rs` (stderr) |
 //! | 3 [`server`] | all connections and all rooms, as one value | see below |
 //! | 2 [`conn`] | one connection | `conn/mod.rs` (phases), `http.rs` (bytes to requests), `websocket.rs`, `command.rs` and `broken_json.rs` (JSON to commands), `event_json.rs` (events to JSON), `outbox.rs`, `refusal.rs` (error responses), `transmit.rs` |
 //! | 1 [`domain`] | rooms, users, identity and metrics, without bytes | see below |
 //! | 0 [`wire`] | codecs, by the RFCs | `wire/http.rs`, `target.rs`, `body_length.rs`, `origin.rs`, `language.rs` and `partial_head.rs` (requests), `chunked.rs` (their bodies), `forwarded.rs` (clients behind proxies), `response.rs`, `frame_reader.rs`, `frame.rs` and `text.rs` (WebSocket in), `websocket.rs` and `close_code.rs` (WebSocket out), `event_stream.rs`, `jwt.rs` |
 //!
-//! Beside them stand `main.rs`, [`options`] (the command line; `options/values.rs`: values), [`config`] (every limit, with its unit; `config/identity.rs`: those of accounts and tokens, `config/listen.rs`: addresses to listen on, `config/cidr.rs`: networks, `config/level.rs`, `config/log_format.rs`, `config/room_limits.rs`), [`ledger`]
+//! Beside them stand `main.rs`, [`options`] (the command line; see below), [`config`] (every limit, with its unit; `config/identity.rs`: those of accounts and tokens, `config/listen.rs`: addresses to listen on, `config/cidr.rs`: networks, `config/level.rs`, `config/log_format.rs`, `config/room_limits.rs`), [`ledger`]
 //! (the buffer memory of all connections, as one sum) and [`journal`] (the lines for stderr). `build.rs` links the
 //! release binary.
 //!
@@ -46,6 +46,15 @@
 //! | `guests.rs`, `holders.rs`; `allowance.rs`, `expiring.rs` | names that guests may not take, and those that they hold by a key; how often something may be done in a row |
 //! | `metrics.rs`, `figures.rs`, `event_log.rs`, `channels.rs` | events: what is measured, what a back end posts, the recent ones by id, the channels that have them |
 //! | `event.rs`, `error.rs`, `ids.rs`, `time.rs` | values shared by all |
+//!
+//! ## The options
+//!
+//! | files | what |
+//! |---|---|
+//! | `options/table.rs`, with `setting.rs`, `values.rs` | every option: how it is set, its default, what it means |
+//! | `options/commands.rs`, `names.rs`, `suggestion.rs` | every command; which name was meant by one that is none |
+//! | `options/arguments.rs`, `environment.rs`, `config_file.rs`, `source.rs` | the sources of options, and how each is applied |
+//! | `options/help.rs`, `man.rs`, `completions.rs` | what is printed about them |
 //!
 //! # One chat message
 //!
@@ -96,6 +105,7 @@
 //! | a store on disk | a `Backend::Disk` in `server/backend.rs`, its job in `server/jobs.rs`, its thread in `shell/store.rs` (new) |
 //! | a backplane | a `Backend::Cluster` in `server/backend.rs`, outgoing sockets in `shell/dial.rs` (new), its protocol in `wire/resp.rs` (new) |
 //! | permessage-deflate | negotiated in `server/handshake.rs`; in: `wire/frame_reader.rs` returns messages with the reserved bit; out: `conn/outbox.rs`, whose `Batch` is sent to all receivers |
+//! | an option | a row in `options/table.rs`, a field in `config.rs`, and the row that the failing test prints in README.md |
 //! | a metric channel `net` | `Kind` and `Channel` in `domain/channels.rs`, its data in `domain/metrics.rs`, its sample in `shell/machine.rs` |
 //! | `POST` that publishes into a room | a row in `server/routes.rs`, the request in `server/rest.rs`, the wish in `domain/messages.rs` |
 //! | who may join which room, from token claims | the claims in `domain/tokens.rs`, the check in `domain/membership.rs` |

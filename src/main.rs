@@ -4,37 +4,41 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use sarang::options::{HELP, Invocation, parse};
+use sarang::options::{Invocation, parse};
 use sarang::shell;
 
 /// The exit code for invalid arguments.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let environment = |name: &str| std::env::var(name).ok();
-    let config = match parse(std::env::args_os().skip(1), environment) {
-        Ok(Invocation::Serve(config)) => config,
-        Ok(Invocation::Help) => return print(HELP),
-        Ok(Invocation::Version) => {
-            return print(concat!("sarang ", env!("CARGO_PKG_VERSION"), "\n"));
+    let arguments = std::env::args_os().skip(1);
+    match parse(arguments, std::env::vars_os(), shell::config_file::read) {
+        Ok(Invocation::Serve { config, warnings }) => {
+            for sentence in warnings {
+                print_error(&format!("warning: {sentence}"));
+            }
+            ended(shell::run(*config))
         }
-        Ok(Invocation::User(command)) => {
-            return match shell::user::run(&command) {
-                Ok(told) => {
-                    if let Some(sentence) = told.warning {
-                        print_error(&format!("warning: {sentence}"));
-                    }
-                    print(&told.text)
+        Ok(Invocation::Check(config)) => ended(shell::check::run(&config)),
+        Ok(Invocation::Print(text)) => print(&text),
+        Ok(Invocation::User(command)) => match shell::user::run(&command) {
+            Ok(told) => {
+                if let Some(sentence) = told.warning {
+                    print_error(&format!("warning: {sentence}"));
                 }
-                Err(sentence) => fail(&sentence),
-            };
-        }
+                print(&told.text)
+            }
+            Err(sentence) => fail(&sentence),
+        },
         Err(sentence) => {
             print_error(&sentence);
-            return ExitCode::from(USAGE);
+            ExitCode::from(USAGE)
         }
-    };
-    match shell::run(*config) {
+    }
+}
+
+fn ended(result: Result<(), String>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => fail(&sentence),
     }

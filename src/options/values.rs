@@ -1,12 +1,45 @@
 //! Parses the values of options. Each function's error is a sentence about what is wrong with the value.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::suggestion::did_you_mean;
 use crate::config::{
     DRAIN_DELAY_MAX, KEEP_ALIVE_EVERY_MAX, Level, LogFormat, ROOM_USERS_MAX, TTL_SECS_MAX,
 };
 use crate::wire::origin::PageOrigin;
+
+/// The levels of the journal, as `--log` takes them.
+pub const LEVELS: [&str; 5] = ["off", "error", "warn", "info", "debug"];
+/// The formats of the journal, as `--log-format` takes them.
+pub const FORMATS: [&str; 2] = ["text", "json"];
+
+/// A sentence about a word that is none of those there are.
+fn none_of(value: &str, words: &[&str]) -> String {
+    format!(
+        "\"{value}\" is not one of {}{}",
+        words.join(", "),
+        did_you_mean(value, words.iter().copied())
+    )
+}
+
+/// A switch.
+pub fn switch(value: &str) -> Result<bool, String> {
+    match value {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(format!("\"{value}\" is not true or false (or 1 or 0)")),
+    }
+}
+
+/// The name of a file.
+pub fn path(value: &str) -> Result<PathBuf, String> {
+    match value {
+        "" => Err("the name of a file is missing".into()),
+        name => Ok(name.into()),
+    }
+}
 
 pub fn number<T: FromStr>(value: &str) -> Result<T, String> {
     value
@@ -66,9 +99,7 @@ pub fn level(value: &str) -> Result<Option<Level>, String> {
     match found {
         Some((_, level)) => Ok(Some(level)),
         None if value == "off" => Ok(None),
-        None => Err(format!(
-            "\"{value}\" is not one of off, error, warn, info, debug"
-        )),
+        None => Err(none_of(value, &LEVELS)),
     }
 }
 
@@ -91,7 +122,7 @@ pub fn log_format(value: &str) -> Result<LogFormat, String> {
         .find(|(name, _)| *name == value);
     match found {
         Some((_, format)) => Ok(format),
-        None => Err(format!("\"{value}\" is not one of text, json")),
+        None => Err(none_of(value, &FORMATS)),
     }
 }
 

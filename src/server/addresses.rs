@@ -5,8 +5,10 @@
 //! no limit either, but its clients have.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::config::listen::UNIX_PEER;
 use crate::config::{Config, TABLE_KEPT};
 use crate::domain::ids::ConnectionId;
 use crate::domain::throttle::network;
@@ -30,6 +32,18 @@ pub struct Addresses {
 /// Whether as many connections as there can be may come from this address.
 fn is_exempt(address: IpAddr, config: &Config) -> bool {
     address.is_loopback() || config.trusts(address)
+}
+
+/// An address as the log has it: in one way, whichever family its connection was of.
+pub struct Written(pub IpAddr);
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.to_canonical() {
+            UNIX_PEER => f.write_str("unix"),
+            address => address.fmt(f),
+        }
+    }
 }
 
 /// Sets the entry of a connection.
@@ -57,18 +71,21 @@ impl Addresses {
     }
 
     /// The address of a connection: that of the client whose request is under way there, else of the peer; 127.0.0.1 if
-    /// it is not kept.
+    /// it is not kept, and for the peer of a unix socket.
     pub fn of(&self, id: ConnectionId) -> IpAddr {
         let client = self.client(id).or(self.peer(id));
-        client.unwrap_or(LOCALHOST)
+        client
+            .filter(|address| *address != UNIX_PEER)
+            .unwrap_or(LOCALHOST)
+    }
+
+    /// Whether the peer is that of a unix socket.
+    pub fn is_unix(&self, id: ConnectionId) -> bool {
+        self.peer(id) == Some(UNIX_PEER)
     }
 
     /// The address of the peer, if it is that of a trusted proxy.
     pub fn proxy(&self, id: ConnectionId, config: &Config) -> Option<IpAddr> {
-        // Without trusted proxies nothing is looked up.
-        if config.trusted_proxies.is_empty() {
-            return None;
-        }
         self.peer(id).filter(|address| config.trusts(*address))
     }
 

@@ -79,6 +79,8 @@ pub struct Context<'a> {
     pub auth: &'a mut Auth,
     /// The result of the request's ticket, if a job has redeemed it.
     pub redeemed: Option<Redeemed>,
+    /// Whether the request has come over a unix socket.
+    pub is_over_unix: bool,
     /// Whether tickets are redeemed by a job.
     pub redeems_later: bool,
     /// The current time.

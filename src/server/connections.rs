@@ -136,6 +136,11 @@ impl Connections {
         self.addresses.of(id)
     }
 
+    /// Whether the peer is that of a unix socket.
+    pub fn is_unix(&self, id: ConnectionId) -> bool {
+        self.addresses.is_unix(id)
+    }
+
     /// The address of the peer, if it is that of a trusted proxy.
     pub fn proxy(&self, id: ConnectionId, config: &Config) -> Option<IpAddr> {
         self.addresses.proxy(id, config)

@@ -13,10 +13,12 @@ use crate::config::Config;
 
 /// Whether a request for this authority (`host [":" port]`, RFC 3986 section 3.2) is served. The port does not count: it
 /// may be that of a proxy or a tunnel. Neither does upper case, nor a dot at the end. An empty authority is served: no
-/// browser sends one.
-pub fn is_served(config: &Config, authority: &str) -> bool {
+/// browser sends one. No page makes a browser connect to a unix socket, but a proxy does for its clients, under its own
+/// names: over one every name is served if the operator gives none.
+pub fn is_served(config: &Config, authority: &str, is_over_unix: bool) -> bool {
     let is_on_loopback = config.is_on_loopback();
-    if authority.is_empty() || !is_on_loopback && config.hosts.is_empty() {
+    let is_any = is_over_unix || !is_on_loopback;
+    if authority.is_empty() || is_any && config.hosts.is_empty() {
         return true;
     }
     let name = host_of(authority);
@@ -147,12 +149,12 @@ mod tests {
             for hosts in [&[][..], &["chat.example.com", "10.0.0.7"]] {
                 let config = config(listen, hosts);
                 for own in OWN {
-                    assert!(is_served(&config, own), "{listen} {own}");
+                    assert!(is_served(&config, own, false), "{listen} {own}");
                 }
                 for foreign in FOREIGN {
-                    assert!(!is_served(&config, foreign), "{listen} {foreign}");
+                    assert!(!is_served(&config, foreign, false), "{listen} {foreign}");
                 }
-                assert!(is_served(&config, ""), "no browser leaves it out");
+                assert!(is_served(&config, "", false), "no browser leaves it out");
             }
         }
     }
@@ -175,10 +177,10 @@ mod tests {
                 "[fe80::7]:8000",
                 "[2001:DB8:0::1]",
             ] {
-                assert!(is_served(&config, given), "{listen} {given}");
+                assert!(is_served(&config, given, false), "{listen} {given}");
             }
             for other in ["example.com", "a.chat.example.com", "10.0.0.8", "[fe80::8]"] {
-                assert!(!is_served(&config, other), "{listen} {other}");
+                assert!(!is_served(&config, other, false), "{listen} {other}");
             }
         }
     }
@@ -188,8 +190,8 @@ mod tests {
         let open = config("0.0.0.0:8000", &[]);
         let limited = config("0.0.0.0:8000", &["chat.example.com"]);
         for host in OWN.into_iter().chain(FOREIGN) {
-            assert!(is_served(&open, host), "{host}");
-            assert!(!is_served(&limited, host), "{host}");
+            assert!(is_served(&open, host, false), "{host}");
+            assert!(!is_served(&limited, host, false), "{host}");
         }
     }
 

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::Server;
+use super::addresses::Written;
 use crate::config::{Level, REVOKED_NAMES_MAX};
 use crate::domain::ids::ConnectionId;
 use crate::domain::time::Now;
@@ -39,7 +40,7 @@ impl Server {
         self.journal.note(
             Level::Warn,
             "connection_refused",
-            &[("limit", &limit), ("address", &address)],
+            &[("limit", &limit), ("address", &Written(address))],
             now,
         );
     }
@@ -75,7 +76,7 @@ impl Server {
         self.journal.record(
             Level::Warn,
             EVENT,
-            &[("address", &proxy), ("hint", &hint)],
+            &[("address", &Written(proxy)), ("hint", &hint)],
             now,
         );
     }

@@ -152,6 +152,7 @@ impl Server {
         let context = &mut Context {
             config: &self.config,
             rooms: self.chat.rooms(),
+            is_over_unix: self.connections.is_unix(id),
             redeems_later: self.chat.backend().redeems_tickets(),
             auth: self.sign_ins.auth_mut(),
             redeemed,

@@ -4,6 +4,9 @@
 //! The loop: poll for readiness, pass it to the server, accept connections, run jobs, and run the server's turn.
 
 pub mod accounts;
+mod bind;
+pub mod check;
+pub mod config_file;
 mod listener;
 mod log;
 mod machine;
@@ -15,7 +18,6 @@ mod workers;
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write as _};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -24,7 +26,7 @@ use signal_hook_mio::v1_0::Signals;
 
 use crate::config::listen::Listen;
 use crate::config::{
-    ACCEPTS_PER_TURN, Config, DRAIN_TIMEOUT, EVENTS_PER_TURN, Level, RESIDENT_EVERY,
+    ACCEPTS_PER_TURN, Config, DRAIN_TIMEOUT, EVENTS_PER_TURN, LISTENERS_MAX, Level, RESIDENT_EVERY,
 };
 use crate::domain::credentials::Credentials;
 use crate::domain::ids::ConnectionId;
@@ -32,7 +34,8 @@ use crate::domain::time::Now;
 use crate::server::jobs::{Done, Job};
 use crate::server::{Server, ShellFacts};
 use accounts::{Files, entropy};
-use listener::{Arrival, Listener, refuse};
+use bind::bind_all;
+use listener::{Arrival, Listeners, refuse};
 use machine::{Sampler, resident_bytes};
 use outside::Outside;
 use workers::{Task, Worker};
@@ -42,25 +45,21 @@ const HANGUP: i32 = 1;
 /// SIGINT and SIGTERM: drain the server.
 const STOPS: [i32; 2] = [2, 15];
 
-const LISTENER: Token = Token(usize::MAX);
-const SIGNAL: Token = Token(usize::MAX - 1);
-const WORKER: Token = Token(usize::MAX - 2);
+const SIGNAL: Token = Token(usize::MAX);
+const WORKER: Token = Token(usize::MAX - 1);
+/// The token of the first listening socket; those of the others follow.
+const LISTENERS: usize = WORKER.0 - LISTENERS_MAX;
 
 /// Runs a server until a signal stops it.
 ///
 /// # Errors
 /// A message: a file is invalid, the address cannot be listened on, or the system refuses something the loop needs.
-pub fn run(config: Config) -> Result<(), String> {
-    let at = config
-        .listen
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ");
+pub fn run(mut config: Config) -> Result<(), String> {
     let files = Files::new(&config, entropy()?);
     let credentials = files.load()?;
-    let mut shell = Shell::new(config, credentials, files)
-        .map_err(|error| format!("cannot listen on {at}: {error}"))?;
+    let listeners = Listeners::new(bind_all(&mut config)?);
+    let mut shell = Shell::new(config, credentials, files, listeners)
+        .map_err(|error| format!("the event loop cannot be set up: {error}"))?;
     shell
         .announce()
         .map_err(|error| format!("cannot write to stdout: {error}"))?;
@@ -78,22 +77,21 @@ struct Shell {
     /// The resident memory of this process in bytes, and when it was read.
     resident: (Option<u64>, Option<Duration>),
     poll: Poll,
-    listener: Option<Listener>,
-    address: SocketAddr,
+    listeners: Option<Listeners>,
     signals: Signals,
     drain_until: Option<Duration>,
 }
 
 impl Shell {
-    fn new(config: Config, credentials: Credentials, files: Files) -> io::Result<Self> {
+    fn new(
+        config: Config,
+        credentials: Credentials,
+        files: Files,
+        mut listeners: Listeners,
+    ) -> io::Result<Self> {
         raise_descriptor_limit();
-        let Some(Listen::Tcp(address)) = config.listen.first() else {
-            return Err(io::Error::other("only a TCP port can be listened on"));
-        };
-        let mut listener = Listener::bind(*address)?;
-        let address = listener.address()?;
         let poll = Poll::new()?;
-        listener.register(poll.registry(), LISTENER)?;
+        listeners.register(poll.registry(), |place| Token(LISTENERS + place))?;
         let mut signals = Signals::new(STOPS.iter().chain([&HANGUP]))?;
         poll.registry()
             .register(&mut signals, SIGNAL, Interest::READABLE)?;
@@ -108,22 +106,35 @@ impl Shell {
             machine: Sampler::new(),
             resident: (None, None),
             poll,
-            listener: Some(listener),
-            address,
+            listeners: Some(listeners),
             signals,
             drain_until: None,
         })
     }
 
-    /// Prints the address it listens on, and flushes it for readers of a pipe.
+    /// Where it listens.
+    fn addresses(&self) -> impl Iterator<Item = &Listen> {
+        self.listeners.iter().flat_map(Listeners::addresses)
+    }
+
+    /// Prints the addresses it listens on, and flushes them for readers of a pipe.
     fn announce(&self) -> io::Result<()> {
-        let address = self.address;
         let mut out = io::stdout().lock();
-        writeln!(out, "listening on http://{address}")?;
+        for at in self.addresses() {
+            match at {
+                Listen::Unix(_) => writeln!(out, "listening on {at}")?,
+                _ => writeln!(out, "listening on http://{at}")?,
+            }
+        }
+        let mut of_tcp = self.addresses().filter(|at| at.port().is_some());
         if self.is_demo {
+            let where_to = match of_tcp.next() {
+                Some(at) => format!("open http://{at} in a browser and come"),
+                None => "come".into(),
+            };
             writeln!(
                 out,
-                "demo mode: open http://{address} in a browser and come in under any name, or sign in as admin"
+                "demo mode: {where_to} in under any name, or sign in as admin"
             )?;
             writeln!(out, "           with the password secret; Ctrl-C stops it")?;
         }
@@ -133,7 +144,8 @@ impl Shell {
     fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         let now = self.outside.now();
-        let address = self.address;
+        let all: Vec<String> = self.addresses().map(ToString::to_string).collect();
+        let address = all.join(",");
         let journal = &mut self.server.journal;
         journal.record(Level::Info, "started", &[("address", &address)], now);
         // The first turn writes that line.
@@ -165,21 +177,18 @@ impl Shell {
         if has_freed && self.server.connection_count() == 0 {
             self.outside.sockets.forget();
         }
-        let Some(listener) = &mut self.listener else {
+        let Some(listeners) = &mut self.listeners else {
             // Draining is over with the last connection.
             return has_freed;
         };
         if has_freed {
-            listener.descriptor_freed();
+            listeners.descriptor_freed();
         }
-        listener.is_ready
+        listeners.are_ready()
     }
 
     fn wait(&mut self, events: &mut Events, has_more: bool) -> io::Result<()> {
-        let paused_until = self
-            .listener
-            .as_ref()
-            .and_then(|listener| listener.paused_until);
+        let paused_until = self.listeners.as_ref().and_then(Listeners::paused_until);
         let next = [self.server.next_timeout(), paused_until, self.drain_until]
             .into_iter()
             .flatten()
@@ -200,15 +209,15 @@ impl Shell {
     fn take_events(&mut self, events: &Events, now: Now) {
         for event in events {
             match event.token() {
-                LISTENER => {
-                    if let Some(listener) = &mut self.listener {
-                        listener.is_ready = true;
-                    }
-                }
                 SIGNAL => self.take_signals(now),
                 WORKER => {
                     while let Some((serial, done)) = self.worker.poll_result() {
                         self.server.finished(serial, done, now);
+                    }
+                }
+                Token(token) if token >= LISTENERS => {
+                    if let Some(listeners) = &mut self.listeners {
+                        listeners.connections_wait(token - LISTENERS);
                     }
                 }
                 Token(index) => {
@@ -283,21 +292,21 @@ impl Shell {
     }
 
     fn accept(&mut self, now: Now) {
-        let Some(listener) = &mut self.listener else {
+        let Some(listeners) = &mut self.listeners else {
             return;
         };
-        listener.wake(now.monotonic);
+        listeners.wake(now.monotonic);
         for _ in 0..ACCEPTS_PER_TURN {
-            if !listener.is_ready {
+            if !listeners.are_ready() {
                 return;
             }
-            let (mut stream, peer) = match listener.accept(now.monotonic) {
+            let (mut stream, peer) = match listeners.accept(now.monotonic) {
                 Arrival::Peer(stream, peer) => (stream, peer),
                 Arrival::Surplus(stream, peer) => {
-                    self.server.note_refused("descriptors", peer.ip(), now);
+                    self.server.note_refused("descriptors", peer, now);
                     let server = &self.server;
                     refuse(stream, |bytes| server.refusal_of_a_connection(bytes, now));
-                    listener.restore_spare();
+                    listeners.restore_spare();
                     continue;
                 }
                 Arrival::Aborted => continue,
@@ -308,7 +317,7 @@ impl Shell {
                     return journal.note(Level::Error, "accept_failed", &[("reason", reason)], now);
                 }
             };
-            let Some(id) = self.server.accept(peer.ip(), now) else {
+            let Some(id) = self.server.accept(peer, now) else {
                 let server = &self.server;
                 refuse(stream, |bytes| server.refusal_of_a_connection(bytes, now));
                 continue;
@@ -328,8 +337,8 @@ impl Shell {
             self.drain_until = Some(now.monotonic);
             return;
         }
-        // Dropping the listener closes it: from here on the system refuses new connections.
-        self.listener = None;
+        // Dropping them closes them: from here on the system refuses new connections.
+        self.listeners = None;
         self.server.drain(now);
         self.drain_until = Some(now.monotonic + DRAIN_TIMEOUT);
     }

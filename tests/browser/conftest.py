@@ -44,7 +44,9 @@ class Server:
 
     def start(self):
         command = [BIN, "--listen", f"127.0.0.1:{self.port}", *self.options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        # The server would take SARANG_BIN for an option.
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("SARANG_")}
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean)
         for line in self.process.stdout:
             if line.startswith("listening on http://"):
                 self.url = line.split()[-1]

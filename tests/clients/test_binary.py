@@ -59,6 +59,8 @@ def sign_in(server, username, password):
 def test_the_whole_server_runs_in_an_empty_root_directory(start, empty_root):
     server = start(command=empty_root)
     assert server.rest.get("/").status_code == 200
+    # As a container asks for its health.
+    subprocess.run([*empty_root, "check", "--listen", server.host], check=True, timeout=PATIENCE)
     guest = LIBRARIES[0](server.socket_url("홍길동"))
     admin = LIBRARIES[1](f"ws://{server.host}/ws?ticket={sign_in(server, 'admin', 'secret')}")
     for talker, name in [(guest, "홍길동"), (admin, "admin")]:

@@ -10,12 +10,12 @@ use serde_json::json;
 
 use crate::support::{PATIENCE, Server, assert_no_failures, sarang};
 
-fn run(arguments: &[&str]) -> Output {
+pub fn run(arguments: &[&str]) -> Output {
     output(sarang().args(arguments))
 }
 
 /// Runs a command that must end by itself.
-fn output(command: &mut Command) -> Output {
+pub fn output(command: &mut Command) -> Output {
     let child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -31,12 +31,13 @@ fn output(command: &mut Command) -> Output {
     output.expect("what it printed")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("what is printed is UTF-8")
 }
 
-const OPTIONS: [&str; 28] = [
+const OPTIONS: [&str; 29] = [
     "--audience",
+    "--config",
     "--listen",
     "--host",
     "--allow-origin",
@@ -81,6 +82,69 @@ fn help_names_every_option() {
 }
 
 #[test]
+fn the_command_help_prints_the_same_and_tells_more_about_one_option() {
+    let help = run(&["help"]);
+    assert_eq!(help.status.code(), Some(0));
+    assert_eq!(text(&help.stdout), text(&run(&["--help"]).stdout));
+    assert_eq!(text(&help.stdout), text(&run(&["-h"]).stdout));
+    for name in ["listen", "--listen", "SARANG_LISTEN"] {
+        let one = run(&["help", name]);
+        assert_eq!(one.status.code(), Some(0));
+        let printed = text(&one.stdout);
+        for part in [
+            "127.0.0.1:8000",
+            "SARANG_LISTEN=",
+            "\nconfig file:  listen = ",
+        ] {
+            assert!(printed.contains(part), "{part} is not in: {printed}");
+        }
+    }
+    assert_refused(
+        &run(&["help", "lsiten"]),
+        "did you mean sarang help listen?",
+    );
+}
+
+#[test]
+fn what_was_probably_meant_is_told() {
+    for (arguments, meant) in [
+        (&["--lsiten", "127.0.0.1:0"][..], "did you mean --listen?"),
+        (&["-listen", "127.0.0.1:0"], "did you mean --listen?"),
+        (&["listen", "127.0.0.1:0"], "did you mean --listen?"),
+        (&["listen=127.0.0.1:0"], "did you mean --listen?"),
+        (&["--guests", "listen"], "did you mean --listen?"),
+        (&["--room_users=7"], "did you mean --room-users?"),
+        (&["--Echo"], "did you mean --echo?"),
+        (&["usr", "list"], "did you mean sarang user?"),
+        (&["chekc"], "did you mean sarang check?"),
+        (&["--guests", "check"], "a command comes first"),
+        (&["user", "ad", "a"], "did you mean add?"),
+        (&["--log", "wran"], "did you mean warn?"),
+        (&["--log", "WARN"], "did you mean warn?"),
+        (&["--log-format", "jsno"], "did you mean json?"),
+        (&["completions", "bsh"], "did you mean bash?"),
+    ] {
+        assert_refused(&run(arguments), meant);
+    }
+}
+
+#[test]
+fn a_command_refuses_what_it_does_not_take() {
+    for (arguments, culprit) in [
+        (&["man", "sarang"][..], "sarang"),
+        (&["check", "now"], "now"),
+        (&["help", "listen", "host"], "host"),
+        (&["completions"], "the shell is missing"),
+        (&["completions", "bash", "zsh"], "zsh"),
+        (&["man", "--guests"], "--guests"),
+        (&["user", "list", "--guests"], "--guests"),
+        (&["user", "list"], "--users"),
+    ] {
+        assert_refused(&run(arguments), culprit);
+    }
+}
+
+#[test]
 fn version_is_the_version_of_the_package() {
     let version = run(&["--version"]);
     assert_eq!(version.status.code(), Some(0));
@@ -89,7 +153,7 @@ fn version_is_the_version_of_the_package() {
 }
 
 /// The command ends with code 2, nothing on stdout, and one sentence on stderr that names the cause.
-fn assert_refused(output: &Output, culprit: &str) {
+pub fn assert_refused(output: &Output, culprit: &str) {
     let errors = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{culprit}: {errors}");
     assert!(errors.contains(culprit), "{culprit} is not in: {errors}");
@@ -177,6 +241,41 @@ fn a_switch_may_be_a_variable() {
         let kind = if on { "error" } else { "room_joined" };
         assert_eq!(guest.receive()["type"], kind, "{value}");
     }
+}
+
+#[test]
+fn a_switch_of_the_environment_can_be_switched_off() {
+    let mut command = sarang();
+    command
+        .args(["--listen", "127.0.0.1:0", "--no-auto-rooms=false"])
+        .env("SARANG_NO_AUTO_ROOMS", "1");
+    let server = Server::spawn(command);
+    let mut guest = server.guest("홍길동");
+    guest.send(json!({"type": "join", "room": "tech"}));
+    assert_eq!(guest.receive()["type"], "room_joined");
+}
+
+#[test]
+fn a_variable_that_is_no_option_is_told_and_the_server_starts() {
+    let mut command = sarang();
+    command
+        .args(["--listen", "127.0.0.1:0"])
+        .env("SARANG_LISTN", "a secret")
+        .env("SARANG_PORT", "tcp://10.0.0.1:8000")
+        .env("SARANG_SERVICE_HOST", "10.0.0.1");
+    let mut server = Server::spawn(command);
+    let errors = server.stop();
+    let expected = "sarang: warning: the environment variable SARANG_LISTN is no option and is ignored; did you mean \
+                    SARANG_LISTEN?\n";
+    assert_eq!(errors, expected);
+}
+
+#[test]
+fn a_variable_that_is_not_utf8_is_named() {
+    use std::os::unix::ffi::OsStrExt;
+    let broken = std::ffi::OsStr::from_bytes(b"\xff");
+    let refused = output(sarang().env("SARANG_HOST", broken));
+    assert_refused(&refused, "SARANG_HOST");
 }
 
 #[test]

@@ -82,7 +82,9 @@ impl Chatter {
     }
 
     pub fn over(stream: TcpStream, target: &str, fields: &[(&'static str, &str)]) -> Self {
-        let host = stream.peer_addr().expect("a peer address");
+        // The peer of a unix socket has no address.
+        let host = stream.peer_addr().map(|peer| peer.to_string());
+        let host = host.unwrap_or_else(|_| "localhost".into());
         let mut request = format!("ws://{host}{target}")
             .into_client_request()
             .expect("a target that tungstenite accepts");

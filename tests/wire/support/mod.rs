@@ -60,7 +60,13 @@ impl Server {
     }
 
     /// The same with a stderr that the caller gives.
-    pub fn spawn_with(mut command: Command, stderr: Stdio) -> Self {
+    pub fn spawn_with(command: Command, stderr: Stdio) -> Self {
+        let server = Self::try_spawn(command, stderr);
+        server.expect("the server says `listening on http://ADDR:PORT`")
+    }
+
+    /// The same; `None` if the process ends without the line.
+    pub fn try_spawn(mut command: Command, stderr: Stdio) -> Option<Self> {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(stderr)
@@ -91,25 +97,33 @@ impl Server {
             errors: Some(errors),
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
         };
-        server.address = server.announced_address();
-        server
+        server.address = server.announced_address()?;
+        Some(server)
     }
 
-    fn announced_address(&self) -> SocketAddr {
+    fn announced_address(&self) -> Option<SocketAddr> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
                 Ok(line) => {
                     if let Some(address) = line.strip_prefix("listening on http://") {
-                        return address
-                            .parse()
-                            .expect("the line `listening on` ends in ADDR:PORT");
+                        let address = address.parse();
+                        return Some(address.expect("the line `listening on` ends in ADDR:PORT"));
                     }
                 }
-                Err(_) => panic!("the server never said `listening on http://ADDR:PORT`"),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("the server never said `listening on http://ADDR:PORT`")
+                }
             }
         }
+    }
+
+    /// The next line on stdout.
+    pub fn next_line(&self) -> String {
+        let line = self.lines.recv_timeout(PATIENCE);
+        line.expect("a line on stdout")
     }
 
     /// A connection that nothing has been sent on.

@@ -1,0 +1,70 @@
+//! The table of commands: the first word of the command line.
+
+/// A command.
+pub struct Command {
+    /// Its name; empty for that of the server, which has none.
+    pub name: &'static str,
+    /// What follows the name, as help texts write it.
+    pub arguments: &'static str,
+    /// Words that complete its arguments.
+    pub words: &'static [&'static str],
+    /// What it does, in one sentence without a full stop.
+    pub help: &'static str,
+}
+
+/// Shells that there are completions for.
+pub const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
+
+/// Every command.
+pub const COMMANDS: [Command; 6] = [
+    Command {
+        name: "",
+        arguments: "[OPTIONS]",
+        words: &[],
+        help: "run the server",
+    },
+    Command {
+        name: "check",
+        arguments: "[OPTIONS]",
+        words: &[],
+        help: "ask the running server if it is ready: exit code 0 if so, else 1",
+    },
+    Command {
+        name: "user",
+        arguments: "(add NAME | remove NAME | list) --users FILE",
+        words: &["add", "remove", "list"],
+        help: "add an account (or change its password), remove one, list all",
+    },
+    Command {
+        name: "completions",
+        arguments: "(bash | zsh | fish)",
+        words: &SHELLS,
+        help: "print what lets a shell complete commands, options and values",
+    },
+    Command {
+        name: "man",
+        arguments: "",
+        words: &[],
+        help: "print the manual page",
+    },
+    Command {
+        name: "help",
+        arguments: "[OPTION]",
+        words: &[],
+        help: "print the commands and options, or all about one option",
+    },
+];
+
+impl Command {
+    /// The command as it is typed: `sarang NAME ARGUMENTS`.
+    pub fn usage(&self) -> String {
+        let words = ["sarang", self.name, self.arguments];
+        let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        words.join(" ")
+    }
+}
+
+/// The commands that have a name.
+pub fn named() -> impl Iterator<Item = &'static Command> {
+    COMMANDS.iter().filter(|command| !command.name.is_empty())
+}
