@@ -52,6 +52,12 @@ impl Refusal {
     pub const TOO_MANY_LISTED: Self =
         Self::detailed(ErrorCode::NotFound, "a stream has at most 16 channels");
 
+    /// Content with a coding: none is understood (RFC 9110 section 15.5.16).
+    pub const ENCODED: Self = Self::detailed(
+        ErrorCode::UnsupportedMediaType,
+        "the content must not have a Content-Encoding",
+    );
+
     /// Figures that would be too many with those that are kept.
     pub const TOO_MANY_FIGURES: Self = Self::detailed(
         ErrorCode::ContentTooLarge,
@@ -124,6 +130,9 @@ impl Refusal {
                 .field("Upgrade", "websocket")
                 .field("Connection", "Upgrade")
                 .field("Sec-WebSocket-Version", "13");
+        }
+        if self == Self::ENCODED {
+            response = response.field("Accept-Encoding", "identity");
         }
         if let Some(allow) = self.allow {
             response = response.field("Allow", allow);

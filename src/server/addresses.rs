@@ -1,12 +1,12 @@
 //! Connections by address. The clients of trusted proxies have the addresses that these tell, each for as long as its
 //! request is under way.
 //!
-//! Loopback is a proxy or this machine itself: it has no limit, and its usual addresses are not kept. A trusted proxy has
+//! Loopback is a proxy or this machine itself: it has no limit, and 127.0.0.1 is not kept. A trusted proxy has
 //! no limit either, but its clients have.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::config::listen::UNIX_PEER;
 use crate::config::{Config, TABLE_KEPT};
@@ -58,8 +58,7 @@ impl Addresses {
     /// Counts a connection; false if its address already has [`Config::connections_per_address`].
     pub fn add(&mut self, id: ConnectionId, address: IpAddr, config: &Config) -> bool {
         let address = address.to_canonical();
-        let is_usual = address == LOCALHOST || address == Ipv6Addr::LOCALHOST;
-        if is_usual && !config.trusts(address) {
+        if address == LOCALHOST && !config.trusts(address) {
             return true;
         }
         if !self.count(address, config) {
@@ -187,6 +186,8 @@ impl Addresses {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
     use crate::config::cidr::Cidr;
 
@@ -242,17 +243,15 @@ mod tests {
     }
 
     #[test]
-    fn loopback_has_no_limit_and_its_usual_addresses_cost_nothing() {
+    fn loopback_has_no_limit_and_its_usual_address_costs_nothing() {
         let config = &Config {
             connections_per_address: 1,
             ..Config::default()
         };
         let mut addresses = Addresses::default();
-        for usual in [LOCALHOST, Ipv6Addr::LOCALHOST.into()] {
-            assert!(addresses.add(ConnectionId(100_000), usual, config));
-            assert_eq!(addresses.of(ConnectionId(100_000)), LOCALHOST);
-            assert_eq!(addresses.peers.capacity(), 0);
-        }
+        assert!(addresses.add(ConnectionId(100_000), LOCALHOST, config));
+        assert_eq!(addresses.of(ConnectionId(100_000)), LOCALHOST);
+        assert_eq!(addresses.peers.capacity(), 0);
         let other = IpAddr::from([127, 0, 0, 2]);
         assert!((0..9).all(|n| addresses.add(ConnectionId(n), other, config)));
         assert_eq!(addresses.of(ConnectionId(8)), other);

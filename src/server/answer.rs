@@ -50,7 +50,7 @@ pub enum Answer {
     Tell(Box<str>, Map<String, Value>),
     /// The server's own metrics.
     Exposition,
-    /// Whether the server is ready, that is, not draining.
+    /// Whether the server is ready, that is, not to stop.
     Readiness,
     /// A ticket must be redeemed by a job first; then the request is served with the result.
     Redeem(String),
@@ -109,10 +109,10 @@ pub struct Exchange {
 
 impl Exchange {
     /// For a request whose head was parsed.
-    pub fn of(config: &Config, request: &Request, is_draining: bool, now: Now) -> Self {
+    pub fn of(config: &Config, request: &Request, is_stopping: bool, now: Now) -> Self {
         let framing = Framing {
             is_head: request.method == Method::Head,
-            keep_alive: request.keep_alive && !is_draining,
+            keep_alive: request.keep_alive && !is_stopping,
             is_http11: request.is_http11,
             unix: now.unix,
             since: now.monotonic,

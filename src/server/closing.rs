@@ -1,10 +1,13 @@
 //! How connections end: by a close frame, by a deadline, by draining.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use super::Server;
 use super::deadlines::silence_left;
-use crate::config::{ANSWER_STALL_TIMEOUT, CLOSE_TIMEOUT, LINGER_TIMEOUT, Level, PONG_TIMEOUT};
+use crate::config::{
+    ANSWER_STALL_TIMEOUT, CLOSE_TIMEOUT, DRAIN_TIMEOUT, LINGER_TIMEOUT, Level, PONG_TIMEOUT,
+};
 use crate::conn::http::Awaited;
 use crate::conn::{Connection, Mark, Phase};
 use crate::domain::error::ErrorCode;
@@ -15,10 +18,54 @@ use crate::wire::close_code::CloseCode;
 use crate::wire::websocket::{encode_close, encode_ping};
 
 impl Server {
+    /// A signal to stop. The first one begins the delay ([`Config::drain_delay`](crate::config::Config::drain_delay)): the
+    /// server is not ready any more, so that a balancer sends no more clients, but serves all; each response closes its
+    /// connection, so that kept ones move on. After the delay, or with the second signal, it drains. One more ends it.
+    pub fn stop(&mut self, now: Now) {
+        let delay = self.config.drain_delay;
+        if self.connections.is_draining {
+            self.is_cut_short = true;
+        } else if self.drains_at.is_some() || delay.is_zero() {
+            self.drain(now);
+        } else {
+            self.drains_at = Some(now.monotonic + delay);
+            self.connections.is_stopping = true;
+            self.waiting.close_after_responses();
+            let (delay, count) = (delay.as_secs(), self.connections.count());
+            let about: [(&str, &dyn Display); 2] =
+                [("delay_seconds", &delay), ("connections", &count)];
+            self.journal.record(Level::Info, "stopping", &about, now);
+        }
+    }
+
+    /// Whether everything is over: the server has drained, or its time for that is up, whatever the peers do.
+    pub fn is_over(&self) -> bool {
+        self.is_cut_short || self.connections.is_draining && self.connections.count() == 0
+    }
+
+    /// Begins the drain, or ends it, if it is time.
+    pub(super) fn handle_stop(&mut self, now: Now) {
+        if self.drains_at.is_some_and(|at| at <= now.monotonic) {
+            self.drain(now);
+        }
+        if self.ends_at.is_some_and(|at| at <= now.monotonic) {
+            self.ends_at = None;
+            self.is_cut_short = true;
+        }
+    }
+
+    /// When [`Self::handle_stop`] is next due, as time since the server's start.
+    pub(super) fn next_stop(&self) -> Option<Duration> {
+        self.drains_at.or(self.ends_at)
+    }
+
     /// Starts draining: refuses new connections, closes WebSockets with close code 1001 behind their queued bytes, and
     /// ends event streams and idle HTTP connections; others close after their next response.
     pub fn drain(&mut self, now: Now) {
+        self.connections.is_stopping = true;
         self.connections.is_draining = true;
+        self.drains_at = None;
+        self.ends_at = Some(now.monotonic + DRAIN_TIMEOUT);
         self.waiting.close_after_responses();
         let (rooms, _) = self.chat.rooms_mut();
         rooms.stop_announcing_presence();

@@ -61,6 +61,8 @@ pub struct Connections {
     pub(super) replied_bytes: usize,
     /// Whether new connections are refused.
     pub(super) is_draining: bool,
+    /// Whether the server is to stop: each response closes its connection.
+    pub(super) is_stopping: bool,
 }
 
 impl Index<ConnectionId> for Connections {
@@ -131,7 +133,7 @@ impl Connections {
     }
 
     /// The address of the client whose request is under way, if the peer is a trusted proxy, else of the peer; 127.0.0.1
-    /// if it is one of the two usual addresses of this machine.
+    /// if it is not kept.
     pub fn address(&self, id: ConnectionId) -> IpAddr {
         self.addresses.of(id)
     }

@@ -26,6 +26,9 @@ pub fn answer(context: &mut Context<'_>, request: &mut Request) -> Result<Answer
     if !route.allows(request.method) {
         return Err(Refusal::method_not_allowed(route.allow()));
     }
+    if request.fields.is_encoded && request.body_length.may_have_content() {
+        return Err(Refusal::ENCODED);
+    }
     if request.method == Method::Options {
         let response = preflight(context.config, request, route.allow());
         return Ok(Answer::Response(response));

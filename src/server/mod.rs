@@ -94,6 +94,12 @@ pub struct Server {
     frame: Vec<u8>,
     /// Calls until the invariants are asserted again (debug builds only).
     unchecked: usize,
+    /// When draining begins, since the server's start, if it is to stop.
+    drains_at: Option<Duration>,
+    /// When the drain ends, since the server's start, whatever the peers do.
+    ends_at: Option<Duration>,
+    /// Whether it has ended so, or by a signal.
+    is_cut_short: bool,
 }
 
 impl Server {
@@ -146,6 +152,9 @@ impl Server {
             buffer: Vec::new(),
             frame: Vec::new(),
             unchecked: 0,
+            drains_at: None,
+            ends_at: None,
+            is_cut_short: false,
             config,
         }
     }
@@ -301,6 +310,7 @@ impl Server {
             self.sign_ins.checks.next_timeout(),
             self.streams.next_timeout(),
             self.journal.next_timeout(),
+            self.next_stop(),
         ]
         .into_iter()
         .flatten()
@@ -310,6 +320,7 @@ impl Server {
     /// Handles everything due; at most [`DEADLINES_PER_TURN`] session ends and as many connection deadlines per call.
     pub fn handle_timeout(&mut self, now: Now) {
         self.journal.handle_timeout(now);
+        self.handle_stop(now);
         self.chat.handle_timeout(&mut self.connections, now);
         self.streams.handle_timeout(&mut self.jobs, now);
         self.draw_parked_logins(now);

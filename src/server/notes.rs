@@ -1,7 +1,7 @@
 //! Journal lines of the server: which connections were refused or ended, and why.
 
 use std::fmt::Display;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use super::Server;
 use super::addresses::Written;
@@ -52,12 +52,7 @@ impl Server {
             return;
         }
         let address = self.connections.address(id);
-        // It is shown for `::1` too.
-        let trust = match address == Ipv4Addr::LOCALHOST {
-            true => "127.0.0.1 or ::1".to_owned(),
-            false => address.to_string(),
-        };
-        let hint = format!("if this is your proxy: --trusted-proxy {trust} makes it count");
+        let hint = format!("if this is your proxy: --trusted-proxy {address} makes it count");
         self.journal.record(
             Level::Warn,
             EVENT,

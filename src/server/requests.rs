@@ -148,7 +148,7 @@ impl Server {
         if let Phase::Http(http) = &mut self.connections[id].phase {
             http.deadline_for = None;
         }
-        let exchange = Exchange::of(&self.config, &request, self.connections.is_draining, now);
+        let exchange = Exchange::of(&self.config, &request, self.connections.is_stopping, now);
         let context = &mut Context {
             config: &self.config,
             rooms: self.chat.rooms(),
@@ -218,7 +218,7 @@ impl Server {
                 let response = Response::with(200, EXPOSITION_TYPE, page);
                 Ok(response.field("Cache-Control", "no-store"))
             }
-            Answer::Readiness if self.connections.is_draining => {
+            Answer::Readiness if self.connections.is_stopping => {
                 Ok(text_response(503, "draining\n"))
             }
             Answer::Readiness => Ok(text_response(200, "ready\n")),

@@ -26,7 +26,7 @@ use signal_hook_mio::v1_0::Signals;
 
 use crate::config::listen::Listen;
 use crate::config::{
-    ACCEPTS_PER_TURN, Config, DRAIN_TIMEOUT, EVENTS_PER_TURN, LISTENERS_MAX, Level, RESIDENT_EVERY,
+    ACCEPTS_PER_TURN, Config, EVENTS_PER_TURN, LISTENERS_MAX, Level, RESIDENT_EVERY,
 };
 use crate::domain::credentials::Credentials;
 use crate::domain::ids::ConnectionId;
@@ -79,7 +79,6 @@ struct Shell {
     poll: Poll,
     listeners: Option<Listeners>,
     signals: Signals,
-    drain_until: Option<Duration>,
 }
 
 impl Shell {
@@ -108,7 +107,6 @@ impl Shell {
             poll,
             listeners: Some(listeners),
             signals,
-            drain_until: None,
         })
     }
 
@@ -155,9 +153,13 @@ impl Shell {
             let now = self.outside.now();
             self.read_own_memory(now);
             self.take_events(&events, now);
+            if self.server.is_draining() {
+                // Dropping them closes them: from here on the system refuses new connections.
+                self.listeners = None;
+            }
             self.accept(now);
             self.carry_out_jobs(now);
-            let is_over = self.is_over(now);
+            let is_over = self.server.is_over();
             if is_over {
                 let left = self.server.connection_count();
                 let journal = &mut self.server.journal;
@@ -167,7 +169,8 @@ impl Shell {
             if is_over {
                 return Ok(());
             }
-            has_more |= self.take_freed();
+            // The last turn writes that line.
+            has_more |= self.take_freed() | self.server.is_over();
         }
     }
 
@@ -178,8 +181,7 @@ impl Shell {
             self.outside.sockets.forget();
         }
         let Some(listeners) = &mut self.listeners else {
-            // Draining is over with the last connection.
-            return has_freed;
+            return false;
         };
         if has_freed {
             listeners.descriptor_freed();
@@ -189,7 +191,7 @@ impl Shell {
 
     fn wait(&mut self, events: &mut Events, has_more: bool) -> io::Result<()> {
         let paused_until = self.listeners.as_ref().and_then(Listeners::paused_until);
-        let next = [self.server.next_timeout(), paused_until, self.drain_until]
+        let next = [self.server.next_timeout(), paused_until]
             .into_iter()
             .flatten()
             .min();
@@ -256,7 +258,7 @@ impl Shell {
             self.server.reload();
         }
         for _ in signals.iter().filter(|signal| STOPS.contains(signal)) {
-            self.drain(now);
+            self.server.stop(now);
         }
     }
 
@@ -329,23 +331,6 @@ impl Shell {
                 Err(_) => self.server.closed(id, now),
             }
         }
-    }
-
-    /// Stops accepting and drains the connections; a second signal ends the process at once.
-    fn drain(&mut self, now: Now) {
-        if self.server.is_draining() {
-            self.drain_until = Some(now.monotonic);
-            return;
-        }
-        // Dropping them closes them: from here on the system refuses new connections.
-        self.listeners = None;
-        self.server.drain(now);
-        self.drain_until = Some(now.monotonic + DRAIN_TIMEOUT);
-    }
-
-    fn is_over(&self, now: Now) -> bool {
-        self.drain_until
-            .is_some_and(|until| until <= now.monotonic || self.server.connection_count() == 0)
     }
 }
 

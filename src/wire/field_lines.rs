@@ -10,6 +10,7 @@ pub enum Name {
     AcceptLanguage,
     Authorization,
     Connection,
+    ContentEncoding,
     ContentLength,
     ContentType,
     Expect,
@@ -29,10 +30,11 @@ pub enum Name {
 }
 
 /// In the order of [`Name`], in lower case.
-pub const NAMES: [&str; 19] = [
+pub const NAMES: [&str; 20] = [
     "accept-language",
     "authorization",
     "connection",
+    "content-encoding",
     "content-length",
     "content-type",
     "expect",

@@ -80,6 +80,8 @@ pub struct Fields {
     pub accept_language: Option<Box<str>>,
     pub authorization: Option<Box<str>>,
     pub content_type: Option<Box<str>>,
+    /// Whether the content has a coding (Content-Encoding).
+    pub is_encoded: bool,
     pub last_event_id: Option<Box<str>>,
     pub if_none_match: Option<Box<str>>,
     pub origin: Option<Box<str>>,
@@ -134,7 +136,10 @@ fn read_request(
         return Err(HeadError::TargetTooLong);
     }
     let target = read_target(method, target)?;
+    // A proxy may hand over the connection as soon as a request asks for an upgrade, and apply its rules to nothing behind
+    // it: so nothing behind it is served, unless it is upgraded.
     let keep_alive = !lines.has(Name::Connection, "close")
+        && !lines.is_present(Name::Upgrade)
         && (is_http11 || lines.has(Name::Connection, "keep-alive"));
     let expects_continue = match lines.single(Name::Expect)? {
         None => false,
@@ -155,6 +160,9 @@ fn read_request(
             accept_language: lines.joined(Name::AcceptLanguage),
             authorization: lines.owned(Name::Authorization)?,
             content_type: lines.owned(Name::ContentType)?,
+            is_encoded: lines
+                .members(Name::ContentEncoding)
+                .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity")),
             last_event_id: lines.lossy(Name::LastEventId),
             if_none_match: lines.joined(Name::IfNoneMatch),
             origin: lines.owned(Name::Origin)?,

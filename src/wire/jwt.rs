@@ -157,15 +157,23 @@ fn check_header(header: &Map<String, Value>) -> Result<(), Refused> {
     }
     match header.get("typ") {
         None => Ok(()),
-        Some(Value::String(typ))
-            if ["jwt", "at+jwt"]
-                .iter()
-                .any(|known| typ.eq_ignore_ascii_case(known)) =>
-        {
-            Ok(())
-        }
+        Some(Value::String(typ)) if is_jwt(typ) => Ok(()),
         Some(_) => Err(Refused("the token's typ is not JWT")),
     }
+}
+
+/// Whether a `typ` is that of a JWT or of an access token as one (RFC 7519 section 5.1, RFC 9068 section 2.1): a media type,
+/// of which `application/` may be left out (RFC 7515 section 4.1.9).
+fn is_jwt(typ: &str) -> bool {
+    const PREFIX: &str = "application/";
+    let prefix = typ.get(..PREFIX.len());
+    let name = match prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(PREFIX)) {
+        true => &typ[PREFIX.len()..],
+        false => typ,
+    };
+    ["jwt", "at+jwt"]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// Decodes base64url without padding or white space and with zero trailing bits, so that each value has one encoding.
@@ -315,6 +323,22 @@ mod tests {
     }
 
     #[test]
+    fn the_types_of_tokens_are_those_of_a_jwt_and_of_an_access_token() {
+        for typ in [
+            "JWT",
+            "jwt",
+            "at+jwt",
+            "AT+JWT",
+            "application/jwt",
+            "application/at+jwt",
+            "Application/AT+JWT",
+        ] {
+            let token = signed(&format!(r#"{{"alg":"HS256","typ":"{typ}"}}"#), "{}");
+            assert!(verify(&token, &[key()]).is_ok(), "{typ}");
+        }
+    }
+
+    #[test]
     fn hostile_tokens_are_refused() {
         let good = signed(r#"{"alg":"HS256"}"#, "{}");
         assert!(verify(&good, &[key()]).is_ok());
@@ -333,6 +357,9 @@ mod tests {
             r#"{"alg":"HS256","crit":["b64"],"b64":false}"#,
             r#"{"alg":"HS256","crit":[]}"#,
             r#"{"alg":"HS256","typ":"JWE"}"#,
+            r#"{"alg":"HS256","typ":"application/"}"#,
+            r#"{"alg":"HS256","typ":"text/jwt"}"#,
+            r#"{"alg":"HS256","typ":"application/application/jwt"}"#,
             r#"{"alg":"HS256","typ":1}"#,
             r#"{"alg":"HS256","kid":1}"#,
             r#"{"alg":"HS256","kid":""}"#,

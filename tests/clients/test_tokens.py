@@ -124,7 +124,8 @@ def test_a_token_of_pyjwt_is_accepted(server):
 def test_a_token_of_jwcrypto_is_accepted(server):
     for kid, secret in KEYS.items():
         key = jwk.JWK(kty="oct", k=encode(secret.encode()).decode())
-        for header in [{"alg": "HS256"}, {"alg": "HS256", "typ": "at+jwt", "kid": kid}]:
+        for header in [{"alg": "HS256"}, {"alg": "HS256", "typ": "at+jwt", "kid": kid},
+                       {"alg": "HS256", "typ": "application/at+jwt"}]:
             token = jwcrypto_jwt.JWT(header=header, claims=good_claims())
             token.make_signed_token(key)
             assert accepted(server, token.serialize())

@@ -26,6 +26,7 @@ mod request_heads;
 mod revocation;
 mod scale;
 mod slow_readers;
+mod stopping;
 mod subscriber;
 mod whispers;
 mod world;

@@ -94,6 +94,38 @@ fn no_departures_are_announced_while_the_server_ends() {
 }
 
 #[test]
+fn during_the_delay_a_balancer_sees_it_and_clients_are_served() {
+    let mut server = Server::start(&["--drain-delay", "600", "--log", "info"]);
+    let mut hong = server.member("홍길동", "tech");
+    let mut kept = server.connect();
+    let page = kept.get("/metrics");
+    assert!(page.text().contains("\nsarang_draining 0\n"));
+    server.signal(Signal::TERM);
+    // The signal and this request come to the loop in no certain order.
+    let readiness = loop {
+        let readiness = server.connect().get("/readyz");
+        if readiness.status != 200 {
+            break readiness;
+        }
+    };
+    assert_eq!((readiness.status, readiness.text()), (503, "draining\n"));
+    let page = kept.get("/metrics");
+    assert!(page.text().contains("\nsarang_draining 1\n") && page.lists("connection", "close"));
+    kept.expect_end();
+    let mut kim = server.member("김철수", "tech");
+    kim.say("tech", "아직 열려 있네요");
+    hong.until("chat");
+    server.signal(Signal::TERM);
+    assert_eq!(hong.close_frame().0, 1001);
+    assert_eq!(kim.close_frame().0, 1001);
+    drop((hong, kim));
+    assert_eq!(server.exit_within(DRAIN).code(), Some(0));
+    let log = server.errors();
+    assert!(log.contains("event=stopping delay_seconds=600"), "{log}");
+    assert!(log.contains("event=draining"), "{log}");
+}
+
+#[test]
 fn a_second_signal_does_no_harm() {
     let mut server = Server::start(&[]);
     let mut hong = server.member("홍길동", "tech");

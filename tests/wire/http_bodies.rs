@@ -38,6 +38,41 @@ fn answers(
 }
 
 #[test]
+fn a_body_with_a_coding_is_refused_and_what_is_taken_is_told() {
+    let server = Server::start(&["--echo"]);
+    for (target, coding, status) in [
+        ("/rooms", "gzip", 415),
+        ("/rooms", "identity, br", 415),
+        ("/auth/login", "GZIP", 415),
+        ("/events/business", "zstd", 415),
+        ("/http-echo", "gzip", 415),
+        ("/rooms", "identity", 201),
+        ("/http-echo", "Identity", 200),
+    ] {
+        let mut http = server.connect();
+        let fields = format!("Content-Type: application/json\r\nContent-Encoding: {coding}\r\n");
+        let response = http.post_with(target, &fields, r#"{"name":"a"}"#);
+        assert_eq!(response.status, status, "{target} {coding}");
+        let taken = response.field("accept-encoding");
+        assert_eq!(taken, (status == 415).then_some("identity"), "{target}");
+        // The body was read, so the connection goes on.
+        assert_eq!(http.get("/livez").status, 200);
+    }
+    // Another type of content is no matter of codings, and neither is a coding of nothing.
+    let mut http = server.connect();
+    let response = http.post_with("/rooms", "Content-Type: text/plain\r\n", "{}");
+    assert_eq!(
+        (response.status, response.field("accept-encoding")),
+        (415, None)
+    );
+    assert_eq!(
+        http.request("GET", "/rooms", "Content-Encoding: gzip\r\n")
+            .status,
+        200
+    );
+}
+
+#[test]
 fn a_body_is_never_taken_for_the_next_request() {
     let server = Server::start(&["--echo"]);
     let foreign = "Origin: https://evil.example\r\n";

@@ -51,5 +51,6 @@ mod support;
 mod throttle;
 mod tickets;
 mod tokens;
+mod upgrades;
 mod users_file;
 mod websocket;

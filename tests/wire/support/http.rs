@@ -244,6 +244,12 @@ impl Response {
     }
 
     /// A field that must be present.
+    /// The values of all lines of a field.
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        let lines = self.fields.iter().filter(|(known, _)| known == name);
+        lines.map(|(_, value)| value.as_str()).collect()
+    }
+
     pub fn required(&self, name: &str) -> &str {
         self.field(name)
             .unwrap_or_else(|| panic!("no {name} in {self:?}"))
