@@ -228,6 +228,13 @@ pub const EVENTS_PER_TURN: usize = 1024;
 pub const LISTENERS_MAX: usize = 16;
 /// Connections that wait to be accepted, of one address (listen(2)); the system's `somaxconn` may allow fewer.
 pub const LISTEN_BACKLOG: i32 = 1024;
+/// The descriptors the server needs beside those of its connections: its loop, sockets to listen on, files it reads.
+pub const DESCRIPTORS_OWN: u64 = 32;
+/// A limit of descriptors that allows fewer connections than this is told at the start; a higher one only if it allows fewer
+/// than `--connections` asks for.
+pub const DESCRIPTORS_LOW: u64 = 4_096;
+/// A clock that shows an earlier time, since 1970, was not set (2024-01-01).
+pub const CLOCK_EARLIEST: Duration = Duration::from_secs(1_704_067_200);
 /// Connections accepted in one turn.
 pub const ACCEPTS_PER_TURN: usize = 256;
 /// The time until the next attempt after no connection could be accepted, not even to refuse it (no memory).

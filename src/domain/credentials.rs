@@ -79,6 +79,8 @@ pub struct Reload {
     pub added: Vec<Arc<str>>,
     /// The keys of names that had an account before, and are no account's now.
     pub removed: Vec<Arc<str>>,
+    /// What an operator should know about the files, a sentence each.
+    pub remarks: Vec<String>,
 }
 
 impl Reload {
@@ -92,6 +94,7 @@ impl Reload {
             removed: removed.filter(|key| !newer.accounts.has_key(key)).collect(),
             gone,
             credentials: newer,
+            remarks: Vec::new(),
         }
     }
 }

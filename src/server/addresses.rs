@@ -12,6 +12,7 @@ use crate::config::listen::UNIX_PEER;
 use crate::config::{Config, TABLE_KEPT};
 use crate::domain::ids::ConnectionId;
 use crate::domain::throttle::network;
+use crate::journal::Field;
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -45,6 +46,8 @@ impl fmt::Display for Written {
         }
     }
 }
+
+impl Field for Written {}
 
 /// Sets the entry of a connection.
 fn keep(table: &mut Vec<Option<IpAddr>>, id: ConnectionId, address: IpAddr) {

@@ -1,6 +1,5 @@
 //! How connections end: by a close frame, by a deadline, by draining.
 
-use std::fmt::Display;
 use std::time::Duration;
 
 use super::Server;
@@ -14,6 +13,7 @@ use crate::domain::error::ErrorCode;
 use crate::domain::ids::ConnectionId;
 use crate::domain::membership::Exit;
 use crate::domain::time::Now;
+use crate::journal::Field;
 use crate::wire::close_code::CloseCode;
 use crate::wire::websocket::{encode_close, encode_ping};
 
@@ -32,7 +32,7 @@ impl Server {
             self.connections.is_stopping = true;
             self.waiting.close_after_responses();
             let (delay, count) = (delay.as_secs(), self.connections.count());
-            let about: [(&str, &dyn Display); 2] =
+            let about: [(&str, &dyn Field); 2] =
                 [("delay_seconds", &delay), ("connections", &count)];
             self.journal.record(Level::Info, "stopping", &about, now);
         }
@@ -84,6 +84,11 @@ impl Server {
             }
         }
         self.check();
+    }
+
+    /// Whether the server is to stop, now or after its delay.
+    pub fn is_stopping(&self) -> bool {
+        self.connections.is_stopping
     }
 
     /// Whether the server is draining.

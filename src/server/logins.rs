@@ -159,6 +159,11 @@ impl Server {
         }
     }
 
+    /// Whether accounts and secrets are being read again.
+    pub fn is_reloading(&self) -> bool {
+        self.sign_ins.is_reading()
+    }
+
     /// Starts reading accounts and secrets again.
     pub fn reload(&mut self) {
         if self.sign_ins.begin_reading() {
@@ -172,6 +177,7 @@ impl Server {
         let is_stale = self.sign_ins.end_reading();
         match read {
             Ok(reload) => {
+                self.note_files(&reload.remarks, now);
                 self.replace_credentials(*reload, now);
                 self.note_reload(Ok(()), now);
             }

@@ -45,7 +45,7 @@ mod whispers;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::config::{Config, DEADLINES_PER_TURN, FIRST_EVENT_ID_MAX, Level};
+use crate::config::{CLOCK_EARLIEST, Config, DEADLINES_PER_TURN, FIRST_EVENT_ID_MAX, Level};
 use crate::conn::{Connection, Mark, Phase};
 use crate::domain::credentials::Credentials;
 use crate::domain::ids::{ConnectionId, Serial};
@@ -138,7 +138,7 @@ impl Server {
             connections: Connections::default(),
             chat,
             streams: Streams::new(
-                first_event_id(&config, now),
+                first_event_id(&config, &mut seeds, now),
                 config.heartbeat,
                 config.is_demo(),
                 &of_streams,
@@ -147,7 +147,7 @@ impl Server {
             jobs: Jobs::default(),
             waiting: WaitingRequests::default(),
             counters: Counters::default(),
-            journal: Journal::new(config.log),
+            journal: Journal::new(config.log, config.log_format),
             date: HttpDate::default(),
             buffer: Vec::new(),
             frame: Vec::new(),
@@ -369,10 +369,12 @@ impl Server {
 
 /// The first event id: 1 in the demo, otherwise the milliseconds since 1970, so that an id from before a restart is
 /// always older than every kept event.
-fn first_event_id(config: &Config, now: Now) -> u64 {
+fn first_event_id(config: &Config, random: &mut Random, now: Now) -> u64 {
     let milliseconds = u64::try_from(now.unix.as_millis()).unwrap_or(u64::MAX);
     match config.is_demo() {
         true => 1,
+        // The clock says the same after each start, so an id of an earlier life could be one of ours.
+        false if now.unix < CLOCK_EARLIEST => random.number() % FIRST_EVENT_ID_MAX + 1,
         false => milliseconds.clamp(1, FIRST_EVENT_ID_MAX),
     }
 }

@@ -1,6 +1,5 @@
 //! Journal lines of the server: which connections were refused or ended, and why.
 
-use std::fmt::Display;
 use std::net::IpAddr;
 
 use super::Server;
@@ -8,6 +7,7 @@ use super::addresses::Written;
 use crate::config::{Level, REVOKED_NAMES_MAX};
 use crate::domain::ids::ConnectionId;
 use crate::domain::time::Now;
+use crate::journal::Field;
 use crate::wire::close_code::CloseCode;
 
 impl Server {
@@ -17,7 +17,7 @@ impl Server {
         level: Level,
         event: &'static str,
         id: ConnectionId,
-        fields: &[(&str, &dyn Display)],
+        fields: &[(&str, &dyn Field)],
         now: Now,
     ) {
         if !self.journal.takes(level) {
@@ -26,7 +26,7 @@ impl Server {
         let address = self.connections.address(id);
         let people = self.chat.rooms().people();
         let user = people.user_of(id).map(|user| people.name(user).clone());
-        let mut all: Vec<(&str, &dyn Display)> = vec![("address", &address)];
+        let mut all: Vec<(&str, &dyn Field)> = vec![("address", &address)];
         if let Some(name) = &user {
             all.push(("user", name));
         }
@@ -114,6 +114,15 @@ impl Server {
                 &[("reason", sentence), ("in_force", &"what was before")],
                 now,
             ),
+        }
+    }
+
+    /// Notes what an operator should know about the files of accounts and secrets.
+    pub fn note_files(&mut self, remarks: &[String], now: Now) {
+        for remark in remarks {
+            let about: [(&str, &dyn Field); 1] = [("reason", remark)];
+            self.journal
+                .record(Level::Warn, "file_exposed", &about, now);
         }
     }
 

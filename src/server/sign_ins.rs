@@ -286,6 +286,11 @@ impl SignIns {
         }
     }
 
+    /// Whether a reload is under way.
+    pub fn is_reading(&self) -> bool {
+        self.reading.is_some()
+    }
+
     /// Begins a reload. Returns false if one is under way, which is then repeated.
     pub fn begin_reading(&mut self) -> bool {
         let is_idle = self.reading.is_none();

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -67,13 +68,42 @@ impl Files {
     /// # Errors
     /// A message that names the file.
     pub fn reload(&self) -> Result<Credentials, String> {
-        for path in [&self.users, &self.secrets].into_iter().flatten() {
-            let is_file = fs::metadata(path).map(|metadata| metadata.is_file());
-            if !is_file.map_err(|error| format!("{}: {error}", path.display()))? {
+        for path in self.paths() {
+            let file =
+                fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            if !file.is_file() {
                 return Err(format!("{} is not a regular file", path.display()));
+            }
+            // Whoever replaces a file by renaming another leaves a mount of the old one alone behind.
+            if file.nlink() == 0 {
+                return Err(format!(
+                    "{}: it was replaced, and what is mounted here is the old file; mount its folder instead",
+                    path.display()
+                ));
             }
         }
         self.load()
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.users, &self.secrets].into_iter().flatten()
+    }
+
+    /// What an operator should know about the files, a sentence each: others can read them, or change them.
+    pub fn remarks(&self) -> Vec<String> {
+        let remarks = self.paths().filter_map(|path| {
+            let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
+            let what = match mode {
+                _ if mode & 0o002 != 0 => "change",
+                _ if mode & 0o004 != 0 => "read",
+                _ => return None,
+            };
+            let path = path.display();
+            Some(format!(
+                "{path}: every user of this machine can {what} it (mode {mode:o}); chmod o= {path}"
+            ))
+        });
+        remarks.collect()
     }
 }
 

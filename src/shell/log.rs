@@ -5,13 +5,21 @@ use std::os::fd::AsFd as _;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::config::LogFormat;
+
 /// Writes lines, and counts those that could not be written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Log {
+    format: LogFormat,
     lost: u64,
 }
 
 impl Log {
+    /// A log of which nothing is lost yet.
+    pub fn new(format: LogFormat) -> Self {
+        Self { format, lost: 0 }
+    }
+
     /// Writes a line at once or drops it. The number of dropped lines is written before the next line that succeeds.
     pub fn write(&mut self, line: &str) {
         let mut out = io::stderr().lock();
@@ -20,7 +28,13 @@ impl Log {
             return;
         }
         if self.lost > 0 {
-            let lost = format!("level=warn event=lines_lost count={}\n", self.lost);
+            let count = self.lost;
+            let lost = match self.format {
+                LogFormat::Text => format!("level=warn event=lines_lost count={count}\n"),
+                LogFormat::Json => {
+                    format!("{{\"level\":\"warn\",\"event\":\"lines_lost\",\"count\":{count}}}\n")
+                }
+            };
             if out.write_all(lost.as_bytes()).is_ok() {
                 self.lost = 0;
             }

@@ -29,10 +29,11 @@ impl Sampler {
         if let Some((busy, total)) = processor_times() {
             // Without an earlier sample, the sums cover the time since the machine was started.
             let (busy_before, total_before) = self.times.unwrap_or_default();
-            self.last.cpu = Some(percent(
+            let spent = percent(
                 busy.saturating_sub(busy_before),
                 total.saturating_sub(total_before),
-            ));
+            );
+            self.last.cpu = spent.or(self.last.cpu);
             self.times = Some((busy, total));
         }
         self.last.memory = memory().or(self.last.memory);
@@ -41,12 +42,9 @@ impl Sampler {
     }
 }
 
-fn percent(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        0.0
-    } else {
-        (part as f64 * 100.0 / whole as f64).clamp(0.0, 100.0)
-    }
+/// `None` of nothing: where the system hides the machine, its files may be there and have zeros only.
+fn percent(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| (part as f64 * 100.0 / whole as f64).clamp(0.0, 100.0))
 }
 
 /// The busy and the total time of all processors, in ticks: the first line of `/proc/stat` (proc_stat(5)).
@@ -72,17 +70,14 @@ fn memory() -> Option<f64> {
         line.split_ascii_whitespace().next()?.parse().ok()
     };
     let total = value("MemTotal:")?;
-    Some(percent(
-        total.saturating_sub(value("MemAvailable:")?),
-        total,
-    ))
+    percent(total.saturating_sub(value("MemAvailable:")?), total)
 }
 
 /// The use of the root file system, in percent, as `df` counts it: without the blocks reserved for root.
 fn disk() -> Option<f64> {
     let system = statvfs("/").ok()?;
     let used = system.f_blocks.saturating_sub(system.f_bfree);
-    Some(percent(used, used + system.f_bavail))
+    percent(used, used + system.f_bavail)
 }
 
 /// The resident memory of this process, in bytes: the second field of `/proc/self/statm` (proc_pid_statm(5)) is in

@@ -10,18 +10,18 @@ pub mod config_file;
 mod listener;
 mod log;
 mod machine;
+mod notify;
 mod outside;
 mod sockets;
+mod startup;
 pub mod user;
 mod users_file;
 mod workers;
 
-use std::fmt::Display;
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token, Waker};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::config::listen::Listen;
@@ -37,6 +37,7 @@ use accounts::{Files, entropy};
 use bind::bind_all;
 use listener::{Arrival, Listeners, refuse};
 use machine::{Sampler, resident_bytes};
+use notify::Supervisor;
 use outside::Outside;
 use workers::{Task, Worker};
 
@@ -44,6 +45,8 @@ use workers::{Task, Worker};
 const HANGUP: i32 = 1;
 /// SIGINT and SIGTERM: drain the server.
 const STOPS: [i32; 2] = [2, 15];
+/// SIGUSR1 and SIGUSR2: some tools send them to ask for what does not exist here, and by default they end a process.
+const IGNORED: [i32; 2] = [10, 12];
 
 const SIGNAL: Token = Token(usize::MAX);
 const WORKER: Token = Token(usize::MAX - 1);
@@ -55,22 +58,23 @@ const LISTENERS: usize = WORKER.0 - LISTENERS_MAX;
 /// # Errors
 /// A message: a file is invalid, the address cannot be listened on, or the system refuses something the loop needs.
 pub fn run(mut config: Config) -> Result<(), String> {
+    let fail = |error| format!("the event loop cannot be set up: {error}");
+    // From here on signals end nothing by themselves.
+    let signals = STOPS.iter().chain([&HANGUP]).chain(&IGNORED);
+    let signals = Signals::new(signals).map_err(fail)?;
     let files = Files::new(&config, entropy()?);
     let credentials = files.load()?;
     let listeners = Listeners::new(bind_all(&mut config)?);
-    let mut shell = Shell::new(config, credentials, files, listeners)
-        .map_err(|error| format!("the event loop cannot be set up: {error}"))?;
-    shell
-        .announce()
-        .map_err(|error| format!("cannot write to stdout: {error}"))?;
+    let mut shell = Shell::new(config, credentials, files, listeners, signals).map_err(fail)?;
     shell
         .run()
         .map_err(|error| format!("the event loop failed: {error}"))
 }
 
 struct Shell {
-    is_demo: bool,
     server: Server,
+    supervisor: Supervisor,
+    drain_delay: Duration,
     outside: Outside,
     worker: Worker,
     machine: Sampler,
@@ -87,19 +91,33 @@ impl Shell {
         credentials: Credentials,
         files: Files,
         mut listeners: Listeners,
+        mut signals: Signals,
     ) -> io::Result<Self> {
-        raise_descriptor_limit();
+        let descriptors = startup::raise_descriptor_limit();
         let poll = Poll::new()?;
         listeners.register(poll.registry(), |place| Token(LISTENERS + place))?;
-        let mut signals = Signals::new(STOPS.iter().chain([&HANGUP]))?;
         poll.registry()
             .register(&mut signals, SIGNAL, Interest::READABLE)?;
+        let remarks = files.remarks();
         let worker = Worker::new(Waker::new(poll.registry(), WORKER)?, files);
         let seed = entropy().map_err(io::Error::other)?;
-        let mut outside = Outside::new();
+        let mut outside = Outside::new(config.log_format);
+        let now = outside.now();
+        let drain_delay = config.drain_delay;
+        let said = startup::announcement(listeners.addresses(), config.is_demo());
+        let mut server = Server::new(config.clone(), credentials, &seed, now);
+        let journal = &mut server.journal;
+        startup::note_descriptors(journal, descriptors, &config, now);
+        startup::note_clock(journal, now);
+        server.note_files(&remarks, now);
+        if let Err(error) = startup::print(&said) {
+            let (journal, reason) = (&mut server.journal, error.to_string());
+            journal.record(Level::Warn, "stdout_failed", &[("reason", &reason)], now);
+        }
         Ok(Self {
-            is_demo: config.is_demo(),
-            server: Server::new(config, credentials, &seed, outside.now()),
+            server,
+            supervisor: Supervisor::from_environment(),
+            drain_delay,
             outside,
             worker,
             machine: Sampler::new(),
@@ -115,30 +133,6 @@ impl Shell {
         self.listeners.iter().flat_map(Listeners::addresses)
     }
 
-    /// Prints the addresses it listens on, and flushes them for readers of a pipe.
-    fn announce(&self) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        for at in self.addresses() {
-            match at {
-                Listen::Unix(_) => writeln!(out, "listening on {at}")?,
-                _ => writeln!(out, "listening on http://{at}")?,
-            }
-        }
-        let mut of_tcp = self.addresses().filter(|at| at.port().is_some());
-        if self.is_demo {
-            let where_to = match of_tcp.next() {
-                Some(at) => format!("open http://{at} in a browser and come"),
-                None => "come".into(),
-            };
-            writeln!(
-                out,
-                "demo mode: {where_to} in under any name, or sign in as admin"
-            )?;
-            writeln!(out, "           with the password secret; Ctrl-C stops it")?;
-        }
-        out.flush()
-    }
-
     fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         let now = self.outside.now();
@@ -146,12 +140,14 @@ impl Shell {
         let address = all.join(",");
         let journal = &mut self.server.journal;
         journal.record(Level::Info, "started", &[("address", &address)], now);
+        self.supervisor.ready(&format!("listening on {address}"));
         // The first turn writes that line.
         let mut has_more = true;
         loop {
             self.wait(&mut events, has_more)?;
             let now = self.outside.now();
             self.read_own_memory(now);
+            self.supervisor.live(now.monotonic);
             self.take_events(&events, now);
             if self.server.is_draining() {
                 // Dropping them closes them: from here on the system refuses new connections.
@@ -191,10 +187,14 @@ impl Shell {
 
     fn wait(&mut self, events: &mut Events, has_more: bool) -> io::Result<()> {
         let paused_until = self.listeners.as_ref().and_then(Listeners::paused_until);
-        let next = [self.server.next_timeout(), paused_until]
-            .into_iter()
-            .flatten()
-            .min();
+        let next = [
+            self.server.next_timeout(),
+            paused_until,
+            self.supervisor.next_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min();
         let timeout = match has_more {
             true => Some(Duration::ZERO),
             false => next.map(|at| at.saturating_sub(self.outside.last_monotonic())),
@@ -215,6 +215,9 @@ impl Shell {
                 WORKER => {
                     while let Some((serial, done)) = self.worker.poll_result() {
                         self.server.finished(serial, done, now);
+                    }
+                    if !self.server.is_reloading() {
+                        self.supervisor.reloaded();
                     }
                 }
                 Token(token) if token >= LISTENERS => {
@@ -255,9 +258,11 @@ impl Shell {
     fn take_signals(&mut self, now: Now) {
         let signals: Vec<i32> = self.signals.pending().collect();
         if signals.contains(&HANGUP) {
+            self.supervisor.reloading();
             self.server.reload();
         }
         for _ in signals.iter().filter(|signal| STOPS.contains(signal)) {
+            self.supervisor.stopping(self.drain_delay);
             self.server.stop(now);
         }
     }
@@ -284,8 +289,8 @@ impl Shell {
             };
             if let Err(error) = self.worker.submit(task) {
                 let journal = &mut self.server.journal;
-                let reason: &dyn Display = &error;
-                journal.note(Level::Error, "no_worker", &[("reason", reason)], now);
+                let reason = error.to_string();
+                journal.note(Level::Error, "no_worker", &[("reason", &reason)], now);
                 if let Some(done) = failed {
                     self.server.finished(serial, done, now);
                 }
@@ -315,8 +320,13 @@ impl Shell {
                 Arrival::Empty => return,
                 Arrival::Failed(error) => {
                     let journal = &mut self.server.journal;
-                    let reason: &dyn Display = &error;
-                    return journal.note(Level::Error, "accept_failed", &[("reason", reason)], now);
+                    let reason = error.to_string();
+                    return journal.note(
+                        Level::Error,
+                        "accept_failed",
+                        &[("reason", &reason)],
+                        now,
+                    );
                 }
             };
             let Some(id) = self.server.accept(peer, now) else {
@@ -332,16 +342,4 @@ impl Shell {
             }
         }
     }
-}
-
-/// Raises the limit of descriptors to the hard limit. A failure does not keep the server from starting.
-fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    _ = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        },
-    );
 }

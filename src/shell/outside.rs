@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::log::Log;
 use super::sockets::Sockets;
+use crate::config::LogFormat;
 use crate::conn::transmit::{Sent, Transmit};
 use crate::domain::ids::ConnectionId;
 use crate::domain::time::Now;
@@ -29,10 +30,10 @@ pub struct Outside {
 
 impl Outside {
     /// No sockets. The monotonic clock starts at zero now.
-    pub fn new() -> Self {
+    pub fn new(format: LogFormat) -> Self {
         Self {
             sockets: Sockets::default(),
-            log: Log::default(),
+            log: Log::new(format),
             started: Instant::now(),
             received_bytes: 0,
             sent_bytes: 0,

@@ -114,7 +114,11 @@ fn work(tasks: &Receiver<Task>, results: &Sender<Finished>, waker: &Waker, files
             Ok(Task::Check(serial, check)) => (serial, check_password(&check, &mut memory)),
             Ok(Task::Read(serial, in_force)) => {
                 let read = files.reload();
-                let read = read.map(|newer| Box::new(Reload::new(newer, &in_force)));
+                let read = read.map(|newer| {
+                    let mut reload = Box::new(Reload::new(newer, &in_force));
+                    reload.remarks = files.remarks();
+                    reload
+                });
                 (serial, Outcome::Read(read))
             }
             Ok(Task::Drop(accounts)) => {

@@ -37,6 +37,7 @@ mod listeners;
 mod metrics;
 mod names;
 mod opening;
+mod operator;
 mod order;
 mod people;
 mod presence;
