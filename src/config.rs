@@ -224,10 +224,12 @@ pub const TABLE_KEPT: usize = 1024;
 pub const RESIDENT_EVERY: Duration = Duration::from_secs(1);
 /// Readiness events handled in one turn.
 pub const EVENTS_PER_TURN: usize = 1024;
-/// Addresses to listen on, and sockets that are handed over; more are refused at the start.
-pub const LISTENERS_MAX: usize = 16;
-/// Connections that wait to be accepted, of one address (listen(2)); the system's `somaxconn` may allow fewer.
-pub const LISTEN_BACKLOG: i32 = 1024;
+/// Sockets listened on, those that were handed over included; with more the server does not start.
+pub const LISTENERS_MAX: usize = 32;
+/// Connections of one of them that wait to be accepted: -1 is as many as the system allows (net.core.somaxconn).
+pub const LISTEN_BACKLOG: i32 = -1;
+/// Free ports of 127.0.0.1 that are tried until one is free on [::1] too, for `localhost:0`; then each has its own.
+pub const LOCALHOST_PORTS_TRIED: usize = 8;
 /// The descriptors the server needs beside those of its connections: its loop, sockets to listen on, files it reads.
 pub const DESCRIPTORS_OWN: u64 = 32;
 /// A limit of descriptors that allows fewer connections than this is told at the start; a higher one only if it allows fewer
@@ -235,7 +237,7 @@ pub const DESCRIPTORS_OWN: u64 = 32;
 pub const DESCRIPTORS_LOW: u64 = 4_096;
 /// A clock that shows an earlier time, since 1970, was not set (2024-01-01).
 pub const CLOCK_EARLIEST: Duration = Duration::from_secs(1_704_067_200);
-/// Connections accepted in one turn.
+/// Connections accepted in one turn, from all listeners together.
 pub const ACCEPTS_PER_TURN: usize = 256;
 /// The time until the next attempt after no connection could be accepted, not even to refuse it (no memory).
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(200);
@@ -268,8 +270,7 @@ pub const JOURNAL_VALUE_CHARS_MAX: usize = 128;
 /// The configuration a server is started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where to listen, in the order given; none is where [`Listen::default`] says, or on the sockets that systemd hands
-    /// over.
+    /// Where to listen, in the order given. None is on the sockets that were handed over, or else on the default address.
     pub listen: Vec<Listen>,
     /// The permissions of the unix sockets that are listened on.
     pub unix_mode: u32,
@@ -342,26 +343,35 @@ impl Config {
         self.listen.iter().all(Listen::is_local)
     }
 
-    /// Refuses addresses that others reach in the demo, where every client could use any name.
+    /// Refuses a demo that others than this machine can reach.
     ///
     /// # Errors
-    /// A sentence with the commands that make it right.
+    /// A sentence that says why, and which commands listen there.
     pub fn check_exposure(&self) -> Result<(), String> {
         let exposed = self.listen.iter().find(|listen| !listen.is_local());
-        match exposed.filter(|_| self.is_demo()) {
-            None => Ok(()),
-            Some(exposed) => Err(format!(
-                "--listen {exposed}: without accounts every client that reaches this address could use any name, so the \
-                demo listens on this machine only (127.0.0.1, [::1] or unix:PATH). For others, make an account and start \
-                with it:\n\n  sarang user add NAME --users people\n  sarang --users people --listen {exposed}\n"
-            )),
-        }
+        let Some(exposed) = exposed.filter(|_| self.is_demo()) else {
+            return Ok(());
+        };
+        let all: Vec<String> = self
+            .listen
+            .iter()
+            .map(|listen| format!(" --listen {listen}"))
+            .collect();
+        Err(format!(
+            "--listen {exposed}: without accounts every client that reaches this address could use any name, so the demo \
+            listens on loopback only (127.0.0.1, [::1] or unix:PATH); first `sarang user add NAME --users people`, then \
+            `sarang --users people{}`",
+            all.concat()
+        ))
     }
 
-    /// Whether this is the address of a trusted proxy, or stands for the peers of unix sockets, which are trusted.
+    /// Whether this is the address of a trusted proxy. Peers of unix sockets are.
     pub fn trusts(&self, address: IpAddr) -> bool {
-        let mut networks = self.trusted_proxies.iter();
-        address == UNIX_PEER || networks.any(|network| network.contains(address))
+        address == UNIX_PEER
+            || self
+                .trusted_proxies
+                .iter()
+                .any(|network| network.contains(address))
     }
 
     /// Whether guests are allowed: users that connect with a name alone.

@@ -10,7 +10,7 @@
 //!
 //! | floor | what it knows | files |
 //! |---|---|---|
-//! | 4 [`shell`] | sockets, the clock, entropy, signals, threads: all I/O | `shell/mod.rs` (the loop), `outside.rs` (the I/O of a turn), `sockets.rs`, `listener.rs`, `workers.rs` (passwords and files, on a thread), `accounts.rs` and `config_file.rs` (files), `check.rs` (`sarang check`), `user.rs` and `users_file.rs` (`sarang user`), `machine.rs` (samples), `log.rs` (stderr) |
+//! | 4 [`shell`] | sockets, the clock, entropy, signals, threads: all I/O | `shell/mod.rs` (the loop), `startup.rs` (what is said at the start), `outside.rs` (the I/O of a turn), `sockets.rs`, `listener.rs` (accepts), `binding.rs`, `unix_socket.rs` and `handed_over.rs` (open what is listened on), `workers.rs` (passwords and files, on a thread), `accounts.rs` and `config_file.rs` (files), `check.rs` (`sarang check`), `user.rs` and `users_file.rs` (`sarang user`), `machine.rs` (samples), `notify.rs` (systemd), `log.rs` (stderr) |
 //! | 3 [`server`] | all connections and all rooms, as one value | see below |
 //! | 2 [`conn`] | one connection | `conn/mod.rs` (phases), `http.rs` (bytes to requests), `websocket.rs`, `command.rs` and `broken_json.rs` (JSON to commands), `event_json.rs` (events to JSON), `outbox.rs`, `refusal.rs` (error responses), `transmit.rs` |
 //! | 1 [`domain`] | rooms, users, identity and metrics, without bytes | see below |
@@ -109,7 +109,7 @@
 //! | a metric channel `net` | `Kind` and `Channel` in `domain/channels.rs`, its data in `domain/metrics.rs`, its sample in `shell/machine.rs` |
 //! | `POST` that publishes into a room | a row in `server/routes.rs`, the request in `server/rest.rs`, the wish in `domain/messages.rs` |
 //! | who may join which room, from token claims | the claims in `domain/tokens.rs`, the check in `domain/membership.rs` |
-//! | a unix socket | `shell/listener.rs` |
+//! | another kind of address to listen on | `config/listen.rs`, opened in `shell/binding.rs` |
 //! | history size by room | `domain/room.rs` (`trim_history`), its setting in `domain/opening.rs` |
 //! | another error code | a row in `domain/error.rs` |
 #![forbid(unsafe_code)]

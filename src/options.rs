@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Config, LISTENERS_MAX};
+use crate::config::Config;
 use arguments::Arguments;
 use environment::Environment;
 use setting::Setting;
@@ -135,10 +135,7 @@ fn configured(
     }
     environment.apply(&mut config)?;
     arguments.apply(&mut config)?;
-    match config.listen.len() {
-        ..=LISTENERS_MAX => Ok(config),
-        _ => Err(format!("--listen: {LISTENERS_MAX} addresses at most")),
-    }
+    Ok(config)
 }
 
 /// Refuses options that a command does not have.
@@ -202,7 +199,7 @@ fn user_command(words: &[&str], file: Option<PathBuf>) -> Result<UserCommand, St
 /// Refuses to look for a server on a port that the system picked.
 fn refuse_free_port(config: &Config) -> Result<(), String> {
     match config.listen.first() {
-        Some(address) if address.port() == Some(0) => Err(format!(
+        Some(address) if !address.is_unix() && *address == address.at_port(0) => Err(format!(
             "check: --listen {address} does not tell the port of the server"
         )),
         _ => Ok(()),

@@ -14,7 +14,7 @@ use super::known::{Known, Message, read_position};
 use super::late::Late;
 use super::peer::{Peer, Said};
 use super::requests::{OWN_CHANNELS, Request};
-use super::world::{PROXY, Wire, World};
+use super::world::{PROXY, UNIX, Wire, World};
 
 /// More bytes than ever wait for one client: bounded queues, and the answers to its last input.
 const WAITING_BYTES_MAX: usize = OUTBOX_HIGH_WATER_BYTES + EVENT_OUTBOX_BYTES + 200_000;
@@ -100,7 +100,7 @@ impl Clients {
             *place = Some(Client {
                 id,
                 dealings: Dealings::default(),
-                is_proxied: address == PROXY,
+                is_proxied: matches!(address, PROXY | UNIX),
                 peer: Peer::default(),
                 name: String::new(),
                 rooms: BTreeMap::new(),

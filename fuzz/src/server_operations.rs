@@ -205,7 +205,7 @@ fn config(start: &Start) -> Config {
 
 fn carry_out(operation: Operation, world: &mut World, clients: &mut Clients) {
     match operation {
-        Operation::Connect { client, address } => clients.connect(client, address % 3, world),
+        Operation::Connect { client, address } => clients.connect(client, address % 4, world),
         Operation::Enter { client, name } => {
             clients.connect(client, 0, world);
             clients.request(client, &Request::Guest { name }, world);

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::IoSlice;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use sarang::config::Config;
+use sarang::config::listen::UNIX_PEER;
 use sarang::conn::transmit::{Sent, Transmit};
 use sarang::domain::accounts::{Accounts, DEMO_ACCOUNTS};
 use sarang::domain::credentials::{Credentials, Reload};
@@ -28,6 +29,8 @@ use super::register::{Checked, Register, TicketId};
 const TURNS_MAX: usize = 10_000;
 /// The address of [`World::connect`] that the server trusts, if it trusts any: 192.0.2.2.
 pub const PROXY: u8 = 2;
+/// The one of a peer of a unix socket, which the server trusts always.
+pub const UNIX: u8 = 3;
 
 /// A socket.
 #[derive(Debug, Default)]
@@ -283,13 +286,14 @@ impl World {
         &mut self.wires.dropped
     }
 
-    /// A new connection from one of a few addresses; 0 is loopback, [`PROXY`] the trusted proxy.
+    /// A new connection from one of a few addresses; 0 is loopback, [`PROXY`] the trusted proxy, [`UNIX`] a unix socket.
     pub fn connect(&mut self, address: u8) -> Option<ConnectionId> {
         let address = match address {
-            0 => Ipv4Addr::LOCALHOST,
-            other => Ipv4Addr::new(192, 0, 2, other),
+            0 => Ipv4Addr::LOCALHOST.into(),
+            UNIX => UNIX_PEER,
+            other => Ipv4Addr::new(192, 0, 2, other).into(),
         };
-        let id = self.server.accept(IpAddr::V4(address), self.now)?;
+        let id = self.server.accept(address, self.now)?;
         let replaced = self.wires.open.insert(id, Wire::default());
         assert!(replaced.is_none(), "an id is free when its socket is");
         Some(id)

@@ -2,17 +2,16 @@
 //! request is under way.
 //!
 //! Loopback is a proxy or this machine itself: it has no limit, and 127.0.0.1 is not kept. A trusted proxy has
-//! no limit either, but its clients have.
+//! no limit either, but its clients have. The peers of unix sockets are trusted proxies: without a client to tell of, they
+//! count as this machine.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::config::listen::UNIX_PEER;
 use crate::config::{Config, TABLE_KEPT};
 use crate::domain::ids::ConnectionId;
 use crate::domain::throttle::network;
-use crate::journal::Field;
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -35,19 +34,13 @@ fn is_exempt(address: IpAddr, config: &Config) -> bool {
     address.is_loopback() || config.trusts(address)
 }
 
-/// An address as the log has it: in one way, whichever family its connection was of.
-pub struct Written(pub IpAddr);
-
-impl fmt::Display for Written {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.to_canonical() {
-            UNIX_PEER => f.write_str("unix"),
-            address => address.fmt(f),
-        }
+/// The address that a peer counts as.
+pub fn counted_as(peer: IpAddr) -> IpAddr {
+    match peer {
+        UNIX_PEER => LOCALHOST,
+        other => other,
     }
 }
-
-impl Field for Written {}
 
 /// Sets the entry of a connection.
 fn keep(table: &mut Vec<Option<IpAddr>>, id: ConnectionId, address: IpAddr) {
@@ -73,22 +66,21 @@ impl Addresses {
     }
 
     /// The address of a connection: that of the client whose request is under way there, else of the peer; 127.0.0.1 if
-    /// it is not kept, and for the peer of a unix socket.
+    /// it is not kept.
     pub fn of(&self, id: ConnectionId) -> IpAddr {
         let client = self.client(id).or(self.peer(id));
-        client
-            .filter(|address| *address != UNIX_PEER)
-            .unwrap_or(LOCALHOST)
+        client.map_or(LOCALHOST, counted_as)
     }
 
-    /// Whether the peer is that of a unix socket.
+    /// The address of the peer, if it is that of a trusted proxy; 127.0.0.1 of one behind a unix socket.
+    pub fn proxy(&self, id: ConnectionId, config: &Config) -> Option<IpAddr> {
+        let proxy = self.peer(id).filter(|address| config.trusts(*address));
+        proxy.map(counted_as)
+    }
+
+    /// Whether the peer has connected to a unix socket.
     pub fn is_unix(&self, id: ConnectionId) -> bool {
         self.peer(id) == Some(UNIX_PEER)
-    }
-
-    /// The address of the peer, if it is that of a trusted proxy.
-    pub fn proxy(&self, id: ConnectionId, config: &Config) -> Option<IpAddr> {
-        self.peer(id).filter(|address| config.trusts(*address))
     }
 
     /// Whether a request of another client than the peer itself is under way.
@@ -108,7 +100,7 @@ impl Addresses {
     /// client's address already has [`Config::connections_per_address`]: then it is not counted.
     pub fn begin_request(&mut self, id: ConnectionId, client: IpAddr, config: &Config) -> bool {
         self.end_request(id, config);
-        if self.peer(id) == Some(client) {
+        if self.peer(id).map(counted_as) == Some(client) {
             return true;
         }
         let is_counted = self.count(client, config);
@@ -307,6 +299,37 @@ mod tests {
         assert_eq!(addresses.proxy(ConnectionId(0), config), None);
         let proxy = addresses.proxy(ConnectionId(1), config);
         assert_eq!(proxy, Some(Ipv6Addr::LOCALHOST.into()));
+    }
+
+    #[test]
+    fn a_peer_of_a_unix_socket_is_a_proxy_that_counts_as_this_machine() {
+        let config = &Config {
+            connections_per_address: 1,
+            ..Config::default()
+        };
+        let mut addresses = Addresses::default();
+        let id = ConnectionId;
+        assert!((0..3).all(|n| addresses.add(id(n), UNIX_PEER, config)));
+        assert_eq!(addresses.proxy(id(0), config), Some(LOCALHOST));
+        assert_eq!(addresses.of(id(0)), LOCALHOST);
+        assert!(addresses.is_unix(id(0)));
+        // Without a client to tell of, its requests are its own.
+        assert!((0..3).all(|n| addresses.begin_request(id(n), LOCALHOST, config)));
+        assert!(!addresses.has_client(id(0)));
+        assert!(addresses.begin_request(id(0), THERE, config));
+        assert!(!addresses.begin_request(id(1), THERE, config));
+        assert_eq!(
+            (addresses.of(id(0)), addresses.of(id(1))),
+            (THERE, LOCALHOST)
+        );
+        assert!(addresses.is_unix(id(0)), "whatever its client is");
+        addresses.check(config, |_| true);
+        (0..3).for_each(|n| addresses.remove(id(n), config));
+        assert!(addresses.counts.is_empty());
+        // A peer of TCP is none.
+        assert!(addresses.add(id(0), LOCALHOST, config));
+        assert!(addresses.add(id(1), THERE, config));
+        assert!((0..2).all(|n| !addresses.is_unix(id(n))));
     }
 
     #[test]

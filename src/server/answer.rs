@@ -73,14 +73,14 @@ pub type Redeemed = Result<Identity, BadTicket>;
 pub struct Context<'a> {
     /// The configuration.
     pub config: &'a Config,
+    /// Whether the request has come over a unix socket.
+    pub is_unix: bool,
     /// The rooms.
     pub rooms: &'a RoomManager,
     /// Accounts, tokens and tickets.
     pub auth: &'a mut Auth,
     /// The result of the request's ticket, if a job has redeemed it.
     pub redeemed: Option<Redeemed>,
-    /// Whether the request has come over a unix socket.
-    pub is_over_unix: bool,
     /// Whether tickets are redeemed by a job.
     pub redeems_later: bool,
     /// The current time.

@@ -138,14 +138,14 @@ impl Connections {
         self.addresses.of(id)
     }
 
-    /// Whether the peer is that of a unix socket.
-    pub fn is_unix(&self, id: ConnectionId) -> bool {
-        self.addresses.is_unix(id)
-    }
-
     /// The address of the peer, if it is that of a trusted proxy.
     pub fn proxy(&self, id: ConnectionId, config: &Config) -> Option<IpAddr> {
         self.addresses.proxy(id, config)
+    }
+
+    /// Whether the peer has connected to a unix socket.
+    pub fn is_unix(&self, id: ConnectionId) -> bool {
+        self.addresses.is_unix(id)
     }
 
     /// A request of this client begins on the connection of a trusted proxy; false at the limit of its address.

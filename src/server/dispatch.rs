@@ -18,7 +18,7 @@ use crate::wire::websocket::accept_value;
 /// # Errors
 /// The refusal to send.
 pub fn answer(context: &mut Context<'_>, request: &mut Request) -> Result<Answer, Refusal> {
-    if !is_served(context.config, &request.host, context.is_over_unix) {
+    if !is_served(context.config, &request.host, context.is_unix) {
         return Err(ErrorCode::MisdirectedRequest.into());
     }
     let (route, resource) =

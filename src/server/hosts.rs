@@ -5,6 +5,9 @@
 //! be made to change is the name in the request. So a server on loopback answers only for names that nobody else can
 //! make resolve to it: `localhost`, loopback addresses, and those the operator gives.
 //!
+//! No page reaches a unix socket by itself. What a proxy in front passes on has the proxy's own names, so there every name
+//! is served until some are given.
+//!
 //! Names below `.localhost` have to be given, too: some resolvers ask the network for them, against RFC 6761 section 6.3.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,12 +16,10 @@ use crate::config::Config;
 
 /// Whether a request for this authority (`host [":" port]`, RFC 3986 section 3.2) is served. The port does not count: it
 /// may be that of a proxy or a tunnel. Neither does upper case, nor a dot at the end. An empty authority is served: no
-/// browser sends one. No page makes a browser connect to a unix socket, but a proxy does for its clients, under its own
-/// names: over one every name is served if the operator gives none.
-pub fn is_served(config: &Config, authority: &str, is_over_unix: bool) -> bool {
+/// browser sends one. `is_unix` says that the request has come over a unix socket.
+pub fn is_served(config: &Config, authority: &str, is_unix: bool) -> bool {
     let is_on_loopback = config.is_on_loopback();
-    let is_any = is_over_unix || !is_on_loopback;
-    if authority.is_empty() || is_any && config.hosts.is_empty() {
+    if authority.is_empty() || config.hosts.is_empty() && (is_unix || !is_on_loopback) {
         return true;
     }
     let name = host_of(authority);
@@ -192,6 +193,19 @@ mod tests {
         for host in OWN.into_iter().chain(FOREIGN) {
             assert!(is_served(&open, host, false), "{host}");
             assert!(!is_served(&limited, host, false), "{host}");
+        }
+    }
+
+    #[test]
+    fn over_a_unix_socket_every_host_is_served_until_some_are_given() {
+        for listen in ["unix:/run/a.sock", "127.0.0.1:8000", "0.0.0.0:8000"] {
+            let open = config(listen, &[]);
+            let limited = config(listen, &["chat.example.com"]);
+            for host in FOREIGN {
+                assert!(is_served(&open, host, true), "{listen} {host}");
+                assert!(!is_served(&limited, host, true), "{listen} {host}");
+            }
+            assert!(is_served(&limited, "chat.example.com", true));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::Server;
-use super::addresses::Written;
+use super::addresses::counted_as;
 use crate::config::{Level, REVOKED_NAMES_MAX};
 use crate::domain::ids::ConnectionId;
 use crate::domain::time::Now;
@@ -40,7 +40,10 @@ impl Server {
         self.journal.note(
             Level::Warn,
             "connection_refused",
-            &[("limit", &limit), ("address", &Written(address))],
+            &[
+                ("limit", &limit),
+                ("address", &counted_as(address).to_canonical()),
+            ],
             now,
         );
     }
@@ -71,7 +74,7 @@ impl Server {
         self.journal.record(
             Level::Warn,
             EVENT,
-            &[("address", &Written(proxy)), ("hint", &hint)],
+            &[("address", &proxy), ("hint", &hint)],
             now,
         );
     }

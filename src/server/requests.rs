@@ -151,8 +151,8 @@ impl Server {
         let exchange = Exchange::of(&self.config, &request, self.connections.is_stopping, now);
         let context = &mut Context {
             config: &self.config,
+            is_unix: self.connections.is_unix(id),
             rooms: self.chat.rooms(),
-            is_over_unix: self.connections.is_unix(id),
             redeems_later: self.chat.backend().redeems_tickets(),
             auth: self.sign_ins.auth_mut(),
             redeemed,

@@ -25,7 +25,9 @@ pub fn run(config: &Config) -> Result<(), String> {
     let listen = &config.listen.first().cloned().unwrap_or_default();
     let answer = match listen {
         Listen::Tcp(address) => ask_over_tcp(config, *address, until),
-        Listen::Every(port) => ask_over_tcp(config, (Ipv6Addr::UNSPECIFIED, *port).into(), until),
+        Listen::Everywhere(port) => {
+            ask_over_tcp(config, (Ipv6Addr::UNSPECIFIED, *port).into(), until)
+        }
         Listen::Localhost(port) => ask_over_tcp(config, (Ipv4Addr::LOCALHOST, *port).into(), until),
         Listen::Unix(path) => {
             connect_unix(path).and_then(|stream| ask(stream, config, true, until))

@@ -1,7 +1,7 @@
 //! Writes log lines to stderr without blocking: a pipe that is not read, or a full disk, must not stop the loop.
 
 use std::io::{self, Write as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -23,7 +23,7 @@ impl Log {
     /// Writes a line at once or drops it. The number of dropped lines is written before the next line that succeeds.
     pub fn write(&mut self, line: &str) {
         let mut out = io::stderr().lock();
-        if !is_writable() {
+        if !is_writable(&out) {
             self.lost += 1;
             return;
         }
@@ -45,9 +45,8 @@ impl Log {
     }
 }
 
-/// Whether stderr takes a line without blocking: a file always does, a pipe while it has room for a page.
-fn is_writable() -> bool {
-    let stderr = io::stderr();
-    let mut asked = [PollFd::from_borrowed_fd(stderr.as_fd(), PollFlags::OUT)];
+/// Whether stdout or stderr takes a line without blocking: a file always does, a pipe while it has room for a page.
+pub fn is_writable(output: impl AsFd) -> bool {
+    let mut asked = [PollFd::from_borrowed_fd(output.as_fd(), PollFlags::OUT)];
     poll(&mut asked, Some(&Timespec::default())).is_ok_and(|count| count > 0)
 }

@@ -4,9 +4,10 @@
 //! The loop: poll for readiness, pass it to the server, accept connections, run jobs, and run the server's turn.
 
 pub mod accounts;
-mod bind;
+mod binding;
 pub mod check;
 pub mod config_file;
+mod handed_over;
 mod listener;
 mod log;
 mod machine;
@@ -14,6 +15,7 @@ mod notify;
 mod outside;
 mod sockets;
 mod startup;
+mod unix_socket;
 pub mod user;
 mod users_file;
 mod workers;
@@ -34,7 +36,7 @@ use crate::domain::time::Now;
 use crate::server::jobs::{Done, Job};
 use crate::server::{Server, ShellFacts};
 use accounts::{Files, entropy};
-use bind::bind_all;
+use binding::Bound;
 use listener::{Arrival, Listeners, refuse};
 use machine::{Sampler, resident_bytes};
 use notify::Supervisor;
@@ -48,10 +50,10 @@ const STOPS: [i32; 2] = [2, 15];
 /// SIGUSR1 and SIGUSR2: some tools send them to ask for what does not exist here, and by default they end a process.
 const IGNORED: [i32; 2] = [10, 12];
 
-const SIGNAL: Token = Token(usize::MAX);
-const WORKER: Token = Token(usize::MAX - 1);
-/// The token of the first listening socket; those of the others follow.
-const LISTENERS: usize = WORKER.0 - LISTENERS_MAX;
+/// The token of the first listener; those of the others follow.
+const FIRST_LISTENER: usize = usize::MAX - LISTENERS_MAX;
+const SIGNAL: Token = Token(FIRST_LISTENER - 1);
+const WORKER: Token = Token(FIRST_LISTENER - 2);
 
 /// Runs a server until a signal stops it.
 ///
@@ -64,11 +66,33 @@ pub fn run(mut config: Config) -> Result<(), String> {
     let signals = Signals::new(signals).map_err(fail)?;
     let files = Files::new(&config, entropy()?);
     let credentials = files.load()?;
-    let listeners = Listeners::new(bind_all(&mut config)?);
+    let listeners = open_listeners(&mut config)?;
     let mut shell = Shell::new(config, credentials, files, listeners, signals).map_err(fail)?;
     shell
         .run()
         .map_err(|error| format!("the event loop failed: {error}"))
+}
+
+/// Opens the sockets to listen on: those of the configuration and those that were handed over, which are added to it; if
+/// there are none, that of the default address.
+fn open_listeners(config: &mut Config) -> Result<Listeners, String> {
+    let handed_over = handed_over::take()?;
+    if config.listen.is_empty() && handed_over.is_empty() {
+        config.listen.push(Listen::default());
+    }
+    let given = config.listen.clone();
+    for Bound { at, .. } in &handed_over {
+        if config.is_demo() && !at.is_local() {
+            return Err(format!(
+                "a socket on {at} was handed over: without accounts every client that reaches it could use any name, so \
+                the demo listens on loopback only; first `sarang user add NAME --users people`, then start it with \
+                --users people"
+            ));
+        }
+        config.listen.push(at.clone());
+    }
+    let sockets = binding::open(&given, config.unix_mode, handed_over)?;
+    Listeners::new(sockets).map_err(|error| format!("cannot listen: {error}"))
 }
 
 struct Shell {
@@ -95,7 +119,7 @@ impl Shell {
     ) -> io::Result<Self> {
         let descriptors = startup::raise_descriptor_limit();
         let poll = Poll::new()?;
-        listeners.register(poll.registry(), |place| Token(LISTENERS + place))?;
+        listeners.register(poll.registry(), FIRST_LISTENER)?;
         poll.registry()
             .register(&mut signals, SIGNAL, Interest::READABLE)?;
         let remarks = files.remarks();
@@ -128,16 +152,11 @@ impl Shell {
         })
     }
 
-    /// Where it listens.
-    fn addresses(&self) -> impl Iterator<Item = &Listen> {
-        self.listeners.iter().flat_map(Listeners::addresses)
-    }
-
     fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         let now = self.outside.now();
-        let all: Vec<String> = self.addresses().map(ToString::to_string).collect();
-        let address = all.join(",");
+        let address = self.listeners.as_ref().map(ToString::to_string);
+        let address = address.unwrap_or_default();
         let journal = &mut self.server.journal;
         journal.record(Level::Info, "started", &[("address", &address)], now);
         self.supervisor.ready(&format!("listening on {address}"));
@@ -182,7 +201,7 @@ impl Shell {
         if has_freed {
             listeners.descriptor_freed();
         }
-        listeners.are_ready()
+        listeners.is_ready()
     }
 
     fn wait(&mut self, events: &mut Events, has_more: bool) -> io::Result<()> {
@@ -220,9 +239,9 @@ impl Shell {
                         self.supervisor.reloaded();
                     }
                 }
-                Token(token) if token >= LISTENERS => {
+                Token(listener @ FIRST_LISTENER..) => {
                     if let Some(listeners) = &mut self.listeners {
-                        listeners.connections_wait(token - LISTENERS);
+                        listeners.set_ready(listener - FIRST_LISTENER);
                     }
                 }
                 Token(index) => {
@@ -304,10 +323,10 @@ impl Shell {
         };
         listeners.wake(now.monotonic);
         for _ in 0..ACCEPTS_PER_TURN {
-            if !listeners.are_ready() {
+            let Some(arrival) = listeners.accept(now.monotonic) else {
                 return;
-            }
-            let (mut stream, peer) = match listeners.accept(now.monotonic) {
+            };
+            let (mut stream, peer) = match arrival {
                 Arrival::Peer(stream, peer) => (stream, peer),
                 Arrival::Surplus(stream, peer) => {
                     self.server.note_refused("descriptors", peer, now);
@@ -316,17 +335,12 @@ impl Shell {
                     listeners.restore_spare();
                     continue;
                 }
-                Arrival::Aborted => continue,
-                Arrival::Empty => return,
+                Arrival::Aborted | Arrival::Empty => continue,
                 Arrival::Failed(error) => {
                     let journal = &mut self.server.journal;
                     let reason = error.to_string();
-                    return journal.note(
-                        Level::Error,
-                        "accept_failed",
-                        &[("reason", &reason)],
-                        now,
-                    );
+                    journal.note(Level::Error, "accept_failed", &[("reason", &reason)], now);
+                    continue;
                 }
             };
             let Some(id) = self.server.accept(peer, now) else {

@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::os::fd::AsFd as _;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::log::is_writable;
 use crate::config::listen::Listen;
 use crate::config::{CLOCK_EARLIEST, Config, DESCRIPTORS_LOW, DESCRIPTORS_OWN, Level};
 use crate::domain::time::Now;
@@ -23,11 +22,13 @@ pub fn announcement<'l>(addresses: impl Iterator<Item = &'l Listen>, is_demo: bo
         };
         // Writing into a String cannot fail, here and below.
         _ = writeln!(text, "listening on {scheme}{at}");
-        page = page.or(Some(at).filter(|at| at.port().is_some()));
+        page = page.or(Some(at).filter(|at| !at.is_unix()));
     }
     if is_demo {
-        let open = page.map(|at| format!("open http://{at} in a browser and "));
-        let open = open.unwrap_or_default();
+        let open = match page {
+            Some(at) => format!("open http://{at} in a browser and "),
+            None => "open it in a browser through a proxy and ".into(),
+        };
         _ = writeln!(
             text,
             "demo mode: {open}come in under any name, or sign in as admin\n           with the password secret; Ctrl-C stops it"
@@ -42,11 +43,9 @@ pub fn announcement<'l>(addresses: impl Iterator<Item = &'l Listen>, is_demo: bo
 /// It does not take the text: it is closed, or full.
 pub fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let mut asked = [PollFd::from_borrowed_fd(out.as_fd(), PollFlags::OUT)];
-    if poll(&mut asked, Some(&Timespec::default()))? == 0 {
+    if !is_writable(&out) {
         return Err(io::Error::other("it is full, and nobody reads it"));
     }
-    drop(asked);
     out.write_all(text.as_bytes())?;
     out.flush()
 }

@@ -76,8 +76,12 @@ fn client(proxy: Proxy<'_>, entries: impl Iterator<Item = Option<IpAddr>>) -> Op
 }
 
 /// Reads an address, with or without a port: `192.0.2.1:567`, `[2001:db8::1]:567`, also `2001:db8::1` without brackets.
-/// `None` for anything else, such as `unknown` (RFC 7239 section 6).
+/// `None` for anything else, such as `unknown` (RFC 7239 section 6), and for the unspecified address, which nobody has.
 fn read_node(node: &[u8]) -> Option<IpAddr> {
+    read_address(node).filter(|address| !address.is_unspecified())
+}
+
+fn read_address(node: &[u8]) -> Option<IpAddr> {
     let node = std::str::from_utf8(node).ok()?;
     if let Some(rest) = node.strip_prefix('[') {
         let (address, port) = rest.split_once(']')?;
@@ -231,6 +235,8 @@ mod tests {
             // What is no address ends the walk at the last proxy before it.
             (&["192.0.2.1, unknown, 10.0.0.2"], "10.0.0.2"),
             (&["192.0.2.1, unknown"], PEER),
+            (&["192.0.2.1, 0.0.0.0"], PEER),
+            (&["192.0.2.1, [::]:80"], PEER),
             (&["192.0.2.1", "_hidden", "10.0.0.3, 10.0.0.2"], "10.0.0.3"),
             (&["unknown, 192.0.2.1"], "192.0.2.1"),
             // An empty field is as good as none.

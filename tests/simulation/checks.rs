@@ -354,6 +354,28 @@ impl World {
         }
     }
 
+    /// A signal to stop, and during its delay perhaps another.
+    fn stop(&mut self) {
+        self.server.stop(self.stage.now());
+        self.has_more = true;
+        let delay = self.stage.model.config.drain_delay;
+        if delay.is_zero() {
+            return assert!(self.server.is_draining());
+        }
+        let is_hurried = self.stage.seed.chance(50);
+        self.run_until(self.stage.at() + if is_hurried { delay / 2 } else { delay });
+        assert!(self.server.is_stopping());
+        assert_eq!(self.server.is_draining(), !is_hurried);
+        if is_hurried {
+            self.stage.model.count("delays of a stop cut short");
+            self.server.stop(self.stage.now());
+        } else {
+            self.stage.model.count("delays of a stop");
+        }
+        self.has_more = true;
+        assert!(self.server.is_draining());
+    }
+
     /// Everybody goes; in the end nothing is left.
     pub fn end(&mut self) {
         let is_drained = self.stage.seed.chance(25);
@@ -371,7 +393,7 @@ impl World {
             if self.stage.seed.chance(50) {
                 self.run_until(self.stage.at() + Duration::from_millis(20));
             }
-            self.server.drain(self.stage.now());
+            self.stop();
         } else {
             for index in 0..self.stage.network.sockets.len() {
                 let wire = super::network::Wire(index);

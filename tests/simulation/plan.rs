@@ -100,6 +100,7 @@ impl Plan {
             token_ttl_secs: seed.pick(&[20, 200, 3_600]),
             ticket_ttl: Duration::from_secs(seed.pick(&[2, 30])),
             presence_grace: Duration::from_secs([0, 3, 1, 3][self.clients % 4]),
+            drain_delay: Duration::from_secs(seed.pick(&[0, 3])),
             keep_alive: [Some(20), Some(75), None][self.clients % 3].map(Duration::from_secs),
             messages_per_second: match self.temper {
                 None => seed.pick(&[0, 100, 100, 20, 5]),

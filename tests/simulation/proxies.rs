@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use sarang::config::Config;
 use sarang::config::cidr::Cidr;
+use sarang::config::listen::UNIX_PEER;
 
 /// The networks the server trusts.
 pub const TRUSTED: &str = "10.9.0.0/16";
@@ -23,11 +24,14 @@ pub fn trusted() -> Vec<Cidr> {
     vec![Cidr::parse(TRUSTED).expect("is one")]
 }
 
-/// The proxy that the client at this address uses, if it uses one.
+/// The proxy that the client at this address uses, if it uses one; some have connected to a unix socket.
 pub fn of(client: IpAddr) -> Option<IpAddr> {
     match client {
         IpAddr::V4(address) if address.octets()[3] % 3 == 0 && !client.is_loopback() => {
-            Some([10, 9, 0, address.octets()[3] % 2].into())
+            Some(match address.octets()[3] % 4 {
+                0 => UNIX_PEER,
+                other => [10, 9, 0, other % 2].into(),
+            })
         }
         _ => None,
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use sarang::config::listen::UNIX_PEER;
 use sarang::config::{ACCEPTS_PER_TURN, DEADLINES_PER_TURN, TURN_PART};
 use sarang::server::{Server, ShellFacts};
 
@@ -270,6 +271,9 @@ impl World {
                 Some(id) => {
                     if proxy.is_some() {
                         self.stage.model.count("connections of proxies");
+                    }
+                    if address == UNIX_PEER {
+                        self.stage.model.count("connections to a unix socket");
                     }
                     *self.addresses.entry(address).or_default() += 1;
                     self.note_reuse(id, wire);

@@ -156,7 +156,6 @@ fn a_chunked_body_where_none_is_expected_is_never_taken_for_a_request() {
         ("POST", "/rooms", JSON, 401),
         ("POST", "/events/business", JSON, 401),
         ("GET", "/ws", "", 426),
-        ("GET", "/ws?username=guest", upgrade, 400),
     ] {
         let response = send(
             &mut http,
@@ -167,6 +166,14 @@ fn a_chunked_body_where_none_is_expected_is_never_taken_for_a_request() {
         let next = http.request("DELETE", "/livez", "");
         assert_eq!(next.status, 405, "behind {method} {target}");
     }
+    // Behind a refused upgrade nothing is served at all.
+    let refused = send(
+        &mut http,
+        &head("GET", "/ws?username=guest", upgrade),
+        &chunked(hidden, 9),
+    );
+    assert_eq!(refused.status, 400);
+    http.expect_end();
 }
 
 /// Each of these is answered by one error, although a valid request is hidden in it and another follows in the same

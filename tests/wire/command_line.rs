@@ -171,6 +171,8 @@ fn an_unknown_option_is_named() {
         (&["--listen", "here"], "--listen"),
         (&["--listen", "127.0.0.1"], "--listen"),
         (&["--listen", "127.0.0.1:99999"], "--listen"),
+        (&["--listen", "chat.example:80"], "names"),
+        (&["--listen", "unix:"], "--listen"),
         (&["--messages-per-second", "many"], "--messages-per-second"),
         (&["--messages-per-second", "-1"], "--messages-per-second"),
         (&["--messages-per-second="], "--messages-per-second"),
@@ -304,10 +306,13 @@ fn a_bad_variable_is_named() {
 
 #[test]
 fn a_demo_does_not_listen_beyond_loopback() {
-    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:8000"] {
+    for address in ["0.0.0.0:8000", "[::]:0", ":8000", "192.0.2.1:8000"] {
         let refused = run(&["--listen", address]);
-        assert_refused(&refused, "--listen");
         assert_refused(&refused, address);
+        // The two commands that make it right.
+        assert_refused(&refused, "`sarang user add NAME --users people`");
+        let second = format!("`sarang --users people --listen {address}`");
+        assert_refused(&refused, &second);
     }
 }
 
@@ -348,6 +353,9 @@ fn a_port_in_use_is_named() {
         refused.status
     );
     assert!(errors.contains(&address), "{errors}");
+    for way_out in ["is in use", "--listen 127.0.0.1:", "127.0.0.1:0"] {
+        assert!(errors.contains(way_out), "{errors}");
+    }
     assert!(!errors.contains("panicked"), "{errors}");
 }
 

@@ -7,13 +7,12 @@ const ASKS: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
 const HANDSHAKE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
 
-#[test]
-fn whatever_the_answer_nothing_behind_it_is_served() {
-    let server = Server::start(&["--guests"]);
-    let host = server.host();
-    let mut failures = Vec::new();
-    let json = "Content-Type: application/json\r\nContent-Length: 12\r\n";
-    for (start, fields, body, status) in [
+const JSON: &str = "Content-Type: application/json\r\nContent-Length: 12\r\n";
+
+/// Requests that ask for an upgrade and get none: method and target, fields, body, and the status of the answer.
+fn refused() -> Vec<(&'static str, String, &'static str, u16)> {
+    let json = JSON;
+    vec![
         ("GET /ws", ASKS.to_owned(), "", 400),
         (
             "GET /ws?username=x",
@@ -64,10 +63,18 @@ fn whatever_the_answer_nothing_behind_it_is_served() {
             400,
         ),
         ("GET /static/chat.css", ASKS.into(), "", 200),
-    ] {
+    ]
+}
+
+#[test]
+fn whatever_the_answer_nothing_behind_it_is_served() {
+    let server = Server::start(&["--guests"]);
+    let host = server.host();
+    let mut failures = Vec::new();
+    for (start, fields, body, status) in refused() {
         let mut http = server.connect();
         let hidden =
-            format!("POST /rooms HTTP/1.1\r\nHost: {host}\r\n{json}\r\n{{\"name\":\"x\"}}");
+            format!("POST /rooms HTTP/1.1\r\nHost: {host}\r\n{JSON}\r\n{{\"name\":\"x\"}}");
         http.send(format!(
             "{start} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n{body}{hidden}"
         ));
@@ -86,9 +93,7 @@ fn whatever_the_answer_nothing_behind_it_is_served() {
     }
     // HTTP/1.0 has no upgrades, and closes anyway.
     let mut http = server.connect();
-    http.send(format!(
-        "GET /rooms HTTP/1.0\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\nGET /rooms HTTP/1.0\r\n\r\n"
-    ));
+    http.send("GET /rooms HTTP/1.0\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\nGET /rooms HTTP/1.0\r\n\r\n");
     assert_eq!(http.response().status, 200);
     http.expect_end();
     assert_eq!(

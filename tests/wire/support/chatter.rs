@@ -10,7 +10,7 @@ use tungstenite::client::IntoClientRequest;
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Error, Message, WebSocket};
 
-use super::{PATIENCE, Server, percent_encoded};
+use super::{PATIENCE, Server, host_of, percent_encoded};
 
 pub struct Chatter {
     pub socket: WebSocket<Restarted>,
@@ -82,9 +82,7 @@ impl Chatter {
     }
 
     pub fn over(stream: TcpStream, target: &str, fields: &[(&'static str, &str)]) -> Self {
-        // The peer of a unix socket has no address.
-        let host = stream.peer_addr().map(|peer| peer.to_string());
-        let host = host.unwrap_or_else(|_| "localhost".into());
+        let host = host_of(&stream);
         let mut request = format!("ws://{host}{target}")
             .into_client_request()
             .expect("a target that tungstenite accepts");

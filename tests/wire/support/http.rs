@@ -6,6 +6,8 @@ use std::net::{Shutdown, TcpStream};
 use rustix::net::sockopt::set_socket_linger;
 use serde_json::Value;
 
+use super::host_of;
+
 /// The field of a JSON body.
 pub const JSON: &str = "Content-Type: application/json\r\n";
 
@@ -89,7 +91,7 @@ impl Http {
     }
 
     pub fn host(&self) -> String {
-        self.stream.peer_addr().expect("a peer address").to_string()
+        host_of(&self.stream)
     }
 
     /// The next response, with the body that its fields announce.

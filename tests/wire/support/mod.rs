@@ -10,6 +10,9 @@ pub mod token;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -61,12 +64,28 @@ impl Server {
 
     /// The same with a stderr that the caller gives.
     pub fn spawn_with(command: Command, stderr: Stdio) -> Self {
-        let server = Self::try_spawn(command, stderr);
-        server.expect("the server says `listening on http://ADDR:PORT`")
+        let mut server = Self::launch(command, stderr);
+        server.address = loop {
+            if let Some(address) = server.announced().strip_prefix("http://") {
+                break address.parse().expect("ADDR:PORT");
+            }
+        };
+        server
     }
 
-    /// The same; `None` if the process ends without the line.
-    pub fn try_spawn(mut command: Command, stderr: Stdio) -> Option<Self> {
+    /// Starts a command line that listens on so many sockets, and waits for the lines that name them: what stands there
+    /// behind `listening on `.
+    pub fn spawn_at(command: Command, count: usize) -> (Self, Vec<String>) {
+        let mut server = Self::launch(command, Stdio::piped());
+        let all: Vec<String> = (0..count).map(|_| server.announced()).collect();
+        let mut pages = all.iter().filter_map(|at| at.strip_prefix("http://"));
+        if let Some(address) = pages.next() {
+            server.address = address.parse().expect("ADDR:PORT");
+        }
+        (server, all)
+    }
+
+    fn launch(mut command: Command, stderr: Stdio) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(stderr)
@@ -91,39 +110,29 @@ impl Server {
             }
             String::from_utf8_lossy(&text).into_owned()
         });
-        let mut server = Self {
+        Self {
             child,
             lines,
             errors: Some(errors),
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
-        };
-        server.address = server.announced_address()?;
-        Some(server)
+        }
     }
 
-    fn announced_address(&self) -> Option<SocketAddr> {
-        let deadline = Instant::now() + PATIENCE;
+    /// What the next line about an address says.
+    fn announced(&self) -> String {
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) => {
-                    if let Some(address) = line.strip_prefix("listening on http://") {
-                        let address = address.parse();
-                        return Some(address.expect("the line `listening on` ends in ADDR:PORT"));
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => {
-                    panic!("the server never said `listening on http://ADDR:PORT`")
-                }
+            let line = self.line();
+            if let Some(address) = line.strip_prefix("listening on ") {
+                return address.to_owned();
             }
         }
     }
 
-    /// The next line on stdout.
-    pub fn next_line(&self) -> String {
-        let line = self.lines.recv_timeout(PATIENCE);
-        line.expect("a line on stdout")
+    /// The next line of stdout.
+    pub fn line(&self) -> String {
+        self.lines
+            .recv_timeout(PATIENCE)
+            .expect("the server says where it listens")
     }
 
     /// A connection that nothing has been sent on.
@@ -235,6 +244,22 @@ impl Drop for Server {
             eprintln!("stderr of the server:\n{}", errors.unwrap_or_default());
         }
     }
+}
+
+/// A connection to a unix socket, with the type of the others.
+pub fn unix_stream(path: &Path) -> TcpStream {
+    let stream = UnixStream::connect(path).expect("the server accepts a connection");
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a read timeout");
+    OwnedFd::from(stream).into()
+}
+
+/// What a client calls the server at the other end.
+pub fn host_of(stream: &TcpStream) -> String {
+    let peer = stream.peer_addr();
+    // A unix socket has no such address.
+    peer.map_or("unix.example".to_owned(), |address| address.to_string())
 }
 
 /// A connection that accepts only a little before the test reads from it.
