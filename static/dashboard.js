@@ -45,6 +45,7 @@ let lastArrival = -Infinity;
 let lastId = null;
 let subscribers = NaN;
 let simulated = [];
+/** Figures that the server's system does not report. @type {string[]} */ let unreported = [];
 
 // The figures
 
@@ -133,6 +134,7 @@ stream.addEventListener('samples', ({ detail: samples }) => {
     series[kind].push(time, data, broken.delete(kind));
     lastId = id;
     if (typeof data.subscribers === 'number') subscribers = data.subscribers;
+    if (kind === 'system_metrics') unreported = Object.keys(data).filter((field) => data[field] === null);
     if (kind === 'business_metrics') simulated = Array.isArray(data.simulated) ? data.simulated : [];
   }
   lastArrival = performance.now();
@@ -255,7 +257,7 @@ function draw() {
     figure.label(simulated);
     if (!byId(figure.plan.section).hidden) figure.draw(view);
   }
-  for (const each of gauges) each.shown = each.gauge.show(series.system_metrics.last(each.field));
+  for (const each of gauges) each.shown = each.gauge.show(series.system_metrics.last(each.field), !unreported.includes(each.field));
   setText(byId('last-id'), lastId === null ? words.none : String(lastId));
   byId('last-id').dataset.id = lastId ?? '';
   setText(byId('subscribers'), count(subscribers));

@@ -24,7 +24,7 @@ export class Gauge {
   #format;
   #words;
   #parts;
-  #level = -1;
+  #state = '';
 
   /** @param {{name: string, limits: number[], format: (value: number) => string, words: object, id: string}} plan */
   constructor({ name, limits, format, words, id }) {
@@ -62,21 +62,25 @@ export class Gauge {
     return picture;
   }
 
-  /** @returns {number} the level */
-  show(value) {
+  /** @param {boolean} isReported  false where the server's system has no such figure  @returns {number} the level */
+  show(value, isReported) {
     const { value: text, word, lit, level: picture } = this.#parts;
     const isKnown = !Number.isNaN(value);
     const level = isKnown ? levelOf(value, this.#limits) : -1;
     setText(text, isKnown ? this.#format(value) : this.#words.none);
     lit.style.transform = `scaleY(${isKnown ? Math.min(Math.max(value, 0), 100) / 100 : 0})`;
     this.element.setAttribute('aria-valuenow', isKnown ? value : 0);
-    this.element.setAttribute('aria-valuetext', isKnown ? `${this.#format(value)}, ${this.#words.levels[level]}` : this.#words.no_value);
-    if (level === this.#level) return level;
-    this.#level = level;
-    this.element.dataset.level = LEVELS[level] ?? '';
-    picture.parentElement.hidden = level < 0;
+    const known = isKnown && `${this.#format(value)}, ${this.#words.levels[level]}`;
+    this.element.setAttribute('aria-valuetext', known || (isReported ? this.#words.no_value : this.#words.not_reported_why));
+    const state = LEVELS[level] ?? (isReported ? '' : 'none');
+    if (state === this.#state) return level;
+    this.#state = state;
+    this.element.dataset.level = state;
+    this.element.title = state === 'none' ? this.#words.not_reported_why : '';
+    picture.parentElement.hidden = state === '';
+    picture.toggleAttribute('hidden', level < 0);
     if (level >= 0) picture.firstElementChild.setAttribute('href', `#i-${LEVELS[level]}`);
-    setText(word, this.#words.levels[level] ?? '');
+    setText(word, this.#words.levels[level] ?? (isReported ? '' : this.#words.not_reported));
     return level;
   }
 }

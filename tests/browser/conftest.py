@@ -37,13 +37,16 @@ REFUSED = ("Failed to load resource",)
 class Server:
     """A server process that can be killed and started again on its port."""
 
+    # What runs the binary, if not the system itself.
+    runner = ()
+
     def __init__(self, *options):
         self.options = options
         self.port = 0
         self.start()
 
     def start(self):
-        command = [BIN, "--listen", f"127.0.0.1:{self.port}", *self.options]
+        command = [*self.runner, BIN, "--listen", f"127.0.0.1:{self.port}", *self.options]
         # The server would take SARANG_BIN for an option.
         clean = {name: value for name, value in os.environ.items() if not name.startswith("SARANG_")}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean)

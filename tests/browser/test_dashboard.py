@@ -460,6 +460,44 @@ def test_a_visitor_without_a_session_gets_a_link_to_sign_in_and_then_sees_the_da
         server.kill()
 
 
+# A machine that shows nothing of itself
+
+
+class Blind(Server):
+    """A server in a system without /proc."""
+
+    runner = ("unshare", "-rm", "sh", "-c", 'mount -t tmpfs none /proc && exec "$0" "$@"')
+
+
+@pytest.fixture
+def blind():
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode != 0:
+        pytest.skip("this system lets nobody mount anything")
+    server = Blind()
+    yield server
+    server.kill()
+
+
+@pytest.mark.parametrize("locale, word, why", [("ko-KR", "알 수 없음", "읽을 수 없습니다"), ("en-US", "no figure", "does not report")])
+def test_where_the_system_reports_no_figure_that_is_said_and_nothing_is_drawn_as_zero(watcher, blind, locale, word, why):
+    one = watcher(url=blind.url, locale=locale)
+    one.is_connected()
+    expect(one.find("#gauge-disk")).to_have_attribute("aria-valuetext", re.compile(r"\d"))
+    wait_for_id(one, last_id(one) + 3)
+    for gauge in ("#gauge-cpu", "#gauge-memory"):
+        expect(one.find(f"{gauge} .gauge-value")).to_have_text("–")
+        expect(one.find(f"{gauge} .gauge-level")).to_have_text(word)
+        expect(one.find(f"{gauge} .gauge-lit")).to_have_css("visibility", "hidden")
+        expect(one.find(gauge)).to_have_attribute("aria-valuetext", re.compile(why))
+    expect(one.find("#gauge-disk .gauge-lit")).to_have_css("visibility", "visible")
+    expect(one.find("#machine .legend .figure-value").nth(0)).to_have_text("–")
+    lines = one.find("#machine .chart .chart-line").evaluate_all("(all) => all.map((line) => line.getAttribute('d') ?? '')")
+    assert [bool(line) for line in lines] == [False, False, True], lines
+    assert serious(one) == []
+    with urllib.request.urlopen(blind.url + "/metrics") as page:
+        assert b"resident" not in page.read()
+
+
 # Accessibility
 
 
