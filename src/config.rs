@@ -119,6 +119,11 @@ pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 /// Field lines of a request; above it 431.
 pub const HEAD_FIELDS_MAX: usize = 64;
+/// A PROXY protocol header of version 1, with its line end, in bytes: as its specification says (section 2.1). A connection
+/// with a longer one is closed.
+pub const PROXY_HEADER_LINE_BYTES_MAX: usize = 107;
+/// A PROXY protocol header of version 2, with its fixed part of 16 bytes, in bytes. A connection with a longer one is closed.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4 * 1024;
 /// The body of a request, in bytes; above it 413.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The digits of the size of one chunk of a body, leading zeros included, so that it has 64 bits at most; above it 400.
@@ -135,7 +140,8 @@ pub const TRAILER_FIELDS_MAX: usize = 32;
 pub const ECHO_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The field names that a CORS preflight may ask for, in bytes; a longer list is not granted.
 pub const PREFLIGHT_FIELDS_BYTES_MAX: usize = 1024;
-/// From the start of a connection, or the first byte of a later request, to the end of the head; then 408.
+/// From the start of a connection, or the first byte of a later request, to the end of the head; then 408. Also from the start
+/// of a connection to the end of its PROXY protocol header; then it is closed.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the head of a request to the end of its body; then 408.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -363,6 +369,21 @@ impl Config {
             `sarang --users people{}`",
             all.concat()
         ))
+    }
+
+    /// Refuses to await PROXY protocol headers from nobody.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn check_proxies(&self) -> Result<(), String> {
+        let has_proxies =
+            !self.trusted_proxies.is_empty() || self.listen.iter().any(Listen::is_unix);
+        match self.proxy_protocol && !has_proxies {
+            true => Err("--proxy-protocol: nobody is trusted to tell the address of a client; name the proxy with \
+                --trusted-proxy"
+                .into()),
+            false => Ok(()),
+        }
     }
 
     /// Whether this is the address of a trusted proxy. Peers of unix sockets are.

@@ -99,6 +99,10 @@ pub fn parse(
         (_, []) => {
             let config = configured()?;
             config.check_exposure()?;
+            // Without an address systemd may hand over a unix socket.
+            if !config.listen.is_empty() {
+                config.check_proxies()?;
+            }
             Ok(Invocation::Serve {
                 config: Box::new(config),
                 warnings: variables.warnings(),

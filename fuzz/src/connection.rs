@@ -1,15 +1,18 @@
 //! A whole connection: any bytes in any pieces, with time, a slow reader, sign-ins and a shutdown in between.
 //!
 //! The input's first byte is the number of steps, which follow, a byte each: what to do in its upper three bits, how
-//! much in the lower five. The rest is what the client sends.
+//! much in the lower five. The rest is what the client sends. Two more bits of the first byte are accounts (0x40) and a trusted
+//! proxy that has to begin with a PROXY protocol header (0x80).
 
 use std::time::Duration;
 
 use sarang::config::Config;
+use sarang::config::cidr::Cidr;
 use sarang::domain::ids::ConnectionId;
+use sarang::wire::proxy_header::read;
 
 use super::peer::Peer;
-use super::world::{World, configured};
+use super::world::{PROXY, World, configured};
 
 /// The most steps in an input.
 const STEPS_MAX: usize = 63;
@@ -20,7 +23,10 @@ pub fn run(data: &[u8]) {
         return;
     };
     let (steps, stream) = rest.split_at((usize::from(first) & STEPS_MAX).min(rest.len()));
+    let is_proxied = first & 0x80 != 0;
     let mut world = World::new(Config {
+        proxy_protocol: is_proxied,
+        trusted_proxies: vec![Cidr::parse("192.0.2.2").expect("is one")],
         users: configured().filter(|_| first & 0x40 != 0),
         guests: true,
         hosts: vec!["x".to_owned()],
@@ -30,7 +36,8 @@ pub fn run(data: &[u8]) {
         token_ttl_secs: 30,
         ..Config::default()
     });
-    let id = world.connect(1).expect("is the first");
+    let id = world.connect(if is_proxied { PROXY } else { 1 });
+    let id = id.expect("is the first");
     let mut client = Client { id, stream };
     for step in steps {
         client.step(&mut world, step >> 5, usize::from(step & 31));
@@ -40,6 +47,11 @@ pub fn run(data: &[u8]) {
     let mut peer = Peer::new(contains(b"HEAD"), contains(b"echo"));
     let (_, wire) = world.dropped().pop().expect("was dropped");
     peer.read(&wire.sent);
+    let has_header = matches!(read(stream), Ok(Some(_)));
+    assert!(
+        !is_proxied || has_header || wire.sent.is_empty(),
+        "without a header there is no answer"
+    );
     assert!(
         !wire.is_shut || peer.is_complete(),
         "the end comes at an end"

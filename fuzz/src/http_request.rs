@@ -88,6 +88,7 @@ fn serve<'a>(pieces: impl Iterator<Item = &'a [u8]>, proxy: Option<Proxy<'_>>) -
             match http.step(&mut input, proxy, |_| BODY_BYTES_MAX) {
                 Step::Wait => break,
                 Step::Begin(_) | Step::Continue => {}
+                Step::Proxied(_) | Step::RefuseProxyHeader(_) => panic!("no header is awaited"),
                 Step::Serve(request) => outcome.requests.push(*request),
                 Step::Refuse(refusal, _) | Step::RefuseHead(refusal, _) => {
                     outcome.refused = Some(format!("{refusal:?}"));

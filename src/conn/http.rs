@@ -1,5 +1,6 @@
 //! A connection that speaks HTTP: received bytes to requests, one after the other (RFC 9112 section 9.3).
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::input::Input;
@@ -13,6 +14,7 @@ use crate::wire::forwarded::{Forwarding, Proxy};
 use crate::wire::head::HeadScan;
 use crate::wire::http::{BodyLength, HeadError, Request, parse_whole_head};
 use crate::wire::partial_head::PartialHead;
+use crate::wire::proxy_header::HeaderReader;
 use crate::wire::secret_bytes::SecretBytes;
 
 /// The receive side of an HTTP connection, between requests or in the middle of one.
@@ -31,6 +33,8 @@ pub struct Http {
 /// What the next byte belongs to.
 #[derive(Debug)]
 enum Reading {
+    /// The PROXY protocol header in front of the first request.
+    ProxyHeader(HeaderReader),
     /// A head, or its first byte between requests.
     Head(IncomingHead),
     /// Nothing yet: [`Step::Begin`] was the last step for this request, whose body is not looked at.
@@ -59,6 +63,10 @@ struct IncomingHead {
 pub enum Step {
     /// Wait for more bytes.
     Wait,
+    /// Note the address that a PROXY protocol header tells, if it tells one. Before all other steps but [`Step::Wait`].
+    Proxied(Option<IpAddr>),
+    /// Close without an answer, because there is no such header: with what is wrong, for the log.
+    RefuseProxyHeader(&'static str),
     /// Note whom a proxy sends the next request for. Only for requests that say something about it.
     Begin(Forwarding),
     /// Send `100 Continue`, then wait for the body.
@@ -85,6 +93,8 @@ pub struct Wait {
 pub enum Awaited {
     /// The end of a job.
     Job(Wait),
+    /// A PROXY protocol header.
+    ProxyHeader,
     /// The first byte of a request.
     Request,
     /// The rest of the head.
@@ -94,6 +104,14 @@ pub enum Awaited {
 }
 
 impl Http {
+    /// A connection that begins with a PROXY protocol header.
+    pub fn behind_proxy() -> Self {
+        Self {
+            reading: Reading::ProxyHeader(HeaderReader::default()),
+            ..Self::default()
+        }
+    }
+
     /// The input for [`Self::step`]: the input kept earlier, followed by `bytes`. The caller gives the part that `step`
     /// leaves to [`Self::keep`].
     pub fn receive<'b>(&mut self, bytes: &'b [u8]) -> Input<'b> {
@@ -122,10 +140,16 @@ impl Http {
             return Awaited::Job(wait);
         }
         match &self.reading {
+            Reading::ProxyHeader(_) => Awaited::ProxyHeader,
             Reading::Head(head) if head.bytes.is_empty() => Awaited::Request,
             Reading::Head(_) => Awaited::Head,
             Reading::Begun(_) | Reading::Body(_) | Reading::Chunks(..) => Awaited::Body,
         }
+    }
+
+    /// Whether a PROXY protocol header has begun and is not complete.
+    pub fn has_part_of_proxy_header(&self) -> bool {
+        matches!(&self.reading, Reading::ProxyHeader(header) if !header.kept().is_empty())
     }
 
     /// Whether it waits for this job.
@@ -136,7 +160,7 @@ impl Http {
     /// The request whose body is incomplete.
     pub fn unfinished_request(&self) -> Option<&Request> {
         match &self.reading {
-            Reading::Head(_) => None,
+            Reading::ProxyHeader(_) | Reading::Head(_) => None,
             Reading::Begun(request) | Reading::Body(request) | Reading::Chunks(request, _) => {
                 Some(request)
             }
@@ -146,6 +170,7 @@ impl Http {
     /// The bytes kept of a head or a body that is incomplete.
     fn unfinished(&self) -> &SecretBytes {
         match &self.reading {
+            Reading::ProxyHeader(header) => header.kept(),
             Reading::Head(head) => &head.bytes,
             Reading::Begun(request) | Reading::Body(request) | Reading::Chunks(request, _) => {
                 &request.body
@@ -174,10 +199,27 @@ impl Http {
             return Step::Wait;
         }
         match std::mem::take(&mut self.reading) {
+            Reading::ProxyHeader(header) => self.read_proxy_header(header, input),
             Reading::Head(head) => self.read_request(head, input, proxy, body_bytes_max),
             Reading::Begun(request) => self.begin_body(request, input, body_bytes_max),
             Reading::Body(request) => self.read_body(request, input),
             Reading::Chunks(request, decoder) => self.read_chunks(request, decoder, input),
+        }
+    }
+
+    fn read_proxy_header(&mut self, mut header: HeaderReader, input: &mut Input<'_>) -> Step {
+        let bytes = input.rest();
+        match header.advance(bytes) {
+            Ok(Some(header)) => {
+                input.consume(header.length);
+                Step::Proxied(header.client())
+            }
+            Ok(None) => {
+                input.consume(bytes.len());
+                self.reading = Reading::ProxyHeader(header);
+                Step::Wait
+            }
+            Err(reason) => Step::RefuseProxyHeader(reason),
         }
     }
 

@@ -57,6 +57,8 @@ pub enum Mark {
     Slow = 32,
     /// It is in the list of connections whose remaining input is to be served.
     ToServe = 64,
+    /// It has come over a unix socket.
+    OverUnix = 128,
 }
 
 /// An event stream: which events it sends, and its framing.

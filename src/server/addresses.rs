@@ -65,6 +65,19 @@ impl Addresses {
         true
     }
 
+    /// The address of a connection before its first request is this one, which a trusted proxy tells, for all of its life.
+    /// False if that address already has [`Config::connections_per_address`]: then it keeps that of the proxy.
+    pub fn replace(&mut self, id: ConnectionId, told: IpAddr, config: &Config) -> bool {
+        let before = self.peer(id);
+        self.remove(id, config);
+        let is_counted = self.add(id, told, config);
+        if let Some(proxy) = before.filter(|_| !is_counted) {
+            // A proxy has no limit.
+            self.add(id, proxy, config);
+        }
+        is_counted
+    }
+
     /// The address of a connection: that of the client whose request is under way there, else of the peer; 127.0.0.1 if
     /// it is not kept.
     pub fn of(&self, id: ConnectionId) -> IpAddr {
@@ -76,11 +89,6 @@ impl Addresses {
     pub fn proxy(&self, id: ConnectionId, config: &Config) -> Option<IpAddr> {
         let proxy = self.peer(id).filter(|address| config.trusts(*address));
         proxy.map(counted_as)
-    }
-
-    /// Whether the peer has connected to a unix socket.
-    pub fn is_unix(&self, id: ConnectionId) -> bool {
-        self.peer(id) == Some(UNIX_PEER)
     }
 
     /// Whether a request of another client than the peer itself is under way.
@@ -312,7 +320,6 @@ mod tests {
         assert!((0..3).all(|n| addresses.add(id(n), UNIX_PEER, config)));
         assert_eq!(addresses.proxy(id(0), config), Some(LOCALHOST));
         assert_eq!(addresses.of(id(0)), LOCALHOST);
-        assert!(addresses.is_unix(id(0)));
         // Without a client to tell of, its requests are its own.
         assert!((0..3).all(|n| addresses.begin_request(id(n), LOCALHOST, config)));
         assert!(!addresses.has_client(id(0)));
@@ -322,14 +329,9 @@ mod tests {
             (addresses.of(id(0)), addresses.of(id(1))),
             (THERE, LOCALHOST)
         );
-        assert!(addresses.is_unix(id(0)), "whatever its client is");
         addresses.check(config, |_| true);
         (0..3).for_each(|n| addresses.remove(id(n), config));
         assert!(addresses.counts.is_empty());
-        // A peer of TCP is none.
-        assert!(addresses.add(id(0), LOCALHOST, config));
-        assert!(addresses.add(id(1), THERE, config));
-        assert!((0..2).all(|n| !addresses.is_unix(id(n))));
     }
 
     #[test]

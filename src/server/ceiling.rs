@@ -7,6 +7,7 @@
 use super::Server;
 use crate::config::{ECHO_BUFFER_BYTES, Level};
 use crate::conn::Phase;
+use crate::conn::http::Awaited;
 use crate::conn::refusal::Refusal;
 use crate::domain::ids::ConnectionId;
 use crate::domain::time::Now;
@@ -61,7 +62,9 @@ impl Server {
         match connection.phase {
             Phase::EventStream(_) => self.relieve(id),
             Phase::WebSocket(_) => self.close_websocket(id, CloseCode::SLOW_CONSUMER, now),
-            Phase::Http(_) if is_received => self.refuse_unfinished(id, Refusal::UNAVAILABLE, now),
+            Phase::Http(ref http) if is_received && http.awaits() != Awaited::ProxyHeader => {
+                self.refuse_unfinished(id, Refusal::UNAVAILABLE, now)
+            }
             _ => self.closed(id, now),
         }
         self.connections[id].charge_queued(self.connections.ledger());

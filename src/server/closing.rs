@@ -76,7 +76,11 @@ impl Server {
         for id in ids {
             match &self.connections[id].phase {
                 Phase::WebSocket(_) => self.close_websocket(id, CloseCode::GOING_AWAY, now),
-                Phase::Http(http) if http.awaits() == Awaited::Request => self.linger(id, now),
+                Phase::Http(http) => {
+                    if matches!(http.awaits(), Awaited::ProxyHeader | Awaited::Request) {
+                        self.linger(id, now);
+                    }
+                }
                 Phase::EventStream(_) => {
                     self.depart(id, now);
                 }
@@ -229,6 +233,7 @@ impl Server {
         }
         match &mut connection.phase {
             Phase::Http(http) => match http.awaits() {
+                Awaited::ProxyHeader => self.refuse_proxy_header(id, "it comes too late", now),
                 Awaited::Request if http.deadline_for.take().is_some() => {
                     self.await_longer(id, now);
                 }

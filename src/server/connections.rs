@@ -10,6 +10,7 @@ use slab::Slab;
 use super::addresses::Addresses;
 use super::deadlines::{Deadlines, NEVER, ticks};
 use super::read_queue::ReadQueue;
+use crate::config::listen::UNIX_PEER;
 use crate::config::{BACKEND_PATIENCE, Config, HEAD_TIMEOUT, TABLE_KEPT};
 use crate::conn::http::{Awaited, Http};
 use crate::conn::{Connection, Mark, Phase};
@@ -97,8 +98,13 @@ impl Connections {
         if !self.addresses.add(id, address, config) {
             return Err("connections_per_address");
         }
-        let mut connection = Connection::new(Http::default());
+        let is_proxied = config.proxy_protocol && self.addresses.proxy(id, config).is_some();
+        let mut connection = Connection::new(match is_proxied {
+            true => Http::behind_proxy(),
+            false => Http::default(),
+        });
         connection.heard = ticks(now);
+        connection.set(Mark::OverUnix, address == UNIX_PEER);
         self.deadlines.set(id, &mut connection, now + HEAD_TIMEOUT);
         self.phase_counts[phase_index(&connection.phase)] += 1;
         self.slab.insert(connection);
@@ -145,7 +151,13 @@ impl Connections {
 
     /// Whether the peer has connected to a unix socket.
     pub fn is_unix(&self, id: ConnectionId) -> bool {
-        self.addresses.is_unix(id)
+        self.get(id)
+            .is_some_and(|connection| connection.is(Mark::OverUnix))
+    }
+
+    /// The proxy tells the address of the connection; false at the limit of that address.
+    pub fn replace_address(&mut self, id: ConnectionId, told: IpAddr, config: &Config) -> bool {
+        self.addresses.replace(id, told, config)
     }
 
     /// A request of this client begins on the connection of a trusted proxy; false at the limit of its address.

@@ -22,6 +22,10 @@ pub struct Counters {
     pub outbox_high_water_bytes: usize,
     /// Times a slow subscriber's outbox was conflated to the latest events.
     pub streams_relieved: u64,
+    /// PROXY protocol headers that were understood.
+    pub proxy_headers: u64,
+    /// Connections closed because theirs was malformed, missing or late.
+    pub proxy_headers_refused: u64,
     /// Connections refused at a limit, or because no file descriptor was left.
     pub refused_connections: u64,
     /// Times the buffers of a connection were freed because all together were over their limit.

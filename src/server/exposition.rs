@@ -130,6 +130,21 @@ fn show_pressure(page: &mut Page, counters: &Counters) {
         help,
         counters.refused_connections,
     );
+    let help = "PROXY protocol headers that were understood.";
+    page.single(
+        "proxy_headers_total",
+        "counter",
+        help,
+        counters.proxy_headers,
+    );
+    let help =
+        "Connections closed because their PROXY protocol header was malformed, missing or late.";
+    page.single(
+        "proxy_headers_refused_total",
+        "counter",
+        help,
+        counters.proxy_headers_refused,
+    );
     let help =
         "Connections whose buffers were given up because all together were over their limit.";
     page.single("buffers_shed_total", "counter", help, counters.shed);

@@ -61,7 +61,12 @@ impl Server {
                 let exchange = Exchange::of(&self.config, &request, true, now);
                 self.refuse(id, refusal, exchange, now);
             }
-            Step::Wait | Step::Begin(_) | Step::Continue | Step::RefuseHead(..) => {
+            Step::Wait
+            | Step::Proxied(_)
+            | Step::RefuseProxyHeader(_)
+            | Step::Begin(_)
+            | Step::Continue
+            | Step::RefuseHead(..) => {
                 self.refuse_unfinished(id, Refusal::UNAVAILABLE, now);
             }
         }

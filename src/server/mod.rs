@@ -29,6 +29,7 @@ pub mod jobs;
 mod logins;
 mod notes;
 pub mod password_checks;
+mod proxied;
 mod read_queue;
 mod requests;
 mod rest;
@@ -211,6 +212,9 @@ impl Server {
             }
             Phase::WebSocket(_) if connection.queued_bytes() > 0 => {
                 self.depart(id, now);
+            }
+            Phase::Http(ref http) if http.has_part_of_proxy_header() => {
+                self.refuse_proxy_header(id, "it is cut short", now);
             }
             _ => self.closed(id, now),
         }

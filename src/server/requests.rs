@@ -25,6 +25,7 @@ use crate::domain::time::Now;
 use crate::wire::forwarded::Proxy;
 use crate::wire::http::{Method, Request};
 use crate::wire::partial_head::PartialHead;
+use crate::wire::proxy_header;
 use crate::wire::response::{HttpDate, Response};
 
 /// The Prometheus text format.
@@ -60,7 +61,7 @@ impl Server {
     }
 
     fn take_requests(&mut self, id: ConnectionId, input: &mut Input<'_>, now: Now) {
-        let proxy = self.connections.proxy(id, &self.config);
+        let mut proxy_address = self.connections.proxy(id, &self.config);
         let mut served = 0;
         loop {
             let has_to_yield = self.is_share_used(served) && !input.rest().is_empty();
@@ -75,7 +76,7 @@ impl Server {
             if has_to_yield && http.job.is_none() {
                 return self.serve_requests_next_turn(id, now);
             }
-            let proxy = proxy.map(|address| Proxy {
+            let proxy = proxy_address.map(|address| Proxy {
                 address,
                 trusted: &self.config.trusted_proxies,
             });
@@ -83,6 +84,16 @@ impl Server {
                 body_bytes_max(&self.config, request)
             }) {
                 Step::Wait => return self.await_request(id, now),
+                Step::Proxied(source) => {
+                    let is_admitted = self.begin_proxied(id, source, input, now);
+                    if !is_admitted || input.rest().is_empty() {
+                        return;
+                    }
+                    proxy_address = self.connections.proxy(id, &self.config);
+                }
+                Step::RefuseProxyHeader(reason) => {
+                    return self.refuse_proxy_header(id, reason, now);
+                }
                 Step::Begin(forwarding) => {
                     let is_refused = self.begin_forwarded(id, forwarding, input, now);
                     served += usize::from(is_refused);
@@ -121,6 +132,10 @@ impl Server {
             return;
         };
         let awaited = http.awaits();
+        if awaited == Awaited::ProxyHeader {
+            // Its deadline runs from the start of the connection.
+            return;
+        }
         // The deadline runs from the start of what is awaited: single bytes do not extend it.
         if http.deadline_for.replace(awaited) != Some(awaited) {
             let timeout = match awaited {
@@ -130,7 +145,7 @@ impl Server {
                     let keep_alive = self.config.keep_alive;
                     keep_alive.map_or(ANSWER_STALL_TIMEOUT, |time| time.min(ANSWER_STALL_TIMEOUT))
                 }
-                Awaited::Head => HEAD_TIMEOUT,
+                Awaited::ProxyHeader | Awaited::Head => HEAD_TIMEOUT,
                 Awaited::Body => BODY_TIMEOUT,
             };
             self.connections.set_deadline(id, now.monotonic + timeout);
@@ -271,6 +286,11 @@ impl Server {
 
     /// The response to a connection refused at a limit: 503. `received` is what there is of its request already.
     pub fn refusal_of_a_connection(&self, received: &[u8], now: Now) -> Vec<u8> {
+        // Whom the header is from does not matter for this.
+        let received = match self.config.proxy_protocol {
+            true => proxy_header::skip(received),
+            false => received,
+        };
         let exchange = Exchange::of_partial(&self.config, &PartialHead::read(received), now);
         let response = exchange.complete(Err(Refusal::UNAVAILABLE));
         let mut bytes = Vec::new();

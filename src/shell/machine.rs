@@ -33,7 +33,9 @@ impl Sampler {
                 busy.saturating_sub(busy_before),
                 total.saturating_sub(total_before),
             );
-            self.last.cpu = spent.or(self.last.cpu);
+            // No tick may have passed since the last sample; all sums are zero where the system hides them.
+            let since_boot = || percent(busy, total);
+            self.last.cpu = spent.or(self.last.cpu).or_else(since_boot);
             self.times = Some((busy, total));
         }
         self.last.memory = memory().or(self.last.memory);

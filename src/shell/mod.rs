@@ -60,13 +60,15 @@ const WORKER: Token = Token(FIRST_LISTENER - 2);
 /// # Errors
 /// A message: a file is invalid, the address cannot be listened on, or the system refuses something the loop needs.
 pub fn run(mut config: Config) -> Result<(), String> {
+    // First of all: their numbers must not be taken by descriptors of our own.
+    let handed_over = handed_over::take()?;
     let fail = |error| format!("the event loop cannot be set up: {error}");
     // From here on signals end nothing by themselves.
     let signals = STOPS.iter().chain([&HANGUP]).chain(&IGNORED);
     let signals = Signals::new(signals).map_err(fail)?;
     let files = Files::new(&config, entropy()?);
     let credentials = files.load()?;
-    let listeners = open_listeners(&mut config)?;
+    let listeners = open_listeners(&mut config, handed_over)?;
     let mut shell = Shell::new(config, credentials, files, listeners, signals).map_err(fail)?;
     shell
         .run()
@@ -75,8 +77,7 @@ pub fn run(mut config: Config) -> Result<(), String> {
 
 /// Opens the sockets to listen on: those of the configuration and those that were handed over, which are added to it; if
 /// there are none, that of the default address.
-fn open_listeners(config: &mut Config) -> Result<Listeners, String> {
-    let handed_over = handed_over::take()?;
+fn open_listeners(config: &mut Config, handed_over: Vec<Bound>) -> Result<Listeners, String> {
     if config.listen.is_empty() && handed_over.is_empty() {
         config.listen.push(Listen::default());
     }
@@ -91,6 +92,7 @@ fn open_listeners(config: &mut Config) -> Result<Listeners, String> {
         }
         config.listen.push(at.clone());
     }
+    config.check_proxies()?;
     let sockets = binding::open(&given, config.unix_mode, handed_over)?;
     Listeners::new(sockets).map_err(|error| format!("cannot listen: {error}"))
 }

@@ -16,6 +16,7 @@ pub mod language;
 pub mod method;
 pub mod origin;
 pub mod partial_head;
+pub mod proxy_header;
 pub mod response;
 pub mod secret_bytes;
 pub mod target;

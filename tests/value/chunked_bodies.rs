@@ -27,7 +27,9 @@ fn receive<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
         loop {
             match http.step(&mut input, None, |_| BODY_BYTES_MAX) {
                 Step::Wait => break,
-                Step::Begin(_) | Step::Continue => panic!("nothing is expected"),
+                Step::Proxied(_) | Step::RefuseProxyHeader(_) | Step::Begin(_) | Step::Continue => {
+                    panic!("nothing is expected")
+                }
                 Step::Serve(request) => outcome.served.push(*request),
                 Step::RefuseHead(refusal, _) => {
                     outcome.refused = Some((format!("{refusal:?}"), None));

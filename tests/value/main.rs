@@ -21,6 +21,7 @@ mod late_backend;
 mod late_model;
 mod late_tickets;
 mod password_queue;
+mod proxy_headers;
 mod reload;
 mod request_heads;
 mod revocation;

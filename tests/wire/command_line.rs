@@ -194,6 +194,10 @@ fn an_unknown_option_is_named() {
         (&["--host", "a.example:8000"], "--host"),
         (&["--host", "*"], "--host"),
         (&["--echo=maybe"], "--echo"),
+        (
+            &["--proxy-protocol", "--listen", "127.0.0.1:0"],
+            "--trusted-proxy",
+        ),
         (&["--trusted-proxy"], "--trusted-proxy"),
         (&["--trusted-proxy", "proxy.example"], "--trusted-proxy"),
         (&["--trusted-proxy", "127.0.0.1:80"], "--trusted-proxy"),

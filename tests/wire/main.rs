@@ -43,6 +43,7 @@ mod order;
 mod people;
 mod presence;
 mod pressure;
+mod proxy_protocol;
 mod rest;
 mod restart;
 mod resume;
