@@ -133,6 +133,12 @@ pub fn find(name: &str, is_part: bool) -> Option<AssetId> {
     ASSETS.iter().position(is_it).map(AssetId)
 }
 
+/// The content codings that proxies apply to a file.
+const CODINGS: [&str; 4] = ["gzip", "br", "zstd", "deflate"];
+
+/// What proxies put between an entity tag and the content coding that they applied.
+const SEPARATORS: [&str; 3] = ["--", "-", ";"];
+
 /// The response with a file; 304 if the client's copy is current (RFC 9110 section 13.1.2).
 pub fn response(AssetId(index): AssetId, request: &Request) -> Response {
     let (asset, tag) = (&ASSETS[index], &ENTITY_TAGS[index]);
@@ -140,7 +146,7 @@ pub fn response(AssetId(index): AssetId, request: &Request) -> Response {
     let is_known = known
         .split(',')
         .map(str::trim)
-        .any(|other| other == "*" || other.trim_start_matches("W/") == tag);
+        .any(|other| other == "*" || is_same_content(other, tag));
     let response = match is_known {
         true => Response::empty(304),
         false => Response::with(200, asset.content_type, asset.bytes),
@@ -152,10 +158,63 @@ pub fn response(AssetId(index): AssetId, request: &Request) -> Response {
         .field("Referrer-Policy", "no-referrer")
 }
 
+/// Whether a client's tag is ours, by weak comparison (RFC 9110 section 8.8.3.2). A proxy that compresses a file gives it a
+/// tag of its own, as it must, by appending the coding (Apache: `"abc-gzip"`). Many pass that tag on as it is, and without
+/// this a compressed file would be sent whole each time.
+fn is_same_content(other: &str, tag: &str) -> bool {
+    let other = other.strip_prefix("W/").unwrap_or(other);
+    if other == tag {
+        return true;
+    }
+    let Some(suffix) = other
+        .strip_suffix('"')
+        .and_then(|other| other.strip_prefix(tag.trim_end_matches('"')))
+    else {
+        return false;
+    };
+    let coding = SEPARATORS
+        .iter()
+        .find_map(|separator| suffix.strip_prefix(separator));
+    coding.is_some_and(|coding| CODINGS.contains(&coding))
+}
+
 fn entity_tag(bytes: &[u8]) -> String {
     let hex: String = Sha256::digest(bytes)[..8]
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
     format!("\"{hex}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_ours_whatever_coding_a_proxy_appended_and_no_other_is() {
+        let ours = "\"0123456789abcdef\"";
+        for (other, expected) in [
+            (r#""0123456789abcdef""#, true),
+            (r#"W/"0123456789abcdef""#, true),
+            (r#""0123456789abcdef-gzip""#, true),
+            (r#"W/"0123456789abcdef-br""#, true),
+            (r#""0123456789abcdef--zstd""#, true),
+            (r#""0123456789abcdef;gzip""#, true),
+            (r#""0123456789abcdef-deflate""#, true),
+            (r#"w/"0123456789abcdef""#, false),
+            (r#"W/W/"0123456789abcdef""#, false),
+            (r#""0123456789abcde-gzip""#, false),
+            (r#""0123456789abcdefgzip""#, false),
+            (r#""0123456789abcdef-""#, false),
+            (r#""0123456789abcdef-gzip"#, false),
+            (r#""0123456789abcdef-gzip-br""#, false),
+            (r#""0123456789abcdef-v2""#, false),
+            (r#"0123456789abcdef"#, false),
+            (r#"""#, false),
+            (r#""""#, false),
+            ("", false),
+        ] {
+            assert_eq!(is_same_content(other, ours), expected, "{other}");
+        }
+    }
 }

@@ -8,7 +8,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from talkers import LIBRARIES
+from proxies import EVERY, Proxy
+from talkers import LIBRARIES, Websockets
 
 # Not a threshold: after this time, an expected answer will never come.
 PATIENCE = 30
@@ -77,3 +78,39 @@ def guest(request, server):
     yield enter
     for one in guests:
         one.drop()
+
+
+@pytest.fixture
+def put(tmp_path):
+    """Puts a proxy in front of a server."""
+    proxies = []
+
+    def put(configure, server):
+        folder = tmp_path / str(len(proxies))
+        folder.mkdir()
+        proxies.append(Proxy(configure, folder, server))
+        return proxies[-1]
+
+    yield put
+    for proxy in proxies:
+        proxy.stop()
+
+
+@pytest.fixture(params=EVERY, ids=lambda configure: configure.__name__)
+def proxy(request, put, server):
+    """Each proxy in turn."""
+    return put(request.param, server)
+
+
+@pytest.fixture
+def talk(proxy):
+    """Opens WebSockets through the proxy."""
+    talkers = []
+
+    def talk(query, library=Websockets, **options):
+        talkers.append(library(f"ws://{proxy.host}/ws{query}", **options))
+        return talkers[-1]
+
+    yield talk
+    for talker in talkers:
+        talker.drop()

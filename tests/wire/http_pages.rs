@@ -49,6 +49,30 @@ fn a_cached_page_is_not_sent_again() {
     }
 }
 
+/// Apache's mod_deflate and others append the coding, and pass the client's tag on as they get it.
+#[test]
+fn a_page_that_a_proxy_compressed_is_not_sent_again() {
+    let server = Server::start(&[]);
+    let mut http = server.connect();
+    let etag = http.get("/").required("etag").to_owned();
+    let opaque = etag.trim_matches('"');
+    for suffix in ["-gzip", "-br", "-zstd", "-deflate", "--gzip", ";gzip"] {
+        for known in [
+            format!("\"{opaque}{suffix}\""),
+            format!("W/\"{opaque}{suffix}\""),
+            format!("\"old-gzip\", W/\"{opaque}{suffix}\" , \"older\""),
+        ] {
+            let again = http.request("GET", "/", &format!("If-None-Match: {known}\r\n"));
+            assert_eq!(again.status, 304, "{known}");
+            assert_eq!(again.required("etag"), etag);
+        }
+    }
+    for other in ["-v2", "gzip", "-gzip-br"] {
+        let known = format!("If-None-Match: \"{opaque}{other}\"\r\n");
+        assert_eq!(http.request("GET", "/", &known).status, 200, "{known}");
+    }
+}
+
 /// So they work under a prefix that a proxy strips.
 #[test]
 fn no_page_or_script_has_an_address_that_is_not_relative() {
