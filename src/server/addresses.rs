@@ -299,6 +299,36 @@ mod tests {
     }
 
     #[test]
+    fn a_told_address_counts_in_place_of_the_proxys_until_the_connection_ends() {
+        let config = &config(1);
+        let mut addresses = Addresses::default();
+        let id = ConnectionId;
+        assert!((0..5).all(|n| addresses.add(id(n), PROXY, config)));
+        assert!(addresses.replace(id(0), THERE, config));
+        assert_eq!(
+            (addresses.of(id(0)), addresses.proxy(id(0), config)),
+            (THERE, None)
+        );
+        assert!(!addresses.replace(id(1), THERE, config));
+        assert_eq!(addresses.of(id(1)), PROXY);
+        // Another proxy, and the two usual addresses of loopback, one of which is trusted.
+        let other = IpAddr::from([10, 9, 9, 9]);
+        assert!(addresses.replace(id(2), other, config));
+        assert_eq!(addresses.proxy(id(2), config), Some(other));
+        assert!(addresses.begin_request(id(2), IpAddr::from([192, 0, 2, 2]), config));
+        assert!(addresses.replace(id(3), LOCALHOST, config));
+        assert!(addresses.replace(id(4), Ipv6Addr::LOCALHOST.into(), config));
+        assert_eq!(addresses.proxy(id(3), config), None);
+        assert!(addresses.proxy(id(4), config).is_some());
+        addresses.check(config, |_| true);
+        addresses.remove(id(0), config);
+        assert!(addresses.replace(id(1), THERE, config));
+        (1..5).for_each(|n| addresses.remove(id(n), config));
+        addresses.check(config, |_| false);
+        assert!(addresses.counts.is_empty());
+    }
+
+    #[test]
     fn a_usual_address_of_loopback_is_a_proxy_only_if_it_is_trusted() {
         let config = &config(2);
         let mut addresses = Addresses::default();

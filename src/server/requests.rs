@@ -132,22 +132,20 @@ impl Server {
             return;
         };
         let awaited = http.awaits();
-        if awaited == Awaited::ProxyHeader {
+        let timeout = match awaited {
             // Its deadline runs from the start of the connection.
-            return;
-        }
+            Awaited::ProxyHeader => return,
+            Awaited::Job(wait) => wait.patience,
+            // By then the client must have taken some of the response.
+            Awaited::Request => {
+                let keep_alive = self.config.keep_alive;
+                keep_alive.map_or(ANSWER_STALL_TIMEOUT, |time| time.min(ANSWER_STALL_TIMEOUT))
+            }
+            Awaited::Head => HEAD_TIMEOUT,
+            Awaited::Body => BODY_TIMEOUT,
+        };
         // The deadline runs from the start of what is awaited: single bytes do not extend it.
         if http.deadline_for.replace(awaited) != Some(awaited) {
-            let timeout = match awaited {
-                Awaited::Job(wait) => wait.patience,
-                // By then the client must have taken some of the response.
-                Awaited::Request => {
-                    let keep_alive = self.config.keep_alive;
-                    keep_alive.map_or(ANSWER_STALL_TIMEOUT, |time| time.min(ANSWER_STALL_TIMEOUT))
-                }
-                Awaited::ProxyHeader | Awaited::Head => HEAD_TIMEOUT,
-                Awaited::Body => BODY_TIMEOUT,
-            };
             self.connections.set_deadline(id, now.monotonic + timeout);
         }
     }

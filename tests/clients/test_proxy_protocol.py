@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 import httpx
 import httpx_sse
 import pytest
+from proxies import PATIENCE, lines_of
 from talkers import Websockets
-from test_proxies import PATIENCE, lines_of, put, sign_in  # noqa: F401 (a fixture)
+from test_proxies import sign_in
 
 CLIENT = "127.0.0.2"
 
@@ -87,7 +88,7 @@ class Client:
 
 
 @pytest.fixture(params=PROXIES, ids=lambda configure: configure.__name__)
-def front(request, start, put, tmp_path):  # noqa: F811
+def front(request, start, put, tmp_path):
     """A proxy of each kind with a server behind it, and the lines that the server has logged when it has stopped."""
     log = tmp_path / "sarang.log"
     # A shell, so that stderr is a file.
@@ -147,7 +148,7 @@ def test_a_throttled_sign_in_has_the_address_of_the_client_and_others_are_not_th
     assert len(ignored) == 1 and f"address={CLIENT}" in ignored[0], lines
 
 
-def test_health_checks_are_connections_of_the_proxys_own(start, put):  # noqa: F811
+def test_health_checks_are_connections_of_the_proxys_own(start, put):
     server = start("--proxy-protocol", "--trusted-proxy", "127.0.0.1", "--connections-per-address", "1")
     proxy = put(haproxy_2, server)
     deadline = time.monotonic() + PATIENCE

@@ -131,6 +131,8 @@ pub struct Network {
     pub closed: Vec<Wire>,
     /// Whether some clients come through proxies.
     pub has_proxies: bool,
+    /// Whether these tell each client's address in front of its connection, not in its requests.
+    pub has_headers: bool,
     /// Of every byte sent, with its time and wire.
     pub transcript: u64,
     pub sent_bytes: u64,
@@ -144,10 +146,11 @@ const READ_TIME: Duration = Duration::from_micros(2);
 const ARRIVED_MAX: usize = 256 * 1024;
 
 impl Network {
-    pub fn new(now: Now, has_proxies: bool) -> Self {
+    pub fn new(now: Now, has_proxies: bool, has_headers: bool) -> Self {
         Self {
             now,
             has_proxies,
+            has_headers,
             ..Self::default()
         }
     }
@@ -192,6 +195,12 @@ impl Network {
             said_bytes: 0,
             read_bytes: 0,
         });
+        if self.has_headers && self.proxy(wire).is_some() {
+            let header = proxies::header(manner.address);
+            let socket = self.socket(wire);
+            socket.said_bytes += header.len() as u64;
+            socket.arrived.extend(header);
+        }
         self.backlog.push_back(wire);
         wire
     }
@@ -205,8 +214,10 @@ impl Network {
     /// A client sends something; true when its delivery has to be put on the agenda.
     pub fn say(&mut self, wire: Wire, bytes: &[u8]) -> bool {
         let bytes = &match self.proxy(wire) {
-            Some(_) => proxies::passed_on(bytes, self.sockets[wire.0].manner.address),
-            None => bytes.into(),
+            Some(_) if !self.has_headers => {
+                proxies::passed_on(bytes, self.sockets[wire.0].manner.address)
+            }
+            _ => bytes.into(),
         };
         let socket = self.socket(wire);
         if socket.is_reset || socket.ends {
@@ -336,8 +347,12 @@ impl Network {
         let socket = self.socket(wire);
         socket.id = Some(id);
         socket.heard_at = now;
+        let has_arrived = !socket.arrived.is_empty();
         // A new socket is writable, and says so.
-        self.notify(wire, |readiness| readiness.writable = true);
+        self.notify(wire, |readiness| {
+            readiness.writable = true;
+            readiness.readable |= has_arrived;
+        });
     }
 
     pub fn wire(&self, id: ConnectionId) -> Option<Wire> {

@@ -308,6 +308,7 @@ pub fn world(number: u64) -> World {
     let has_proxies = proxies::are_there(&config);
     if has_proxies {
         config.trusted_proxies = proxies::trusted();
+        config.proxy_protocol = number % 2 == 1;
     }
     let keys = secrets(std::array::from_fn(|_| seed.key()));
     let files = Files::new(seed.below(2));
@@ -332,7 +333,7 @@ pub fn world(number: u64) -> World {
     };
     let quantum = Duration::from_millis(seed.pick(&quantums));
     let mut stage = Stage {
-        network: Network::new(now, has_proxies),
+        network: Network::new(now, has_proxies, config.proxy_protocol),
         agenda: Agenda::new(quantum),
         model: Model::new(
             config,

@@ -270,7 +270,11 @@ impl World {
             match accepted {
                 Some(id) => {
                     if proxy.is_some() {
-                        self.stage.model.count("connections of proxies");
+                        let has_header = self.stage.network.has_headers;
+                        self.stage.model.count(match has_header {
+                            true => "connections of proxies with a header",
+                            false => "connections of proxies",
+                        });
                     }
                     if address == UNIX_PEER {
                         self.stage.model.count("connections to a unix socket");
