@@ -103,6 +103,12 @@ impl EventLog {
         held.and(kept.collect())
     }
 
+    /// The number of channels of one's own that are in use; somebody subscribes to those `held`.
+    pub fn own_channels(&self, held: Kinds) -> usize {
+        let in_use = self.in_use(held);
+        self.places().filter(|kind| in_use.has(*kind)).count()
+    }
+
     /// Whether there are places for these channels.
     fn has_places(&self, names: &[&str], held: Kinds, awaited_max: usize) -> bool {
         let in_use = self.in_use(held);

@@ -149,6 +149,13 @@ impl Holders {
         }
     }
 
+    /// The number of names that are held now.
+    pub fn count(&self, now: Duration) -> usize {
+        // These are dropped when connections end.
+        let is_free = |(until, _): &&(Duration, Rc<str>)| *until <= now;
+        self.names.len() - self.in_grace.iter().take_while(is_free).count()
+    }
+
     /// Frees memory that many connections with keys have needed.
     pub fn shrink(&mut self) {
         self.names.shrink_to_fit();

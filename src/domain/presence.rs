@@ -38,6 +38,11 @@ impl RoomManager {
         }
     }
 
+    /// Members whose last connection in their room has closed, and who have not left yet.
+    pub fn members_in_grace(&self) -> usize {
+        self.graces.len()
+    }
+
     /// Whether those whose connections close have a grace. While draining they have none: nothing is announced.
     pub(super) fn has_graces(&self) -> bool {
         self.is_presence_announced && !self.presence_grace.is_zero()

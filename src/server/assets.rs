@@ -20,6 +20,8 @@ struct Asset {
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
+/// Always UTF-8 (RFC 8259 section 8.1).
+const JSON: &str = "application/json";
 
 const ASSETS: &[Asset] = &[
     Asset {
@@ -117,6 +119,11 @@ const ASSETS: &[Asset] = &[
         content_type: HTML,
         bytes: include_bytes!("../../static/dashboard.html"),
     },
+    Asset {
+        name: "grafana.json",
+        content_type: JSON,
+        bytes: include_bytes!("../../static/grafana.json"),
+    },
 ];
 
 /// Entity tags (RFC 9110 section 8.8.3), from a hash of the content: computed with the first request for a file.
@@ -127,9 +134,11 @@ static ENTITY_TAGS: LazyLock<Vec<String>> =
 #[derive(Clone, Copy, Debug)]
 pub struct AssetId(usize);
 
-/// The file with this name, among those under `/static` (`is_part`) or the pages.
+/// The file with this name, among those under `/static` (`is_part`) or those with a path of their own.
 pub fn find(name: &str, is_part: bool) -> Option<AssetId> {
-    let is_it = |asset: &Asset| asset.name == name && (asset.content_type != HTML) == is_part;
+    let is_it = |asset: &Asset| {
+        asset.name == name && matches!(asset.content_type, SCRIPT | STYLE) == is_part
+    };
     ASSETS.iter().position(is_it).map(AssetId)
 }
 

@@ -26,6 +26,8 @@ pub struct Counters {
     pub proxy_headers: u64,
     /// Connections closed because theirs was malformed, missing or late.
     pub proxy_headers_refused: u64,
+    /// Requests of proxies, and of peers that claim to be some, by what became of the address of their client.
+    pub forwarded: Forwarded,
     /// Connections refused at a limit, or because no file descriptor was left.
     pub refused_connections: u64,
     /// Times the buffers of a connection were freed because all together were over their limit.
@@ -41,6 +43,19 @@ pub struct Counters {
     /// Responses queued in this turn, whose time is not known yet.
     unsent: Traffic,
     unsent_since: Duration,
+}
+
+/// Requests by what became of the address of their client.
+#[derive(Debug, Default)]
+pub struct Forwarded {
+    /// From a trusted proxy, which has named a client.
+    pub taken: u64,
+    /// From a trusted proxy, which has named none, so that the address is its own.
+    pub missing: u64,
+    /// From a trusted proxy, whose two fields lead to different addresses, so that the address is its own.
+    pub differing: u64,
+    /// From a peer that is no trusted proxy, so that its fields do not count.
+    pub ignored: u64,
 }
 
 /// Totals that only the shell knows.

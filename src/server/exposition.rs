@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::Server;
 use super::connections::PHASE_LABELS;
 use super::counters::{Counters, TURN_BUCKETS_MICROS};
+use crate::domain::time::Now;
 
 /// A page of metrics under construction.
 #[derive(Default)]
@@ -43,16 +44,50 @@ impl Page {
 
 impl Server {
     /// The page of `GET /metrics`.
-    pub(super) fn exposition(&self) -> String {
+    pub(super) fn exposition(&self, now: Now) -> String {
         let mut page = Page::default();
+        self.show_process(&mut page);
         self.show_connections(&mut page);
         self.show_traffic(&mut page);
+        self.show_waiting(&mut page, now);
         show_outcomes(&mut page, &self.counters);
         let help = "Bytes queued for and half received from all connections.";
         page.single("buffer_bytes", "gauge", help, self.buffered_bytes());
         show_pressure(&mut page, &self.counters);
         show_turns(&mut page, &self.counters);
         page.0
+    }
+
+    fn show_process(&self, page: &mut Page) {
+        let help = "The version of the server, always 1.";
+        page.family("build_info", "gauge", help);
+        let version = env!("CARGO_PKG_VERSION");
+        page.value("build_info", &format!("{{version=\"{version}\"}}"), 1);
+        if let Some(started) = self.started {
+            // The name that the clients of Prometheus give it, whatever the program.
+            let name = "process_start_time_seconds";
+            let help = "Start of the process, in seconds since 1970.";
+            let seconds = started.as_secs_f64();
+            _ = writeln!(
+                page.0,
+                "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {seconds}"
+            );
+        }
+    }
+
+    /// What is kept for a time, or waits for its turn.
+    fn show_waiting(&self, page: &mut Page, now: Now) {
+        let help = "Members whose connections have closed and who have not left their room yet.";
+        let members = self.chat.rooms().members_in_grace();
+        page.single("members_in_grace", "gauge", help, members);
+        let help = "Names that guests hold by a key.";
+        let names = self.sign_ins.held_names(now.monotonic);
+        page.single("guest_names_held", "gauge", help, names);
+        let help = "Channels of one's own with a kept event or a subscriber.";
+        page.single("own_channels", "gauge", help, self.streams.own_channels());
+        let help = "Attempts to sign in whose password check has not begun.";
+        let waiting = self.sign_ins.checks.waiting();
+        page.single("password_checks_waiting", "gauge", help, waiting);
     }
 
     fn show_traffic(&self, page: &mut Page) {
@@ -123,6 +158,19 @@ impl Server {
 }
 
 fn show_pressure(page: &mut Page, counters: &Counters) {
+    let forwarded = &counters.forwarded;
+    let help = "Requests by what became of their X-Forwarded-For or Forwarded field: taken from a \
+        trusted proxy, missing there, differing from each other, ignored from any other peer.";
+    page.labelled(
+        ("forwarded_addresses_total", "counter", help),
+        "outcome",
+        [
+            ("taken", forwarded.taken),
+            ("missing", forwarded.missing),
+            ("differing", forwarded.differing),
+            ("ignored", forwarded.ignored),
+        ],
+    );
     let help = "Connections refused: too many, or no descriptor left.";
     page.single(
         "connections_refused_total",

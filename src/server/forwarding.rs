@@ -26,12 +26,20 @@ impl Server {
         now: Now,
     ) -> bool {
         let client = match forwarding {
-            Forwarding::Client(client) => client,
+            Forwarding::Client(client) => {
+                let is_named = self.connections.proxy(id, &self.config) != Some(client);
+                let forwarded = &mut self.counters.forwarded;
+                forwarded.taken += u64::from(is_named);
+                forwarded.missing += u64::from(!is_named);
+                client
+            }
             Forwarding::Disputed(proxy) => {
+                self.counters.forwarded.differing += 1;
                 self.note_disputed(proxy, now);
                 proxy
             }
             Forwarding::Ignored(field) => {
+                self.counters.forwarded.ignored += 1;
                 self.note_ignored(id, field, now);
                 return false;
             }

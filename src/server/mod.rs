@@ -95,6 +95,8 @@ pub struct Server {
     frame: Vec<u8>,
     /// Calls until the invariants are asserted again (debug builds only).
     unchecked: usize,
+    /// When it was created, since 1970; `None` if the clock was not set then.
+    started: Option<Duration>,
     /// When draining begins, since the server's start, if it is to stop.
     drains_at: Option<Duration>,
     /// When the drain ends, since the server's start, whatever the peers do.
@@ -153,6 +155,7 @@ impl Server {
             buffer: Vec::new(),
             frame: Vec::new(),
             unchecked: 0,
+            started: (now.unix >= CLOCK_EARLIEST).then_some(now.unix),
             drains_at: None,
             ends_at: None,
             is_cut_short: false,

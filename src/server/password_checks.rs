@@ -227,6 +227,11 @@ impl PasswordChecks {
         (entry.item, reason)
     }
 
+    /// The number of attempts whose check has not been started: they wait for their turn, or for a limit to allow it.
+    pub fn waiting(&self) -> usize {
+        self.queue.len() + self.parked.len()
+    }
+
     /// Whether a check can be handed out.
     pub fn has_next(&self) -> bool {
         self.is_idle() && !(self.queue.is_empty() && self.early.is_empty())

@@ -227,7 +227,7 @@ impl Server {
                 id.map(posted).ok_or(Refusal::TOO_MANY_CHANNELS)
             }
             Answer::Exposition => {
-                let page = self.exposition().into_bytes();
+                let page = self.exposition(now).into_bytes();
                 let response = Response::with(200, EXPOSITION_TYPE, page);
                 Ok(response.field("Cache-Control", "no-store"))
             }

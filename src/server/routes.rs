@@ -127,6 +127,7 @@ const ROUTES: &[Route] = &[
     route(&["dashboard"], READ, |_| Some(Resource::Asset(assets::find("dashboard.html", false)?))),
     // Its relative addresses would lead elsewhere from here.
     route(&["dashboard", ""], READ, |_| Some(Resource::Moved("../dashboard"))),
+    route(&["grafana.json"], READ, |_| Some(Resource::Asset(assets::find("grafana.json", false)?))),
     route(&["static", "*"], READ, |name| Some(Resource::Asset(assets::find(name, true)?))),
     route(&["ws"], READ, |_| Some(Resource::WebSocket(Endpoint::Chat))),
     route(&["rooms"], READ_AND_WRITE, |_| Some(Resource::Rooms)).to(SignedIn),

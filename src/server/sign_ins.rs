@@ -256,6 +256,11 @@ impl SignIns {
         admitted.map_err(|Held| NoGuest::Held)
     }
 
+    /// The number of names that guests hold by a key.
+    pub fn held_names(&self, now: Duration) -> usize {
+        self.holders.count(now)
+    }
+
     /// A connection of an admitted guest with a key begins.
     pub fn enter_holder(&mut self, connection: ConnectionId, name: &str, holder: HolderId) {
         self.holders.enter(connection, name, holder);

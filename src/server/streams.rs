@@ -111,6 +111,13 @@ impl Streams {
         self.metrics.log.count()
     }
 
+    /// Channels of one's own that are in use.
+    pub fn own_channels(&self) -> usize {
+        self.metrics
+            .log
+            .own_channels(self.selections.held(&self.fan_out))
+    }
+
     /// Deliveries, events times subscribers, since the start.
     pub fn deliveries(&self) -> u64 {
         self.fan_out.deliveries

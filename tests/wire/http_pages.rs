@@ -6,9 +6,10 @@ use serde_json::json;
 
 use crate::support::{self, Response, Server, assert_no_failures};
 
-const FILES: [(&str, &str); 2] = [
+const FILES: [(&str, &str); 3] = [
     ("/", "text/html; charset=utf-8"),
     ("/static/chat.css", "text/css; charset=utf-8"),
+    ("/grafana.json", "application/json"),
 ];
 
 #[test]
@@ -86,6 +87,7 @@ fn no_page_or_script_has_an_address_that_is_not_relative() {
         let page = match name {
             "index.html" => server.get("/"),
             "dashboard.html" => server.get("/dashboard"),
+            "grafana.json" => server.get("/grafana.json"),
             name => server.get(&format!("/static/{name}")),
         };
         assert_eq!(page.status, 200, "{name}");

@@ -1,14 +1,15 @@
 //! What the server reports about itself: `/metrics` in the Prometheus exposition format, `/livez`, `/readyz`.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
-use crate::support::{PATIENCE, Server};
+use crate::support::subscriber::Subscriber;
+use crate::support::{Chatter, PATIENCE, Server};
 
 /// Names that scrapers are configured with, with their types.
-const PROMISED: [(&str, &str); 14] = [
+const PROMISED: [(&str, &str); 21] = [
     ("sarang_connections", "gauge"),
     ("sarang_subscribers", "gauge"),
     ("sarang_rooms", "gauge"),
@@ -23,6 +24,13 @@ const PROMISED: [(&str, &str); 14] = [
     ("sarang_outbox_high_water_bytes", "gauge"),
     ("sarang_resident_memory_bytes", "gauge"),
     ("sarang_turn_duration_seconds", "histogram"),
+    ("sarang_build_info", "gauge"),
+    ("process_start_time_seconds", "gauge"),
+    ("sarang_members_in_grace", "gauge"),
+    ("sarang_guest_names_held", "gauge"),
+    ("sarang_own_channels", "gauge"),
+    ("sarang_password_checks_waiting", "gauge"),
+    ("sarang_forwarded_addresses_total", "counter"),
 ];
 
 /// The samples of `/metrics` by name and labels, as they are written.
@@ -84,7 +92,9 @@ fn every_family_is_described_once_and_before_its_samples() {
             let name = line.split(['{', ' ']).next().expect("a name");
             let own = ["", "_bucket", "_sum", "_count"].map(|part| format!("{current}{part}"));
             assert!(own.iter().any(|own| own == name), "{name} below {current}");
-            assert!(name.starts_with("sarang_"), "{name}");
+            // What the clients of Prometheus name alike in every program.
+            let is_common = name == "process_start_time_seconds";
+            assert!(name.starts_with("sarang_") || is_common, "{name}");
         }
     }
 }
@@ -240,4 +250,110 @@ fn metrics_and_health_can_only_be_read() {
             .assert_error(405, "method_not_allowed");
         assert_eq!(http.get(target).required("cache-control"), "no-store");
     }
+}
+
+#[test]
+fn the_version_and_the_start_of_the_process_are_told() {
+    let before = unix_seconds();
+    let server = Server::start(&[]);
+    let counted = samples(&server);
+    let version = env!("CARGO_PKG_VERSION");
+    let info = format!("sarang_build_info{{version=\"{version}\"}}");
+    assert_eq!(counted[&info], 1.0);
+    let started = counted["process_start_time_seconds"];
+    assert!(
+        (before..=unix_seconds()).contains(&started),
+        "{started} after {before}"
+    );
+    await_sample(&server, "process_start_time_seconds", started);
+}
+
+fn unix_seconds() -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.expect("the clock is set").as_secs_f64()
+}
+
+#[test]
+fn members_in_grace_and_names_held_are_counted_until_they_are_free() {
+    let server = Server::start(&["--presence-grace", "60"]);
+    let enter = || {
+        let mut alex = Chatter::open(&server, "/ws?username=Alex&key=0123456789abcdef", &[]);
+        alex.expect("welcome");
+        alex.join("tech");
+        alex
+    };
+    let mut alex = enter();
+    let counted = samples(&server);
+    assert_eq!(counted["sarang_members_in_grace"], 0.0);
+    assert_eq!(counted["sarang_guest_names_held"], 1.0);
+    alex.reset();
+    await_sample(&server, "sarang_members_in_grace", 1.0);
+    assert_eq!(samples(&server)["sarang_guest_names_held"], 1.0);
+    alex = enter();
+    assert_eq!(samples(&server)["sarang_members_in_grace"], 0.0);
+    alex.leave("tech");
+    // Without a grace both are free with the connection.
+    let server = Server::start(&["--presence-grace", "0"]);
+    let target = "/ws?username=Alex&key=0123456789abcdef";
+    let alex = Chatter::open(&server, target, &[]);
+    await_sample(&server, "sarang_guest_names_held", 1.0);
+    alex.close();
+    await_sample(&server, "sarang_guest_names_held", 0.0);
+}
+
+#[test]
+fn channels_of_ones_own_are_counted() {
+    let server = Server::start(&[]);
+    assert_eq!(samples(&server)["sarang_own_channels"], 0.0);
+    let stream = Subscriber::new(&server, "awaited");
+    server.post("/events/deploys", r#"{"version":"1.2"}"#);
+    assert_eq!(samples(&server)["sarang_own_channels"], 2.0);
+    drop(stream);
+    await_sample(&server, "sarang_own_channels", 1.0);
+}
+
+#[test]
+fn sign_ins_that_have_to_wait_are_counted() {
+    let server = Server::start(&[]);
+    let guess = r#"{"username":"admin","password":"wrong"}"#;
+    while server.post("/auth/login", guess).status == 401 {
+        let mut waiting = server.connect();
+        waiting.send(waiting.post_request("/auth/login", guess));
+        if samples(&server)["sarang_password_checks_waiting"] > 0.0 {
+            drop(waiting);
+            return await_sample(&server, "sarang_password_checks_waiting", 0.0);
+        }
+    }
+    panic!("no attempt ever waited");
+}
+
+#[test]
+fn addresses_that_proxies_tell_are_counted_by_what_became_of_them() {
+    let outcomes = |server: &Server| {
+        let counted = samples(server);
+        ["taken", "missing", "differing", "ignored"].map(|outcome| {
+            let name = format!("sarang_forwarded_addresses_total{{outcome=\"{outcome}\"}}");
+            counted[&name]
+        })
+    };
+    let one = "X-Forwarded-For: 192.0.2.1\r\n";
+    let both = "X-Forwarded-For: 192.0.2.1\r\nForwarded: for=192.0.2.2\r\n";
+    let server = Server::start(&["--trusted-proxy", "127.0.0.1"]);
+    // The page itself is asked for without a field.
+    assert_eq!(outcomes(&server), [0.0, 1.0, 0.0, 0.0]);
+    for fields in [one, both, one] {
+        assert_eq!(
+            server.connect().request("GET", "/rooms", fields).status,
+            200
+        );
+    }
+    assert_eq!(outcomes(&server), [2.0, 2.0, 1.0, 0.0]);
+    let server = Server::start(&[]);
+    for fields in [one, both, ""] {
+        assert_eq!(
+            server.connect().request("GET", "/rooms", fields).status,
+            200
+        );
+    }
+    assert_eq!(outcomes(&server), [0.0, 0.0, 0.0, 2.0]);
 }
