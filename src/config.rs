@@ -97,6 +97,12 @@ pub const SELECTIONS_MAX: usize = 256;
 pub const STRANGERS_PARTS: usize = 2;
 /// The largest ID of the first event, whatever the clock says: JavaScript represents integers below 2^53 exactly.
 pub const FIRST_EVENT_ID_MAX: u64 = 1 << 52;
+/// A wall clock before this time, 2024-01-01T00:00:00Z, cannot be right, in seconds since 1970: this server is younger. So
+/// is the clock of a board without a battery until it has asked a time server.
+pub const CLOCK_SET_FROM_SECS: u64 = 1_704_067_200;
+/// IDs of the first event up to this number are random, and are those of a start with such a clock. As times in milliseconds
+/// since 1970 they would be before 2005.
+pub const RANDOM_EVENT_ID_MAX: u64 = 1 << 40;
 /// The `retry` field of event streams: the time a client waits before it reconnects, in milliseconds.
 pub const EVENT_RETRY_MILLISECONDS: u64 = 3_000;
 /// Events in the outbox of one subscriber, in bytes; above it only the latest of each name are kept, and of these the
@@ -241,8 +247,6 @@ pub const DESCRIPTORS_OWN: u64 = 32;
 /// A limit of descriptors that allows fewer connections than this is told at the start; a higher one only if it allows fewer
 /// than `--connections` asks for.
 pub const DESCRIPTORS_LOW: u64 = 4_096;
-/// A clock that shows an earlier time, since 1970, was not set (2024-01-01).
-pub const CLOCK_EARLIEST: Duration = Duration::from_secs(1_704_067_200);
 /// Connections accepted in one turn, from all listeners together.
 pub const ACCEPTS_PER_TURN: usize = 256;
 /// The time until the next attempt after no connection could be accepted, not even to refuse it (no memory).

@@ -287,6 +287,12 @@ impl Auth {
         self.check_redeemed(identity, now)
     }
 
+    /// The clock was not set until now, and has jumped by this many seconds: what ended the tokens of a name meanwhile
+    /// ends those that another back end had issued until then by its own clock.
+    pub fn clock_set(&mut self, jump: u64) {
+        self.revocations.clock_set(jump);
+    }
+
     /// Checks an identity whose ticket was redeemed, here or elsewhere: since the ticket was issued, its token may have
     /// expired or been revoked, and the key that verified it taken out of force.
     ///

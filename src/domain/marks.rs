@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::issuer::Issued;
-use crate::config::REVOKED_NAMES_MAX;
+use crate::config::{CLOCK_SET_FROM_SECS, REVOKED_NAMES_MAX};
 
 /// Up to this many names at once get marks one by one. So there are at most a few sets to look through.
 const ONE_BY_ONE_MAX: usize = REVOKED_NAMES_MAX / 16;
@@ -115,6 +115,18 @@ impl Marks {
         Some(mark)
     }
 
+    /// The clock was not set until now, and has jumped by this many seconds: marks that were set meanwhile are moved to
+    /// where they would be on the clock of everybody else.
+    pub fn clock_set(&mut self, jump: u64) {
+        let of_names = self.by_name.values_mut().map(|(_, mark)| mark);
+        let of_sets = self.sets.values_mut().map(|(_, mark)| mark);
+        for mark in of_names.chain(of_sets).chain(&mut self.floor) {
+            if mark.second < CLOCK_SET_FROM_SECS {
+                mark.second = mark.second.saturating_add(jump);
+            }
+        }
+    }
+
     /// Whether a token of this name is covered.
     pub fn covers(&self, name: &str, issued: Issued) -> bool {
         let of_name = self.by_name.get(name).map(|(_, mark)| *mark);
@@ -129,6 +141,11 @@ impl Marks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn names(beginning: &str, count: usize) -> Names {
+        let names = (0..count).map(|n| format!("{beginning}{n:06}").into());
+        names.collect()
+    }
 
     fn at(place: u64, second: u64) -> Mark {
         Mark { place, second }
@@ -156,6 +173,21 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_of_an_unset_clock_is_moved_and_one_of_a_set_clock_is_not() {
+        let mut marks = Marks::default();
+        let count = ONE_BY_ONE_MAX + 1;
+        marks.set(&"kim".into(), at(3, 100));
+        marks.set(&"lee".into(), at(3, CLOCK_SET_FROM_SECS));
+        marks.set_all(&names("a", count), at(3, 200));
+        marks.clock_set(CLOCK_SET_FROM_SECS);
+        for (name, last) in [("kim", 100), ("lee", 0), ("a000001", 200)] {
+            let last = CLOCK_SET_FROM_SECS + last;
+            assert!(marks.covers(name, Issued::Elsewhere(last)), "{name}");
+            assert!(!marks.covers(name, Issued::Elsewhere(last + 1)), "{name}");
+        }
+    }
+
+    #[test]
     fn at_the_limit_the_oldest_mark_holds_for_everybody() {
         let mut marks = Marks::default();
         let name = |n: usize| Arc::from(n.to_string());
@@ -176,10 +208,6 @@ mod tests {
 
     #[test]
     fn many_names_at_once_are_as_good_as_one_by_one() {
-        let names = |beginning: &str, count: usize| -> Names {
-            let names = (0..count).map(|n| format!("{beginning}{n:06}").into());
-            names.collect()
-        };
         for count in [1, ONE_BY_ONE_MAX, ONE_BY_ONE_MAX + 1] {
             let mut marks = Marks::default();
             assert!(!marks.set_all(&names("a", count), at(3, 1_000)));

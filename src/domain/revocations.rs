@@ -100,6 +100,11 @@ impl Revocations {
         self.marks.set_all(names, mark)
     }
 
+    /// The clock was not set until now, and has jumped by this many seconds.
+    pub fn clock_set(&mut self, jump: u64) {
+        self.marks.clock_set(jump);
+    }
+
     /// Whether a token is revoked.
     pub fn covers(&self, identity: &Identity) -> bool {
         self.families.contains_key(&identity.family)

@@ -9,6 +9,7 @@ use super::password_checks::{Next, NotNow, Refused};
 use super::sign_in::token_response;
 use super::sign_ins::{Attempt, Checked, Pending};
 use super::waiting::{Waiting, What};
+use crate::config::{CLOCK_SET_FROM_SECS, Level};
 use crate::conn::refusal::Refusal;
 use crate::domain::auth::Ended;
 use crate::domain::credentials::Reload;
@@ -162,6 +163,23 @@ impl Server {
     /// Whether accounts and secrets are being read again.
     pub fn is_reloading(&self) -> bool {
         self.sign_ins.is_reading()
+    }
+
+    /// Notices that the clock, which was not set at the start, has been set.
+    pub(super) fn notice_clock(&mut self, now: Now) {
+        let Some(since) = self.unset_since else {
+            return;
+        };
+        if now.unix.as_secs() < CLOCK_SET_FROM_SECS {
+            return;
+        }
+        self.unset_since = None;
+        let unset = since.later(now.monotonic).unix;
+        // A second that has begun counts.
+        let jump = now.unix.saturating_sub(unset).as_secs() + 1;
+        self.sign_ins.auth_mut().clock_set(jump);
+        self.journal
+            .record(Level::Info, "clock_set", &[("seconds", &jump)], now);
     }
 
     /// Starts reading accounts and secrets again.

@@ -46,7 +46,9 @@ mod whispers;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::config::{CLOCK_EARLIEST, Config, DEADLINES_PER_TURN, FIRST_EVENT_ID_MAX, Level};
+use crate::config::{
+    CLOCK_SET_FROM_SECS, Config, DEADLINES_PER_TURN, FIRST_EVENT_ID_MAX, Level, RANDOM_EVENT_ID_MAX,
+};
 use crate::conn::{Connection, Mark, Phase};
 use crate::domain::credentials::Credentials;
 use crate::domain::ids::{ConnectionId, Serial};
@@ -93,6 +95,8 @@ pub struct Server {
     buffer: Vec<u8>,
     /// Scratch space: a response head or a frame being encoded.
     frame: Vec<u8>,
+    /// The start, if the clock was not set then, and has not been since.
+    unset_since: Option<Now>,
     /// Calls until the invariants are asserted again (debug builds only).
     unchecked: usize,
     /// When it was created, since 1970; `None` if the clock was not set then.
@@ -141,7 +145,7 @@ impl Server {
             connections: Connections::default(),
             chat,
             streams: Streams::new(
-                first_event_id(&config, &mut seeds, now),
+                first_event_id(&config, seeds.number(), now),
                 config.heartbeat,
                 config.is_demo(),
                 &of_streams,
@@ -154,8 +158,9 @@ impl Server {
             date: HttpDate::default(),
             buffer: Vec::new(),
             frame: Vec::new(),
+            unset_since: (now.unix.as_secs() < CLOCK_SET_FROM_SECS).then_some(now),
             unchecked: 0,
-            started: (now.unix >= CLOCK_EARLIEST).then_some(now.unix),
+            started: (now.unix.as_secs() >= CLOCK_SET_FROM_SECS).then_some(now.unix),
             drains_at: None,
             ends_at: None,
             is_cut_short: false,
@@ -375,13 +380,13 @@ impl Server {
 }
 
 /// The first event id: 1 in the demo, otherwise the milliseconds since 1970, so that an id from before a restart is
-/// always older than every kept event.
-fn first_event_id(config: &Config, random: &mut Random, now: Now) -> u64 {
+/// always older than every kept event. Where the clock is not set, and starts at the same time with each start of the
+/// machine, it is random, so that an id of an earlier run is outside of the events kept.
+fn first_event_id(config: &Config, random: u64, now: Now) -> u64 {
     let milliseconds = u64::try_from(now.unix.as_millis()).unwrap_or(u64::MAX);
-    match config.is_demo() {
-        true => 1,
-        // The clock says the same after each start, so an id of an earlier life could be one of ours.
-        false if now.unix < CLOCK_EARLIEST => random.number() % FIRST_EVENT_ID_MAX + 1,
-        false => milliseconds.clamp(1, FIRST_EVENT_ID_MAX),
+    match now.unix.as_secs() {
+        _ if config.is_demo() => 1,
+        ..CLOCK_SET_FROM_SECS => 1 + random % RANDOM_EVENT_ID_MAX,
+        _ => milliseconds.min(FIRST_EVENT_ID_MAX),
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::Server;
 use super::addresses::counted_as;
-use crate::config::{Level, REVOKED_NAMES_MAX};
+use crate::config::{CLOCK_SET_FROM_SECS, Level, REVOKED_NAMES_MAX};
 use crate::domain::ids::ConnectionId;
 use crate::domain::time::Now;
 use crate::journal::Field;
@@ -117,6 +117,16 @@ impl Server {
                 &[("reason", sentence), ("in_force", &"what was before")],
                 now,
             ),
+        }
+    }
+
+    /// Notes at the start that the clock cannot be right: dates of tokens and messages are wrong until it is.
+    pub fn note_clock(&mut self, now: Now) {
+        if now.unix.as_secs() < CLOCK_SET_FROM_SECS {
+            let hint = "dates of tokens and messages are wrong until it is; start after the clock is set (NTP)";
+            let fields: [(&str, &dyn Field); 1] = [("hint", &hint)];
+            self.journal
+                .record(Level::Warn, "clock_not_set", &fields, now);
         }
     }
 

@@ -21,6 +21,7 @@ impl Server {
     /// Runs one turn that begins at `now`. Returns true if work is left, so that the next turn must follow without
     /// waiting. Afterwards the caller takes the jobs with [`Self::poll_job`].
     pub fn turn(&mut self, now: Now, io: &mut impl Io) -> bool {
+        self.notice_clock(now);
         let mut late = self.read(io, now);
         self.handle_timeout(now);
         // Before sending: a client that has its response can rely on the line being in the log.

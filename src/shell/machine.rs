@@ -27,7 +27,6 @@ impl Sampler {
     /// (no descriptor left) keeps its last value.
     pub fn sample(&mut self) -> Machine {
         if let Some((busy, total)) = processor_times() {
-            // Without an earlier sample, the sums cover the time since the machine was started.
             let (busy_before, total_before) = self.times.unwrap_or_default();
             let spent = percent(
                 busy.saturating_sub(busy_before),

@@ -134,7 +134,7 @@ impl Shell {
         let mut server = Server::new(config.clone(), credentials, &seed, now);
         let journal = &mut server.journal;
         startup::note_descriptors(journal, descriptors, &config, now);
-        startup::note_clock(journal, now);
+        server.note_clock(now);
         server.note_files(&remarks, now);
         if let Err(error) = startup::print(&said) {
             let (journal, reason) = (&mut server.journal, error.to_string());

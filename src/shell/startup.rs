@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::log::is_writable;
 use crate::config::listen::Listen;
-use crate::config::{CLOCK_EARLIEST, Config, DESCRIPTORS_LOW, DESCRIPTORS_OWN, Level};
+use crate::config::{Config, DESCRIPTORS_LOW, DESCRIPTORS_OWN, Level};
 use crate::domain::time::Now;
 use crate::journal::{Field, Journal};
 
@@ -83,13 +83,5 @@ pub fn note_descriptors(journal: &mut Journal, limit: Option<u64>, config: &Conf
             ("hint", &hint),
         ];
         journal.record(Level::Warn, "few_descriptors", &about, now);
-    }
-}
-
-/// Notes a clock that was not set: a board without a battery starts in 1970.
-pub fn note_clock(journal: &mut Journal, now: Now) {
-    if now.unix < CLOCK_EARLIEST {
-        let hint = "tokens issued now end when it is set";
-        journal.record(Level::Warn, "clock_not_set", &[("hint", &hint)], now);
     }
 }

@@ -29,5 +29,6 @@ mod scale;
 mod slow_readers;
 mod stopping;
 mod subscriber;
+mod unset_clock;
 mod whispers;
 mod world;

@@ -163,6 +163,14 @@ impl World {
         }
     }
 
+    /// A world that starts at this time of the wall clock, with other random bytes.
+    pub fn starting(config: Config, seed: u8, unix: Duration) -> Self {
+        let mut world = Self::new(config.clone());
+        world.now.unix = unix;
+        world.server = Server::new(with_host(config), credentials(), &[seed; 32], world.now);
+        world
+    }
+
     /// A world with other random bytes.
     pub fn seeded(seed: u8) -> Self {
         let mut world = Self::new(Config::default());
