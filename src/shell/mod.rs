@@ -176,6 +176,9 @@ impl Shell {
             }
             self.accept(now);
             self.carry_out_jobs(now);
+            if !self.server.is_reloading() {
+                self.supervisor.reloaded();
+            }
             let is_over = self.server.is_over();
             if is_over {
                 let left = self.server.connection_count();
@@ -236,9 +239,6 @@ impl Shell {
                 WORKER => {
                     while let Some((serial, done)) = self.worker.poll_result() {
                         self.server.finished(serial, done, now);
-                    }
-                    if !self.server.is_reloading() {
-                        self.supervisor.reloaded();
                     }
                 }
                 Token(listener @ FIRST_LISTENER..) => {

@@ -13,8 +13,8 @@ import httpx
 import jwt
 import pytest
 from conftest import PATIENCE
+from proxies import free_port
 from talkers import Websockets
-from test_listeners import free_port
 
 README = Path(__file__).parents[2] / "README.md"
 SECRET = "of a server that Prometheus watches, known to its operator only"

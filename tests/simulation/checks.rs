@@ -18,6 +18,7 @@ use super::network::{Manner, NOBODY, Pace, Reading};
 use super::reading::{Answer, Answers};
 use super::run::{Client, World};
 use super::stage::{encoded, get};
+use super::told::LATE;
 
 /// The largest page there is, generously, in bytes.
 const PAGE_BYTES_MAX: usize = 256 * 1024;
@@ -363,7 +364,9 @@ impl World {
             return assert!(self.server.is_draining());
         }
         let is_hurried = self.stage.seed.chance(50);
-        self.run_until(self.stage.at() + if is_hurried { delay / 2 } else { delay });
+        // A turn may begin a little late.
+        let wait = if is_hurried { delay / 2 } else { delay + LATE };
+        self.run_until(self.stage.at() + wait);
         assert!(self.server.is_stopping());
         assert_eq!(self.server.is_draining(), !is_hurried);
         if is_hurried {

@@ -41,6 +41,7 @@ mod opening;
 mod operator;
 mod order;
 mod people;
+mod platforms;
 mod presence;
 mod pressure;
 mod proxy_protocol;
