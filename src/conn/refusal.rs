@@ -128,7 +128,6 @@ impl Refusal {
         if status == 426 {
             response = response
                 .field("Upgrade", "websocket")
-                .field("Connection", "Upgrade")
                 .field("Sec-WebSocket-Version", "13");
         }
         if self == Self::ENCODED {

@@ -30,7 +30,14 @@ impl Server {
         let Phase::WebSocket(websocket) = &mut self.connections[id].phase else {
             return;
         };
-        websocket.awaits_pong = false;
+        if std::mem::replace(&mut websocket.awaits_pong, false) {
+            // It stood at the end of the time for a pong, which may be later than that of the next ping.
+            let next_ping = now.monotonic + self.config.ping_interval;
+            self.connections.set_deadline(id, next_ping);
+        }
+        let Phase::WebSocket(websocket) = &mut self.connections[id].phase else {
+            return;
+        };
         // Earlier unread bytes come first.
         if websocket.reader.has_unread() {
             websocket.reader.keep_unread(bytes);

@@ -80,7 +80,6 @@ fn upgrade(request: &Request, endpoint: Endpoint) -> Result<Answer, Refusal> {
         Upgrade::WebSocket { key } => {
             let mut response = Response::empty(101)
                 .field("Upgrade", "websocket")
-                .field("Connection", "Upgrade")
                 .field("Sec-WebSocket-Accept", accept_value(key));
             if let Some(name) = request.fields.subprotocol {
                 response = response.field("Sec-WebSocket-Protocol", name);

@@ -102,12 +102,26 @@ impl Response {
             push_number(out, self.body.len() as u64);
             push_all(out, &["\r\n"]);
         }
-        match (framing.keep_alive && !self.is_stream, framing.is_http11) {
-            (false, _) if self.status != 101 => push_all(out, &["Connection: close\r\n"]),
-            (true, false) => push_all(out, &["Connection: keep-alive\r\n"]),
-            _ => {}
-        }
+        self.encode_connection(framing, out);
         push_all(out, &["\r\n"]);
+    }
+
+    /// Appends the Connection field, if there is anything to say: that an Upgrade field is for this connection only (RFC
+    /// 9110 section 7.8), and what becomes of the connection. In one line: some clients read only the first.
+    fn encode_connection(&self, framing: Framing, out: &mut Vec<u8>) {
+        let is_kept = framing.keep_alive && !self.is_stream;
+        let end = match (is_kept, framing.is_http11) {
+            (false, _) if self.status != 101 => "close",
+            (true, false) => "keep-alive",
+            _ => "",
+        };
+        let upgrades = self.fields.iter().any(|(name, _)| *name == "Upgrade");
+        match (upgrades, end) {
+            (false, "") => {}
+            (true, "") => push_all(out, &["Connection: Upgrade\r\n"]),
+            (false, end) => push_all(out, &["Connection: ", end, "\r\n"]),
+            (true, end) => push_all(out, &["Connection: Upgrade, ", end, "\r\n"]),
+        }
     }
 }
 
@@ -250,6 +264,26 @@ mod tests {
             let lines = lines(&Response::empty(status), framing);
             let found = lines.iter().find(|line| line.starts_with("Connection"));
             assert_eq!(found.map(String::as_str), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_response_with_an_upgrade_field_has_one_connection_field() {
+        for (status, keep_alive, is_http11, expected) in [
+            (101, true, true, "Connection: Upgrade"),
+            (426, true, true, "Connection: Upgrade"),
+            (426, false, true, "Connection: Upgrade, close"),
+            (426, true, false, "Connection: Upgrade, keep-alive"),
+        ] {
+            let framing = Framing {
+                keep_alive,
+                is_http11,
+                ..FRAMING
+            };
+            let response = Response::empty(status).field("Upgrade", "websocket");
+            let lines = lines(&response, framing);
+            let found = lines.iter().filter(|line| line.starts_with("Connection"));
+            assert_eq!(found.collect::<Vec<_>>(), [expected]);
         }
     }
 

@@ -8,7 +8,7 @@ use sarang::domain::ids::ConnectionId;
 use serde_json::{Value, json};
 
 use crate::client::{bearer, enter, login, request, ticket};
-use crate::world::World;
+use crate::world::{World, frame};
 
 /// The default of `--ping-interval`.
 const PING_INTERVAL: Duration = Duration::from_secs(25);
@@ -268,4 +268,43 @@ fn a_throttled_login_waits_as_long_whatever_the_clock_says() {
         world.pass(SECOND / 1_000);
         assert_eq!(status(&mut world, id).as_deref(), Some("401"), "{clock:?}");
     }
+}
+
+#[test]
+fn a_peer_that_answers_is_pinged_at_the_interval_and_one_that_is_silent_is_dropped() {
+    let mut world = World::new(Config {
+        ping_interval: SECOND,
+        ..Config::default()
+    });
+    let (alive, silent) = (world.guest("alive"), world.guest("silent"));
+    world.pass(SECOND - SECOND / 10);
+    assert_eq!(world.told(silent), [] as [Value; 0]);
+    world.pass(SECOND / 5);
+    let pinged_at = world.now.monotonic;
+    for id in [alive, silent] {
+        assert_eq!(world.told(id), [json!({"ping": true})]);
+    }
+    // Who answers is pinged again after the interval, so that no proxy takes the connection for idle.
+    while world.now.monotonic < pinged_at + PONG_TIMEOUT - 2 * SECOND {
+        world.receive(alive, &frame(0x8a, b""));
+        world.pass(SECOND + SECOND / 5);
+        assert_eq!(world.told(alive), [json!({"ping": true})]);
+    }
+    assert!(world.is_open(silent));
+    assert_eq!(world.told(silent), [] as [Value; 0]);
+    world.receive(alive, &frame(0x8a, b""));
+    world.pass(3 * SECOND);
+    assert!(!world.is_open(silent) && world.is_open(alive));
+}
+
+#[test]
+fn heartbeats_come_at_the_interval_of_the_option() {
+    let mut world = World::new(Config {
+        heartbeat: SECOND,
+        ..Config::default()
+    });
+    let subscriber = subscribe(&mut world);
+    lines(&mut world, subscriber, "");
+    world.pass(30 * SECOND);
+    assert_eq!(lines(&mut world, subscriber, ": heartbeat ").len(), 30);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sarang::config::{Config, DRAIN_TIMEOUT, PONG_TIMEOUT};
+use sarang::config::{Config, DRAIN_TIMEOUT};
 use sarang::domain::ids::ConnectionId;
 use serde_json::json;
 
@@ -135,26 +135,4 @@ fn a_request_under_way_when_the_signal_comes_is_answered_and_its_connection_clos
         assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
         assert!(world.wire(id).is_shut);
     }
-}
-
-#[test]
-fn pings_and_heartbeats_come_as_often_as_the_operator_says() {
-    let mut world = World::new(Config {
-        ping_interval: Duration::from_secs(2),
-        heartbeat: Duration::from_secs(3),
-        ..Config::default()
-    });
-    let silent = world.guest("silent");
-    world.told(silent);
-    let subscriber = world.connect();
-    get(&mut world, subscriber, "/sse/all");
-    world.pass(Duration::from_millis(1_900));
-    assert_eq!(world.told(silent), [json!(null); 0]);
-    world.pass(Duration::from_millis(300));
-    assert_eq!(world.told(silent), [json!({"ping": true})]);
-    world.pass(PONG_TIMEOUT + Duration::from_secs(1));
-    assert!(!world.is_open(silent));
-    let text = String::from_utf8_lossy(&world.wire(subscriber).bytes).into_owned();
-    let beats = text.matches(": heartbeat ").count();
-    assert_eq!(beats, 7, "of 23 seconds");
 }

@@ -32,6 +32,7 @@ mod http_origins;
 mod http_pages;
 mod http_refusals;
 mod http_targets;
+mod intervals;
 mod journal;
 mod limits;
 mod listeners;
