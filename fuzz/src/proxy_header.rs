@@ -81,7 +81,11 @@ fn check_requests(stream: &[u8], lengths: &[u8], said: &Said) {
             };
             return assert!(first.starts_with("RefuseProxyHeader"));
         }
-        Said::Told(source, length) => (&stream[*length..], format!("Proxied({source:?})")),
+        Said::Told(source, length) => {
+            // Nobody connects from an unspecified address.
+            let client = source.filter(|source| !source.to_canonical().is_unspecified());
+            (&stream[*length..], format!("Proxied({client:?})"))
+        }
     };
     let mut plain = Http::default();
     let behind = take(
