@@ -29,7 +29,6 @@ impl Server {
             self.drain(now);
         } else {
             self.drains_at = Some(now.monotonic + delay);
-            self.connections.is_stopping = true;
             self.waiting.close_after_responses();
             let (delay, count) = (delay.as_secs(), self.connections.count());
             let about: [(&str, &dyn Field); 2] =
@@ -62,7 +61,6 @@ impl Server {
     /// Starts draining: refuses new connections, closes WebSockets with close code 1001 behind their queued bytes, and
     /// ends event streams and idle HTTP connections; others close after their next response.
     pub fn drain(&mut self, now: Now) {
-        self.connections.is_stopping = true;
         self.connections.is_draining = true;
         self.drains_at = None;
         self.ends_at = Some(now.monotonic + DRAIN_TIMEOUT);
@@ -76,10 +74,10 @@ impl Server {
         for id in ids {
             match &self.connections[id].phase {
                 Phase::WebSocket(_) => self.close_websocket(id, CloseCode::GOING_AWAY, now),
-                Phase::Http(http) => {
-                    if matches!(http.awaits(), Awaited::ProxyHeader | Awaited::Request) {
-                        self.linger(id, now);
-                    }
+                Phase::Http(http)
+                    if matches!(http.awaits(), Awaited::ProxyHeader | Awaited::Request) =>
+                {
+                    self.linger(id, now);
                 }
                 Phase::EventStream(_) => {
                     self.depart(id, now);
@@ -92,7 +90,7 @@ impl Server {
 
     /// Whether the server is to stop, now or after its delay.
     pub fn is_stopping(&self) -> bool {
-        self.connections.is_stopping
+        self.drains_at.is_some() || self.connections.is_draining
     }
 
     /// Whether the server is draining.

@@ -62,8 +62,6 @@ pub struct Connections {
     pub(super) replied_bytes: usize,
     /// Whether new connections are refused.
     pub(super) is_draining: bool,
-    /// Whether the server is to stop: each response closes its connection.
-    pub(super) is_stopping: bool,
 }
 
 impl Index<ConnectionId> for Connections {

@@ -93,7 +93,7 @@ impl Server {
     fn show_traffic(&self, page: &mut Page) {
         let counters = &self.counters;
         let help = "Whether the server is to stop: it is not ready, and drains at once or after its delay.";
-        let is_stopping = u8::from(self.connections.is_stopping);
+        let is_stopping = u8::from(self.is_stopping());
         page.single("draining", "gauge", help, is_stopping);
         page.single("rooms", "gauge", "Rooms.", self.chat.rooms().count());
         page.single(

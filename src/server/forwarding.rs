@@ -61,7 +61,7 @@ impl Server {
         match http.step(input, None, |request| body_bytes_max(&self.config, request)) {
             Step::Serve(request) => {
                 http.deadline_for = None;
-                let is_stopping = self.connections.is_stopping;
+                let is_stopping = self.is_stopping();
                 let exchange = Exchange::of(&self.config, &request, is_stopping, now);
                 self.respond_and_go_on(id, &exchange, Err(Refusal::UNAVAILABLE), now);
             }

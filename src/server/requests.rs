@@ -161,7 +161,7 @@ impl Server {
         if let Phase::Http(http) = &mut self.connections[id].phase {
             http.deadline_for = None;
         }
-        let exchange = Exchange::of(&self.config, &request, self.connections.is_stopping, now);
+        let exchange = Exchange::of(&self.config, &request, self.is_stopping(), now);
         let context = &mut Context {
             config: &self.config,
             is_unix: self.connections.is_unix(id),
@@ -231,9 +231,7 @@ impl Server {
                 let response = Response::with(200, EXPOSITION_TYPE, page);
                 Ok(response.field("Cache-Control", "no-store"))
             }
-            Answer::Readiness if self.connections.is_stopping => {
-                Ok(text_response(503, "draining\n"))
-            }
+            Answer::Readiness if self.is_stopping() => Ok(text_response(503, "draining\n")),
             Answer::Readiness => Ok(text_response(200, "ready\n")),
             Answer::Response(response) | Answer::WebSocket(response, _) => Ok(response),
         };

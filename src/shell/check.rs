@@ -7,8 +7,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::net::SocketAddrUnix;
 
+use super::unix_socket::connect_at_once;
 use crate::config::listen::Listen;
 use crate::config::{CHECK_ANSWER_BYTES_MAX, CHECK_TIMEOUT, Config};
 
@@ -100,9 +101,7 @@ fn ask_over_tcp(config: &Config, address: SocketAddr, until: Instant) -> io::Res
 
 /// Connects to a unix socket. Unlike that of the standard library it does not wait for a server that accepts nothing.
 fn connect_unix(path: &Path) -> io::Result<UnixStream> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    connect(&socket, &SocketAddrUnix::new(path)?).map_err(|error| match error {
+    let socket = connect_at_once(&SocketAddrUnix::new(path)?).map_err(|error| match error {
         Errno::AGAIN => io::Error::other("it accepts no connections"),
         error => error.into(),
     })?;

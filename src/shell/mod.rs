@@ -129,11 +129,11 @@ impl Shell {
         let seed = entropy().map_err(io::Error::other)?;
         let mut outside = Outside::new(config.log_format);
         let now = outside.now();
-        let drain_delay = config.drain_delay;
+        let (drain_delay, connections) = (config.drain_delay, config.connections);
         let said = startup::announcement(listeners.addresses(), config.is_demo());
-        let mut server = Server::new(config.clone(), credentials, &seed, now);
+        let mut server = Server::new(config, credentials, &seed, now);
         let journal = &mut server.journal;
-        startup::note_descriptors(journal, descriptors, &config, now);
+        startup::note_descriptors(journal, descriptors, connections, now);
         server.note_clock(now);
         server.note_files(&remarks, now);
         if let Err(error) = startup::print(&said) {

@@ -64,16 +64,17 @@ pub fn raise_descriptor_limit() -> Option<u64> {
     }
 }
 
-/// Notes how many connections a limit of descriptors means, if these are few, or fewer than the operator asks for.
-pub fn note_descriptors(journal: &mut Journal, limit: Option<u64>, config: &Config, now: Now) {
+/// Notes how many connections a limit of descriptors means, if these are few, or fewer than the operator asks for with
+/// `--connections` (`asked`).
+pub fn note_descriptors(journal: &mut Journal, limit: Option<u64>, asked: usize, now: Now) {
     let Some(limit) = limit else {
         return;
     };
     let connections = limit.saturating_sub(DESCRIPTORS_OWN);
-    let is_asked = config.connections != Config::default().connections;
-    let wanted = match is_asked && config.connections != usize::MAX {
-        true => config.connections as u64,
-        false => DESCRIPTORS_LOW.min(config.connections as u64),
+    let is_default = asked == Config::default().connections;
+    let wanted = match is_default || asked == usize::MAX {
+        true => DESCRIPTORS_LOW.min(asked as u64),
+        false => asked as u64,
     };
     if connections < wanted {
         let hint = "raise it with ulimit -Hn, or LimitNOFILE= of the service";

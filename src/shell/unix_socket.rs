@@ -79,6 +79,16 @@ fn new_socket() -> Result<OwnedFd, Errno> {
     socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
 }
 
+/// Connects without waiting: a server whose queue of connections is full is `EAGAIN`.
+///
+/// # Errors
+/// Of the system.
+pub fn connect_at_once(address: &SocketAddrUnix) -> Result<OwnedFd, Errno> {
+    let socket = new_socket()?;
+    connect(&socket, address)?;
+    Ok(socket)
+}
+
 fn in_use(at: &str) -> String {
     format!("{at} is in use: a process listens there already; end it, or choose another path")
 }
@@ -95,11 +105,11 @@ fn make_way(path: &Path, address: &SocketAddrUnix, at: &str) -> Result<(), Strin
             "cannot listen on {at}: a file that is no socket is there, and stays; remove it, or choose another path"
         ));
     }
-    match new_socket().and_then(|socket| connect(&socket, address)) {
+    match connect_at_once(address) {
         Err(Errno::CONNREFUSED) => {}
         Err(Errno::NOENT) => return Ok(()),
         // A queue that is full, or a socket of another kind, has somebody behind it, too.
-        Ok(()) | Err(Errno::AGAIN | Errno::PROTOTYPE) => return Err(in_use(at)),
+        Ok(_) | Err(Errno::AGAIN | Errno::PROTOTYPE) => return Err(in_use(at)),
         Err(error) => {
             return Err(format!(
                 "cannot listen on {at}: a socket is there, and whether somebody listens on it cannot be told: {error}"

@@ -108,6 +108,16 @@ def free_port():
         return free.getsockname()[1]
 
 
+def end(process):
+    """Ends a program as its operator would, and by force if that takes too long."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(PATIENCE)
+    finally:
+        process.kill()
+        process.wait(PATIENCE)
+
+
 class Proxy:
     """A running proxy; it looks like the server to a client."""
 
@@ -146,9 +156,4 @@ class Proxy:
 
     def stop(self):
         self.rest.close()
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(PATIENCE)
-        finally:
-            self.process.kill()
-            self.process.wait(PATIENCE)
+        end(self.process)

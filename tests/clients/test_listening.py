@@ -12,6 +12,7 @@ import struct
 import subprocess
 
 import pytest
+from proxies import free_port
 from websockets.sync.client import unix_connect
 
 BIN = os.environ["SARANG_BIN"]
@@ -66,11 +67,6 @@ def test_curl_and_a_chat_client_use_a_unix_socket(tmp_path):
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
     assert not os.path.exists(path)
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 @pytest.mark.skipif(not shutil.which("systemd-socket-activate"), reason="there is no systemd-socket-activate")

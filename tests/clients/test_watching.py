@@ -13,7 +13,7 @@ import httpx
 import jwt
 import pytest
 from conftest import PATIENCE
-from proxies import free_port
+from proxies import end, free_port
 from talkers import Websockets
 
 README = Path(__file__).parents[2] / "README.md"
@@ -123,12 +123,7 @@ class Prometheus:
 
     def stop(self):
         self.rest.close()
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(PATIENCE)
-        finally:
-            self.process.kill()
-            self.process.wait(PATIENCE)
+        end(self.process)
 
 
 @pytest.fixture

@@ -142,7 +142,7 @@ fn messages_sent_just_before_the_connection_ends_are_delivered() {
 
 /// The options of a server where much is said until somebody is told to have gone: at once. The first two are of small
 /// outboxes.
-const FLOODED: [&str; 6] = [
+pub const FLOODED: [&str; 6] = [
     "--outbox-bytes",
     "65536",
     "--messages-per-second",

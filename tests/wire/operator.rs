@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rustix::pipe::pipe;
@@ -14,15 +14,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::{PATIENCE, Server, sarang};
+use crate::unix_sockets::Folder;
 
 const SECRET: &str = "k:a secret of this test, long enough for HS256\n";
-
-fn folder(name: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("sarang-{}-{name}", std::process::id()));
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir(&path).expect("a folder");
-    path
-}
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("is UTF-8")
@@ -73,7 +67,7 @@ fn with_stdout(stdout: Stdio, path: &Path) -> Child {
 
 #[test]
 fn a_stdout_that_takes_nothing_is_told_and_the_server_serves() {
-    let folder = folder("stdout");
+    let folder = Folder::new("stdout");
     let full_file = || OpenOptions::new().write(true).open("/dev/full");
     let full_pipe = || {
         let (reader, writer) = pipe().expect("a pipe");
@@ -92,7 +86,7 @@ fn a_stdout_that_takes_nothing_is_told_and_the_server_serves() {
         ("full pipe", Stdio::from(full)),
         ("broken pipe", Stdio::from(broken)),
     ] {
-        let path = folder.join("s");
+        let path = folder.file("s");
         let mut child = with_stdout(stdout, &path);
         let errors = child.stderr.take().expect("is a pipe");
         let mut lines = BufReader::new(errors).lines().map_while(Result::ok);
@@ -149,8 +143,8 @@ fn few_descriptors_are_told_with_the_connections_they_mean() {
 
 #[test]
 fn files_that_every_user_can_read_or_change_are_told_at_the_start_and_at_a_reload() {
-    let folder = folder("modes");
-    let path = folder.join("secrets");
+    let folder = Folder::new("exposed");
+    let path = folder.file("secrets");
     fs::write(&path, SECRET).expect("a file");
     let chmod = |mode| fs::set_permissions(&path, Permissions::from_mode(mode)).expect("is ours");
     chmod(0o644);
@@ -172,8 +166,8 @@ fn files_that_every_user_can_read_or_change_are_told_at_the_start_and_at_a_reloa
 
 #[test]
 fn a_mounted_file_that_was_replaced_is_told_instead_of_reloaded() {
-    let folder = folder("mounted");
-    let path = folder.join("secrets");
+    let folder = Folder::new("mounted");
+    let path = folder.file("secrets");
     fs::write(&path, SECRET).expect("a file");
     // As through a mount of the file alone: the file stays reachable under this path after it was replaced.
     let file = File::open(&path).expect("is there");
@@ -181,7 +175,7 @@ fn a_mounted_file_that_was_replaced_is_told_instead_of_reloaded() {
     let mut command = sarang();
     command.args(["--secret-file", &mounted, "--log", "info"]);
     let mut told = start(command);
-    let other = folder.join("other");
+    let other = folder.file("other");
     fs::write(&other, SECRET.replace("k:", "l:")).expect("a file");
     told.server.signal(Signal::HUP);
     told.event("reloaded");
@@ -200,9 +194,9 @@ fn next(supervisor: &UnixDatagram) -> String {
 
 #[test]
 fn a_supervisor_is_told_of_start_reload_life_and_stop() {
-    let folder = folder("supervisor");
-    let path = folder.join("notify");
-    let secrets = folder.join("secrets");
+    let folder = Folder::new("supervisor");
+    let path = folder.file("notify");
+    let secrets = folder.file("secrets");
     fs::write(&secrets, SECRET).expect("a file");
     let abstract_name = format!("sarang-test-{}", std::process::id());
     let abstract_address = SocketAddr::from_abstract_name(&abstract_name).expect("a name");
@@ -254,8 +248,8 @@ fn a_supervisor_is_told_of_start_reload_life_and_stop() {
 
 #[test]
 fn a_supervisor_that_reads_nothing_or_is_not_there_stops_nothing() {
-    let folder = folder("deaf");
-    let path = folder.join("notify");
+    let folder = Folder::new("deaf");
+    let path = folder.file("notify");
     let deaf = UnixDatagram::bind(&path).expect("a socket");
     for (name, pid) in [
         (text(&path), None),

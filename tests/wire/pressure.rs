@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::departures::FLOODED;
 use crate::support::chatter::position_parts;
 use crate::support::frames::{FIN, PING, frame, opening, text};
 use crate::support::{self, Chatter, Http, Server};
@@ -188,14 +189,7 @@ fn many_long_histories_can_be_entered_at_once() {
 
 #[test]
 fn a_history_larger_than_the_outbox_can_be_entered() {
-    let server = Server::start(&[
-        "--outbox-bytes",
-        "65536",
-        "--messages-per-second",
-        "0",
-        "--presence-grace",
-        "0",
-    ]);
+    let server = Server::start(&FLOODED);
     fill(&server, "tech");
     let mut hong = server.guest("홍길동");
     assert_eq!(hong.join("tech")["online_count"], 1);
