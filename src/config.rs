@@ -103,6 +103,9 @@ pub const CLOCK_SET_FROM_SECS: u64 = 1_704_067_200;
 /// IDs of the first event up to this number are random, and are those of a start with such a clock. As times in milliseconds
 /// since 1970 they would be before 2005.
 pub const RANDOM_EVENT_ID_MAX: u64 = 1 << 40;
+/// How far ids of events move on when a backup is restored: more than can have been given out since it was made, and small
+/// enough for JavaScript's exact integers, 2^53.
+pub const RESTORED_EVENT_IDS: u64 = 1 << 30;
 /// The `retry` field of event streams: the time a client waits before it reconnects, in milliseconds.
 pub const EVENT_RETRY_MILLISECONDS: u64 = 3_000;
 /// Events in the outbox of one subscriber, in bytes; above it only the latest of each name are kept, and of these the
@@ -294,6 +297,8 @@ pub struct Config {
     pub token_ttl_secs: u64,
     /// What the `aud` of a token must name; without it a token with an `aud` is refused.
     pub audience: Option<Box<str>>,
+    /// The folder in which messages, events and the rest are kept, or `None` for memory only.
+    pub data: Option<PathBuf>,
     /// The time from the issue of a ticket to its expiry.
     pub ticket_ttl: Duration,
     /// How long a user whose last connection in a room has closed is still a member, and a guest's key still holds their
@@ -415,6 +420,7 @@ impl Default for Config {
             public_dashboard: false,
             token_ttl_secs: 3_600,
             audience: None,
+            data: None,
             ticket_ttl: Duration::from_secs(30),
             presence_grace: Duration::from_secs(3),
             guests: false,

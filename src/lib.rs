@@ -45,6 +45,7 @@
 //! | `revocations.rs`, `marks.rs` | tokens that are refused before they expire |
 //! | `guests.rs`, `holders.rs`; `allowance.rs`, `expiring.rs` | names that guests may not take, and those that they hold by a key; how often something may be done in a row |
 //! | `metrics.rs`, `figures.rs`, `event_log.rs`, `channels.rs` | events: what is measured, what a back end posts, the recent ones by id, the channels that have them |
+//! | `record.rs`, `record_codec.rs`, `changes.rs`, `working_set.rs` | what a store on disk keeps: records, their bytes, changes, and all that is loaded at the start |
 //! | `event.rs`, `error.rs`, `ids.rs`, `time.rs` | values shared by all |
 //!
 //! ## The options

@@ -31,6 +31,16 @@ impl Creator {
         }
     }
 
+    /// The name in the bearer token, if there is one.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// The address; of IPv6 its 64-bit network.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
     /// Whose allowance a creation uses: the user's, without one the address's.
     pub fn payer(&self) -> Owner {
         match &self.user {

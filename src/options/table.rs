@@ -36,7 +36,7 @@ const fn optional(name: &'static str, example: &'static str, kind: Kind) -> Opti
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Setting; 35] = [
+pub static OPTIONS: [Setting; 36] = [
     Setting {
         name: "listen",
         value: Some(Value { name: "ADDR:PORT", default: Some("127.0.0.1:8000"), example: "127.0.0.1:9000", kind: Kind::Address }),
@@ -164,6 +164,15 @@ pub static OPTIONS: [Setting; 35] = [
         effect: One(|config, text| set(&mut config.drain_delay, drain_delay(text))),
         help: "from SIGTERM until anything is closed, in seconds",
         details: "Meanwhile `/readyz` answers 503, and everything else goes on.",
+    },
+    Setting {
+        name: "data",
+        value: optional("DIR", "/var/lib/sarang", Kind::File),
+        group: Group::Rooms,
+        effect: One(|config, text| set(&mut config.data, path(text).map(Some))),
+        help: "keep rooms, messages, events and logouts in this folder, over restarts",
+        details: "The folder is made if it does not exist, with the permissions 700. Without it everything is kept in memory \
+            only. One server uses a folder at a time.",
     },
     Setting {
         name: "presence-grace",

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use super::jobs::Job;
+use crate::domain::channels::Kind;
 use crate::domain::facts::{Fact, OpenedRoom, Outcome};
 use crate::domain::position::Position;
 use crate::domain::time::{Now, Timestamp};
@@ -55,6 +56,19 @@ impl Backend {
     pub fn has_jobs(&self) -> bool {
         matches!(self, Self::Remote(remote) if !remote.queue.is_empty())
     }
+}
+
+/// An event that has no id yet.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// Its kind.
+    pub kind: Kind,
+    /// The name of its channel.
+    pub name: Box<str>,
+    /// Its data, as JSON.
+    pub data: String,
+    /// All figures posted so far as a JSON object, if it is an event with figures that were posted now.
+    pub figures: Option<String>,
 }
 
 /// The in-memory backend. It numbers messages; the rooms' histories keep them.

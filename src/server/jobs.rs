@@ -3,11 +3,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use crate::domain::accounts::{Accounts, Costs, Verifier};
 use crate::domain::auth::BadTicket;
+use crate::domain::changes::Changes;
 use crate::domain::credentials::Reload;
 use crate::domain::facts::Outcome;
 use crate::domain::ids::Serial;
@@ -33,6 +35,29 @@ pub enum Job {
     Publish(Publication),
     /// Open a room. Answered by [`Done::Answered`].
     Open(Opening),
+    /// Commit a batch: all of it or nothing, durably. Answered by [`Done::Stored`].
+    Store(Batch),
+    /// Replace the whole store, of which nothing is to be relied on any more, by a new one that has just this. Answered by
+    /// [`Done::Stored`], too.
+    Rewrite(Batch),
+}
+
+/// Changes of the store on disk that are committed together.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Its number; that of the next one is greater by 1.
+    pub number: u64,
+    /// The changes.
+    pub changes: Changes,
+}
+
+/// How the store committed a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The time it took, with the wait for the disk.
+    pub took: Duration,
+    /// The size of the store's file, in bytes.
+    pub file_bytes: u64,
 }
 
 /// The result of a job.
@@ -48,6 +73,8 @@ pub enum Done {
     TicketRedeemed(Option<Result<Identity, BadTicket>>),
     /// The backend's answer to a wish.
     Answered(Outcome),
+    /// The batch is on disk, or a sentence that says why it may not be.
+    Stored(Result<Committed, String>),
 }
 
 /// A password and the verifier to check it with.

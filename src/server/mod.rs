@@ -278,6 +278,7 @@ impl Server {
                 self.chat.answered(outcome, &mut self.connections, now);
                 self.answer_created(now);
             }
+            Done::Stored(_) => {}
         }
         self.check();
     }

@@ -301,7 +301,11 @@ impl Shell {
                 Job::ReadCredentials(in_force) => Task::Read(serial, in_force),
                 Job::DropAccounts(accounts) => Task::Drop(accounts),
                 // The in-memory backend never asks for these.
-                Job::RedeemTicket(_) | Job::Publish(_) | Job::Open(_) => continue,
+                Job::RedeemTicket(_)
+                | Job::Publish(_)
+                | Job::Open(_)
+                | Job::Store(_)
+                | Job::Rewrite(_) => continue,
             };
             let failed = match &task {
                 Task::Check(..) => Some(Done::PasswordChecked(false)),

@@ -78,6 +78,7 @@ impl World {
                     self.open(serial, &opening);
                     continue;
                 }
+                Job::Store(_) | Job::Rewrite(_) => panic!("there is no disk here"),
             };
             self.finish_at(self.stage.at() + delay, serial, done);
         }
@@ -118,7 +119,7 @@ impl World {
                 }
             }
             Done::TicketRedeemed(Some(redeemed)) => self.ticket_redeemed(serial, redeemed.is_ok()),
-            Done::TicketRedeemed(None) | Done::MachineSampled(_) => {}
+            Done::TicketRedeemed(None) | Done::MachineSampled(_) | Done::Stored(_) => {}
         }
         self.server.finished(serial, done, self.stage.now());
     }

@@ -1,0 +1,328 @@
+//! The bytes of records: a key and a value each.
+//!
+//! Numbers are big-endian, so that records of a kind are ordered by room and position. The format is that of
+//! [`FORMAT`]; a store names it, and one that this program does not know is refused.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use super::ids::HolderId;
+use super::message_keys::Person;
+use super::position::Position;
+use super::record::{Key, Record, SaidAt};
+use super::time::Timestamp;
+
+/// The version of the format of keys and values.
+pub const FORMAT: u64 = 1;
+
+const ROOM: u8 = 1;
+const NEWEST: u8 = 2;
+const MESSAGE: u8 = 3;
+const SAID: u8 = 4;
+const WHISPERED: u8 = 5;
+const FAMILY: u8 = 6;
+const MARK: u8 = 7;
+const FLOOR: u8 = 8;
+const EVENT: u8 = 9;
+const LATEST: u8 = 10;
+const FIGURES: u8 = 11;
+const EVENT_BASE: u8 = 12;
+const SECRET: u8 = 13;
+
+impl Key<'_> {
+    /// Appends its bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Room(epoch) => put_numbers(ROOM, &[*epoch], out),
+            Self::Newest(epoch) => put_numbers(NEWEST, &[*epoch], out),
+            Self::Message(at) => put_numbers(MESSAGE, &[at.epoch, at.seq], out),
+            Self::Said(SaidAt::Position { epoch, seq }) => put_numbers(SAID, &[*epoch, *seq], out),
+            Self::Said(SaidAt::Whisper(number)) => put_numbers(WHISPERED, &[*number], out),
+            Self::Family(family) => put_name(FAMILY, family, out),
+            Self::Mark(name) => put_name(MARK, name, out),
+            Self::Floor => out.push(FLOOR),
+            Self::Event(id) => put_numbers(EVENT, &[*id], out),
+            Self::Latest(name) => put_name(LATEST, name, out),
+            Self::Figures => out.push(FIGURES),
+            Self::EventBase => out.push(EVENT_BASE),
+            Self::Secret => out.push(SECRET),
+        }
+    }
+}
+
+impl<'a> Record<'a> {
+    /// Appends the bytes of its value.
+    pub fn encode_value(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Room {
+                max_users,
+                is_kept,
+                created_at,
+                creator,
+                name,
+                ..
+            } => {
+                out.extend(max_users.to_be_bytes());
+                out.push(u8::from(*is_kept));
+                put_number(created_at.0, out);
+                put_creator(*creator, out);
+                out.extend(name.as_bytes());
+            }
+            Self::Newest(position) => put_number(position.seq, out),
+            Self::Message {
+                timestamp,
+                is_guest,
+                username,
+                content,
+                ..
+            } => {
+                put_number(timestamp.0, out);
+                out.push(u8::from(*is_guest));
+                put_text(username, out);
+                out.extend(content.as_bytes());
+            }
+            Self::Said {
+                second,
+                fingerprint,
+                sender,
+                to,
+                id,
+                ..
+            } => {
+                put_number(*second, out);
+                put_number(*fingerprint, out);
+                put_person(sender, out);
+                if let Some(to) = to {
+                    put_person(to, out);
+                }
+                out.extend(id.as_bytes());
+            }
+            Self::Family { until, second, .. } => {
+                put_number(*until, out);
+                put_number(*second, out);
+            }
+            Self::Mark { second, .. } | Self::Floor(second) => put_number(*second, out),
+            Self::Event { name, data, .. } => {
+                put_text(name, out);
+                out.extend(data.as_bytes());
+            }
+            Self::Latest { id, data, .. } => {
+                put_number(*id, out);
+                out.extend(data.as_bytes());
+            }
+            Self::Figures(json) => out.extend(json.as_bytes()),
+            Self::EventBase(id) => put_number(*id, out),
+            Self::Secret(bytes) => out.extend(bytes),
+        }
+    }
+
+    /// Reads a record; `None` for anything that was not written here.
+    pub fn decode(key: &'a [u8], value: &'a [u8]) -> Option<Self> {
+        let (&kind, key) = key.split_first()?;
+        let (mut key, mut value) = (Bytes(key), Bytes(value));
+        let record = match kind {
+            ROOM => Self::Room {
+                epoch: key.number()?,
+                max_users: u32::from_be_bytes(value.array()?),
+                is_kept: value.flag()?,
+                created_at: Timestamp(value.number()?),
+                creator: value.creator()?,
+                name: value.rest()?,
+            },
+            NEWEST => Self::Newest(Position {
+                epoch: key.number()?,
+                seq: value.number()?,
+            }),
+            MESSAGE => Self::Message {
+                position: key.position()?,
+                timestamp: Timestamp(value.number()?),
+                is_guest: value.flag()?,
+                username: value.text()?,
+                content: value.rest()?,
+            },
+            SAID | WHISPERED => {
+                let at = match kind {
+                    SAID => key.position()?.into(),
+                    _ => SaidAt::Whisper(key.number()?),
+                };
+                Self::Said {
+                    at,
+                    second: value.number()?,
+                    fingerprint: value.number()?,
+                    sender: value.person()?,
+                    to: match kind {
+                        SAID => None,
+                        _ => Some(value.person()?),
+                    },
+                    id: value.rest()?,
+                }
+            }
+            FAMILY => Self::Family {
+                family: key.rest()?,
+                until: value.number()?,
+                second: value.number()?,
+            },
+            MARK => Self::Mark {
+                name: key.rest()?,
+                second: value.number()?,
+            },
+            FLOOR => Self::Floor(value.number()?),
+            EVENT => Self::Event {
+                id: key.number()?,
+                name: value.text()?,
+                data: value.rest()?,
+            },
+            LATEST => Self::Latest {
+                name: key.rest()?,
+                id: value.number()?,
+                data: value.rest()?,
+            },
+            FIGURES => Self::Figures(value.rest()?),
+            EVENT_BASE => Self::EventBase(value.number()?),
+            SECRET => Self::Secret(value.array()?),
+            _ => return None,
+        };
+        (key.0.is_empty() && value.0.is_empty()).then_some(record)
+    }
+}
+
+fn put_numbers(kind: u8, numbers: &[u64], out: &mut Vec<u8>) {
+    out.push(kind);
+    for number in numbers {
+        put_number(*number, out);
+    }
+}
+
+fn put_name(kind: u8, name: &str, out: &mut Vec<u8>) {
+    out.push(kind);
+    out.extend(name.as_bytes());
+}
+
+fn put_number(number: u64, out: &mut Vec<u8>) {
+    out.extend(number.to_be_bytes());
+}
+
+/// A text that something follows: at most 64 KiB.
+fn put_text(text: &str, out: &mut Vec<u8>) {
+    out.extend((text.len() as u16).to_be_bytes());
+    out.extend(text.as_bytes());
+}
+
+const IS_ACCOUNT: u8 = 1;
+const IS_HOLDER: u8 = 2;
+
+fn put_person(person: &Person, out: &mut Vec<u8>) {
+    let account = if person.is_account { IS_ACCOUNT } else { 0 };
+    let holder = if person.holder.is_some() {
+        IS_HOLDER
+    } else {
+        0
+    };
+    out.push(account | holder);
+    if let Some(HolderId(bytes)) = person.holder {
+        out.extend(bytes);
+    }
+    put_text(&person.name, out);
+}
+
+const HAS_IPV4: u8 = 4;
+const HAS_IPV6: u8 = 6;
+const HAS_USER: u8 = 1;
+
+fn put_creator(creator: Option<(IpAddr, Option<&str>)>, out: &mut Vec<u8>) {
+    let Some((address, user)) = creator else {
+        return out.push(0);
+    };
+    match address {
+        IpAddr::V4(address) => {
+            out.push(HAS_IPV4);
+            out.extend(address.octets());
+        }
+        IpAddr::V6(address) => {
+            out.push(HAS_IPV6);
+            out.extend(address.octets());
+        }
+    }
+    out.push(if user.is_some() { HAS_USER } else { 0 });
+    if let Some(user) = user {
+        put_text(user, out);
+    }
+}
+
+/// Bytes that are being read.
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.array().map(|[byte]| byte)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        self.array().map(u64::from_be_bytes)
+    }
+
+    fn position(&mut self) -> Option<Position> {
+        Some(Position {
+            epoch: self.number()?,
+            seq: self.number()?,
+        })
+    }
+
+    fn flag(&mut self) -> Option<bool> {
+        match self.byte()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        let length = usize::from(u16::from_be_bytes(self.array()?));
+        str::from_utf8(self.take(length)?).ok()
+    }
+
+    fn rest(&mut self) -> Option<&'a str> {
+        str::from_utf8(std::mem::take(&mut self.0)).ok()
+    }
+
+    fn person(&mut self) -> Option<Person> {
+        let flags = self.byte()?;
+        if flags & !(IS_ACCOUNT | IS_HOLDER) != 0 {
+            return None;
+        }
+        let holder = match flags & IS_HOLDER {
+            0 => None,
+            _ => Some(HolderId(self.array()?)),
+        };
+        Some(Person {
+            name: Rc::from(self.text()?),
+            is_account: flags & IS_ACCOUNT != 0,
+            holder,
+        })
+    }
+
+    fn creator(&mut self) -> Option<Option<(IpAddr, Option<&'a str>)>> {
+        let address = match self.byte()? {
+            0 => return Some(None),
+            HAS_IPV4 => IpAddr::from(self.array::<4>()?),
+            HAS_IPV6 => IpAddr::from(self.array::<16>()?),
+            _ => return None,
+        };
+        let user = match self.byte()? {
+            0 => None,
+            HAS_USER => Some(self.text()?),
+            _ => return None,
+        };
+        Some(Some((address, user)))
+    }
+}

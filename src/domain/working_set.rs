@@ -1,0 +1,353 @@
+//! The working set: everything a store on disk keeps, as it is loaded at the start. The domain works on it in memory, and
+//! nothing is read later.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use serde_json::{Map, Value};
+
+use super::changes::Changes;
+use super::event::ChatMessage;
+use super::facts::OpenedRoom;
+use super::message_keys::Person;
+use super::owners::Creator;
+use super::position::Position;
+use super::record::{Record, SaidAt};
+use super::time::Timestamp;
+use crate::config::{EVENTS_KEPT, RESTORED_EVENT_IDS};
+
+/// What is kept of a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptRoom {
+    /// Its name.
+    pub name: Rc<str>,
+    /// The room, with its messages.
+    pub room: OpenedRoom,
+    /// Who created it, if that is known.
+    pub creator: Option<Creator>,
+}
+
+/// A message with an `id` that was acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptId {
+    /// Where it is kept.
+    pub at: SaidAt,
+    /// When it was said, in seconds since 1970.
+    pub second: u64,
+    /// The fingerprint of its text.
+    pub fingerprint: u64,
+    /// Its author.
+    pub sender: Person,
+    /// The person it was whispered to.
+    pub to: Option<Person>,
+    /// The `id`.
+    pub id: Box<str>,
+}
+
+/// An event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptEvent {
+    /// Its id.
+    pub id: u64,
+    /// The name of its channel.
+    pub name: Box<str>,
+    /// Its data, as JSON.
+    pub data: Rc<str>,
+}
+
+/// A family of tokens that was logged out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptFamily {
+    /// The family.
+    pub family: Rc<str>,
+    /// When its last token expires, in seconds since 1970.
+    pub until: u64,
+    /// The last second in which one of its tokens was issued, since 1970.
+    pub second: u64,
+}
+
+/// Everything that is kept.
+#[derive(Debug, Default)]
+pub struct WorkingSet {
+    /// The rooms, those used longest ago first.
+    pub rooms: Vec<KeptRoom>,
+    /// Messages with an `id`, oldest first.
+    pub ids: Vec<KeptId>,
+    /// Families of tokens that were logged out.
+    pub families: Vec<KeptFamily>,
+    /// Names, and the second up to which no token of theirs is good.
+    pub marks: Vec<(Box<str>, u64)>,
+    /// The second up to which no token at all is good.
+    pub floor: Option<u64>,
+    /// The events kept for those who resume, without a gap.
+    pub events: Vec<KeptEvent>,
+    /// The latest event of each channel of one's own.
+    pub latest: Vec<KeptEvent>,
+    /// The id before the first event of this store, if it has had one.
+    pub event_base: Option<u64>,
+    /// The figures that a back end has posted.
+    pub figures: Map<String, Value>,
+    /// The secret from which those of the server are derived.
+    pub secret: Option<[u8; 32]>,
+    /// Removes what was loaded and is of no use any more.
+    pub stale: Changes,
+}
+
+/// What was read cannot have been written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damaged(pub &'static str);
+
+/// Reads records, in the order of their keys, into a working set.
+#[derive(Debug, Default)]
+pub struct Loader {
+    set: WorkingSet,
+    /// The places of rooms in the set, by epoch.
+    by_epoch: HashMap<u64, usize>,
+    names: HashSet<Rc<str>>,
+    /// Names that many messages share.
+    authors: HashSet<Rc<str>>,
+}
+
+impl Loader {
+    /// Takes a record.
+    ///
+    /// # Errors
+    /// It is none, or does not fit those before it.
+    pub fn add(&mut self, key: &[u8], value: &[u8]) -> Result<(), Damaged> {
+        let record = Record::decode(key, value).ok_or(Damaged("a record cannot be read"))?;
+        match record {
+            Record::Room { .. } => self.add_room(&record)?,
+            Record::Newest(position) => self.room_of(position.epoch)?.newest = position.seq,
+            Record::Message { .. } => self.add_message(&record)?,
+            Record::Said { .. } => self.add_id(record)?,
+            Record::Family {
+                family,
+                until,
+                second,
+            } => self.set.families.push(KeptFamily {
+                family: family.into(),
+                until,
+                second,
+            }),
+            Record::Mark { name, second } => self.set.marks.push((name.into(), second)),
+            Record::Floor(second) => self.set.floor = Some(second),
+            Record::Event { id, name, data } => {
+                let last = self.set.events.last();
+                if last.is_some_and(|last| last.id + 1 != id) {
+                    return Err(Damaged("an event is missing"));
+                }
+                self.set.events.push(event(id, name, data));
+            }
+            Record::Latest { name, id, data } => self.set.latest.push(event(id, name, data)),
+            Record::Figures(json) => {
+                let figures = serde_json::from_str(json);
+                self.set.figures = figures.map_err(|_| Damaged("the figures cannot be read"))?;
+            }
+            Record::EventBase(id) => self.set.event_base = Some(id),
+            Record::Secret(secret) => self.set.secret = Some(secret),
+        }
+        Ok(())
+    }
+
+    /// The working set.
+    ///
+    /// # Errors
+    /// Something is missing.
+    pub fn finish(mut self) -> Result<WorkingSet, Damaged> {
+        for KeptRoom { room, .. } in &self.set.rooms {
+            let last = room.messages.last();
+            if last.is_some_and(|last| last.position.seq != room.newest) {
+                return Err(Damaged("the newest messages of a room are missing"));
+            }
+        }
+        let used_at = |kept: &KeptRoom| {
+            let last = kept.room.messages.last();
+            last.map_or(kept.room.created_at, |last| last.timestamp).0
+        };
+        self.set.rooms.sort_by_key(used_at);
+        self.set.ids.sort_by_key(|id| id.second);
+        let events = &mut self.set.events;
+        let surplus = events.len().saturating_sub(EVENTS_KEPT);
+        for event in events.drain(..surplus) {
+            self.set.stale.remove(&super::record::Key::Event(event.id));
+        }
+        Ok(self.set)
+    }
+
+    fn add_room(&mut self, record: &Record<'_>) -> Result<(), Damaged> {
+        let Record::Room {
+            epoch,
+            max_users,
+            is_kept,
+            created_at,
+            creator,
+            name,
+        } = *record
+        else {
+            return Ok(());
+        };
+        let name: Rc<str> = name.into();
+        if !self.names.insert(name.clone()) {
+            return Err(Damaged("two rooms have the same name"));
+        }
+        self.by_epoch.insert(epoch, self.set.rooms.len());
+        self.set.rooms.push(KeptRoom {
+            name,
+            room: OpenedRoom {
+                epoch,
+                max_users,
+                is_kept,
+                created_at,
+                newest: 0,
+                messages: Vec::new(),
+            },
+            creator: creator.map(|(address, user)| Creator::new(user.map(Into::into), address)),
+        });
+        Ok(())
+    }
+
+    fn room_of(&mut self, epoch: u64) -> Result<&mut OpenedRoom, Damaged> {
+        let place = self.by_epoch.get(&epoch);
+        let place = *place.ok_or(Damaged("a room is missing"))?;
+        Ok(&mut self.set.rooms[place].room)
+    }
+
+    fn add_message(&mut self, record: &Record<'_>) -> Result<(), Damaged> {
+        let Record::Message {
+            position,
+            timestamp,
+            is_guest,
+            username,
+            content,
+        } = *record
+        else {
+            return Ok(());
+        };
+        let username = match self.authors.get(username) {
+            Some(known) => known.clone(),
+            None => {
+                let name: Rc<str> = username.into();
+                self.authors.insert(name.clone());
+                name
+            }
+        };
+        let place = self.by_epoch.get(&position.epoch);
+        let kept = &mut self.set.rooms[*place.ok_or(Damaged("a room is missing"))?];
+        let messages = &mut kept.room.messages;
+        let last = messages.last();
+        if last.is_some_and(|last| last.position.seq + 1 != position.seq) {
+            return Err(Damaged("a message is missing"));
+        }
+        messages.push(Rc::new(ChatMessage {
+            room: kept.name.clone(),
+            username,
+            content: content.into(),
+            timestamp,
+            position,
+            guest: is_guest,
+        }));
+        Ok(())
+    }
+
+    fn add_id(&mut self, record: Record<'_>) -> Result<(), Damaged> {
+        let Record::Said {
+            at,
+            second,
+            fingerprint,
+            sender,
+            to,
+            id,
+        } = record
+        else {
+            return Ok(());
+        };
+        if let SaidAt::Position { epoch, seq } = at {
+            // The room may have been evicted since.
+            let Ok(room) = self.room_of(epoch) else {
+                self.set.stale.remove(&super::record::Key::Said(at));
+                return Ok(());
+            };
+            if seq > room.newest {
+                return Err(Damaged("the newest messages of a room are missing"));
+            }
+        }
+        self.set.ids.push(KeptId {
+            at,
+            second,
+            fingerprint,
+            sender,
+            to,
+            id: id.into(),
+        });
+        Ok(())
+    }
+}
+
+fn event(id: u64, name: &str, data: &str) -> KeptEvent {
+    KeptEvent {
+        id,
+        name: name.into(),
+        data: data.into(),
+    }
+}
+
+impl WorkingSet {
+    /// The id of the newest event, or the id before the first one; `None` if the store never had one.
+    pub fn newest_event(&self) -> Option<u64> {
+        let newest = self.events.last().map(|event| event.id);
+        newest.max(self.event_base)
+    }
+
+    /// Gives every room a new epoch, and forgets the events: clients may have seen more than a restored backup holds, so
+    /// none may resume by what they have seen. Ids of events go on far above all that may have been given out.
+    pub fn renew(&mut self, mut new_epoch: impl FnMut() -> u64) {
+        let mut renewed = HashMap::new();
+        for kept in &mut self.rooms {
+            let epoch = new_epoch();
+            renewed.insert(kept.room.epoch, epoch);
+            kept.room.renew(epoch);
+        }
+        for id in &mut self.ids {
+            if let SaidAt::Position { epoch, .. } = &mut id.at
+                && let Some(new) = renewed.get(epoch)
+            {
+                *epoch = *new;
+            }
+        }
+        if let Some(newest) = self.newest_event() {
+            self.event_base = Some(newest + RESTORED_EVENT_IDS);
+        }
+        self.events.clear();
+        self.latest.clear();
+    }
+}
+
+impl OpenedRoom {
+    /// Gives the room another epoch.
+    pub fn renew(&mut self, epoch: u64) {
+        self.epoch = epoch;
+        for message in &mut self.messages {
+            Rc::make_mut(message).position.epoch = epoch;
+        }
+    }
+
+    /// The position of its newest message.
+    pub fn position(&self) -> Position {
+        Position {
+            epoch: self.epoch,
+            seq: self.newest,
+        }
+    }
+
+    /// The record of the room.
+    pub fn record<'a>(&self, name: &'a str, creator: Option<&'a Creator>) -> Record<'a> {
+        Record::Room {
+            epoch: self.epoch,
+            max_users: self.max_users,
+            is_kept: self.is_kept,
+            created_at: Timestamp(self.created_at.0),
+            creator: creator.map(|creator| (creator.address(), creator.user())),
+            name,
+        }
+    }
+}
