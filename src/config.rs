@@ -72,6 +72,18 @@ pub const WISHES_MAX: usize = 65_536;
 pub const WISHES_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long a command or an opening handshake waits for the backend; then `backend_unavailable`.
 pub const BACKEND_PATIENCE: Duration = Duration::from_secs(5);
+/// Wishes that wait for the batch under way of the store on disk; one more is answered with `storage_unavailable`.
+pub const STORE_WISHES_MAX: usize = 65_536;
+/// The bytes of their texts.
+pub const STORE_WISHES_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The cache of the store's file, in bytes.
+pub const STORE_CACHE_BYTES: usize = 1024 * 1024;
+/// Removals from the store that wait for the next batch, in bytes; above that they are a batch.
+pub const STALE_BYTES_MAX: usize = 1024 * 1024;
+/// After the store has failed: the wait before everything is written anew. It doubles with each failure.
+pub const STORE_RETRY: Duration = Duration::from_secs(1);
+/// The longest wait.
+pub const STORE_RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// Between two `system_metrics` events.
 pub const SYSTEM_EVERY: Duration = Duration::from_secs(1);
@@ -260,6 +272,8 @@ pub const DRAIN_DELAY_MAX: Duration = Duration::from_secs(60 * 60);
 pub const KEEP_ALIVE_EVERY_MAX: Duration = Duration::from_secs(60 * 60);
 /// From the end of `--drain-delay` to the end of the process, whatever the peers do.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
+/// While draining: the longest wait for the store to commit what was said, before connections are closed.
+pub const STORE_DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A config file, in bytes; a larger one is refused.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;

@@ -10,7 +10,7 @@
 //!
 //! | floor | what it knows | files |
 //! |---|---|---|
-//! | 4 [`shell`] | sockets, the clock, entropy, signals, threads: all I/O | `shell/mod.rs` (the loop), `startup.rs` (what is said at the start), `outside.rs` (the I/O of a turn), `sockets.rs`, `listener.rs` (accepts), `binding.rs`, `unix_socket.rs` and `handed_over.rs` (open what is listened on), `workers.rs` (passwords and files, on a thread), `accounts.rs` and `config_file.rs` (files), `check.rs` (`sarang check`), `user.rs` and `users_file.rs` (`sarang user`), `machine.rs` (samples), `notify.rs` (systemd), `log.rs` (stderr) |
+//! | 4 [`shell`] | sockets, the clock, entropy, signals, threads: all I/O | `shell/mod.rs` (the loop), `startup.rs` (what is said at the start), `outside.rs` (the I/O of a turn), `sockets.rs`, `listener.rs` (accepts), `binding.rs`, `unix_socket.rs` and `handed_over.rs` (open what is listened on), `workers.rs` (passwords and files, on a thread), `accounts.rs` and `config_file.rs` (files), `check.rs` (`sarang check`), `user.rs` and `users_file.rs` (`sarang user`), `machine.rs` (samples), `store.rs`, `store_file.rs` and `store_folder.rs` (the store on disk, on a thread), `notify.rs` (systemd), `log.rs` (stderr) |
 //! | 3 [`server`] | all connections and all rooms, as one value | see below |
 //! | 2 [`conn`] | one connection | `conn/mod.rs` (phases), `http.rs` (bytes to requests), `websocket.rs`, `command.rs` and `broken_json.rs` (JSON to commands), `event_json.rs` (events to JSON), `outbox.rs`, `refusal.rs` (error responses), `transmit.rs` |
 //! | 1 [`domain`] | rooms, users, identity and metrics, without bytes | see below |
@@ -27,12 +27,12 @@
 //! | `mod.rs`, `turn.rs`, `flush.rs` | [`server::Server`]: its entry points, and one turn: read, handle deadlines, send, free |
 //! | `io.rs`, `jobs.rs` | the interface to the shell: sockets and clock as a trait, work that takes time as values |
 //! | `connections.rs`, with `addresses.rs`, `deadlines.rs`, `read_queue.rs` | part 1: all connections, their addresses and deadlines, and the order of reads |
-//! | `chat.rs`, with `fan_out.rs`, `whispers.rs`, `backend.rs` | part 2: rooms, the fan-out to their members, that to users who are whispered to, and the backend that orders and stores messages |
+//! | `chat.rs`, with `fan_out.rs`, `whispers.rs`, `backend.rs`, `disk.rs` and `disk/batch.rs` | part 2: rooms, the fan-out to their members, that to users who are whispered to, and the backend that orders and stores messages, in memory or on disk |
 //! | `streams.rs`, with `selections.rs` | part 3: metrics, events of channels of one's own, and their subscribers |
 //! | `sign_ins.rs`, with `password_checks.rs` | part 4: accounts, tokens, tickets, sessions, and sign-in attempts until their passwords are checked |
 //! | `requests.rs`, `forwarding.rs`, `proxied.rs`, `routes.rs`, `hosts.rs`, `dispatch.rs`, `answer.rs`, `cors.rs`, `waiting.rs`; `rest.rs`, `sign_in.rs`, `event_requests.rs`, `assets.rs`, `exposition.rs` | HTTP: the table of routes, the clients of proxies, the hosts that are served, and the handler of each route |
-//! | `handshake.rs`, `commands.rs`, `subscribers.rs`, `logins.rs`, `closing.rs` | operations on connections that involve several parts |
-//! | `counters.rs`, `notes.rs`, `ceiling.rs` | counters, journal lines, and the limit over all connections |
+//! | `handshake.rs`, `commands.rs`, `subscribers.rs`, `logins.rs`, `closing.rs`, `storing.rs` | operations on connections that involve several parts |
+//! | `counters.rs`, `histogram.rs`, `notes.rs`, `ceiling.rs` | counters, journal lines, and the limit over all connections |
 //!
 //! ## The domain, floor 1
 //!
@@ -40,12 +40,12 @@
 //! |---|---|
 //! | `rooms.rs`, `room.rs`, `membership.rs`, `opening.rs`, `presence.rs`, `graces.rs`, `people.rs`, `names.rs`, `unicode.rs` | rooms and their members; how rooms are opened |
 //! | `eviction.rs`, `kept.rs`, `owners.rs` | which rooms make way for new ones, and who holds how many of those created by `POST /rooms` |
-//! | `messages.rs`, `wishes.rs`, `facts.rs`, `outcomes.rs`, `message_keys.rs`, `acknowledged.rs`, `history.rs`, `position.rs` | messages: a wish, then a fact |
+//! | `messages.rs`, `confidences.rs`, `wishes.rs`, `facts.rs`, `outcomes.rs`, `message_keys.rs`, `acknowledged.rs`, `history.rs`, `position.rs` | messages: a wish, then a fact |
 //! | `accounts.rs`, `credentials.rs`, `auth.rs`, `tokens.rs`, `issuer.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `parked.rs`, `turns.rs`, `random.rs` | identity |
 //! | `revocations.rs`, `marks.rs` | tokens that are refused before they expire |
 //! | `guests.rs`, `holders.rs`; `allowance.rs`, `expiring.rs` | names that guests may not take, and those that they hold by a key; how often something may be done in a row |
-//! | `metrics.rs`, `figures.rs`, `event_log.rs`, `channels.rs` | events: what is measured, what a back end posts, the recent ones by id, the channels that have them |
-//! | `record.rs`, `record_codec.rs`, `changes.rs`, `working_set.rs` | what a store on disk keeps: records, their bytes, changes, and all that is loaded at the start |
+//! | `metrics.rs`, `figures.rs`, `drafts.rs`, `event_log.rs`, `channels.rs` | events: what is measured, what a back end posts, the recent ones by id, the channels that have them |
+//! | `record.rs`, `record_codec.rs`, `changes.rs`, `working_set.rs`, `keeping.rs` | what a store on disk keeps: records, their bytes, changes, and all that is loaded at the start |
 //! | `event.rs`, `error.rs`, `ids.rs`, `time.rs` | values shared by all |
 //!
 //! ## The options
@@ -81,7 +81,8 @@
 //! 1. [`server::Server::next_timeout`] gives the time of the next deadline, and the shell waits no longer than that.
 //!    The turn asks for a sample of the machine, a [`job`](server::jobs::Job), which the shell runs
 //!    (`shell/machine.rs`) and returns through [`server::Server::finished`].
-//! 2. `domain/metrics.rs` makes the data of the event, `domain/event_log.rs` gives it its id and keeps it.
+//! 2. `domain/metrics.rs` makes the data of the event, a [`draft`](domain::drafts::Draft). With a store on disk
+//!    `server/disk.rs` gives it its id and has it stored first. Then `domain/event_log.rs` keeps it.
 //! 3. `server/streams.rs` has `wire/event_stream.rs` encode it, once as it is and once as a chunk, and appends both
 //!    to the streams of each selection of channels that has it (`server/selections.rs`), in a separate `server/fan_out.rs`.
 //! 4. `server/flush.rs` sends it in the same way as a chat message.
@@ -103,7 +104,7 @@
 //! | … | where |
 //! |---|---|
 //! | a message type `typing` | a command in `conn/command.rs`, an event in `domain/event.rs`, what it does in `domain/messages.rs`, called from `server/commands.rs` |
-//! | a store on disk | a `Backend::Disk` in `server/backend.rs`, its job in `server/jobs.rs`, its thread in `shell/store.rs` (new) |
+//! | something that is kept over a restart | a record in `domain/record.rs` and `record_codec.rs`, loaded in `domain/working_set.rs`, written by `server/disk.rs` if the backend numbers it, else where it changes (`domain/keeping.rs`) |
 //! | a backplane | a `Backend::Cluster` in `server/backend.rs`, outgoing sockets in `shell/dial.rs` (new), its protocol in `wire/resp.rs` (new) |
 //! | permessage-deflate | negotiated in `server/handshake.rs`; in: `wire/frame_reader.rs` returns messages with the reserved bit; out: `conn/outbox.rs`, whose `Batch` is sent to all receivers |
 //! | an option | a row in `options/table.rs`, a field in `config.rs`, and the row that the failing test prints in README.md |

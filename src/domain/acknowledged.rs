@@ -4,16 +4,20 @@
 //! message. It is entered with the wish, with a fingerprint of the content, and removed when the wish fails.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher as _, RandomState};
 use std::time::Duration;
 
 use hashbrown::HashTable;
+use siphasher::sip::SipHasher13;
 use slab::Slab;
 use smallvec::SmallVec;
 
-use super::ids::Origin;
+use super::changes::Changes;
+use super::ids::{Origin, RoomKey};
 use super::message_keys::{Destination, MessageKey, Person};
 use super::position::Position;
+use super::record::{KeptId, Key, Record, SaidAt};
+use super::time::Now;
 use crate::config::{ACKNOWLEDGED_FOR, ACKNOWLEDGED_MAX, ACKNOWLEDGED_PER_USER_MAX};
 
 /// A message under way, in [`Acknowledged`].
@@ -47,7 +51,30 @@ struct Done {
     key: MessageKey,
     fingerprint: u64,
     position: Option<Position>,
-    at: Duration,
+    /// Where it is stored, if it is.
+    stored: Option<SaidAt>,
+    /// When it is forgotten, since the server's start.
+    until: Duration,
+}
+
+impl Done {
+    /// Its record, if it is stored.
+    fn record(&self, now: Now) -> Option<Record<'_>> {
+        let left = self.until.saturating_sub(now.monotonic);
+        let said = (now.unix + left).saturating_sub(ACKNOWLEDGED_FOR);
+        let to = match &self.key.destination {
+            Destination::Room(_) => None,
+            Destination::Person(person) => Some(person.clone()),
+        };
+        Some(Record::Said {
+            at: self.stored?,
+            second: said.as_secs(),
+            fingerprint: self.fingerprint,
+            sender: self.key.sender.clone(),
+            to,
+            id: &self.key.id,
+        })
+    }
 }
 
 /// Where a message is stored.
@@ -68,9 +95,23 @@ pub struct Acknowledged {
     of_user: HashMap<Person, VecDeque<u64>>,
     index: HashTable<Slot>,
     hasher: RandomState,
+    /// The key of the fingerprints. A store keeps them, so with one it is always the same.
+    fingerprint_key: [u8; 16],
+    /// Removes from the store what is forgotten; `None` if there is no store.
+    forgotten: Option<Changes>,
 }
 
 impl Acknowledged {
+    /// Fingerprints are made with this key from now on.
+    pub fn set_fingerprint_key(&mut self, key: [u8; 16]) {
+        self.fingerprint_key = key;
+    }
+
+    /// There is a store: what is forgotten is noted from now on.
+    pub fn note_forgotten(&mut self) {
+        self.forgotten.get_or_insert_default();
+    }
+
     /// Looks up a message, and enters it as under way if it is new.
     pub fn claim(
         &mut self,
@@ -79,8 +120,8 @@ impl Acknowledged {
         origin: Origin,
         now: Duration,
     ) -> Claim {
-        self.forget_before(now.saturating_sub(ACKNOWLEDGED_FOR));
-        let fingerprint = self.hasher.hash_one(content);
+        self.forget_until(now);
+        let fingerprint = self.fingerprint(content);
         match self.find(&key) {
             Some(Slot::Pending(slot)) => {
                 let pending = &mut self.pending[slot as usize];
@@ -117,7 +158,7 @@ impl Acknowledged {
         content: &str,
         now: Duration,
     ) -> Option<Claim> {
-        self.forget_before(now.saturating_sub(ACKNOWLEDGED_FOR));
+        self.forget_until(now);
         let anybody = Destination::Person(Person {
             name: to.into(),
             is_account: false,
@@ -128,7 +169,7 @@ impl Acknowledged {
             destination: anybody,
             id: id.into(),
         };
-        let fingerprint = self.hasher.hash_one(content);
+        let fingerprint = self.fingerprint(content);
         let hash = self.hasher.hash_one(&key);
         let mut found = None;
         for slot in self.index.iter_hash(hash) {
@@ -150,6 +191,37 @@ impl Acknowledged {
         found
     }
 
+    /// The author and the fingerprint of a message under way.
+    pub fn said_by(&self, PendingId(slot): PendingId) -> (Person, u64) {
+        let pending = &self.pending[slot as usize];
+        (pending.key.sender.clone(), pending.fingerprint)
+    }
+
+    /// The `id` of a message under way.
+    pub fn id_of(&self, PendingId(slot): PendingId) -> &str {
+        &self.pending[slot as usize].key.id
+    }
+
+    /// Enters a message that was acknowledged before the start, until `until`.
+    pub fn restore(&mut self, destination: Destination, kept: &KeptId, until: Duration) {
+        let position = match kept.at {
+            SaidAt::Position { epoch, seq } => Some(Position { epoch, seq }),
+            SaidAt::Whisper(_) => None,
+        };
+        let key = MessageKey {
+            sender: kept.sender.clone(),
+            destination,
+            id: kept.id.clone(),
+        };
+        self.enter(Done {
+            key,
+            fingerprint: kept.fingerprint,
+            position,
+            stored: Some(kept.at),
+            until,
+        });
+    }
+
     /// The message was committed or delivered: returns its `id` and the connections to acknowledge it to. Above
     /// [`ACKNOWLEDGED_PER_USER_MAX`] the sender's oldest entry is forgotten, above [`ACKNOWLEDGED_MAX`] the oldest of
     /// all.
@@ -157,10 +229,22 @@ impl Acknowledged {
         &mut self,
         id: PendingId,
         position: Option<Position>,
+        stored: Option<SaidAt>,
         now: Duration,
     ) -> (Box<str>, Waiters) {
         let pending = self.remove_pending(id);
         let answered = (pending.key.id.clone(), pending.waiters);
+        self.enter(Done {
+            key: pending.key,
+            fingerprint: pending.fingerprint,
+            position,
+            stored,
+            until: now + ACKNOWLEDGED_FOR,
+        });
+        answered
+    }
+
+    fn enter(&mut self, done: Done) {
         if self.done.len() >= ACKNOWLEDGED_MAX
             && let Some((&oldest, _)) = self.done.first_key_value()
         {
@@ -168,28 +252,73 @@ impl Acknowledged {
         }
         self.last_number += 1;
         let number = self.last_number;
-        let share = self.of_user.entry(pending.key.sender.clone()).or_default();
+        let share = self.of_user.entry(done.key.sender.clone()).or_default();
         share.push_back(number);
         let over = (share.len() > ACKNOWLEDGED_PER_USER_MAX).then(|| share[0]);
-        let hash = self.hasher.hash_one(&pending.key);
-        let done = Done {
-            key: pending.key,
-            fingerprint: pending.fingerprint,
-            position,
-            at: now,
-        };
+        let hash = self.hasher.hash_one(&done.key);
         self.done.insert(number, done);
         self.add_to_index(hash, Slot::Done(number));
         if let Some(oldest) = over {
             self.forget(oldest);
         }
-        answered
     }
 
     /// The message failed: it may be sent again. Returns its `id` and the connections to refuse.
     pub fn failed(&mut self, id: PendingId) -> (Box<str>, Waiters) {
         let pending = self.remove_pending(id);
         (pending.key.id, pending.waiters)
+    }
+
+    /// Takes what the store is to change: mostly it removes what was forgotten.
+    pub fn take_forgotten(&mut self) -> Changes {
+        self.forgotten
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+
+    /// Puts the records of everything that is acknowledged.
+    pub fn keep_all(&self, now: Now, changes: &mut Changes) {
+        let records = self.done.values().filter_map(|done| done.record(now));
+        records.for_each(|record| changes.put(&record));
+    }
+
+    /// A room has another epoch: its messages are known by their new positions.
+    pub fn renew(&mut self, before: RoomKey, epoch: u64, now: Now) {
+        let destination = Destination::Room(before);
+        let of_room = self.done.iter();
+        let of_room = of_room.filter(|(_, done)| done.key.destination == destination);
+        let numbers: Vec<u64> = of_room.map(|(number, _)| *number).collect();
+        for number in numbers {
+            self.remove_from_index(Slot::Done(number));
+            let Some(done) = self.done.get_mut(&number) else {
+                continue;
+            };
+            let stale = done.stored;
+            done.key.destination = Destination::Room(RoomKey { epoch, ..before });
+            done.position
+                .iter_mut()
+                .for_each(|position| position.epoch = epoch);
+            done.stored = done.position.map(Into::into);
+            let hash = self.hasher.hash_one(&done.key);
+            if let (Some(record), Some(changes)) = (done.record(now), &mut self.forgotten) {
+                changes.put(&record);
+            }
+            self.forget_stored(stale);
+            self.add_to_index(hash, Slot::Done(number));
+        }
+    }
+
+    fn forget_stored(&mut self, stored: Option<SaidAt>) {
+        if let (Some(at), Some(forgotten)) = (stored, &mut self.forgotten) {
+            forgotten.remove(&Key::Said(at));
+        }
+    }
+
+    fn fingerprint(&self, content: &str) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&self.fingerprint_key);
+        hasher.write(content.as_bytes());
+        hasher.finish()
     }
 
     /// Messages that are under way.
@@ -236,9 +365,9 @@ impl Acknowledged {
         self.pending.remove(slot as usize)
     }
 
-    fn forget_before(&mut self, time: Duration) {
+    fn forget_until(&mut self, now: Duration) {
         while let Some((&number, oldest)) = self.done.first_key_value()
-            && oldest.at < time
+            && oldest.until < now
         {
             self.forget(number);
         }
@@ -249,6 +378,7 @@ impl Acknowledged {
         let Some(done) = self.done.remove(&number) else {
             return;
         };
+        self.forget_stored(done.stored);
         if let Some(share) = self.of_user.get_mut(&done.key.sender) {
             // The oldest of all is the oldest of its sender.
             debug_assert_eq!(share.front(), Some(&number));
@@ -261,207 +391,4 @@ impl Acknowledged {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::ids::{ConnectionId, HolderId, RoomId, RoomKey};
-
-    const START: Duration = Duration::from_secs(1000);
-    const POSITION: Option<Position> = Some(Position { epoch: 1, seq: 1 });
-    const ROOM: Destination = Destination::Room(RoomKey {
-        id: RoomId(1),
-        epoch: 7,
-    });
-
-    fn origin(n: u32) -> Origin {
-        Origin {
-            connection: ConnectionId(n),
-            generation: n,
-        }
-    }
-
-    fn person(name: &str, is_account: bool) -> Person {
-        Person {
-            name: name.into(),
-            is_account,
-            holder: None,
-        }
-    }
-
-    fn key(name: &str, destination: Destination, id: &str) -> MessageKey {
-        let sender = person(name, false);
-        let id = id.into();
-        MessageKey {
-            sender,
-            destination,
-            id,
-        }
-    }
-
-    /// Publishes a message with this `id`, and acknowledges it at once.
-    fn say(acknowledged: &mut Acknowledged, key: MessageKey, now: Duration) -> Claim {
-        let claim = acknowledged.claim(key, "hi", origin(1), now);
-        if let Claim::New(id) = claim {
-            acknowledged.done(id, POSITION, now);
-        }
-        claim
-    }
-
-    fn is_new(claim: &Claim) -> bool {
-        matches!(claim, Claim::New(_))
-    }
-
-    #[test]
-    fn an_id_is_remembered_for_five_minutes() {
-        let mut acknowledged = Acknowledged::default();
-        let mut say = |now| say(&mut acknowledged, key("김", ROOM, "a"), now);
-        assert!(is_new(&say(START)));
-        assert_eq!(say(START + ACKNOWLEDGED_FOR), Claim::Done(POSITION));
-        let later = START + ACKNOWLEDGED_FOR + Duration::from_secs(1);
-        assert!(is_new(&say(later)));
-    }
-
-    #[test]
-    fn another_person_another_place_and_another_id_are_other_messages() {
-        let mut acknowledged = Acknowledged::default();
-        let mut account = key("김", ROOM, "a");
-        account.sender.is_account = true;
-        let [mut holder, mut other] = [key("김", ROOM, "a"), key("김", ROOM, "a")];
-        holder.sender.holder = Some(HolderId([1; 16]));
-        other.sender.holder = Some(HolderId([2; 16]));
-        let again = RoomKey {
-            id: RoomId(1),
-            epoch: 8,
-        };
-        for key in [
-            key("김", ROOM, "a"),
-            key("이", ROOM, "a"),
-            account,
-            holder,
-            other,
-            key("김", Destination::Room(again), "a"),
-            key("김", Destination::Person(person("이", false)), "a"),
-            key("김", Destination::Person(person("이", true)), "a"),
-            key("김", Destination::Person(person("박", false)), "a"),
-            key("김", ROOM, "b"),
-        ] {
-            assert!(
-                is_new(&say(&mut acknowledged, key.clone(), START)),
-                "{key:?}"
-            );
-            assert_eq!(say(&mut acknowledged, key, START), Claim::Done(POSITION));
-        }
-    }
-
-    #[test]
-    fn a_whisper_to_somebody_who_has_gone_is_known_whoever_had_the_name() {
-        let mut acknowledged = Acknowledged::default();
-        for n in 0..3 {
-            let mut target = person("이", n == 0);
-            target.holder = (n > 1).then_some(HolderId([n; 16]));
-            let key = key("김", Destination::Person(target), "a");
-            let claim = acknowledged.claim(key, &n.to_string(), origin(1), START);
-            let Claim::New(id) = claim else {
-                panic!("unexpected: {claim:?}");
-            };
-            acknowledged.done(id, None, START);
-        }
-        let mut ask = |from, to, id, content| {
-            let from = person(from, false);
-            acknowledged.claim_of_absent(from, to, id, content, START)
-        };
-        for content in ["0", "1", "2"] {
-            assert_eq!(ask("김", "이", "a", content), Some(Claim::Done(None)));
-        }
-        assert_eq!(ask("김", "이", "a", "3"), Some(Claim::OtherContent));
-        for (from, to, id) in [("박", "이", "a"), ("김", "박", "a"), ("김", "이", "b")] {
-            assert_eq!(ask(from, to, id, "0"), None);
-        }
-    }
-
-    #[test]
-    fn an_id_with_other_content_is_refused_under_way_and_when_done() {
-        let mut acknowledged = Acknowledged::default();
-        let mut claim = |content| {
-            let key = key("김", ROOM, "a");
-            acknowledged.claim(key, content, origin(1), START)
-        };
-        assert!(is_new(&claim("one")));
-        assert_eq!(claim("two"), Claim::OtherContent);
-        acknowledged.done(PendingId(0), POSITION, START);
-        let claim = acknowledged.claim(key("김", ROOM, "a"), "two", origin(1), START);
-        assert_eq!(claim, Claim::OtherContent);
-    }
-
-    #[test]
-    fn everybody_who_sent_it_while_it_was_under_way_is_told() {
-        let mut acknowledged = Acknowledged::default();
-        for (n, expected) in [(1, true), (2, false), (3, false)] {
-            let key = key("김", ROOM, "a");
-            let claim = acknowledged.claim(key, "hi", origin(n), START);
-            assert_eq!(is_new(&claim), expected);
-        }
-        let (id, waiters) = acknowledged.done(PendingId(0), POSITION, START);
-        assert_eq!((&*id, &waiters[..]), ("a", &[1, 2, 3].map(origin)[..]));
-        assert_eq!(acknowledged.pending(), 0);
-    }
-
-    #[test]
-    fn what_failed_may_be_said_again() {
-        let mut acknowledged = Acknowledged::default();
-        let claim = acknowledged.claim(key("김", ROOM, "a"), "hi", origin(1), START);
-        assert_eq!(claim, Claim::New(PendingId(0)));
-        let (id, waiters) = acknowledged.failed(PendingId(0));
-        assert_eq!((&*id, waiters.len()), ("a", 1));
-        assert!(is_new(&say(&mut acknowledged, key("김", ROOM, "a"), START)));
-    }
-
-    #[test]
-    fn one_user_with_many_ids_pushes_out_only_their_own() {
-        let mut acknowledged = Acknowledged::default();
-        assert!(is_new(&say(&mut acknowledged, key("이", ROOM, "a"), START)));
-        for n in 0..ACKNOWLEDGED_MAX + 10 {
-            let key = key("김", ROOM, &n.to_string());
-            assert!(is_new(&say(&mut acknowledged, key, START)));
-        }
-        assert_eq!(acknowledged.done.len(), ACKNOWLEDGED_PER_USER_MAX + 1);
-        assert_eq!(acknowledged.index.len(), acknowledged.done.len());
-        let mut say =
-            |name, id: usize| say(&mut acknowledged, key(name, ROOM, &id.to_string()), START);
-        let last = ACKNOWLEDGED_MAX + 9;
-        assert_eq!(say("김", last), Claim::Done(POSITION));
-        assert!(is_new(&say("김", last - ACKNOWLEDGED_PER_USER_MAX)));
-        let theirs = acknowledged.claim(key("이", ROOM, "a"), "hi", origin(1), START);
-        assert_eq!(theirs, Claim::Done(POSITION));
-    }
-
-    #[test]
-    fn above_the_limit_of_all_the_oldest_is_forgotten() {
-        let mut acknowledged = Acknowledged::default();
-        for n in 0..=ACKNOWLEDGED_MAX {
-            let key = key(&(n % 100).to_string(), ROOM, &n.to_string());
-            assert!(is_new(&say(&mut acknowledged, key, START)));
-        }
-        assert_eq!(acknowledged.done.len(), ACKNOWLEDGED_MAX);
-        assert_eq!(acknowledged.index.len(), ACKNOWLEDGED_MAX);
-        assert_eq!(
-            say(&mut acknowledged, key("1", ROOM, "1"), START),
-            Claim::Done(POSITION)
-        );
-        assert!(is_new(&say(&mut acknowledged, key("0", ROOM, "0"), START)));
-    }
-
-    #[test]
-    fn nothing_is_left_of_users_whose_ids_are_forgotten() {
-        let mut acknowledged = Acknowledged::default();
-        for n in 0..1_000 {
-            say(&mut acknowledged, key(&n.to_string(), ROOM, "a"), START);
-        }
-        let later = START + ACKNOWLEDGED_FOR * 2;
-        say(&mut acknowledged, key("x", ROOM, "a"), later);
-        assert_eq!(
-            (acknowledged.done.len(), acknowledged.of_user.len()),
-            (1, 1)
-        );
-        assert_eq!(acknowledged.index.len(), 1);
-    }
-}
+mod tests;

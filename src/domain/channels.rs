@@ -56,6 +56,12 @@ impl Kind {
             Self::Own(place) => Self::SAMPLED.len() + usize::from(place),
         }
     }
+
+    /// The kind with this index.
+    pub fn of_index(index: usize) -> Self {
+        let sampled = Self::SAMPLED.get(index).copied();
+        sampled.unwrap_or_else(|| Self::Own((index - Self::SAMPLED.len()) as u8))
+    }
 }
 
 /// A set of kinds: what is sent to a subscriber.

@@ -10,7 +10,7 @@ use super::error::ErrorCode;
 use super::ids::{ConnectionId, Origin, RoomId, Serial, UserId};
 use super::position::Position;
 use super::time::Timestamp;
-use super::wishes::{Opening, Publication};
+use super::wishes::{Confidence, Opening, Publication};
 
 /// A committed chat message, with its position in the room's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -137,8 +137,8 @@ pub enum Effect {
     Reply(Origin, Event),
     /// Deliver a whisper to every connection of its target and of its sender, who may be the same.
     Whisper {
-        /// The connection it was sent over.
-        by: ConnectionId,
+        /// The WebSocket it was sent over.
+        by: Origin,
         /// The sender.
         from: UserId,
         /// The target.
@@ -166,8 +166,12 @@ pub enum Effect {
     /// Have the backend order and store a message. The outcome goes to
     /// [`RoomManager::answered`](super::rooms::RoomManager::answered).
     Publish(Publication),
+    /// Have the backend store the `id` of a whisper, and order it. The outcome goes to the same method.
+    Confide(Confidence),
     /// Have the backend open a room. The outcome goes to the same method.
     Open(Opening),
+    /// The room has another epoch than the backend knows, with its messages up to this position.
+    Renewed(RoomId, Position),
     /// Carry out the next commands of a parked connection.
     Resume(ConnectionId),
     /// Answer the `POST /rooms` with this serial.

@@ -3,7 +3,10 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::changes::Changes;
 use super::channels::{Kind, Kinds};
+use super::record::{Key, Record};
+use super::working_set::{KeptEvent, WorkingSet};
 use crate::config::{EVENTS_KEPT, OWN_CHANNELS_MAX};
 
 /// An event that was sent.
@@ -40,7 +43,7 @@ pub struct Backlog {
 /// The recent events, with one sequence of ids over all channels.
 ///
 /// A channel of one's own has a place among [`OWN_CHANNELS_MAX`]. It is in use while an event of the channel is kept for
-/// those who resume, or somebody subscribes to the channel. After that the channel stays known, with its latest event,
+/// those who resume or is being stored, or somebody subscribes to the channel. After that the channel stays known, with its latest event,
 /// until another one needs the place.
 #[derive(Debug)]
 pub struct EventLog {
@@ -52,6 +55,10 @@ pub struct EventLog {
     latest: Vec<Option<Sample>>,
     /// The names of the channels of one's own, by place.
     own: Vec<Box<str>>,
+    /// Drafts that are being stored, by index of the kind.
+    under_way: Vec<u32>,
+    /// Removes from the store what is forgotten; `None` if there is no store.
+    forgotten: Option<Changes>,
 }
 
 impl EventLog {
@@ -65,7 +72,89 @@ impl EventLog {
             kept: VecDeque::new(),
             latest: vec![None; Kind::SAMPLED.len()],
             own: Vec::new(),
+            under_way: vec![0; Kind::SAMPLED.len()],
+            forgotten: None,
         }
+    }
+
+    /// Takes the events that were loaded; from now on there is a store. If it has never had an event, ids begin as they
+    /// would without one.
+    pub fn load(&mut self, kept: &mut WorkingSet) {
+        self.forgotten = Some(Changes::default());
+        let Some(newest) = kept.newest_event() else {
+            return;
+        };
+        self.newest = newest;
+        self.base = kept.event_base.unwrap_or(newest);
+        for event in std::mem::take(&mut kept.latest) {
+            if let Some(sample) = self.load_event(event) {
+                let place = sample.kind.index();
+                self.latest[place] = Some(sample);
+            }
+        }
+        for event in std::mem::take(&mut kept.events) {
+            match self.load_event(event) {
+                Some(sample) => self.kept.push_back(sample),
+                // Nobody may take what is left for all of it.
+                None => self.kept.clear(),
+            }
+        }
+    }
+
+    /// `None` for a channel that has no place left.
+    fn load_event(&mut self, event: KeptEvent) -> Option<Sample> {
+        let sampled = Kind::SAMPLED.into_iter();
+        let mut sampled = sampled.filter(|kind| kind.name() == Some(&*event.name));
+        let kind = match sampled.next().or_else(|| self.find(&event.name)) {
+            Some(kind) => kind,
+            None if self.own.len() < OWN_CHANNELS_MAX => self.add_place(&event.name),
+            None => return None,
+        };
+        Some(Sample {
+            id: event.id,
+            kind,
+            data: event.data,
+        })
+    }
+
+    /// Puts the records of every event.
+    pub fn keep_all(&self, changes: &mut Changes) {
+        changes.put(&Record::EventBase(self.base));
+        for sample in &self.kept {
+            changes.put(&Record::Event {
+                id: sample.id,
+                name: self.name(sample.kind),
+                data: &sample.data,
+            });
+        }
+        for sample in self.latest.iter().skip(Kind::SAMPLED.len()).flatten() {
+            changes.put(&Record::Latest {
+                name: self.name(sample.kind),
+                id: sample.id,
+                data: &sample.data,
+            });
+        }
+    }
+
+    /// The id before the first event.
+    pub fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// Takes what removes from the store what was forgotten.
+    pub fn take_forgotten(&mut self) -> Changes {
+        let forgotten = self.forgotten.as_mut();
+        forgotten.map(std::mem::take).unwrap_or_default()
+    }
+
+    /// A draft of this kind is being stored, and keeps the place of its channel.
+    pub fn begin(&mut self, kind: Kind) {
+        self.under_way[kind.index()] += 1;
+    }
+
+    /// It is stored, or was not.
+    pub fn end(&mut self, kind: Kind) {
+        self.under_way[kind.index()] -= 1;
     }
 
     /// The id of the newest event; before the first one, the id before it.
@@ -100,7 +189,10 @@ impl EventLog {
     /// The kinds whose places are in use; somebody subscribes to those `held`.
     fn in_use(&self, held: Kinds) -> Kinds {
         let kept = self.kept.iter().map(|sample| sample.kind);
-        held.and(kept.collect())
+        let drafts = self.under_way.iter().enumerate();
+        let drafts = drafts.filter(|(_, count)| **count > 0);
+        let drafts = drafts.map(|(index, _)| Kind::of_index(index));
+        held.and(kept.chain(drafts).collect())
     }
 
     /// The number of channels of one's own that are in use; somebody subscribes to those `held`.
@@ -149,16 +241,25 @@ impl EventLog {
     /// Gives a place that is not taken to a channel.
     fn take_place(&mut self, name: &str, taken: Kinds) -> Kind {
         if self.own.len() < OWN_CHANNELS_MAX {
-            self.own.push(name.into());
-            self.latest.push(None);
-            return Kind::Own(self.own.len() as u8 - 1);
+            return self.add_place(name);
         }
         let newest_of = |kind: &Kind| self.latest[kind.index()].as_ref().map(|sample| sample.id);
         let free = self.places().filter(|kind| !taken.has(*kind));
         let kind = free.min_by_key(newest_of).expect("there is a free place");
         self.latest[kind.index()] = None;
-        self.own[kind.index() - Kind::SAMPLED.len()] = name.into();
+        let place = kind.index() - Kind::SAMPLED.len();
+        if let Some(forgotten) = &mut self.forgotten {
+            forgotten.remove(&Key::Latest(&self.own[place]));
+        }
+        self.own[place] = name.into();
         kind
+    }
+
+    fn add_place(&mut self, name: &str) -> Kind {
+        self.own.push(name.into());
+        self.latest.push(None);
+        self.under_way.push(0);
+        Kind::Own(self.own.len() as u8 - 1)
     }
 
     /// Appends an event; above [`EVENTS_KEPT`] the oldest is dropped.
@@ -228,181 +329,4 @@ impl EventLog {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::channels::Channel;
-
-    /// The gap of a subscriber to everything.
-    fn gap(log: &EventLog, requested: impl ToString) -> Option<(u64, u64, bool)> {
-        let gap = log.backlog(Kinds::ALL, Some(&requested.to_string())).gap;
-        gap.map(|gap| (gap.oldest, gap.newest, gap.is_restart))
-    }
-
-    #[test]
-    fn an_id_with_a_sign_is_none_of_ours() {
-        let mut log = EventLog::new(1);
-        log.append(Kind::Api, "{}".into());
-        assert_eq!(gap(&log, "1"), None);
-        assert_eq!(gap(&log, "+1"), Some((1, 1, true)));
-    }
-
-    #[test]
-    fn ids_begin_where_they_are_told_to_and_those_of_an_earlier_life_are_a_gap() {
-        let mut log = EventLog::new(1_000);
-        assert_eq!((log.newest(), log.count()), (999, 0));
-        // Also the one before the first: the clock of the earlier run may have been ahead.
-        for requested in [0, 998, 999, 1_000, u64::MAX] {
-            assert_eq!(gap(&log, requested), Some((999, 999, true)), "{requested}");
-        }
-        for id in 1_000..1_300 {
-            assert_eq!(log.append(Kind::Api, "{}".into()).id, id);
-            if id == 1_000 {
-                assert_eq!(gap(&log, 999), Some((1_000, 1_000, true)));
-                assert_eq!(gap(&log, 1_000), None);
-            }
-        }
-        assert_eq!((log.newest(), log.count()), (1_299, 300));
-        assert_eq!(gap(&log, 500), Some((1_100, 1_299, true)));
-        assert_eq!(gap(&log, 1_300), Some((1_100, 1_299, true)));
-        assert_eq!(gap(&log, 1_098), Some((1_100, 1_299, false)));
-        assert_eq!(gap(&log, 1_099), None);
-    }
-
-    #[test]
-    fn an_id_that_an_empty_log_cannot_have_given_is_a_gap() {
-        let log = EventLog::new(1);
-        assert_eq!(
-            gap(&log, 0),
-            None,
-            "whoever has seen nothing missed nothing"
-        );
-        for requested in ["1", "57", "x", "18446744073709551616"] {
-            assert_eq!(gap(&log, requested), Some((0, 0, true)), "{requested}");
-        }
-    }
-
-    #[test]
-    fn what_is_gone_from_another_life_or_no_number_is_a_gap_and_all_that_is_kept() {
-        let mut log = EventLog::new(1);
-        for _ in 0..2 * EVENTS_KEPT {
-            log.append(Kind::System, "{}".into());
-        }
-        let newest = log.newest();
-        let oldest = newest - EVENTS_KEPT as u64 + 1;
-        for requested in [
-            "1",
-            "x",
-            "",
-            "-1",
-            "+5",
-            "99999999999999999999",
-            &(newest + 1).to_string(),
-            &(oldest - 2).to_string(),
-        ] {
-            let backlog = log.backlog(Kinds::ALL, Some(requested));
-            let gap = backlog.gap.map(|gap| (gap.oldest, gap.newest));
-            assert_eq!(gap, Some((oldest, newest)), "{requested}");
-            assert_eq!(backlog.samples.len(), EVENTS_KEPT);
-        }
-        assert_eq!(gap(&log, oldest - 1), None);
-    }
-
-    #[test]
-    fn a_new_subscriber_gets_the_latest_of_each_kind() {
-        let mut log = EventLog::new(1);
-        let deploys = log.enter(&["deploys"], Kinds::NONE, OWN_CHANNELS_MAX);
-        let own = Kind::Own(0);
-        assert_eq!(deploys, Some(Kinds::from_iter([own])));
-        for kind in [
-            own,
-            Kind::System,
-            Kind::Api,
-            own,
-            Kind::Business,
-            Kind::System,
-        ] {
-            log.append(kind, "{}".into());
-        }
-        let kinds = |of: Kinds| {
-            let latest = log.backlog(of, None).samples;
-            latest
-                .into_iter()
-                .map(|sample| sample.kind)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(
-            kinds(Channel::Dashboard.kinds()),
-            [Kind::Api, Kind::Business, Kind::System]
-        );
-        assert_eq!(kinds(Channel::Api.kinds()), [Kind::Api]);
-        assert_eq!(
-            kinds(Kinds::ALL),
-            [Kind::Api, own, Kind::Business, Kind::System]
-        );
-        log.forget_latest_sampled();
-        let ids: Vec<u64> = log.latest(Kinds::ALL).iter().map(|one| one.id).collect();
-        assert_eq!(ids, [4], "what was posted has not become untrue");
-        assert_eq!(log.backlog(Kinds::ALL, Some("3")).samples.len(), 3);
-    }
-
-    /// A log with channels `0`, `1` …, each with one event, and the last of them followed by enough others that all of
-    /// them are out of use.
-    fn log_with_past_channels() -> EventLog {
-        let mut log = EventLog::new(1);
-        for place in 0..OWN_CHANNELS_MAX {
-            let entered = log.enter(&[&place.to_string()], Kinds::NONE, OWN_CHANNELS_MAX);
-            let kind = Kind::Own(place as u8);
-            assert_eq!(entered, Some(Kinds::from_iter([kind])));
-            log.append(kind, "{}".into());
-        }
-        assert!(!log.has_places(&["more"], Kinds::NONE, OWN_CHANNELS_MAX));
-        assert!(log.has_places(&["0", "63"], Kinds::NONE, OWN_CHANNELS_MAX));
-        for _ in 0..EVENTS_KEPT {
-            log.append(Kind::System, "{}".into());
-        }
-        log
-    }
-
-    #[test]
-    fn a_place_that_is_out_of_use_goes_to_who_needs_it_and_until_then_its_latest_event_stays() {
-        let mut log = log_with_past_channels();
-        let own = |places: &[u8]| places.iter().map(|place| Kind::Own(*place)).collect();
-        assert_eq!(log.latest(own(&[0, 1, 2])).len(), 3);
-        // Somebody subscribes to the first: the second makes way, then, as it is asked for again, the third.
-        let held: Kinds = own(&[0]);
-        let entered = log.enter(&["more", "1"], held, OWN_CHANNELS_MAX);
-        assert_eq!(entered, Some(own(&[1, 2])));
-        assert_eq!(
-            (log.name(Kind::Own(1)), log.name(Kind::Own(2))),
-            ("1", "more")
-        );
-        assert_eq!(log.latest(own(&[0, 1, 2])).len(), 2);
-    }
-
-    #[test]
-    fn places_in_use_are_not_given_away() {
-        let mut log = log_with_past_channels();
-        let all_but_one: Kinds = (1..OWN_CHANNELS_MAX as u8).map(Kind::Own).collect();
-        assert_eq!(log.enter(&["a", "b"], all_but_one, OWN_CHANNELS_MAX), None);
-        assert!(log.find("0").is_some(), "nothing has changed");
-        let entered = log.enter(&["a", "63"], all_but_one, OWN_CHANNELS_MAX);
-        let expected = Kinds::from_iter([Kind::Own(0), Kind::Own(63)]);
-        assert_eq!(entered, Some(expected));
-    }
-
-    #[test]
-    fn channels_nobody_has_posted_to_can_be_limited_on_their_own() {
-        let mut log = EventLog::new(1);
-        let first = log.enter(&["a", "b"], Kinds::NONE, 2).expect("two");
-        assert_eq!(log.enter(&["c"], first, 2), None);
-        let kind = log.find("a").expect("is there");
-        log.append(kind, "{}".into());
-        let third = log.enter(&["c"], first, 2).expect("one has events now");
-        assert_eq!(log.enter(&["a", "d"], first.and(third), 2), None);
-        assert!(log.enter(&["a"], first.and(third), 0).is_some());
-        // Nobody subscribes to `b` any more: it is as unknown as `d`.
-        let (a, c) = (Kinds::from_iter([kind]), third);
-        assert!(log.has_places(&["d"], a.and(c), 2));
-        assert!(!log.has_places(&["b", "d"], a.and(c), 2));
-    }
-}
+mod tests;

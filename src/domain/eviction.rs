@@ -94,6 +94,7 @@ impl RoomManager {
         self.unlist_evictable(place.id);
         let mut room = self.rooms.remove(place.id.index());
         debug_assert!(room.is_evictable(), "a room in use stays");
+        self.note_evicted(&room);
         for user in room.take_users() {
             self.graces.remove(place.id, user);
             self.people.remove_leaving(user);

@@ -1,5 +1,7 @@
 //! The figures of `business_metrics`: what a back end has posted and, in the demo, what is simulated until then.
 
+use std::collections::VecDeque;
+
 use serde_json::{Map, Value};
 
 use super::random::Random;
@@ -20,6 +22,8 @@ pub struct Figures {
     /// The simulated ones; `None` outside the demo.
     walk: Option<Walk>,
     posted: Map<String, Value>,
+    /// What it will be when what was posted is stored, once for each post, the last at the end.
+    under_way: VecDeque<Map<String, Value>>,
 }
 
 impl Figures {
@@ -28,15 +32,27 @@ impl Figures {
         Self {
             walk: are_simulated.then(Walk::default),
             posted: Map::new(),
+            under_way: VecDeque::new(),
         }
     }
 
-    /// Takes posted figures; `null` removes one, also one that is not there.
+    /// What was posted before the start.
+    pub fn load(&mut self, posted: Map<String, Value>) {
+        self.posted = posted;
+    }
+
+    /// All that is posted.
+    pub fn posted(&self) -> &Map<String, Value> {
+        &self.posted
+    }
+
+    /// Takes posted figures, on top of those posted before; `null` removes one, also one that is not there. They apply with
+    /// [`Self::commit`]. Returns all of them.
     ///
     /// # Errors
     /// The limits, also if some of the figures would fit: then nothing is taken.
-    pub fn post(&mut self, figures: Map<String, Value>) -> Result<(), TooMany> {
-        let mut posted = self.posted.clone();
+    pub fn draft(&mut self, figures: Map<String, Value>) -> Result<&Map<String, Value>, TooMany> {
+        let mut posted = self.under_way.back().unwrap_or(&self.posted).clone();
         for (name, value) in figures {
             match value {
                 Value::Null => _ = posted.remove(&name),
@@ -54,8 +70,20 @@ impl Figures {
         {
             return Err(TooMany);
         }
-        self.posted = posted;
-        Ok(())
+        self.under_way.push_back(posted);
+        Ok(self.under_way.back().unwrap_or(&self.posted))
+    }
+
+    /// The figures drafted first are stored: they apply.
+    pub fn commit(&mut self) {
+        if let Some(posted) = self.under_way.pop_front() {
+            self.posted = posted;
+        }
+    }
+
+    /// Figures could not be stored, and neither can those that were drafted on top of them.
+    pub fn give_up(&mut self) {
+        self.under_way.clear();
     }
 
     /// Moves the simulated figures a step on.
@@ -67,16 +95,26 @@ impl Figures {
 
     /// The data of an event, with the number of users connected now. `simulated` lists the figures that are not real.
     pub fn data(&self, active_users: usize) -> Map<String, Value> {
+        self.data_with(&self.posted, active_users)
+    }
+
+    /// The data of the event that tells the figures drafted last.
+    pub fn drafted_data(&self, active_users: usize) -> Map<String, Value> {
+        let posted = self.under_way.back().unwrap_or(&self.posted);
+        self.data_with(posted, active_users)
+    }
+
+    fn data_with(&self, posted: &Map<String, Value>, active_users: usize) -> Map<String, Value> {
         let mut data = Map::new();
         data.insert("active_users".into(), active_users.into());
         let mut simulated = Vec::new();
         for (name, value) in self.walk.iter().flat_map(Walk::figures) {
-            if !self.posted.contains_key(name) {
+            if !posted.contains_key(name) {
                 data.insert(name.into(), value.into());
                 simulated.push(name);
             }
         }
-        data.extend(self.posted.clone());
+        data.extend(posted.clone());
         data.insert("simulated".into(), simulated.into());
         data
     }
@@ -121,6 +159,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    impl Figures {
+        /// Figures are posted and stored at once.
+        fn post(&mut self, posted: Map<String, Value>) -> Result<(), TooMany> {
+            self.draft(posted)?;
+            self.commit();
+            Ok(())
+        }
+    }
 
     fn object(value: Value) -> Map<String, Value> {
         value.as_object().cloned().expect("is an object")

@@ -76,6 +76,24 @@ impl History {
         true
     }
 
+    /// The sequence number of the oldest message that is kept, or of the next one if none is.
+    pub fn first(&self) -> u64 {
+        self.newest + 1 - self.messages.len() as u64
+    }
+
+    /// All messages that are kept, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Rc<ChatMessage>> {
+        self.messages.iter()
+    }
+
+    /// Gives the room another epoch: the past stays, but no earlier position is good any more.
+    pub fn renew(&mut self, epoch: u64) {
+        self.epoch = epoch;
+        for message in &mut self.messages {
+            Rc::make_mut(message).position.epoch = epoch;
+        }
+    }
+
     /// Drops the oldest message.
     pub fn drop_oldest(&mut self) {
         if let Some(message) = self.messages.pop_front() {

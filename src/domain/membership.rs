@@ -132,6 +132,9 @@ impl RoomManager {
         for namesake in namesakes {
             self.let_namesake_leave(id, namesake, now, effects);
         }
+        if let Some(since) = since {
+            self.renew_if_behind(id, since, now, effects);
+        }
         self.unlist_evictable(id);
         self.graces.remove(id, user);
         let entered = self.rooms[id.index()].add(user);

@@ -47,6 +47,7 @@ impl RoomManager {
             Ok(pending) => pending,
             Err(refused) => return refused,
         };
+        let said_by = pending.map(|pending| self.acknowledged.said_by(pending));
         let serial = self.wishes.add(Wish::Publish {
             origin,
             room: key,
@@ -62,6 +63,7 @@ impl RoomManager {
             is_guest: !self.people.is_account(user),
             content: content.into(),
             message_id: id.map(Into::into),
+            said_by,
         }));
         Ok(())
     }
@@ -143,7 +145,8 @@ impl RoomManager {
     /// connection of its sender.
     ///
     /// # Errors
-    /// `user_not_found`, `bad_request` (no text), `content_too_long`, `id_reused`.
+    /// `user_not_found`, `bad_request` (no text), `content_too_long`, `id_reused`, `storage_unavailable` (too many wishes
+    /// are under way).
     pub fn whisper(
         &mut self,
         origin: Origin,
@@ -158,6 +161,9 @@ impl RoomManager {
             .user_of(origin.connection)
             .ok_or(ErrorCode::Unauthorized)?;
         self.check_content(content)?;
+        if self.has_store() && !self.wishes.has_room_for(content.len()) {
+            return Err(ErrorCode::StorageUnavailable);
+        }
         let to = &*nfc(to);
         let target = self.people.find(to);
         let claimed = match id {
@@ -169,6 +175,10 @@ impl RoomManager {
             Err(refused) => return refused,
         };
         let target = target.ok_or(ErrorCode::UserNotFound)?;
+        if self.has_store() {
+            self.confide(origin, [from, target], content, pending, effects);
+            return Ok(());
+        }
         let event = Event::Whisper {
             from: self.people.name(from).clone(),
             to: self.people.name(target).clone(),
@@ -177,13 +187,13 @@ impl RoomManager {
             guest: self.is_marked(from),
         };
         effects.push_back(Effect::Whisper {
-            by: origin.connection,
+            by: origin,
             from,
             to: target,
             event,
         });
         if let Some(pending) = pending {
-            self.acknowledge(pending, None, now, effects);
+            self.acknowledge(pending, (None, None), now, effects);
         }
         Ok(())
     }

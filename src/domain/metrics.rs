@@ -10,10 +10,14 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::changes::Changes;
 use super::channels::Kind;
+use super::drafts::Draft;
 use super::event_log::{EventLog, Sample};
 use super::figures::{Figures, TooMany};
 use super::random::Random;
+use super::record::Record;
+use super::working_set::WorkingSet;
 use crate::config::SAMPLING_GRACE;
 
 /// A sample of the machine, in percent; `None` where the system does not report a value.
@@ -152,7 +156,7 @@ impl Metrics {
         }
     }
 
-    /// Creates the events that are due. Due times are multiples of the period, so that a late event does not delay
+    /// Creates the events that are due, which have no ids yet. Due times are multiples of the period, so that a late event does not delay
     /// later ones.
     pub fn due_samples(
         &mut self,
@@ -160,8 +164,8 @@ impl Metrics {
         gauges: &Gauges,
         random: &mut Random,
         now: Duration,
-    ) -> Vec<Sample> {
-        let mut samples = Vec::new();
+    ) -> Vec<Draft> {
+        let mut drafts = Vec::new();
         for kind in Kind::SAMPLED {
             let (Some(due), Some(every)) = (&mut self.due, kind.every()) else {
                 continue;
@@ -180,28 +184,66 @@ impl Metrics {
                 }
                 Kind::Own(_) => continue,
             };
-            samples.push(self.log.append(kind, data));
+            drafts.push(self.draft(kind, data, None));
         }
-        samples
+        drafts
     }
 
-    /// Takes figures posted by a back end, and sends all of them at once.
+    /// Takes figures posted by a back end: an event with all of them.
     ///
     /// # Errors
     /// Too many figures: nothing is taken.
-    pub fn post(
-        &mut self,
-        figures: Map<String, Value>,
-        gauges: &Gauges,
-    ) -> Result<Sample, TooMany> {
-        self.figures.post(figures)?;
-        let data = json(&self.figures.data(gauges.active_users));
-        Ok(self.log.append(Kind::Business, data))
+    pub fn post(&mut self, figures: Map<String, Value>, gauges: &Gauges) -> Result<Draft, TooMany> {
+        let all = json(self.figures.draft(figures)?);
+        let data = json(&self.figures.drafted_data(gauges.active_users));
+        Ok(self.draft(Kind::Business, data, Some(all)))
     }
 
     /// Takes an event of a channel of one's own, which has a place in the log.
-    pub fn tell(&mut self, kind: Kind, data: &Map<String, Value>) -> Sample {
-        self.log.append(kind, json(data))
+    pub fn tell(&mut self, kind: Kind, data: &Map<String, Value>) -> Draft {
+        self.draft(kind, json(data), None)
+    }
+
+    fn draft(&mut self, kind: Kind, data: String, figures: Option<String>) -> Draft {
+        self.log.begin(kind);
+        Draft {
+            kind,
+            name: self.log.name(kind).into(),
+            data,
+            figures,
+        }
+    }
+
+    /// A draft is stored: it is the next event.
+    pub fn told(&mut self, draft: Draft) -> Sample {
+        self.log.end(draft.kind);
+        if draft.figures.is_some() {
+            self.figures.commit();
+        }
+        self.log.append(draft.kind, draft.data)
+    }
+
+    /// A draft could not be stored.
+    pub fn untold(&mut self, draft: &Draft) {
+        self.log.end(draft.kind);
+        if draft.figures.is_some() {
+            self.figures.give_up();
+        }
+    }
+
+    /// Takes the events and figures that were loaded.
+    pub fn load(&mut self, kept: &mut WorkingSet) {
+        self.log.load(kept);
+        self.figures.load(std::mem::take(&mut kept.figures));
+    }
+
+    /// Puts the records of the events and figures.
+    pub fn keep_all(&self, changes: &mut Changes) {
+        self.log.keep_all(changes);
+        let posted = self.figures.posted();
+        if !posted.is_empty() {
+            changes.put(&Record::Figures(&json(posted)));
+        }
     }
 
     fn api_data(&mut self, gauges: &Gauges) -> String {
@@ -283,7 +325,11 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn sample(metrics: &mut Metrics, machine: Option<Machine>, now: Duration) -> Vec<Sample> {
-        metrics.due_samples(machine, &GAUGES, &mut Random::new(&[1; 32]), now)
+        let drafts = metrics.due_samples(machine, &GAUGES, &mut Random::new(&[1; 32]), now);
+        drafts
+            .into_iter()
+            .map(|draft| metrics.told(draft))
+            .collect()
     }
 
     /// All events of this many seconds.

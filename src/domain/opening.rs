@@ -116,7 +116,7 @@ impl RoomManager {
         effects: &mut Effects,
     ) -> Serial {
         let name: Rc<str> = name.into();
-        let is_kept = creation.is_some();
+        let creator = creation.as_ref().map(|(_, creator)| creator.clone());
         let serial = self.wishes.add(Wish::Open {
             name: name.clone(),
             creation,
@@ -127,7 +127,8 @@ impl RoomManager {
             serial,
             name,
             max_users: max_users.unwrap_or(self.limits.room_users),
-            is_kept,
+            is_kept: creator.is_some(),
+            creator,
         }));
         serial
     }
@@ -191,7 +192,7 @@ impl RoomManager {
         }
     }
 
-    fn add_room(
+    pub(super) fn add_room(
         &mut self,
         name: Rc<str>,
         creator: Option<Rc<Creator>>,

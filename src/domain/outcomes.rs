@@ -6,8 +6,9 @@ use super::acknowledged::PendingId;
 use super::error::ErrorCode;
 use super::event::{ChatMessage, Effect, Effects, Event};
 use super::facts::{Fact, Outcome};
-use super::ids::{RoomKey, Serial, UserId};
+use super::ids::{Origin, RoomId, RoomKey, Serial, UserId};
 use super::position::Position;
+use super::record::SaidAt;
 use super::room::Answered;
 use super::rooms::RoomManager;
 use super::time::Now;
@@ -19,6 +20,11 @@ impl RoomManager {
     pub fn answered(&mut self, outcome: Outcome, now: Now, effects: &mut Effects) {
         match outcome {
             Outcome::Published(fact) => self.published(fact, now, effects),
+            Outcome::Whispered {
+                serial,
+                timestamp,
+                number,
+            } => self.whispered(serial, timestamp, number, now, effects),
             Outcome::Opened(serial, room) => self.opened(serial, Ok(room), now, effects),
             Outcome::Failed(serial, code) => self.failed(serial, code, now, effects),
         }
@@ -40,7 +46,8 @@ impl RoomManager {
             return;
         };
         if let Some(pending) = pending {
-            self.acknowledge(pending, Some(position), now, effects);
+            let stored = self.has_store().then(|| position.into());
+            self.acknowledge(pending, (Some(position), stored), now, effects);
         }
         self.finish_wish(room, user, now, effects);
     }
@@ -64,13 +71,14 @@ impl RoomManager {
         // The first message changes the room's place.
         self.unlist_evictable(id);
         let room = &mut self.rooms[id.index()];
-        let before = room.history.bytes();
+        let (before, first) = (room.history.bytes(), room.history.first());
         // A message that is not the next one was broadcast already.
         if !room.history.append(message.clone()) {
             return self.list_evictable(id);
         }
         room.trim_history();
         self.history_bytes = self.history_bytes - before + room.history.bytes();
+        self.note_dropped(id, first);
         self.mark_used(id, now);
         self.trim_histories();
         self.send_to_room(id, Event::Chat(message), None, effects);
@@ -79,11 +87,13 @@ impl RoomManager {
     pub(super) fn acknowledge(
         &mut self,
         pending: PendingId,
-        position: Option<Position>,
+        (position, stored): (Option<Position>, Option<SaidAt>),
         now: Now,
         effects: &mut Effects,
     ) {
-        let (id, waiters) = self.acknowledged.done(pending, position, now.monotonic);
+        let (id, waiters) = self
+            .acknowledged
+            .done(pending, position, stored, now.monotonic);
         for origin in waiters {
             let id = id.clone();
             effects.push_back(Effect::Reply(origin, Event::Ack { id, position }));
@@ -92,18 +102,35 @@ impl RoomManager {
 
     /// A wish failed: the connections that wait for it are refused, and may send the message again.
     fn failed(&mut self, serial: Serial, code: ErrorCode, now: Now, effects: &mut Effects) {
-        let (origin, room, user, pending) = match self.wishes.get_mut(serial) {
-            None => return,
-            Some(Wish::Open { .. }) => return self.opened(serial, Err(code), now, effects),
+        if let Some(Wish::Open { .. }) = self.wishes.get_mut(serial) {
+            return self.opened(serial, Err(code), now, effects);
+        }
+        match self.wishes.take(serial) {
+            None | Some(Wish::Open { .. }) => {}
             Some(Wish::Publish {
                 origin,
                 room,
                 user,
                 pending,
                 ..
-            }) => (*origin, *room, *user, *pending),
-        };
-        self.wishes.take(serial);
+            }) => {
+                self.refuse(origin, pending, code, effects);
+                self.finish_wish(room, user, now, effects);
+            }
+            Some(Wish::Whisper(whisper)) => {
+                self.refuse(whisper.origin, whisper.pending, code, effects);
+            }
+        }
+    }
+
+    /// Refuses a message under way, to all who have sent it.
+    pub(super) fn refuse(
+        &mut self,
+        origin: Origin,
+        pending: Option<PendingId>,
+        code: ErrorCode,
+        effects: &mut Effects,
+    ) {
         match pending {
             None => effects.push_back(Effect::refusal(origin, code, None)),
             Some(pending) => {
@@ -114,7 +141,6 @@ impl RoomManager {
                 effects.extend(refusals);
             }
         }
-        self.finish_wish(room, user, now, effects);
     }
 
     /// A message is answered: its author may leave, and its room be evicted.
@@ -143,14 +169,16 @@ impl RoomManager {
                 .rooms
                 .iter_mut()
                 .filter(|(_, room)| !room.history.is_empty());
-            let Some((_, room)) = used.min_by_key(|(_, room)| room.last_used) else {
+            let Some((slot, room)) = used.min_by_key(|(_, room)| room.last_used) else {
                 return;
             };
+            let first = room.history.first();
             self.history_bytes -= room.history.bytes();
             while !room.history.is_empty() && self.history_bytes + room.history.bytes() > enough {
                 room.history.drop_oldest();
             }
             self.history_bytes += room.history.bytes();
+            self.note_dropped(RoomId(slot as u32), first);
         }
     }
 }

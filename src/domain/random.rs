@@ -41,6 +41,14 @@ impl Random {
     }
 }
 
+/// `SplitMix64`: epochs must differ, but need not be unpredictable.
+pub fn split_mix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,5 +66,12 @@ mod tests {
         assert!(a != b && b != c && a != c);
         assert!(bytes.iter().any(|byte| *byte != bytes[0]));
         assert_eq!(format!("{:?}", Random::new(&[1; 32])), "Random(…)");
+    }
+
+    #[test]
+    fn epochs_are_those_of_split_mix_64() {
+        let mut state = 0;
+        assert_eq!(split_mix(&mut state), 0xe220_a839_7b1d_cdaf);
+        assert_eq!(split_mix(&mut state), 0x6e78_9e6a_a1b9_65f4);
     }
 }

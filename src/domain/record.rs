@@ -26,6 +26,23 @@ impl From<Position> for SaidAt {
     }
 }
 
+/// A message with an `id` that was acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptId {
+    /// Where it is kept.
+    pub at: SaidAt,
+    /// When it was said, in seconds since 1970.
+    pub second: u64,
+    /// The fingerprint of its text.
+    pub fingerprint: u64,
+    /// Its author.
+    pub sender: Person,
+    /// The person it was whispered to.
+    pub to: Option<Person>,
+    /// The `id`.
+    pub id: Box<str>,
+}
+
 /// The key of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Key<'a> {

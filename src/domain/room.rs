@@ -40,6 +40,8 @@ pub struct Room {
     pub creator: Option<Rc<Creator>>,
     /// When `room_users` was last sent. Used in rooms too large to announce each entry and exit.
     pub count_sent_at: Option<Duration>,
+    /// Whether its past was loaded from a store, and has been its own since.
+    pub is_loaded: bool,
     /// Whether a `room_users` is due.
     pub is_count_due: bool,
     /// A counter of uses over all rooms: the smallest value is the least recently used room.
@@ -141,6 +143,7 @@ impl Room {
             is_kept: opened.is_kept,
             creator: None,
             count_sent_at: None,
+            is_loaded: false,
             is_count_due: false,
             last_used: 0,
             last_used_at: Duration::ZERO,

@@ -9,6 +9,7 @@ use slab::Slab;
 
 use super::acknowledged::Acknowledged;
 use super::allowance::Allowances;
+use super::changes::Changes;
 use super::error::ErrorCode;
 use super::event::{Effect, Effects, Event, RoomInfo};
 use super::graces::Graces;
@@ -37,6 +38,10 @@ pub struct RoomManager {
     /// Connections whose join waits for a room to be opened.
     pub(super) joining: BTreeMap<ConnectionId, Serial>,
     pub(super) acknowledged: Acknowledged,
+    /// Changes that the store has not been given yet; `None` if there is no store.
+    pub(super) changes: Option<Changes>,
+    /// The state of the generator of the epochs of rooms that lose their past.
+    pub(super) epochs: u64,
     /// Whether guests and what they say are marked: wherever accounts exist, so not in the demo.
     pub marks_guests: bool,
     /// How long a user whose last connection in a room has closed stays a member.
@@ -91,6 +96,8 @@ impl RoomManager {
             opening: HashMap::new(),
             joining: BTreeMap::new(),
             acknowledged: Acknowledged::default(),
+            changes: None,
+            epochs: 0,
             marks_guests: false,
             presence_grace: Duration::ZERO,
             graces: Graces::default(),

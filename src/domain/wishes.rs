@@ -9,6 +9,7 @@ use slab::Slab;
 
 use super::acknowledged::PendingId;
 use super::ids::{Origin, RoomKey, Serial, UserId};
+use super::message_keys::Person;
 use super::owners::Creator;
 use super::position::Position;
 use crate::config::{WISHES_BYTES_MAX, WISHES_MAX};
@@ -28,6 +29,30 @@ pub struct Publication {
     pub content: Box<str>,
     /// The `id` with which its author may send it again.
     pub message_id: Option<Box<str>>,
+    /// Its author and the fingerprint of its text, if it has an `id`.
+    pub said_by: Option<(Person, u64)>,
+}
+
+/// A whisper that is delivered when the backend has stored its `id`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Confidence {
+    /// The serial of its answer.
+    pub serial: Serial,
+    /// Its `id`, if it has one.
+    pub id: Option<ConfidenceId>,
+}
+
+/// The `id` of a whisper, and what it belongs to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfidenceId {
+    /// The `id`.
+    pub id: Box<str>,
+    /// Its author.
+    pub sender: Person,
+    /// Whom it is for.
+    pub to: Person,
+    /// The fingerprint of its text.
+    pub fingerprint: u64,
 }
 
 /// A room to be created, or loaded if it is stored already.
@@ -41,6 +66,8 @@ pub struct Opening {
     pub max_users: u32,
     /// Created by `POST /rooms`: it is kept while it is empty.
     pub is_kept: bool,
+    /// Who creates it, if it came from there.
+    pub creator: Option<Rc<Creator>>,
 }
 
 /// A join that waits for its room.
@@ -71,6 +98,8 @@ pub(super) enum Wish {
         pending: Option<PendingId>,
         bytes: usize,
     },
+    /// A whisper is under way.
+    Whisper(Box<Whisper>),
     /// A room is being opened.
     Open {
         name: Rc<str>,
@@ -79,6 +108,22 @@ pub(super) enum Wish {
         /// Joins that wait for it.
         joins: Vec<Join>,
     },
+}
+
+/// A whisper under way.
+#[derive(Debug)]
+pub(super) struct Whisper {
+    /// The WebSocket that sent it.
+    pub origin: Origin,
+    /// Its author.
+    pub from: Person,
+    /// Whom it is for.
+    pub to: Person,
+    pub content: Box<str>,
+    /// Whether it is marked as a guest's.
+    pub is_marked: bool,
+    /// The entry of its `id`, if it has one.
+    pub pending: Option<PendingId>,
 }
 
 /// The wishes under way: at most [`WISHES_MAX`], with [`WISHES_BYTES_MAX`] of content.
@@ -126,6 +171,7 @@ impl Wish {
     fn bytes(&self) -> usize {
         match self {
             Self::Publish { bytes, .. } => *bytes,
+            Self::Whisper(whisper) => whisper.content.len(),
             Self::Open { .. } => 0,
         }
     }

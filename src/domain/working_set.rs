@@ -9,10 +9,9 @@ use serde_json::{Map, Value};
 use super::changes::Changes;
 use super::event::ChatMessage;
 use super::facts::OpenedRoom;
-use super::message_keys::Person;
 use super::owners::Creator;
 use super::position::Position;
-use super::record::{Record, SaidAt};
+use super::record::{KeptId, Key, Record, SaidAt};
 use super::time::Timestamp;
 use crate::config::{EVENTS_KEPT, RESTORED_EVENT_IDS};
 
@@ -25,23 +24,6 @@ pub struct KeptRoom {
     pub room: OpenedRoom,
     /// Who created it, if that is known.
     pub creator: Option<Creator>,
-}
-
-/// A message with an `id` that was acknowledged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeptId {
-    /// Where it is kept.
-    pub at: SaidAt,
-    /// When it was said, in seconds since 1970.
-    pub second: u64,
-    /// The fingerprint of its text.
-    pub fingerprint: u64,
-    /// Its author.
-    pub sender: Person,
-    /// The person it was whispered to.
-    pub to: Option<Person>,
-    /// The `id`.
-    pub id: Box<str>,
 }
 
 /// An event.
@@ -89,6 +71,8 @@ pub struct WorkingSet {
     pub figures: Map<String, Value>,
     /// The secret from which those of the server are derived.
     pub secret: Option<[u8; 32]>,
+    /// The number of the last batch.
+    pub batch: u64,
     /// Removes what was loaded and is of no use any more.
     pub stale: Changes,
 }
@@ -169,7 +153,7 @@ impl Loader {
         let events = &mut self.set.events;
         let surplus = events.len().saturating_sub(EVENTS_KEPT);
         for event in events.drain(..surplus) {
-            self.set.stale.remove(&super::record::Key::Event(event.id));
+            self.set.stale.remove(&Key::Event(event.id));
         }
         Ok(self.set)
     }
@@ -264,7 +248,7 @@ impl Loader {
         if let SaidAt::Position { epoch, seq } = at {
             // The room may have been evicted since.
             let Ok(room) = self.room_of(epoch) else {
-                self.set.stale.remove(&super::record::Key::Said(at));
+                self.set.stale.remove(&Key::Said(at));
                 return Ok(());
             };
             if seq > room.newest {

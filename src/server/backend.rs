@@ -5,12 +5,14 @@
 
 use std::collections::VecDeque;
 
+use super::disk::Disk;
 use super::jobs::Job;
-use crate::domain::channels::Kind;
 use crate::domain::facts::{Fact, OpenedRoom, Outcome};
+use crate::domain::ids::RoomId;
 use crate::domain::position::Position;
+use crate::domain::random::split_mix;
 use crate::domain::time::{Now, Timestamp};
-use crate::domain::wishes::{Opening, Publication};
+use crate::domain::wishes::{Confidence, Opening, Publication};
 
 /// Where messages are ordered and stored.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub enum Backend {
     /// Outside this process: each wish leaves as a job and is answered later. Between rooms the answers may come in any
     /// order.
     Remote(Remote),
+    /// On the disk of this machine: answered when it is there.
+    Disk(Box<Disk>),
 }
 
 impl Backend {
@@ -28,6 +32,7 @@ impl Backend {
         match self {
             Self::Memory(memory) => Some(memory.publish(publication, now)),
             Self::Remote(remote) => remote.push(Job::Publish(publication)),
+            Self::Disk(disk) => disk.publish(publication, now),
         }
     }
 
@@ -36,6 +41,35 @@ impl Backend {
         match self {
             Self::Memory(memory) => Some(memory.open(&opening, now)),
             Self::Remote(remote) => remote.push(Job::Open(opening)),
+            Self::Disk(disk) => disk.open(opening, now),
+        }
+    }
+
+    /// Takes a whisper whose `id` is to be stored; returns the outcome if it is known at once. Only where there is a disk.
+    pub fn confide(&mut self, confidence: Confidence, now: Now) -> Option<Outcome> {
+        self.disk_mut()?.confide(confidence, now)
+    }
+
+    /// The room has another epoch than the backend has given it. Only where there is a disk.
+    pub fn renewed(&mut self, room: RoomId, position: Position) {
+        if let Some(disk) = self.disk_mut() {
+            disk.renewed(room, position);
+        }
+    }
+
+    /// The disk, if there is one.
+    pub fn disk(&self) -> Option<&Disk> {
+        match self {
+            Self::Disk(disk) => Some(disk),
+            Self::Memory(_) | Self::Remote(_) => None,
+        }
+    }
+
+    /// Like [`Self::disk`], mutable.
+    pub fn disk_mut(&mut self) -> Option<&mut Disk> {
+        match self {
+            Self::Disk(disk) => Some(disk),
+            Self::Memory(_) | Self::Remote(_) => None,
         }
     }
 
@@ -49,26 +83,18 @@ impl Backend {
         match self {
             Self::Memory(_) => None,
             Self::Remote(remote) => remote.queue.pop_front(),
+            Self::Disk(disk) => disk.poll_job(),
         }
     }
 
     /// Whether the backend has jobs.
     pub fn has_jobs(&self) -> bool {
-        matches!(self, Self::Remote(remote) if !remote.queue.is_empty())
+        match self {
+            Self::Memory(_) => false,
+            Self::Remote(remote) => !remote.queue.is_empty(),
+            Self::Disk(disk) => disk.has_jobs(),
+        }
     }
-}
-
-/// An event that has no id yet.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Draft {
-    /// Its kind.
-    pub kind: Kind,
-    /// The name of its channel.
-    pub name: Box<str>,
-    /// Its data, as JSON.
-    pub data: String,
-    /// All figures posted so far as a JSON object, if it is an event with figures that were posted now.
-    pub figures: Option<String>,
 }
 
 /// The in-memory backend. It numbers messages; the rooms' histories keep them.
@@ -123,7 +149,7 @@ impl Memory {
 
     fn open(&mut self, opening: &Opening, now: Now) -> Outcome {
         let room = OpenedRoom {
-            epoch: next_random(&mut self.seed),
+            epoch: split_mix(&mut self.seed),
             max_users: opening.max_users,
             is_kept: opening.is_kept,
             created_at: Timestamp::from(now),
@@ -147,25 +173,10 @@ impl Remote {
     }
 }
 
-/// `SplitMix64`: epochs must differ, but need not be unpredictable.
-fn next_random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::ids::{RoomId, RoomKey, Serial};
-
-    #[test]
-    fn epochs_are_those_of_split_mix_64() {
-        let mut state = 0;
-        assert_eq!(next_random(&mut state), 0xe220_a839_7b1d_cdaf);
-        assert_eq!(next_random(&mut state), 0x6e78_9e6a_a1b9_65f4);
-    }
 
     #[test]
     fn memory_numbers_each_room_without_a_hole_and_a_reused_slot_from_the_start() {
@@ -181,6 +192,7 @@ mod tests {
                 is_guest: true,
                 content: "c".into(),
                 message_id: None,
+                said_by: None,
             };
             match backend.publish(publication, Now::default()) {
                 Some(Outcome::Published(fact)) => fact.position,

@@ -17,7 +17,7 @@ use crate::conn::event_json::encode_event;
 use crate::domain::error::ErrorCode;
 use crate::domain::event::{Effect, Effects, Event, RoomInfo};
 use crate::domain::facts::Outcome;
-use crate::domain::ids::{ConnectionId, RoomId, Serial, UserId};
+use crate::domain::ids::{ConnectionId, Origin, RoomId, Serial, UserId};
 use crate::domain::rooms::RoomManager;
 use crate::domain::time::Now;
 
@@ -74,6 +74,11 @@ impl Chat {
     /// The backend.
     pub fn backend(&self) -> &Backend {
         &self.backend
+    }
+
+    /// Like [`Self::backend`], mutable.
+    pub fn backend_mut(&mut self) -> &mut Backend {
+        &mut self.backend
     }
 
     /// The backend's next job, if any.
@@ -134,6 +139,11 @@ impl Chat {
         self.settle(connections, now);
     }
 
+    /// When the store is to be written anew, as time since the server's start, if it is.
+    pub fn next_rewrite(&self) -> Option<Duration> {
+        self.backend.disk()?.next_timeout()
+    }
+
     /// Takes an answer of the backend.
     pub fn answered(&mut self, outcome: Outcome, connections: &mut Connections, now: Now) {
         self.take_outcome(outcome, now);
@@ -182,6 +192,12 @@ impl Chat {
                         connections.list(id);
                     }
                 }
+                Effect::Confide(confidence) => {
+                    if let Some(outcome) = self.backend.confide(confidence, now) {
+                        self.take_outcome(outcome, now);
+                    }
+                }
+                Effect::Renewed(room, position) => self.backend.renewed(room, position),
                 Effect::Publish(publication) => {
                     if let Some(outcome) = self.backend.publish(publication, now) {
                         self.take_outcome(outcome, now);
@@ -195,6 +211,11 @@ impl Chat {
                 Effect::Resume(id) => connections.unpark(id),
                 Effect::Created(serial, info) => self.created.push((serial, info)),
             }
+        }
+        if let Some(disk) = self.backend.disk_mut()
+            && let Some(stale) = self.rooms.take_changes()
+        {
+            disk.discard(&stale);
         }
     }
 
@@ -214,18 +235,28 @@ impl Chat {
     /// it like an answer: after everything it was sent before, and before its next answers.
     fn whisper(
         &mut self,
-        by: ConnectionId,
+        by: Origin,
         [from, to]: [UserId; 2],
         event: &Event,
         connections: &mut Connections,
     ) {
         self.encode(event);
+        // Its sender may have closed it while the whisper was being stored.
+        let is_open = connections.is_open(by);
+        let by = match is_open {
+            true => by.connection,
+            false => ConnectionId(u32::MAX),
+        };
         if to != from {
             self.whisper_to(to, by, connections);
         }
-        self.push_frame(by, false, connections);
+        if is_open {
+            self.push_frame(by, false, connections);
+        }
         self.whisper_to(from, by, connections);
-        self.whispers.hold_if_congested(by, [from, to]);
+        if is_open {
+            self.whispers.hold_if_congested(by, [from, to]);
+        }
     }
 
     /// Sends the encoded whisper to every connection of a user except one. Fewer than [`SHARED_FROM`] get it at once.

@@ -6,6 +6,7 @@ use super::Server;
 use super::deadlines::silence_left;
 use crate::config::{
     ANSWER_STALL_TIMEOUT, CLOSE_TIMEOUT, DRAIN_TIMEOUT, LINGER_TIMEOUT, Level, PONG_TIMEOUT,
+    STORE_DRAIN_TIMEOUT,
 };
 use crate::conn::http::Awaited;
 use crate::conn::{Connection, Mark, Phase};
@@ -39,13 +40,19 @@ impl Server {
 
     /// Whether everything is over: the server has drained, or its time for that is up, whatever the peers do.
     pub fn is_over(&self) -> bool {
-        self.is_cut_short || self.connections.is_draining && self.connections.count() == 0
+        let is_drained = self.connections.is_draining && self.connections.count() == 0;
+        self.is_cut_short || is_drained && !self.is_storing()
     }
 
     /// Begins the drain, or ends it, if it is time.
     pub(super) fn handle_stop(&mut self, now: Now) {
         if self.drains_at.is_some_and(|at| at <= now.monotonic) {
             self.drain(now);
+        }
+        if let Some(at) = self.closes_at
+            && (at <= now.monotonic || !self.is_storing())
+        {
+            self.close_all(now);
         }
         if self.ends_at.is_some_and(|at| at <= now.monotonic) {
             self.ends_at = None;
@@ -55,11 +62,12 @@ impl Server {
 
     /// When [`Self::handle_stop`] is next due, as time since the server's start.
     pub(super) fn next_stop(&self) -> Option<Duration> {
-        self.drains_at.or(self.ends_at)
+        let stops = [self.drains_at, self.closes_at, self.ends_at];
+        stops.into_iter().flatten().min()
     }
 
-    /// Starts draining: refuses new connections, closes WebSockets with close code 1001 behind their queued bytes, and
-    /// ends event streams and idle HTTP connections; others close after their next response.
+    /// Starts draining: refuses new connections, and closes those there are when what was said is on disk. Until then no
+    /// WebSocket is read, for at most [`STORE_DRAIN_TIMEOUT`].
     pub fn drain(&mut self, now: Now) {
         self.connections.is_draining = true;
         self.drains_at = None;
@@ -70,10 +78,24 @@ impl Server {
         let count = self.connections.count();
         self.journal
             .record(Level::Info, "draining", &[("connections", &count)], now);
+        match self.is_storing() {
+            true => self.closes_at = Some(now.monotonic + STORE_DRAIN_TIMEOUT),
+            false => self.close_all(now),
+        }
+    }
+
+    /// Closes WebSockets with close code 1001 behind their queued bytes, and ends event streams and idle HTTP connections;
+    /// others close after their next response.
+    fn close_all(&mut self, now: Now) {
+        self.closes_at = None;
         let ids: Vec<ConnectionId> = self.connections.iter().map(|(id, _)| id).collect();
         for id in ids {
             match &self.connections[id].phase {
-                Phase::WebSocket(_) => self.close_websocket(id, CloseCode::GOING_AWAY, now),
+                Phase::WebSocket(_) => {
+                    self.close_websocket(id, CloseCode::GOING_AWAY, now);
+                    // It may not have been read for a while.
+                    self.read_again(id);
+                }
                 Phase::Http(http)
                     if matches!(http.awaits(), Awaited::ProxyHeader | Awaited::Request) =>
                 {

@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::histogram::{Histogram, TURN_MICROS};
 use crate::domain::metrics::Traffic;
 
-/// Upper bounds of the histogram of turns, in microseconds.
-pub const TURN_BUCKETS_MICROS: [u64; 10] =
-    [10, 50, 100, 250, 500, 1_000, 5_000, 10_000, 50_000, 250_000];
-
 /// Counts since the start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counters {
     /// Responses by status.
     pub responses: BTreeMap<u16, u64>,
@@ -36,10 +33,8 @@ pub struct Counters {
     pub streams_stalled: u64,
     /// Totals reported by the shell.
     pub shell: ShellFacts,
-    /// Turns by duration: one bucket for each of [`TURN_BUCKETS_MICROS`], and one above them.
-    pub turns: [u64; TURN_BUCKETS_MICROS.len() + 1],
-    /// The duration of all turns together.
-    pub turn_time: Duration,
+    /// Turns by duration, in microseconds.
+    pub turns: Histogram,
     /// Responses queued in this turn, whose time is not known yet.
     unsent: Traffic,
     unsent_since: Duration,
@@ -69,6 +64,28 @@ pub struct ShellFacts {
     pub resident_bytes: Option<u64>,
 }
 
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            responses: BTreeMap::new(),
+            logins: BTreeMap::new(),
+            closes: BTreeMap::new(),
+            outbox_high_water_bytes: 0,
+            streams_relieved: 0,
+            proxy_headers: 0,
+            proxy_headers_refused: 0,
+            forwarded: Forwarded::default(),
+            refused_connections: 0,
+            shed: 0,
+            streams_stalled: 0,
+            shell: ShellFacts::default(),
+            turns: Histogram::new(&TURN_MICROS),
+            unsent: Traffic::default(),
+            unsent_since: Duration::ZERO,
+        }
+    }
+}
+
 impl Counters {
     /// Counts a response to a request that arrived at `since`.
     pub fn respond(&mut self, status: u16, since: Duration) {
@@ -94,11 +111,6 @@ impl Counters {
 
     /// Counts a turn of the loop.
     pub fn turn(&mut self, duration: Duration) {
-        let micros = duration.as_micros() as u64;
-        let bucket = TURN_BUCKETS_MICROS
-            .iter()
-            .position(|bound| micros <= *bound);
-        self.turns[bucket.unwrap_or(TURN_BUCKETS_MICROS.len())] += 1;
-        self.turn_time += duration;
+        self.turns.observe(duration.as_micros() as u64);
     }
 }

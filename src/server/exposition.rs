@@ -4,8 +4,13 @@ use std::fmt::Write as _;
 
 use super::Server;
 use super::connections::PHASE_LABELS;
-use super::counters::{Counters, TURN_BUCKETS_MICROS};
+use super::counters::Counters;
+use super::disk::Disk;
+use super::histogram::Histogram;
 use crate::domain::time::Now;
+
+/// Microseconds in a second.
+const MICROS: f64 = 1e6;
 
 /// A page of metrics under construction.
 #[derive(Default)]
@@ -27,6 +32,20 @@ impl Page {
     fn single(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
         self.family(name, kind, help);
         self.value(name, "", value);
+    }
+
+    /// A histogram whose values are divided by `unit`.
+    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram, unit: f64) {
+        self.family(name, "histogram", help);
+        let bucket = format!("{name}_bucket");
+        for (bound, count) in histogram.buckets() {
+            let label = format!("{{le=\"{}\"}}", bound as f64 / unit);
+            self.value(&bucket, &label, count);
+        }
+        self.value(&bucket, "{le=\"+Inf\"}", histogram.count());
+        let sum = histogram.sum() as f64 / unit;
+        self.value(&format!("{name}_sum"), "", sum);
+        self.value(&format!("{name}_count"), "", histogram.count());
     }
 
     fn labelled<L: std::fmt::Display>(
@@ -55,6 +74,9 @@ impl Server {
         page.single("buffer_bytes", "gauge", help, self.buffered_bytes());
         show_pressure(&mut page, &self.counters);
         show_turns(&mut page, &self.counters);
+        if let Some(disk) = self.chat.backend().disk() {
+            show_store(&mut page, disk);
+        }
         page.0
     }
 
@@ -255,23 +277,22 @@ fn show_outcomes(page: &mut Page, counters: &Counters) {
 }
 
 fn show_turns(page: &mut Page, counters: &Counters) {
-    page.family(
-        "turn_duration_seconds",
-        "histogram",
-        "Duration of a turn of the event loop.",
-    );
-    let mut count = 0;
-    for (bound, turns) in TURN_BUCKETS_MICROS.iter().zip(&counters.turns) {
-        count += turns;
-        let label = format!("{{le=\"{}\"}}", *bound as f64 / 1e6);
-        page.value("turn_duration_seconds_bucket", &label, count);
-    }
-    let all: u64 = counters.turns.iter().sum();
-    page.value("turn_duration_seconds_bucket", "{le=\"+Inf\"}", all);
-    page.value(
-        "turn_duration_seconds_sum",
-        "",
-        counters.turn_time.as_secs_f64(),
-    );
-    page.value("turn_duration_seconds_count", "", all);
+    let help = "Duration of a turn of the event loop.";
+    page.histogram("turn_duration_seconds", help, &counters.turns, MICROS);
+}
+
+fn show_store(page: &mut Page, disk: &Disk) {
+    let figures = disk.figures();
+    let help = "Whether the store on disk takes what is said.";
+    page.single("store_up", "gauge", help, u8::from(disk.is_up()));
+    let help = "Messages, rooms, events and logouts that wait for the batch under way.";
+    page.single("store_queue", "gauge", help, disk.queued());
+    let help = "Duration of a commit of the store, with the wait for the disk.";
+    page.histogram("store_commit_seconds", help, &figures.commits, MICROS);
+    let help = "Messages, rooms, events and logouts in a batch.";
+    page.histogram("store_batch_size", help, &figures.batches, 1.0);
+    let help = "Commits, and rewrites of the whole store, that failed.";
+    page.single("store_failures_total", "counter", help, figures.failures);
+    let help = "Size of the file of the store.";
+    page.single("store_file_bytes", "gauge", help, figures.file_bytes);
 }

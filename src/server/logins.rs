@@ -145,10 +145,17 @@ impl Server {
     }
 
     /// Signs out: revokes the sign-in of the token, and closes its connections.
-    pub(super) fn log_out(&mut self, identity: &Identity, now: Now) -> Response {
+    /// `None` if the response comes later, to the request with this serial: when it is on disk.
+    pub(super) fn log_out(
+        &mut self,
+        identity: &Identity,
+        serial: Serial,
+        now: Now,
+    ) -> Option<Result<Response, Refusal>> {
         let ended = self.sign_ins.auth_mut().revoke(identity, now);
         self.end_sessions(ended, now);
-        Response::empty(204)
+        let kept = self.keep_revocations(Some(serial), now)?;
+        Some(kept.map(|()| Response::empty(204)).map_err(Refusal::from))
     }
 
     fn end_sessions(&mut self, ended: Ended, now: Now) {

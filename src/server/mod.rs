@@ -16,6 +16,7 @@ pub mod connections;
 mod cors;
 mod counters;
 pub mod deadlines;
+pub mod disk;
 mod dispatch;
 mod event_requests;
 mod exposition;
@@ -23,6 +24,7 @@ pub mod fan_out;
 mod flush;
 mod forwarding;
 mod handshake;
+pub mod histogram;
 pub mod hosts;
 pub mod io;
 pub mod jobs;
@@ -37,6 +39,7 @@ pub mod routes;
 mod selections;
 mod sign_in;
 pub mod sign_ins;
+mod storing;
 pub mod streams;
 mod subscribers;
 mod turn;
@@ -103,6 +106,8 @@ pub struct Server {
     started: Option<Duration>,
     /// When draining begins, since the server's start, if it is to stop.
     drains_at: Option<Duration>,
+    /// When the connections are closed, since the server's start, if a drain waits for the store.
+    closes_at: Option<Duration>,
     /// When the drain ends, since the server's start, whatever the peers do.
     ends_at: Option<Duration>,
     /// Whether it has ended so, or by a signal.
@@ -162,6 +167,7 @@ impl Server {
             unchecked: 0,
             started: (now.unix.as_secs() >= CLOCK_SET_FROM_SECS).then_some(now.unix),
             drains_at: None,
+            closes_at: None,
             ends_at: None,
             is_cut_short: false,
             config,
@@ -271,14 +277,16 @@ impl Server {
             Done::CredentialsRead(read) => self.credentials_read(read, now),
             Done::MachineSampled(machine) => {
                 let active_users = self.chat.rooms().people().count();
-                self.streams.sampled(machine, active_users, now.monotonic);
+                for draft in self.streams.sampled(machine, active_users, now.monotonic) {
+                    self.tell(None, draft, now);
+                }
             }
             Done::TicketRedeemed(redeemed) => self.ticket_redeemed(serial, redeemed, now),
             Done::Answered(outcome) => {
                 self.chat.answered(outcome, &mut self.connections, now);
                 self.answer_created(now);
             }
-            Done::Stored(_) => {}
+            Done::Stored(result) => self.stored(result, now),
         }
         self.check();
     }
@@ -324,6 +332,7 @@ impl Server {
             self.streams.next_timeout(),
             self.journal.next_timeout(),
             self.next_stop(),
+            self.chat.next_rewrite(),
         ]
         .into_iter()
         .flatten()
@@ -334,6 +343,7 @@ impl Server {
     pub fn handle_timeout(&mut self, now: Now) {
         self.journal.handle_timeout(now);
         self.handle_stop(now);
+        self.rewrite_if_due(now);
         self.chat.handle_timeout(&mut self.connections, now);
         self.streams.handle_timeout(&mut self.jobs, now);
         self.draw_parked_logins(now);

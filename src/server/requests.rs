@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Server;
-use super::answer::{Answer, Context, Exchange, Redeemed, json_response, text_response};
+use super::answer::{Answer, Context, Exchange, Redeemed, text_response};
 use super::dispatch::answer;
 use super::jobs::{Job, Ticket};
 use super::rest;
@@ -30,11 +30,6 @@ use crate::wire::response::{HttpDate, Response};
 
 /// The Prometheus text format.
 const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// The response to a posted event: its id.
-fn posted(id: u64) -> Response {
-    json_response(200, &serde_json::json!({"id": id}))
-}
 
 impl Server {
     /// Serves the requests in these bytes and in earlier unread ones, while the outbox is below its high-water mark, and
@@ -216,22 +211,33 @@ impl Server {
                 }
                 selected => selected.map(|_| response),
             },
-            Answer::Logout(identity) => Ok(self.log_out(&identity, now)),
+            Answer::Logout(identity) => {
+                let serial = self.jobs.next_serial();
+                match self.log_out(&identity, serial, now) {
+                    Some(result) => result,
+                    None => return self.wait_for(serial, id, exchange, What::Kept),
+                }
+            }
             Answer::Figures(figures) => {
                 let active_users = self.chat.rooms().people().count();
-                let id = self.streams.post(figures, active_users);
-                id.map(posted).map_err(|_| Refusal::TOO_MANY_FIGURES)
+                match self.streams.post(figures, active_users) {
+                    Ok(draft) => return self.tell_posted(id, draft, exchange, now),
+                    Err(_) => Err(Refusal::TOO_MANY_FIGURES),
+                }
             }
-            Answer::Tell(channel, data) => {
-                let id = self.streams.tell(&channel, &data);
-                id.map(posted).ok_or(Refusal::TOO_MANY_CHANNELS)
-            }
+            Answer::Tell(channel, data) => match self.streams.tell(&channel, &data) {
+                Some(draft) => return self.tell_posted(id, draft, exchange, now),
+                None => Err(Refusal::TOO_MANY_CHANNELS),
+            },
             Answer::Exposition => {
                 let page = self.exposition(now).into_bytes();
                 let response = Response::with(200, EXPOSITION_TYPE, page);
                 Ok(response.field("Cache-Control", "no-store"))
             }
             Answer::Readiness if self.is_stopping() => Ok(text_response(503, "draining\n")),
+            Answer::Readiness if self.is_storage_down() => {
+                Ok(text_response(503, "storage unavailable\n"))
+            }
             Answer::Readiness => Ok(text_response(200, "ready\n")),
             Answer::Response(response) | Answer::WebSocket(response, _) => Ok(response),
         };
@@ -342,7 +348,7 @@ impl Server {
     ) {
         let patience = match &what {
             What::Password(_) => LOGIN_PATIENCE,
-            What::Room | What::Ticket(_) => BACKEND_PATIENCE,
+            What::Room | What::Kept | What::Event | What::Ticket(_) => BACKEND_PATIENCE,
         };
         if let Phase::Http(http) = &mut self.connections[connection].phase {
             http.job = Some(Wait { serial, patience });
@@ -428,7 +434,9 @@ impl Server {
         waiting.exchange.framing.keep_alive = false;
         let refusal = match &waiting.what {
             What::Password(_) => Refusal::UNAVAILABLE,
-            What::Room | What::Ticket(_) => ErrorCode::BackendUnavailable.into(),
+            What::Room | What::Kept | What::Event | What::Ticket(_) => {
+                ErrorCode::BackendUnavailable.into()
+            }
         };
         self.respond_and_go_on(id, &waiting.exchange, Err(refusal), now);
         self.waiting.insert(wait.serial, waiting);

@@ -13,7 +13,9 @@ use crate::config::{
 };
 use crate::conn::refusal::Refusal;
 use crate::conn::{EventStream, Phase};
+use crate::domain::changes::Changes;
 use crate::domain::channels::{Channel, Kinds, Wanted};
+use crate::domain::drafts::Draft;
 use crate::domain::event_log::{EventLog, Gap, Sample};
 use crate::domain::figures::TooMany;
 use crate::domain::ids::ConnectionId;
@@ -21,6 +23,7 @@ use crate::domain::metrics::{Gauges, Machine, Metrics, Traffic};
 use crate::domain::random::Random;
 use crate::domain::time::{Now, Timestamp};
 use crate::domain::tokens::Identity;
+use crate::domain::working_set::WorkingSet;
 use crate::wire::event_stream::{
     LAST_CHUNK, encode_chunk, encode_comment, encode_event, encode_notice, encode_retry,
 };
@@ -83,8 +86,10 @@ pub struct Streams {
     random: Random,
     /// Subscribers that are slow, blocked or broken after a pass.
     pub(super) troubled: Troubled,
-    /// Whether a [`Job::SampleMachine`] is under way.
+    /// Whether a [`Job::SampleMachine`] is under way, or events of the last one are being stored.
     is_sampling: bool,
+    /// Sampled events that are being stored.
+    drafts: usize,
     frame: Vec<u8>,
     chunk: Vec<u8>,
 }
@@ -101,6 +106,7 @@ impl Streams {
             random: Random::new(seed),
             troubled: Troubled::default(),
             is_sampling: false,
+            drafts: 0,
             frame: Vec::new(),
             chunk: Vec::new(),
         }
@@ -275,19 +281,19 @@ impl Streams {
         self.metrics.rest_if_idle(now.monotonic);
     }
 
-    /// Takes a sample of the machine: creates and sends the events that are due.
-    pub fn sampled(&mut self, machine: Machine, active_users: usize, now: Duration) {
-        self.is_sampling = false;
+    /// Takes a sample of the machine: creates the events that are due. Each must end with [`Self::told`] or
+    /// [`Self::untold`]; until then nothing more is sampled, so that samples do not pile up before a slow disk.
+    pub fn sampled(&mut self, machine: Machine, active_users: usize, now: Duration) -> Vec<Draft> {
         let gauges = self.gauges(active_users);
-        let samples = self
+        let drafts = self
             .metrics
             .due_samples(Some(machine), &gauges, &mut self.random, now);
-        for sample in &samples {
-            self.send_sample(sample);
-        }
+        self.drafts = drafts.len();
+        self.is_sampling = self.drafts > 0;
+        drafts
     }
 
-    /// Keeps and sends the figures a back end posted. Returns the event's id.
+    /// Takes the figures a back end posted: an event, as of [`Self::sampled`].
     ///
     /// # Errors
     /// Too many figures.
@@ -295,22 +301,60 @@ impl Streams {
         &mut self,
         figures: Map<String, Value>,
         active_users: usize,
-    ) -> Result<u64, TooMany> {
+    ) -> Result<Draft, TooMany> {
         let gauges = self.gauges(active_users);
-        let sample = self.metrics.post(figures, &gauges)?;
-        self.send_sample(&sample);
-        Ok(sample.id)
+        self.metrics.post(figures, &gauges)
     }
 
-    /// Keeps and sends an event of a channel of one's own. Returns its id, or `None` if there are too many channels.
-    pub fn tell(&mut self, channel: &str, data: &Map<String, Value>) -> Option<u64> {
+    /// Takes an event of a channel of one's own, as of [`Self::sampled`]. `None` if there are too many channels.
+    pub fn tell(&mut self, channel: &str, data: &Map<String, Value>) -> Option<Draft> {
         let held = self.selections.held(&self.fan_out);
         let log = &mut self.metrics.log;
         log.enter(&[channel], held, OWN_CHANNELS_MAX)?;
         let kind = log.find(channel)?;
-        let sample = self.metrics.tell(kind, data);
+        Some(self.metrics.tell(kind, data))
+    }
+
+    /// The id of the newest event.
+    pub fn newest_id(&self) -> u64 {
+        self.metrics.log.newest()
+    }
+
+    /// An event is stored, as the next one: keeps and sends it.
+    pub fn told(&mut self, draft: Draft, is_sampled: bool) {
+        self.end_sampling(is_sampled);
+        let sample = self.metrics.told(draft);
         self.send_sample(&sample);
-        Some(sample.id)
+    }
+
+    /// An event could not be stored: it is not sent.
+    pub fn untold(&mut self, draft: &Draft, is_sampled: bool) {
+        self.end_sampling(is_sampled);
+        self.metrics.untold(draft);
+    }
+
+    fn end_sampling(&mut self, is_sampled: bool) {
+        if is_sampled {
+            self.drafts -= 1;
+            self.is_sampling = self.drafts > 0;
+        }
+    }
+
+    /// Takes what was kept; from now on there is a store. Returns whether it has had an event.
+    pub fn load(&mut self, kept: &mut WorkingSet) -> bool {
+        let has_base = kept.event_base.is_some();
+        self.metrics.load(kept);
+        has_base
+    }
+
+    /// Puts the records of everything that is kept.
+    pub fn keep_all(&self, changes: &mut Changes) {
+        self.metrics.keep_all(changes);
+    }
+
+    /// Takes what the store need not have any more.
+    pub fn take_forgotten(&mut self) -> Changes {
+        self.metrics.log.take_forgotten()
     }
 
     fn gauges(&self, active_users: usize) -> Gauges {

@@ -39,7 +39,8 @@ impl Server {
         self.has_work()
     }
 
-    fn has_work(&self) -> bool {
+    /// Whether the next turn has work even if no event comes.
+    pub fn has_work(&self) -> bool {
         self.connections.has_work()
             || self.chat.has_work()
             || self.streams.has_work()
@@ -143,6 +144,8 @@ impl Server {
             Phase::Http(http) if http.job.is_some() => true,
             Phase::WebSocket(websocket) if websocket.is_parked => true,
             Phase::Lingering => false,
+            // What was said is being stored, and then the connections are closed.
+            Phase::WebSocket(_) if self.closes_at.is_some() => return false,
             // Paused: earlier input is not answered yet.
             _ => connection.is(Mark::Paused) || connection.queued_bytes() > OUTBOX_HIGH_WATER_BYTES,
         };

@@ -26,6 +26,10 @@ pub enum What {
     Password(Pending),
     /// The creation of a room.
     Room,
+    /// The id of the event that it tells.
+    Event,
+    /// That what it has changed is kept.
+    Kept,
     /// The identity of a ticket; with it the request is served.
     Ticket(Box<Request>),
 }

@@ -15,12 +15,19 @@ mod notify;
 mod outside;
 mod sockets;
 mod startup;
+#[cfg(feature = "durable")]
+mod store;
+#[cfg(feature = "durable")]
+mod store_file;
+#[cfg(feature = "durable")]
+mod store_folder;
 mod unix_socket;
 pub mod user;
 mod users_file;
 mod workers;
 
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -31,7 +38,7 @@ use crate::config::{
     ACCEPTS_PER_TURN, Config, EVENTS_PER_TURN, LISTENERS_MAX, Level, RESIDENT_EVERY,
 };
 use crate::domain::credentials::Credentials;
-use crate::domain::ids::ConnectionId;
+use crate::domain::ids::{ConnectionId, Serial};
 use crate::domain::time::Now;
 use crate::server::jobs::{Done, Job};
 use crate::server::{Server, ShellFacts};
@@ -41,6 +48,7 @@ use listener::{Arrival, Listeners, refuse};
 use machine::{Sampler, resident_bytes};
 use notify::Supervisor;
 use outside::Outside;
+use store::{Opened, Store};
 use workers::{Task, Worker};
 
 /// SIGHUP: reads the files of accounts and secrets again.
@@ -69,10 +77,17 @@ pub fn run(mut config: Config) -> Result<(), String> {
     let files = Files::new(&config, entropy()?);
     let credentials = files.load()?;
     let listeners = open_listeners(&mut config, handed_over)?;
-    let mut shell = Shell::new(config, credentials, files, listeners, signals).map_err(fail)?;
-    shell
-        .run()
-        .map_err(|error| format!("the event loop failed: {error}"))
+    let stored = match &config.data {
+        Some(folder) => Some(store::open(folder, entropy()?)?),
+        None => None,
+    };
+    let mut shell =
+        Shell::new(config, credentials, files, listeners, signals, stored).map_err(fail)?;
+    let ended = shell.run();
+    if let Some(store) = shell.store.take() {
+        store.finish();
+    }
+    ended.map_err(|error| format!("the event loop failed: {error}"))
 }
 
 /// Opens the sockets to listen on: those of the configuration and those that were handed over, which are added to it; if
@@ -103,6 +118,7 @@ struct Shell {
     drain_delay: Duration,
     outside: Outside,
     worker: Worker,
+    store: Option<Store>,
     machine: Sampler,
     /// The resident memory of this process in bytes, and when it was read.
     resident: (Option<u64>, Option<Duration>),
@@ -118,6 +134,7 @@ impl Shell {
         files: Files,
         mut listeners: Listeners,
         mut signals: Signals,
+        stored: Option<Opened>,
     ) -> io::Result<Self> {
         let descriptors = startup::raise_descriptor_limit();
         let poll = Poll::new()?;
@@ -125,13 +142,21 @@ impl Shell {
         poll.registry()
             .register(&mut signals, SIGNAL, Interest::READABLE)?;
         let remarks = files.remarks();
-        let worker = Worker::new(Waker::new(poll.registry(), WORKER)?, files);
+        let waker = Arc::new(Waker::new(poll.registry(), WORKER)?);
+        let worker = Worker::new(waker.clone(), files);
         let seed = entropy().map_err(io::Error::other)?;
         let mut outside = Outside::new(config.log_format);
         let now = outside.now();
         let (drain_delay, connections) = (config.drain_delay, config.connections);
         let said = startup::announcement(listeners.addresses(), config.is_demo());
-        let mut server = Server::new(config, credentials, &seed, now);
+        let (store, mut server) = match stored {
+            Some(opened) => {
+                let store = Store::new(opened.store, waker);
+                let server = Server::with_store(config, credentials, &seed, now, opened.kept);
+                (Some(store), server)
+            }
+            None => (None, Server::new(config, credentials, &seed, now)),
+        };
         let journal = &mut server.journal;
         startup::note_descriptors(journal, descriptors, connections, now);
         server.note_clock(now);
@@ -146,6 +171,7 @@ impl Shell {
             drain_delay,
             outside,
             worker,
+            store,
             machine: Sampler::new(),
             resident: (None, None),
             poll,
@@ -175,7 +201,6 @@ impl Shell {
                 self.listeners = None;
             }
             self.accept(now);
-            self.carry_out_jobs(now);
             if !self.server.is_reloading() {
                 self.supervisor.reloaded();
             }
@@ -185,12 +210,14 @@ impl Shell {
                 let journal = &mut self.server.journal;
                 journal.record(Level::Info, "stopped", &[("connections", &left)], now);
             }
-            has_more = self.server.turn(now, &mut self.outside);
+            self.server.turn(now, &mut self.outside);
             if is_over {
                 return Ok(());
             }
+            // What this turn has read is handed to the threads before the loop waits.
+            self.carry_out_jobs(now);
             // The last turn writes that line.
-            has_more |= self.take_freed() | self.server.is_over();
+            has_more = self.server.has_work() | self.take_freed() | self.server.is_over();
         }
     }
 
@@ -237,7 +264,7 @@ impl Shell {
             match event.token() {
                 SIGNAL => self.take_signals(now),
                 WORKER => {
-                    while let Some((serial, done)) = self.worker.poll_result() {
+                    while let Some((serial, done)) = self.poll_result() {
                         self.server.finished(serial, done, now);
                     }
                 }
@@ -259,6 +286,12 @@ impl Shell {
                 }
             }
         }
+    }
+
+    /// The next result of a thread.
+    fn poll_result(&self) -> Option<(Serial, Done)> {
+        let of_store = || self.store.as_ref()?.poll_result();
+        self.worker.poll_result().or_else(of_store)
     }
 
     /// Passes the traffic counters and the resident memory to the server. The latter is read if it is older than
@@ -300,12 +333,20 @@ impl Shell {
                 Job::CheckPassword(check) => Task::Check(serial, check),
                 Job::ReadCredentials(in_force) => Task::Read(serial, in_force),
                 Job::DropAccounts(accounts) => Task::Drop(accounts),
-                // The in-memory backend never asks for these.
-                Job::RedeemTicket(_)
-                | Job::Publish(_)
-                | Job::Open(_)
-                | Job::Store(_)
-                | Job::Rewrite(_) => continue,
+                Job::Store(batch) => {
+                    if let Some(store) = &mut self.store {
+                        store.commit(serial, batch);
+                    }
+                    continue;
+                }
+                Job::Rewrite(batch) => {
+                    if let Some(store) = &mut self.store {
+                        store.rewrite(serial, batch);
+                    }
+                    continue;
+                }
+                // The backends of one machine never ask for these.
+                Job::RedeemTicket(_) | Job::Publish(_) | Job::Open(_) => continue,
             };
             let failed = match &task {
                 Task::Check(..) => Some(Done::PasswordChecked(false)),

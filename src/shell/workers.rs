@@ -53,9 +53,9 @@ pub struct Worker {
 
 impl Worker {
     /// A worker that wakes the loop when a task is finished.
-    pub fn new(waker: Waker, files: Files) -> Self {
+    pub fn new(waker: Arc<Waker>, files: Files) -> Self {
         Self {
-            waker: Arc::new(waker),
+            waker,
             files,
             tasks: None,
             results: channel(),

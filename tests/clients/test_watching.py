@@ -35,7 +35,8 @@ def watched(start, tmp_path):
     add = [os.environ["SARANG_BIN"], "user", "add", "홍길동", "--users", str(tmp_path / "users")]
     subprocess.run(add, input="비밀번호\n", text=True, check=True, timeout=PATIENCE)
     server = start(
-        "--users", str(tmp_path / "users"), "--secret-file", str(tmp_path / "secrets"), "--guests", "--trusted-proxy", "127.0.0.1"
+        "--users", str(tmp_path / "users"), "--secret-file", str(tmp_path / "secrets"), "--guests", "--trusted-proxy", "127.0.0.1",
+        "--data", str(tmp_path / "data"),
     )
     now = int(time.time())
     claims = {"sub": "prometheus", "iat": now, "exp": now + 31_536_000}

@@ -28,6 +28,8 @@ mod revocation;
 mod scale;
 mod slow_readers;
 mod stopping;
+mod store;
+mod stored;
 mod subscriber;
 mod unset_clock;
 mod whispers;

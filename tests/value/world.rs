@@ -12,6 +12,7 @@ use sarang::domain::credentials::Credentials;
 use sarang::domain::ids::{ConnectionId, Serial};
 use sarang::domain::metrics::Machine;
 use sarang::domain::time::Now;
+use sarang::domain::working_set::WorkingSet;
 use sarang::server::Server;
 use sarang::server::backend::{Backend, Remote};
 use sarang::server::io::{Io, Received};
@@ -186,6 +187,15 @@ impl World {
         let (credentials, seed) = (credentials(), [7; 32]);
         world.server =
             Server::with_backend(with_host(config), credentials, &seed, world.now, backend);
+        world
+    }
+
+    /// A world whose store has kept this.
+    pub fn with_store(config: Config, kept: WorkingSet, unix: Duration) -> Self {
+        let mut world = Self::new(config.clone());
+        world.now.unix = unix;
+        let (credentials, seed) = (credentials(), [7; 32]);
+        world.server = Server::with_store(with_host(config), credentials, &seed, world.now, kept);
         world
     }
 

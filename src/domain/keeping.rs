@@ -1,0 +1,218 @@
+//! Rooms and a store on disk: what is loaded at the start, what is removed later, and everything for a new file.
+//!
+//! New messages, rooms and `id`s are stored by the backend, which numbers them. Here is noted what the store need not have any
+//! more.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::changes::Changes;
+use super::event::{Effect, Effects};
+use super::ids::{RoomId, RoomKey};
+use super::message_keys::Destination;
+use super::owners::Creator;
+use super::position::Position;
+use super::random::split_mix;
+use super::record::{KeptId, Key, Record, SaidAt};
+use super::room::Room;
+use super::rooms::RoomManager;
+use super::time::Now;
+use super::working_set::{KeptRoom, WorkingSet};
+use crate::config::{ACKNOWLEDGED_FOR, CLOCK_SET_FROM_SECS};
+
+impl RoomManager {
+    /// Takes the rooms and `id`s that were loaded; from now on there is a store. `seed` determines later epochs.
+    /// Returns the rooms with their positions, and the number of rooms that were dropped because there may be only so many.
+    pub fn load(
+        &mut self,
+        kept: &mut WorkingSet,
+        seed: u64,
+        now: Now,
+    ) -> (Vec<(RoomId, Position)>, usize) {
+        self.epochs = seed;
+        self.changes = Some(std::mem::take(&mut kept.stale));
+        self.acknowledged.note_forgotten();
+        let mut loaded = std::mem::take(&mut kept.rooms);
+        let surplus = loaded.len().saturating_sub(self.limits.rooms);
+        for KeptRoom { name, room, .. } in loaded.drain(..surplus) {
+            self.note_evicted(&Room::new(name, room));
+        }
+        let mut positions = Vec::with_capacity(loaded.len());
+        for kept in loaded {
+            let position = kept.room.position();
+            positions.push((self.load_room(kept, now), position));
+        }
+        let by_epoch = positions.iter().map(|(id, position)| (position.epoch, *id));
+        let by_epoch = by_epoch.collect();
+        for id in std::mem::take(&mut kept.ids) {
+            self.load_id(&id, &by_epoch, now);
+        }
+        (positions, surplus)
+    }
+
+    fn load_room(&mut self, kept: KeptRoom, now: Now) -> RoomId {
+        let KeptRoom {
+            name,
+            mut room,
+            creator,
+        } = kept;
+        let share = self.limits.kept_per_owner();
+        let is_over = |creator: &Creator| {
+            let mut owners = creator.owners();
+            owners.any(|owner| self.kept.count_of(&owner) >= share)
+        };
+        // The limits may be lower than when it was created.
+        room.is_kept &= self.kept.count() < self.limits.kept();
+        let creator = creator.filter(|creator| room.is_kept && !is_over(creator));
+        let first = room.newest + 1 - room.messages.len() as u64;
+        let id = self.add_room(name, creator.map(Into::into), room, now);
+        let room = &mut self.rooms[id.index()];
+        room.is_loaded = true;
+        let before = room.history.bytes();
+        room.trim_history();
+        self.history_bytes = self.history_bytes - before + room.history.bytes();
+        self.note_dropped(id, first);
+        id
+    }
+
+    fn load_id(&mut self, id: &KeptId, rooms: &HashMap<u64, RoomId>, now: Now) {
+        let age = now.unix.as_secs().saturating_sub(id.second);
+        // If the clock is not set nobody knows how old it is.
+        let is_clock_set = now.unix.as_secs() >= CLOCK_SET_FROM_SECS;
+        let age = Duration::from_secs(if is_clock_set { age } else { 0 });
+        let destination = match (id.at, &id.to) {
+            (SaidAt::Position { epoch, .. }, _) => {
+                let room = rooms.get(&epoch);
+                room.map(|id| Destination::Room(RoomKey { id: *id, epoch }))
+            }
+            (SaidAt::Whisper(_), Some(to)) => Some(Destination::Person(to.clone())),
+            (SaidAt::Whisper(_), None) => None,
+        };
+        match destination {
+            Some(destination) if age <= ACKNOWLEDGED_FOR => {
+                let until = now.monotonic + ACKNOWLEDGED_FOR - age;
+                self.acknowledged.restore(destination, id, until);
+            }
+            _ => self.note_removed(&Key::Said(id.at)),
+        }
+    }
+
+    /// The key of the fingerprints of messages with an `id`. A store keeps them, so with one it is always the same.
+    pub fn set_fingerprint_key(&mut self, key: [u8; 16]) {
+        self.acknowledged.set_fingerprint_key(key);
+    }
+
+    /// Whether there is a store.
+    pub(super) fn has_store(&self) -> bool {
+        self.changes.is_some()
+    }
+
+    /// Takes what the store need not have any more.
+    pub fn take_changes(&mut self) -> Option<Changes> {
+        let changes = self.changes.as_mut()?;
+        changes.append(&self.acknowledged.take_forgotten());
+        (!changes.is_empty()).then(|| std::mem::take(changes))
+    }
+
+    /// Puts the records of every room, its messages, and the `id`s.
+    pub fn keep_all(&self, now: Now, changes: &mut Changes) {
+        for (_, room) in &self.rooms {
+            keep_room(room, changes);
+        }
+        self.acknowledged.keep_all(now, changes);
+    }
+
+    pub(super) fn note_removed(&mut self, key: &Key<'_>) {
+        if let Some(changes) = &mut self.changes {
+            changes.remove(key);
+        }
+    }
+
+    /// The room keeps fewer messages than before: `first` was the oldest.
+    pub(super) fn note_dropped(&mut self, id: RoomId, first: u64) {
+        let Some(changes) = &mut self.changes else {
+            return;
+        };
+        let history = &self.rooms[id.index()].history;
+        let epoch = history.position().epoch;
+        for seq in first..history.first() {
+            changes.remove(&Key::Message(Position { epoch, seq }));
+        }
+    }
+
+    /// The room is gone.
+    pub(super) fn note_evicted(&mut self, room: &Room) {
+        if let Some(changes) = &mut self.changes {
+            remove_room(room, changes);
+        }
+    }
+
+    /// A client has seen more of a room than the store had at the start: the disk has lost what it had confirmed. The room
+    /// gets a new epoch, so that nobody takes what is said from now on for what they have seen. Only the past that was
+    /// loaded can have been lost, so a client can do this once for each room and start.
+    pub(super) fn renew_if_behind(
+        &mut self,
+        id: RoomId,
+        since: Position,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        let room = &self.rooms[id.index()];
+        let position = room.history.position();
+        if !room.is_loaded
+            || since.epoch != position.epoch
+            || since.seq <= position.seq
+            || !room.authors().is_empty()
+        {
+            return;
+        }
+        let epoch = split_mix(&mut self.epochs);
+        let Some(changes) = &mut self.changes else {
+            return;
+        };
+        remove_room(room, changes);
+        let room = &mut self.rooms[id.index()];
+        room.is_loaded = false;
+        room.history.renew(epoch);
+        keep_room(room, changes);
+        let before = RoomKey {
+            id,
+            epoch: position.epoch,
+        };
+        self.acknowledged.renew(before, epoch, now);
+        let position = self.rooms[id.index()].history.position();
+        effects.push_back(Effect::Renewed(id, position));
+    }
+}
+
+fn remove_room(room: &Room, changes: &mut Changes) {
+    let Position { epoch, seq } = room.history.position();
+    changes.remove(&Key::Room(epoch));
+    changes.remove(&Key::Newest(epoch));
+    for seq in room.history.first()..=seq {
+        changes.remove(&Key::Message(Position { epoch, seq }));
+    }
+}
+
+fn keep_room(room: &Room, changes: &mut Changes) {
+    let position = room.history.position();
+    let creator = room.creator.as_deref();
+    changes.put(&Record::Room {
+        epoch: position.epoch,
+        max_users: room.max_users,
+        is_kept: room.is_kept,
+        created_at: room.created_at,
+        creator: creator.map(|creator| (creator.address(), creator.user())),
+        name: &room.name,
+    });
+    changes.put(&Record::Newest(position));
+    for message in room.history.iter() {
+        changes.put(&Record::Message {
+            position: message.position,
+            timestamp: message.timestamp,
+            is_guest: message.guest,
+            username: &message.username,
+            content: &message.content,
+        });
+    }
+}

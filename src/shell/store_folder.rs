@@ -1,0 +1,162 @@
+//! The folder of the store: who may read it, and who uses it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+/// The store's file.
+const FILE: &str = "sarang.redb";
+/// A file that is being made and will replace it.
+const NEW: &str = "sarang.redb.new";
+/// The lock file.
+const LOCK: &str = "lock";
+/// The permissions of files, for their owner only.
+pub const FILE_MODE: u32 = 0o600;
+/// Bytes of the lock file that are read at most.
+const LOCK_BYTES_MAX: u64 = 64;
+
+/// A folder that this process has locked.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    lock: File,
+    /// The number of the last batch that the lock file named when it was locked.
+    pub witnessed: u64,
+    /// Whether other users may read or change what is in it.
+    pub is_open_to_others: bool,
+}
+
+/// Why a folder cannot be used.
+#[derive(Debug)]
+pub enum Refused {
+    /// Another process uses it: its id, if it is known.
+    InUse(Option<u32>),
+    /// A sentence.
+    Other(String),
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::InUse(Some(process)) => write!(f, "another sarang (process {process}) uses it"),
+            Self::InUse(None) => f.write_str("another sarang uses it"),
+            Self::Other(sentence) => f.write_str(sentence),
+        }
+    }
+}
+
+impl Folder {
+    /// Makes the folder if it does not exist, and locks it until this value is dropped (flock(2)).
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn lock(path: &Path) -> Result<Self, Refused> {
+        let other = |error: std::io::Error| Refused::Other(error.to_string());
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(other)?;
+        let mode = fs::metadata(path).map_err(other)?.permissions().mode();
+        let lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(FILE_MODE)
+            .open(path.join(LOCK))
+            .map_err(other)?;
+        let (process, witnessed) = read_lock(&lock);
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(Refused::InUse(process)),
+            Err(error) => return Err(other(error.into())),
+        }
+        let folder = Self {
+            path: path.into(),
+            lock,
+            witnessed: witnessed.unwrap_or(0),
+            is_open_to_others: mode & 0o077 != 0,
+        };
+        folder.write_lock(folder.witnessed).map_err(other)?;
+        match fs::remove_file(folder.path.join(NEW)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(other(error)),
+            _ => Ok(folder),
+        }
+    }
+
+    /// Notes that this batch is committed. A file that has fewer at the next start has lost some.
+    ///
+    /// # Errors
+    /// The write.
+    pub fn witness(&self, batch: u64) -> std::io::Result<()> {
+        self.write_lock(batch)
+    }
+
+    /// One write of a fixed length, so the file always has a whole line. It is not synced: what it says is at most too little.
+    fn write_lock(&self, batch: u64) -> std::io::Result<()> {
+        let line = format!("{:>10} {batch:>20}\n", std::process::id());
+        self.lock.write_all_at(line.as_bytes(), 0)
+    }
+
+    /// The path of the store's file.
+    pub fn file(&self) -> PathBuf {
+        self.path.join(FILE)
+    }
+
+    /// The path of a file that is being made and will replace it.
+    pub fn new_file(&self) -> PathBuf {
+        self.path.join(NEW)
+    }
+
+    /// Puts the new file in the place of the store's file, durably.
+    ///
+    /// # Errors
+    /// The rename, or the sync of the folder.
+    pub fn put_in_place(&self) -> std::io::Result<()> {
+        fs::rename(self.new_file(), self.file())?;
+        self.sync()
+    }
+
+    /// Moves the store's file aside, under a free name with this word in it. Returns its new path.
+    ///
+    /// # Errors
+    /// The rename, or the sync of the folder.
+    pub fn move_aside(&self, word: &str, unix_secs: u64) -> std::io::Result<PathBuf> {
+        let mut number = 0;
+        loop {
+            let suffix = match number {
+                0 => String::new(),
+                number => format!("-{number}"),
+            };
+            let name = format!("{FILE}.{word}-{unix_secs}{suffix}");
+            let aside = self.path.join(name);
+            if !aside.exists() {
+                fs::rename(self.file(), &aside)?;
+                self.sync()?;
+                return Ok(aside);
+            }
+            number += 1;
+        }
+    }
+
+    /// Makes what was renamed durable.
+    fn sync(&self) -> std::io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+}
+
+/// The process and the batch that a lock file names.
+fn read_lock(lock: &File) -> (Option<u32>, Option<u64>) {
+    let mut text = String::new();
+    // What cannot be read names nothing.
+    _ = lock.take(LOCK_BYTES_MAX).read_to_string(&mut text);
+    let mut words = text.split_whitespace();
+    let process = words.next().and_then(|word| word.parse().ok());
+    (process, words.next().and_then(|word| word.parse().ok()))
+}
