@@ -317,6 +317,7 @@ impl Auth {
         let last_expiry = self.last_expiry(identity, now);
         let newest = self.issuer.newest();
         let revocations = &mut self.revocations;
+        revocations.note_issued(self.issuer.latest_secs());
         match revocations.revoke(identity, last_expiry, newest, now) {
             Noted::Family => {
                 self.tickets.void_family(family);
@@ -346,6 +347,7 @@ impl Auth {
         // Our own tokens for another password are known by their fingerprint; those of another back end are not, and
         // an account that is added again with the same password makes none good.
         let newest = self.issuer.newest();
+        self.revocations.note_issued(self.issuer.latest_secs());
         let is_floor_raised = self.revocations.revoke_names(&reload.gone, newest, now);
         self.tickets.void_names(&reload.gone);
         let mut connections = self.sessions.of_names(&reload.gone);
@@ -357,6 +359,16 @@ impl Auth {
             connections,
             is_floor_raised,
         }
+    }
+
+    /// The revocations, for a store.
+    pub fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
+    /// Like [`Self::revocations`], mutable.
+    pub fn revocations_mut(&mut self) -> &mut Revocations {
+        &mut self.revocations
     }
 
     /// The source of random bytes.

@@ -51,6 +51,11 @@ impl Issuer {
         self.newest
     }
 
+    /// The latest second in which a token was issued, since 1970; 0 before the first one.
+    pub fn latest_secs(&self) -> u64 {
+        self.latest_secs
+    }
+
     /// The `jti` of the next token: this run, and the token's place. Places are nanoseconds since the start, made
     /// unique, so they do not tell how many tokens were issued.
     pub fn next_id(&mut self, now: Now) -> String {

@@ -1,12 +1,18 @@
 //! Marks of names: no token of a name that was issued up to its mark is good.
 //!
 //! A mark costs as much for a thousand tokens as for one, and has no end: the tokens of a removed account stay refused
-//! whatever their `exp` says. It is kept in memory only.
+//! whatever their `exp` says.
+//!
+//! After a restart all earlier tokens were issued elsewhere, so of a mark only the second counts. It is kept late enough for
+//! every token that was issued before, also if the clock was ahead then; so a token that was issued in that second after the
+//! mark may be refused, too.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::changes::Changes;
 use super::issuer::Issued;
+use super::record::{Key, Record};
 use crate::config::{CLOCK_SET_FROM_SECS, REVOKED_NAMES_MAX};
 
 /// Up to this many names at once get marks one by one. So there are at most a few sets to look through.
@@ -23,6 +29,8 @@ pub struct Mark {
     /// The last second in which covered tokens were issued elsewhere, since 1970. A token issued elsewhere after the
     /// mark but in the same second is covered, too.
     pub second: u64,
+    /// The same for tokens of ours, after a restart.
+    pub kept_second: u64,
 }
 
 impl Mark {
@@ -37,6 +45,7 @@ impl Mark {
         Self {
             place: self.place.max(other.place),
             second: self.second.max(other.second),
+            kept_second: self.kept_second.max(other.kept_second),
         }
     }
 }
@@ -57,9 +66,73 @@ pub struct Marks {
     count: u64,
     /// A mark that holds for every name, if one had to be dropped.
     floor: Option<Mark>,
+    /// What the store is to change; `None` if there is no store.
+    changes: Option<Changes>,
 }
 
 impl Marks {
+    /// Takes the marks that were loaded; from now on there is a store.
+    pub fn load(&mut self, names: Vec<(Box<str>, u64)>, floor: Option<u64>) {
+        let kept = |second| Mark {
+            // It covers no token that is issued from now on.
+            place: 0,
+            second,
+            kept_second: second,
+        };
+        self.floor = floor.map(kept);
+        for (name, second) in names {
+            self.set(&name.into(), kept(second));
+        }
+        self.changes = Some(Changes::default());
+    }
+
+    /// Takes what the store is to change.
+    pub fn take_changes(&mut self) -> Changes {
+        self.changes
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+
+    /// Puts the records of all marks.
+    pub fn keep_all(&self, changes: &mut Changes) {
+        for (names, mark) in self.sets.values() {
+            names.iter().for_each(|name| put(name, *mark, changes));
+        }
+        for (name, (_, mark)) in &self.by_name {
+            // What it was in a set with is older.
+            put(name, self.all_of(name, *mark), changes);
+        }
+        if let Some(floor) = self.floor {
+            changes.put(&Record::Floor(floor.kept_second));
+        }
+    }
+
+    /// This mark of a name, with those that it has in sets.
+    fn all_of(&self, name: &str, mark: Mark) -> Mark {
+        let sets = self.sets.values();
+        let of_name = sets.filter(|(names, _)| has(names, name));
+        of_name.fold(mark, |mark, (_, other)| mark.max(*other))
+    }
+
+    fn note_set(&mut self, name: &str, mark: Mark) {
+        if self.changes.is_some() {
+            let mark = self.all_of(name, mark);
+            if let Some(changes) = &mut self.changes {
+                put(name, mark, changes);
+            }
+        }
+    }
+
+    /// The name has one mark less.
+    fn note_dropped(&mut self, name: &str) {
+        let is_marked = self.by_name.contains_key(name)
+            || self.sets.values().any(|(names, _)| has(names, name));
+        if let (Some(changes), false) = (&mut self.changes, is_marked) {
+            changes.remove(&Key::Mark(name));
+        }
+    }
+
     /// Sets the mark of a name. It never goes back: a clock that was set back makes no token good again. Returns whether
     /// the oldest mark had to make way: then it holds for everybody, because it is no longer known for whom it was.
     pub fn set(&mut self, name: &Arc<str>, mark: Mark) -> bool {
@@ -71,6 +144,7 @@ impl Marks {
             }
             None => mark,
         };
+        self.note_set(name, mark);
         self.by_name.insert(name.clone(), (self.count, mark));
         self.by_age.insert(self.count, name.clone());
         self.make_room()
@@ -80,6 +154,10 @@ impl Marks {
     pub fn set_all(&mut self, names: &Names, mark: Mark) -> bool {
         if names.len() > ONE_BY_ONE_MAX {
             self.count += 1;
+            for name in names.iter() {
+                let before = self.by_name.get(name).map(|(_, before)| *before);
+                self.note_set(name, before.map_or(mark, |before| mark.max(before)));
+            }
             self.sets.insert(self.count, (names.clone(), mark));
             self.in_sets += names.len();
             return self.make_room();
@@ -96,7 +174,11 @@ impl Marks {
             let Some(mark) = self.drop_oldest() else {
                 break;
             };
-            self.floor = Some(self.floor.map_or(mark, |floor| floor.max(mark)));
+            let floor = self.floor.map_or(mark, |floor| floor.max(mark));
+            self.floor = Some(floor);
+            if let Some(changes) = &mut self.changes {
+                changes.put(&Record::Floor(floor.kept_second));
+            }
             is_raised = true;
         }
         is_raised
@@ -107,11 +189,16 @@ impl Marks {
         let of_set = self.sets.first_key_value().map(|(number, _)| *number);
         if of_one.unwrap_or(u64::MAX) < of_set.unwrap_or(u64::MAX) {
             let (_, name) = self.by_age.pop_first()?;
-            return self.by_name.remove(&name).map(|(_, mark)| mark);
+            let dropped = self.by_name.remove(&name);
+            self.note_dropped(&name);
+            return dropped.map(|(_, mark)| mark);
         }
         // The mark of one of them would hold for everybody, so the others need none.
         let (_, (names, mark)) = self.sets.pop_first()?;
         self.in_sets -= names.len();
+        if self.changes.is_some() {
+            names.iter().for_each(|name| self.note_dropped(name));
+        }
         Some(mark)
     }
 
@@ -121,9 +208,15 @@ impl Marks {
         let of_names = self.by_name.values_mut().map(|(_, mark)| mark);
         let of_sets = self.sets.values_mut().map(|(_, mark)| mark);
         for mark in of_names.chain(of_sets).chain(&mut self.floor) {
-            if mark.second < CLOCK_SET_FROM_SECS {
-                mark.second = mark.second.saturating_add(jump);
+            for second in [&mut mark.second, &mut mark.kept_second] {
+                if *second < CLOCK_SET_FROM_SECS {
+                    *second = second.saturating_add(jump);
+                }
             }
+        }
+        if let Some(mut changes) = self.changes.take() {
+            self.keep_all(&mut changes);
+            self.changes = Some(changes);
         }
     }
 
@@ -131,11 +224,22 @@ impl Marks {
     pub fn covers(&self, name: &str, issued: Issued) -> bool {
         let of_name = self.by_name.get(name).map(|(_, mark)| *mark);
         let mut marks = [of_name, self.floor].into_iter().flatten();
-        let has = |names: &[Arc<str>]| names.binary_search_by(|other| (**other).cmp(name)).is_ok();
         let mut sets = self.sets.values();
         marks.any(|mark| mark.covers(issued))
-            || sets.any(|(names, mark)| mark.covers(issued) && has(names))
+            || sets.any(|(names, mark)| mark.covers(issued) && has(names, name))
     }
+}
+
+/// Whether a name is among sorted ones.
+fn has(names: &[Arc<str>], name: &str) -> bool {
+    names.binary_search_by(|other| (**other).cmp(name)).is_ok()
+}
+
+fn put(name: &str, mark: Mark, changes: &mut Changes) {
+    changes.put(&Record::Mark {
+        name,
+        second: mark.kept_second,
+    });
 }
 
 #[cfg(test)]
@@ -148,7 +252,11 @@ mod tests {
     }
 
     fn at(place: u64, second: u64) -> Mark {
-        Mark { place, second }
+        Mark {
+            place,
+            second,
+            kept_second: second,
+        }
     }
 
     #[test]

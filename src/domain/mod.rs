@@ -12,6 +12,7 @@ pub mod channels;
 mod check;
 mod confidences;
 pub mod credentials;
+pub mod derived;
 pub mod drafts;
 pub mod error;
 pub mod event;

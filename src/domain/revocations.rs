@@ -6,10 +6,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::changes::Changes;
 use super::issuer::Issued;
 use super::marks::{Mark, Marks, Names};
+use super::record::{Key, Record};
 use super::time::Now;
 use super::tokens::Identity;
+use super::working_set::{KeptFamily, WorkingSet};
 use crate::config::{REVOCATIONS_MAX, REVOCATIONS_PER_USER_MAX};
 
 /// A time that is over when both clocks have passed it. With the wall clock alone, a clock that was ahead for a moment
@@ -50,12 +53,75 @@ pub enum Noted {
 #[derive(Debug, Default)]
 pub struct Revocations {
     /// Families that were logged out, each until its last token has expired. A user's are adjacent.
-    families: BTreeMap<Rc<str>, (Until, Issued)>,
+    families: BTreeMap<Rc<str>, (Until, Logout)>,
     expiries: BTreeSet<(Until, Rc<str>)>,
     marks: Marks,
+    /// The latest second in which a token was issued here, since 1970.
+    latest_secs: u64,
+    /// What the store is to change; `None` if there is no store.
+    changes: Option<Changes>,
+}
+
+/// When a token that was logged out was issued.
+#[derive(Clone, Copy, Debug)]
+struct Logout {
+    issued: Issued,
+    /// The last second in which that may have been, since 1970, whatever the clock was.
+    second: u64,
 }
 
 impl Revocations {
+    /// Takes what was loaded; from now on there is a store.
+    pub fn load(&mut self, kept: &mut WorkingSet, now: Now) {
+        for KeptFamily {
+            family,
+            until,
+            second,
+        } in std::mem::take(&mut kept.families)
+        {
+            let logout = Logout {
+                issued: Issued::Elsewhere(second),
+                second,
+            };
+            self.insert(&family, Until::new(until, now), logout);
+        }
+        let names = std::mem::take(&mut kept.marks);
+        self.marks.load(names, kept.floor);
+        self.changes = Some(Changes::default());
+        self.sweep(now);
+    }
+
+    /// Tokens were issued here up to this second, since 1970.
+    pub fn note_issued(&mut self, latest_secs: u64) {
+        self.latest_secs = self.latest_secs.max(latest_secs);
+    }
+
+    /// Takes what the store is to change.
+    pub fn take_changes(&mut self) -> Changes {
+        let mut changes = self.marks.take_changes();
+        if let Some(of_families) = &mut self.changes {
+            changes.append(&std::mem::take(of_families));
+        }
+        changes
+    }
+
+    /// Puts the records of everything.
+    pub fn keep_all(&self, changes: &mut Changes) {
+        for (family, (until, logout)) in &self.families {
+            put(family, *until, *logout, changes);
+        }
+        self.marks.keep_all(changes);
+    }
+
+    /// The mark of now; `newest` is the place of the newest token issued here.
+    fn mark(&self, newest: u64, second: u64) -> Mark {
+        Mark {
+            place: newest,
+            second,
+            kept_second: second.max(self.latest_secs),
+        }
+    }
+
     /// Revokes the family of a token, of which the last one expires at `last_expiry` (seconds since 1970). At
     /// [`REVOCATIONS_PER_USER_MAX`] and at [`REVOCATIONS_MAX`] a mark replaces all entries of the user; `newest` is the
     /// place of the newest token issued here.
@@ -70,7 +136,15 @@ impl Revocations {
         let others = self.of_user(&identity.username);
         if others.len() < REVOCATIONS_PER_USER_MAX && self.families.len() < REVOCATIONS_MAX {
             let until = Until::new(last_expiry, now);
-            self.insert(&identity.family, until, identity.issued);
+            let second = match identity.issued {
+                Issued::Here(_) => now.unix.as_secs().max(self.latest_secs),
+                Issued::Elsewhere(at) => at,
+            };
+            let logout = Logout {
+                issued: identity.issued,
+                second,
+            };
+            self.insert(&identity.family, until, logout);
             return Noted::Family;
         }
         // The clock of another back end may be ahead: what was logged out stays covered.
@@ -81,10 +155,7 @@ impl Revocations {
                 second = second.max(at);
             }
         }
-        let mark = Mark {
-            place: newest,
-            second,
-        };
+        let mark = self.mark(newest, second);
         let name = Arc::from(&*identity.username);
         let is_floor_raised = self.marks.set(&name, mark);
         Noted::Mark { is_floor_raised }
@@ -93,10 +164,7 @@ impl Revocations {
     /// Revokes every token of these sorted names issued until now, for good; `newest` is the place of the newest token
     /// issued here. Returns whether a mark had to make way, and so holds for everybody.
     pub fn revoke_names(&mut self, names: &Names, newest: u64, now: Now) -> bool {
-        let mark = Mark {
-            place: newest,
-            second: now.unix.as_secs(),
-        };
+        let mark = self.mark(newest, now.unix.as_secs());
         self.marks.set_all(names, mark)
     }
 
@@ -121,16 +189,26 @@ impl Revocations {
             .collect()
     }
 
-    fn insert(&mut self, family: &Rc<str>, until: Until, issued: Issued) {
+    fn insert(&mut self, family: &Rc<str>, until: Until, logout: Logout) {
         self.remove(family);
-        self.families.insert(family.clone(), (until, issued));
+        if let Some(changes) = &mut self.changes {
+            put(family, until, logout, changes);
+        }
+        self.families.insert(family.clone(), (until, logout));
         self.expiries.insert((until, family.clone()));
     }
 
     fn remove(&mut self, family: &Rc<str>) -> Option<Issued> {
-        let (until, issued) = self.families.remove(family)?;
+        let (until, logout) = self.families.remove(family)?;
         self.expiries.remove(&(until, family.clone()));
-        Some(issued)
+        self.note_removed(family);
+        Some(logout.issued)
+    }
+
+    fn note_removed(&mut self, family: &str) {
+        if let Some(changes) = &mut self.changes {
+            changes.remove(&Key::Family(family));
+        }
     }
 
     fn sweep(&mut self, now: Now) {
@@ -139,8 +217,17 @@ impl Revocations {
             && let Some((_, family)) = self.expiries.pop_first()
         {
             self.families.remove(&family);
+            self.note_removed(&family);
         }
     }
+}
+
+fn put(family: &str, until: Until, logout: Logout, changes: &mut Changes) {
+    changes.put(&Record::Family {
+        family,
+        until: until.unix_secs,
+        second: logout.second,
+    });
 }
 
 #[cfg(test)]

@@ -185,6 +185,7 @@ impl Server {
         // A second that has begun counts.
         let jump = now.unix.saturating_sub(unset).as_secs() + 1;
         self.sign_ins.auth_mut().clock_set(jump);
+        self.keep_revocations(None, now);
         self.journal
             .record(Level::Info, "clock_set", &[("seconds", &jump)], now);
     }
@@ -217,6 +218,7 @@ impl Server {
     /// whose token was verified by a key that is gone; guests whose name now belongs to an account are closed.
     fn replace_credentials(&mut self, mut reload: Reload, now: Now) {
         let ended = self.sign_ins.auth_mut().reload(&mut reload, now);
+        self.keep_revocations(None, now);
         self.sign_ins.hold_removed(&reload.removed, now);
         self.end_sessions(ended, now);
         for key in &reload.added {

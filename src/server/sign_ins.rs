@@ -124,6 +124,11 @@ impl SignIns {
         }
     }
 
+    /// The keys by which guests hold names are hashed with this from now on: the same guest is the same after a restart.
+    pub fn hash_holders_with(&mut self, secret: &[u8; 32], presence_grace: Duration) {
+        self.holders = Holders::new(secret, presence_grace);
+    }
+
     /// Accounts, tokens, tickets.
     pub fn auth(&self) -> &Auth {
         &self.auth

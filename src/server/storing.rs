@@ -11,6 +11,7 @@ use crate::config::{Config, Level};
 use crate::conn::refusal::Refusal;
 use crate::domain::changes::Changes;
 use crate::domain::credentials::Credentials;
+use crate::domain::derived::{Purpose, derive};
 use crate::domain::drafts::{Draft, Told};
 use crate::domain::error::ErrorCode;
 use crate::domain::ids::{ConnectionId, Serial};
@@ -39,6 +40,15 @@ impl Server {
         for (room, position) in positions {
             server.chat.backend_mut().renewed(room, position);
         }
+        let secret = kept.secret.unwrap_or(*seed);
+        let (rooms, _) = server.chat.rooms_mut();
+        let [key, _] = halves(derive(&secret, Purpose::Fingerprints));
+        rooms.set_fingerprint_key(key);
+        let grace = server.config.presence_grace;
+        let of_holders = derive(&secret, Purpose::Holders);
+        server.sign_ins.hash_holders_with(&of_holders, grace);
+        let revocations = server.sign_ins.auth_mut().revocations_mut();
+        revocations.load(&mut kept, now);
         let has_base = server.streams.load(&mut kept);
         let newest = server.streams.newest_id();
         if let Some(disk) = server.chat.backend_mut().disk_mut() {
@@ -58,6 +68,8 @@ impl Server {
         let mut everything = Changes::default();
         self.chat.rooms().keep_all(now, &mut everything);
         self.streams.keep_all(&mut everything);
+        let revocations = self.sign_ins.auth().revocations();
+        revocations.keep_all(&mut everything);
         everything
     }
 
@@ -175,7 +187,7 @@ impl Server {
         serial: Option<Serial>,
         now: Now,
     ) -> Option<Result<(), ErrorCode>> {
-        let changes = Changes::default();
+        let changes = self.sign_ins.auth_mut().revocations_mut().take_changes();
         match self.chat.backend_mut().disk_mut() {
             Some(disk) if !changes.is_empty() => disk.keep(serial, changes, now),
             _ => Some(Ok(())),
@@ -202,6 +214,11 @@ impl Server {
     pub(super) fn is_storage_down(&self) -> bool {
         self.chat.backend().disk().is_some_and(|disk| !disk.is_up())
     }
+}
+
+fn halves(bytes: [u8; 32]) -> [[u8; 16]; 2] {
+    let (halves, _) = bytes.as_chunks();
+    [halves[0], halves[1]]
 }
 
 /// The response to a posted event: its id.

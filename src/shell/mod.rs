@@ -38,6 +38,7 @@ use crate::config::{
     ACCEPTS_PER_TURN, Config, EVENTS_PER_TURN, LISTENERS_MAX, Level, RESIDENT_EVERY,
 };
 use crate::domain::credentials::Credentials;
+use crate::domain::derived::{Purpose, derive};
 use crate::domain::ids::{ConnectionId, Serial};
 use crate::domain::time::Now;
 use crate::server::jobs::{Done, Job};
@@ -74,13 +75,18 @@ pub fn run(mut config: Config) -> Result<(), String> {
     // From here on signals end nothing by themselves.
     let signals = STOPS.iter().chain([&HANGUP]).chain(&IGNORED);
     let signals = Signals::new(signals).map_err(fail)?;
-    let files = Files::new(&config, entropy()?);
-    let credentials = files.load()?;
-    let listeners = open_listeners(&mut config, handed_over)?;
     let stored = match &config.data {
         Some(folder) => Some(store::open(folder, entropy()?)?),
         None => None,
     };
+    let kept = stored.as_ref().and_then(|opened| opened.kept.secret);
+    let secret = match kept {
+        Some(secret) => derive(&secret, Purpose::Tokens),
+        None => entropy()?,
+    };
+    let files = Files::new(&config, secret);
+    let credentials = files.load()?;
+    let listeners = open_listeners(&mut config, handed_over)?;
     let mut shell =
         Shell::new(config, credentials, files, listeners, signals, stored).map_err(fail)?;
     let ended = shell.run();

@@ -16,6 +16,8 @@ mod grace;
 mod guessing;
 mod guests;
 mod holders;
+mod kept;
+mod kept_revocations;
 mod late;
 mod late_backend;
 mod late_model;

@@ -12,6 +12,12 @@ use serde_json::{Value, json};
 
 use crate::world::World;
 
+/// How a batch was committed.
+pub const COMMITTED: Committed = Committed {
+    took: Duration::from_millis(1),
+    file_bytes: 1,
+};
+
 /// What is on disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Disk {
@@ -103,11 +109,7 @@ impl Stored {
             }
             other => panic!("unexpected: {other:?}"),
         }
-        let committed = Committed {
-            took: Duration::from_millis(1),
-            file_bytes: 1,
-        };
-        self.finish(serial, Ok(committed));
+        self.finish(serial, Ok(COMMITTED));
     }
 
     /// The batch under way fails, and is on disk all the same if `is_kept`.
