@@ -1,5 +1,7 @@
 //! Refuses systems that are not Linux, in one sentence instead of a hundred errors of the compiler.
 //!
+//! Compresses the pages, which `server/assets.rs` embeds so: they are a quarter as long, in the binary and on the network.
+//!
 //! Links the release binary statically where possible, so that `cargo build --release` alone makes one file that runs
 //! on any machine. Without shared libraries it also takes 0.7 MB less memory at the start.
 //!
@@ -10,17 +12,36 @@
 
 use std::env::var;
 use std::fs;
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 /// The libraries rustc links a program for Linux with glibc to, except `libgcc_s`.
 const LIBRARIES: [&str; 6] = ["c", "dl", "m", "pthread", "rt", "util"];
+
+/// Unwind tables are 0.2 MB. A release build aborts when it panics, after it has said where: nothing unwinds it. They would
+/// serve a backtrace, which in a stripped binary has no names.
+const WITHOUT_UNWIND_TABLES: &str = "SECTIONS { /DISCARD/ : { *(.eh_frame .gcc_except_table .gcc_except_table.*) } } \
+    INSERT AFTER .text;\n";
+
+/// The first version of the C library whose static start-up code applies packed relocations (DT_RELR).
+const PACKED_RELOCATIONS_SINCE: (u32, u32) = (2, 36);
 
 fn main() {
     println!("cargo:rerun-if-changed=src/build.rs");
     let system = var("CARGO_CFG_TARGET_OS").unwrap_or_default();
     if system != "linux" {
         println!("cargo::error={}", refusal(&system));
+        exit(1);
+    }
+    let Some(directory) = var("OUT_DIR").ok().map(PathBuf::from) else {
+        return;
+    };
+    if let Err(error) = compress_pages(&directory) {
+        println!("cargo::error=the pages cannot be compressed: {error}");
         exit(1);
     }
     if !is_ours_to_link() {
@@ -30,14 +51,24 @@ fn main() {
         println!("cargo:warning=the static C library is not installed: the binary will be dynamic");
         return;
     };
-    let Some(directory) = var("OUT_DIR").ok().map(PathBuf::from) else {
-        return;
-    };
     for (name, script) in scripts {
         fs::write(directory.join(format!("lib{name}.so")), script).expect("OUT_DIR can be written");
     }
-    println!("cargo:rustc-link-arg-bin=sarang=-L{}", directory.display());
-    println!("cargo:rustc-link-arg-bin=sarang=-static-pie");
+    link(&format!("-L{}", directory.display()));
+    link("-static-pie");
+    if applies_packed_relocations() {
+        link("-Wl,-z,pack-relative-relocs");
+    }
+    if !has_debug_information() && is_usual_linker() {
+        let script = directory.join("without-unwind-tables.ld");
+        fs::write(&script, WITHOUT_UNWIND_TABLES).expect("OUT_DIR can be written");
+        link(&format!("-Wl,-T,{},--no-eh-frame-hdr", script.display()));
+    }
+}
+
+/// Passes an argument to the linker of the binary.
+fn link(argument: &str) {
+    println!("cargo:rustc-link-arg-bin=sarang={argument}");
 }
 
 /// Why it cannot be built for another system.
@@ -48,6 +79,22 @@ fn refusal(system: &str) -> String {
     )
 }
 
+/// Writes each file of `static`, compressed, into a folder. The same file gives the same bytes: neither its name nor its
+/// time goes in.
+fn compress_pages(directory: &Path) -> std::io::Result<()> {
+    println!("cargo:rerun-if-changed=static");
+    for entry in fs::read_dir("static")? {
+        let page = entry?;
+        let mut name = page.file_name();
+        name.push(".gz");
+        let mut encoder =
+            GzEncoder::new(fs::File::create(directory.join(name))?, Compression::best());
+        encoder.write_all(&fs::read(page.path())?)?;
+        encoder.finish()?;
+    }
+    Ok(())
+}
+
 /// Whether it is a release build for the host, Linux with glibc, and `crt-static` is not set in another way.
 fn is_ours_to_link() -> bool {
     let is = |name: &str, value: &str| var(name).is_ok_and(|found| found == value);
@@ -56,6 +103,35 @@ fn is_ours_to_link() -> bool {
         && is("CARGO_CFG_TARGET_ENV", "gnu")
         && var("HOST") == var("TARGET")
         && !var("CARGO_CFG_TARGET_FEATURE").is_ok_and(|list| list.contains("crt-static"))
+}
+
+/// Whether the program was asked for with what debuggers and profilers need.
+fn has_debug_information() -> bool {
+    var("DEBUG").is_ok_and(|debug| debug != "false")
+}
+
+/// Whether no linker was chosen in place of rustc's, which is that of GNU or LLVM: others may not read such a script.
+fn is_usual_linker() -> bool {
+    let flags = var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let is_chosen = ["linker=", "link-arg"]
+        .iter()
+        .any(|flag| flags.contains(flag));
+    !is_chosen && var("RUSTC_LINKER").is_err()
+}
+
+/// Whether the C library applies relocations in the packed form, which is 0.08 MB shorter. A linker that does not know it
+/// warns, and writes the usual form.
+fn applies_packed_relocations() -> bool {
+    let output = Command::new("getconf").arg("GNU_LIBC_VERSION").output();
+    output.is_ok_and(|output| {
+        let text = String::from_utf8_lossy(&output.stdout);
+        let version = text.trim().strip_prefix("glibc ");
+        let numbers = version.and_then(|version| version.split_once('.'));
+        numbers.is_some_and(|(major, minor)| {
+            let read = |text: &str| text.split('.').next()?.parse::<u32>().ok();
+            read(major).zip(read(minor)) >= Some(PACKED_RELOCATIONS_SINCE)
+        })
+    })
 }
 
 /// Each library with a linker script that names its static archive; `None` if a file is missing.

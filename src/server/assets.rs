@@ -1,7 +1,9 @@
-//! The pages, embedded in the binary.
+//! The pages, embedded in the binary in the coding gzip. Most clients take them so; for others they are inflated.
 
-use std::sync::LazyLock;
+use std::borrow::Cow;
+use std::sync::OnceLock;
 
+use miniz_oxide::inflate::decompress_to_vec;
 use sha2::{Digest as _, Sha256};
 
 use crate::wire::http::Request;
@@ -14,7 +16,12 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 struct Asset {
     name: &'static str,
     content_type: &'static str,
-    bytes: &'static [u8],
+    /// The content in the coding gzip (RFC 1952), as `build.rs` made it.
+    gzip: &'static [u8],
+    /// The content as it is: inflated for the first client that does not take gzip, and kept.
+    plain: OnceLock<Box<[u8]>>,
+    /// The entity tag of the content as it is (RFC 9110 section 8.8.3), from a hash: computed with the first request.
+    entity_tag: OnceLock<String>,
 }
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -23,112 +30,41 @@ const STYLE: &str = "text/css; charset=utf-8";
 /// Always UTF-8 (RFC 8259 section 8.1).
 const JSON: &str = "application/json";
 
-const ASSETS: &[Asset] = &[
-    Asset {
-        name: "index.html",
-        content_type: HTML,
-        bytes: include_bytes!("../../static/index.html"),
-    },
-    Asset {
-        name: "chat.js",
-        content_type: SCRIPT,
-        bytes: include_bytes!("../../static/chat.js"),
-    },
-    Asset {
-        name: "chat.css",
-        content_type: STYLE,
-        bytes: include_bytes!("../../static/chat.css"),
-    },
-    Asset {
-        name: "lists.js",
-        content_type: SCRIPT,
-        bytes: include_bytes!("../../static/lists.js"),
-    },
-    Asset {
-        name: "log.js",
-        content_type: SCRIPT,
-        bytes: include_bytes!("../../static/log.js"),
-    },
-    Asset {
-        name: "sarang.js",
-        content_type: SCRIPT,
-        bytes: include_bytes!("../../static/sarang.js"),
-    },
-    Asset {
-        name: "entry.js",
-        content_type: SCRIPT,
-        bytes: include_bytes!("../../static/entry.js"),
-    },
-    Asset {
-        name: "session.js",
-        content_type: SCRIPT,
-        bytes: include_bytes!("../../static/session.js"),
-    },
-    Asset {
-        name: "view.js",
-        content_type: SCRIPT,
-        bytes: include_bytes!("../../static/view.js"),
-    },
-    Asset {
-        name: "words.js",
-        content_type: SCRIPT,
-        bytes: include_bytes!("../../static/words.js"),
-    },
-    Asset {
-        name: "dashboard.js",
-        content_type: SCRIPT,
-        bytes: include_bytes!("../../static/dashboard.js"),
-    },
-    Asset {
-        name: "dashboard.css",
-        content_type: STYLE,
-        bytes: include_bytes!("../../static/dashboard.css"),
-    },
-    Asset {
-        name: "dashboard-words.js",
-        content_type: SCRIPT,
-        bytes: include_bytes!("../../static/dashboard-words.js"),
-    },
-    Asset {
-        name: "chart.js",
-        content_type: SCRIPT,
-        bytes: include_bytes!("../../static/chart.js"),
-    },
-    Asset {
-        name: "figure.js",
-        content_type: SCRIPT,
-        bytes: include_bytes!("../../static/figure.js"),
-    },
-    Asset {
-        name: "gauge.js",
-        content_type: SCRIPT,
-        bytes: include_bytes!("../../static/gauge.js"),
-    },
-    Asset {
-        name: "series.js",
-        content_type: SCRIPT,
-        bytes: include_bytes!("../../static/series.js"),
-    },
-    Asset {
-        name: "stream.js",
-        content_type: SCRIPT,
-        bytes: include_bytes!("../../static/stream.js"),
-    },
-    Asset {
-        name: "dashboard.html",
-        content_type: HTML,
-        bytes: include_bytes!("../../static/dashboard.html"),
-    },
-    Asset {
-        name: "grafana.json",
-        content_type: JSON,
-        bytes: include_bytes!("../../static/grafana.json"),
-    },
-];
+/// A file of the folder `static`.
+macro_rules! asset {
+    ($name:literal, $content_type:expr) => {
+        Asset {
+            name: $name,
+            content_type: $content_type,
+            gzip: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".gz")),
+            plain: OnceLock::new(),
+            entity_tag: OnceLock::new(),
+        }
+    };
+}
 
-/// Entity tags (RFC 9110 section 8.8.3), from a hash of the content: computed with the first request for a file.
-static ENTITY_TAGS: LazyLock<Vec<String>> =
-    LazyLock::new(|| ASSETS.iter().map(|asset| entity_tag(asset.bytes)).collect());
+static ASSETS: [Asset; 20] = [
+    asset!("index.html", HTML),
+    asset!("chat.js", SCRIPT),
+    asset!("chat.css", STYLE),
+    asset!("lists.js", SCRIPT),
+    asset!("log.js", SCRIPT),
+    asset!("sarang.js", SCRIPT),
+    asset!("entry.js", SCRIPT),
+    asset!("session.js", SCRIPT),
+    asset!("view.js", SCRIPT),
+    asset!("words.js", SCRIPT),
+    asset!("dashboard.js", SCRIPT),
+    asset!("dashboard.css", STYLE),
+    asset!("dashboard-words.js", SCRIPT),
+    asset!("chart.js", SCRIPT),
+    asset!("figure.js", SCRIPT),
+    asset!("gauge.js", SCRIPT),
+    asset!("series.js", SCRIPT),
+    asset!("stream.js", SCRIPT),
+    asset!("dashboard.html", HTML),
+    asset!("grafana.json", JSON),
+];
 
 /// An embedded file.
 #[derive(Clone, Copy, Debug)]
@@ -148,28 +84,60 @@ const CODINGS: [&str; 4] = ["gzip", "br", "zstd", "deflate"];
 /// What proxies put between an entity tag and the content coding that they applied.
 const SEPARATORS: [&str; 3] = ["--", "-", ";"];
 
-/// The response with a file; 304 if the client's copy is current (RFC 9110 section 13.1.2).
+/// The length of what stands before the compressed content and behind it (RFC 1952 section 2.3): `build.rs` writes none
+/// of the optional parts.
+const GZIP_HEADER: usize = 10;
+const GZIP_TRAILER: usize = 8;
+
+impl Asset {
+    fn plain(&'static self) -> &'static [u8] {
+        self.plain.get_or_init(|| {
+            let compressed = &self.gzip[GZIP_HEADER..self.gzip.len() - GZIP_TRAILER];
+            decompress_to_vec(compressed)
+                .expect("build.rs compressed it, and a test inflates every file")
+                .into()
+        })
+    }
+
+    /// The hash is of the compressed content, from which the other follows. Each coding has a tag of its own (RFC 9110
+    /// section 8.8.3.3).
+    fn entity_tag(&'static self, is_gzip: bool) -> Cow<'static, str> {
+        let plain = self.entity_tag.get_or_init(|| entity_tag(self.gzip));
+        match is_gzip {
+            true => format!("{}-gzip\"", plain.trim_end_matches('"')).into(),
+            false => plain.as_str().into(),
+        }
+    }
+}
+
+/// The response with a file, in the coding that the client takes; 304 if its copy is current (RFC 9110 section 13.1.2).
 pub fn response(AssetId(index): AssetId, request: &Request) -> Response {
-    let (asset, tag) = (&ASSETS[index], &ENTITY_TAGS[index]);
+    let asset = &ASSETS[index];
+    let is_gzip = request.fields.takes_gzip;
     let known = request.fields.if_none_match.as_deref().unwrap_or_default();
+    let plain_tag = asset.entity_tag(false);
     let is_known = known
         .split(',')
         .map(str::trim)
-        .any(|other| other == "*" || is_same_content(other, tag));
-    let response = match is_known {
-        true => Response::empty(304),
-        false => Response::with(200, asset.content_type, asset.bytes),
+        .any(|other| other == "*" || is_same_content(other, &plain_tag));
+    let response = match (is_known, is_gzip) {
+        (true, _) => Response::empty(304),
+        (false, false) => Response::with(200, asset.content_type, asset.plain()),
+        (false, true) => {
+            Response::with(200, asset.content_type, asset.gzip).field("Content-Encoding", "gzip")
+        }
     };
     response
-        .field("ETag", tag.as_str())
+        .field("ETag", asset.entity_tag(is_gzip))
+        .varying_with("Accept-Encoding")
         .field("Cache-Control", "no-cache")
         .field("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         .field("Referrer-Policy", "no-referrer")
 }
 
-/// Whether a client's tag is ours, by weak comparison (RFC 9110 section 8.8.3.2). A proxy that compresses a file gives it a
-/// tag of its own, as it must, by appending the coding (Apache: `"abc-gzip"`). Many pass that tag on as it is, and without
-/// this a compressed file would be sent whole each time.
+/// Whether a client's tag is ours, whatever the coding, by weak comparison (RFC 9110 section 8.8.3.2): a copy in either coding
+/// is current. A proxy that compresses a file gives it a tag of its own, as it must, by appending the coding (Apache:
+/// `"abc-gzip"`). Many pass that tag on as it is, and without this a compressed file would be sent whole each time.
 fn is_same_content(other: &str, tag: &str) -> bool {
     let other = other.strip_prefix("W/").unwrap_or(other);
     if other == tag {
@@ -198,6 +166,28 @@ fn entity_tag(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_file_is_embedded_as_it_is_in_the_folder() {
+        let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/static"));
+        let mut count = 0;
+        for entry in folder.expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let asset = ASSETS.iter().find(|asset| Some(asset.name) == name);
+            let asset = asset.unwrap_or_else(|| panic!("{name:?} is not embedded"));
+            let content = std::fs::read(&path).expect("a file");
+            assert!(asset.plain() == content, "{name:?}");
+            assert!(asset.gzip.len() < content.len(), "{name:?}");
+            let length = asset
+                .gzip
+                .last_chunk()
+                .map(|four| u32::from_le_bytes(*four));
+            assert_eq!(length, u32::try_from(content.len()).ok(), "{name:?}");
+            count += 1;
+        }
+        assert_eq!(count, ASSETS.len());
+    }
 
     #[test]
     fn a_tag_is_ours_whatever_coding_a_proxy_appended_and_no_other_is() {

@@ -58,7 +58,7 @@ impl Cors {
     /// Adds the fields. A response to an origin that is not allowed depends on it, too.
     pub fn complete(&self, mut response: Response) -> Response {
         if let Some(vary) = self.vary {
-            response = response.field("Vary", vary);
+            response = response.varying_with(vary);
         }
         let Some((origin, listing)) = &self.allowed else {
             return response;

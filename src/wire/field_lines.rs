@@ -7,6 +7,7 @@ use crate::config::HEAD_FIELDS_MAX;
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "the names are those of the RFCs")]
 pub enum Name {
+    AcceptEncoding,
     AcceptLanguage,
     Authorization,
     Connection,
@@ -30,7 +31,8 @@ pub enum Name {
 }
 
 /// In the order of [`Name`], in lower case.
-pub const NAMES: [&str; 20] = [
+pub const NAMES: [&str; 21] = [
+    "accept-encoding",
     "accept-language",
     "authorization",
     "connection",
@@ -201,6 +203,7 @@ mod tests {
             assert_eq!(found.first[index], 1, "{known}");
         }
         for (name, known) in [
+            (Name::AcceptEncoding, "Accept-Encoding"),
             (Name::AcceptLanguage, "Accept-Language"),
             (Name::Host, "HOST"),
             (Name::WebSocketVersion, "Sec-WebSocket-Version"),

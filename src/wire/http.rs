@@ -7,6 +7,7 @@
 use std::mem::MaybeUninit;
 
 pub use super::body_length::BodyLength;
+use super::content_coding::takes_gzip;
 use super::field_lines::{FieldLines, Name};
 use super::forwarded::{Forwarding, Proxy, read_forwarding};
 use super::head::HeadScan;
@@ -89,6 +90,8 @@ pub struct Fields {
     pub preflight_method: Option<Box<str>>,
     /// The subprotocol that is chosen of those that Sec-WebSocket-Protocol offers.
     pub subprotocol: Option<&'static str>,
+    /// Whether the client takes content in the coding gzip ([`takes_gzip`]).
+    pub takes_gzip: bool,
 }
 
 /// Parses the head at the start of `bytes`, of a peer that is no trusted proxy: the request and the head's length in
@@ -169,6 +172,7 @@ fn read_request(
             preflight_headers: lines.joined(Name::PreflightHeaders),
             preflight_method: lines.owned(Name::PreflightMethod)?,
             subprotocol: choose_subprotocol(lines),
+            takes_gzip: takes_gzip(lines.members(Name::AcceptEncoding)),
         },
         forwarding: read_forwarding(proxy, lines),
         upgrade: read_upgrade(method, is_http11, body_length, lines)?,

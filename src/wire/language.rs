@@ -2,8 +2,7 @@
 
 use std::cmp::Ordering;
 
-/// The weight of 1, in thousandths.
-const WHOLE: u16 = 1000;
+use super::weight::weighted;
 
 /// Whether English is preferred to Korean. Korean is the default, for clients that ask for no language at all or for
 /// any; a client that asks for others only gets English, which its user more probably reads.
@@ -33,34 +32,12 @@ pub fn prefers_english(accept_language: &str) -> bool {
 
 /// A range and its weight in thousandths; `None` if it is malformed.
 fn read_range(element: &str) -> Option<(&str, u16)> {
-    let mut parts = element
-        .split(';')
-        .map(|part| part.trim_matches([' ', '\t']));
-    let range = parts.next()?;
+    let (range, weight) = weighted(element)?;
     let is_subtag = |subtag: &str| {
         (1..=8).contains(&subtag.len()) && subtag.bytes().all(|byte| byte.is_ascii_alphanumeric())
     };
     let is_range = range == "*" || range.split('-').all(is_subtag);
-    let weight = match parts.next() {
-        None => WHOLE,
-        Some(weight) => read_weight(weight)?,
-    };
-    (is_range && parts.next().is_none()).then_some((range, weight))
-}
-
-/// `q=` and a number from 0 to 1 with at most three decimals (RFC 9110 section 12.4.2), in thousandths.
-fn read_weight(text: &str) -> Option<u16> {
-    let value = text.strip_prefix(['q', 'Q'])?.strip_prefix('=')?;
-    let (whole, decimals) = value.split_once('.').unwrap_or((value, ""));
-    if decimals.len() > 3 || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let thousandths: u16 = format!("{decimals:0<3}").parse().ok()?;
-    match whole {
-        "0" => Some(thousandths),
-        "1" if thousandths == 0 => Some(WHOLE),
-        _ => None,
-    }
+    is_range.then_some((range, weight))
 }
 
 #[cfg(test)]

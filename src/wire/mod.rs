@@ -3,6 +3,7 @@
 pub mod body_length;
 pub mod chunked;
 pub mod close_code;
+pub mod content_coding;
 pub mod event_stream;
 pub mod field_lines;
 pub mod forwarded;
@@ -22,3 +23,4 @@ pub mod secret_bytes;
 pub mod target;
 pub mod text;
 pub mod websocket;
+pub mod weight;

@@ -84,6 +84,20 @@ impl Response {
         self
     }
 
+    /// Adds names of request fields on which the response depends to Vary (RFC 9110 section 12.5.5). In one line: some caches
+    /// read only the first.
+    #[must_use]
+    pub fn varying_with(mut self, names: &'static str) -> Self {
+        let mut fields = self.fields.iter_mut();
+        let Some((_, value)) = fields.find(|(name, _)| *name == "Vary") else {
+            return self.field("Vary", names);
+        };
+        let value = value.to_mut();
+        value.push_str(", ");
+        value.push_str(names);
+        self
+    }
+
     /// Appends the head and its empty line. The caller appends the content, except for a HEAD request.
     pub fn encode_head(&self, framing: Framing, date: &mut HttpDate, out: &mut Vec<u8>) {
         push_all(out, &["HTTP/1.1 "]);
@@ -234,6 +248,15 @@ mod tests {
         assert_eq!(lines(&response, FRAMING), expected);
         let expected = ["HTTP/1.1 404 Not Found", "Content-Length: 0"];
         assert_eq!(lines(&Response::empty(404), FRAMING), expected);
+    }
+
+    #[test]
+    fn what_a_response_depends_on_is_in_one_line() {
+        let response = Response::empty(200)
+            .varying_with("Accept-Encoding")
+            .varying_with("Origin");
+        let lines = lines(&response, FRAMING);
+        assert_eq!(lines[1], "Vary: Accept-Encoding, Origin");
     }
 
     #[test]

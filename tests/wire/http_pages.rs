@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::{self, Response, Server, assert_no_failures};
 
-const FILES: [(&str, &str); 3] = [
+pub const FILES: [(&str, &str); 3] = [
     ("/", "text/html; charset=utf-8"),
     ("/static/chat.css", "text/css; charset=utf-8"),
     ("/grafana.json", "application/json"),

@@ -41,6 +41,7 @@ mod names;
 mod opening;
 mod operator;
 mod order;
+mod page_codings;
 mod people;
 mod platforms;
 mod presence;
