@@ -20,6 +20,7 @@ pub mod late_operations;
 pub mod peer;
 pub mod pieces;
 pub mod proxy_header;
+pub mod record;
 pub mod refreshes;
 pub mod register;
 pub mod requests;
@@ -34,9 +35,10 @@ pub mod world;
 pub type Body = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Body); 9] = [
+pub const TARGETS: [(&str, Body); 10] = [
     ("http_request", http_request::run),
     ("proxy_header", proxy_header::run),
+    ("record", record::run),
     ("websocket_stream", websocket_stream::run),
     ("jwt", jwt::run),
     ("chat_command", chat_command::run),

@@ -121,6 +121,8 @@ pub const TICKETS_PER_USER_MAX: usize = 10_000;
 /// Sign-ins that were logged out and are kept one by one, each until its last token has expired; above it one mark
 /// takes the place of all entries of the user who logs out.
 pub const REVOCATIONS_MAX: usize = 65_536;
+/// The least time that a logout of before the start holds, whatever the clock says.
+pub const KEPT_REVOCATION_MIN: Duration = Duration::from_secs(60 * 60);
 /// The same of one user.
 pub const REVOCATIONS_PER_USER_MAX: usize = 64;
 /// Names of which all tokens issued up to a point are refused. Above it the oldest is dropped, and everybody's tokens

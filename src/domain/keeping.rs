@@ -207,12 +207,6 @@ fn keep_room(room: &Room, changes: &mut Changes) {
     });
     changes.put(&Record::Newest(position));
     for message in room.history.iter() {
-        changes.put(&Record::Message {
-            position: message.position,
-            timestamp: message.timestamp,
-            is_guest: message.guest,
-            username: &message.username,
-            content: &message.content,
-        });
+        changes.put(&message.record());
     }
 }

@@ -97,7 +97,9 @@ impl Marks {
     /// Puts the records of all marks.
     pub fn keep_all(&self, changes: &mut Changes) {
         for (names, mark) in self.sets.values() {
-            names.iter().for_each(|name| put(name, *mark, changes));
+            for name in names.iter() {
+                put(name, self.all_of(name, *mark), changes);
+            }
         }
         for (name, (_, mark)) in &self.by_name {
             // What it was in a set with is older.
@@ -245,6 +247,7 @@ fn put(name: &str, mark: Mark, changes: &mut Changes) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::changes::Change;
 
     fn names(beginning: &str, count: usize) -> Names {
         let names = (0..count).map(|n| format!("{beginning}{n:06}").into());
@@ -339,5 +342,28 @@ mod tests {
         assert!(marks.covers("kim", Issued::Here(2)) && !marks.covers("kim", Issued::Here(3)));
         assert!(marks.covers("b000000", Issued::Here(3)));
         assert_eq!((marks.by_name.len(), marks.in_sets), (2, half - 1));
+    }
+
+    #[test]
+    fn a_name_in_two_sets_is_kept_with_the_later_second_of_both() {
+        let mut marks = Marks::default();
+        marks.load(Vec::new(), None);
+        let names = names("a", ONE_BY_ONE_MAX + 1);
+        // The clock was set back in between.
+        marks.set_all(&names, at(3, 200));
+        marks.set_all(&names, at(4, 100));
+        let mut anew = Changes::default();
+        marks.keep_all(&mut anew);
+        for changes in [marks.take_changes(), anew] {
+            let last: HashMap<&[u8], &[u8]> = changes
+                .iter()
+                .filter_map(|change| match change {
+                    Change::Put(key, value) => Some((key, value)),
+                    Change::Remove(_) => None,
+                })
+                .collect();
+            assert_eq!(last.len(), names.len());
+            assert!(last.values().all(|value| *value == 200_u64.to_be_bytes()));
+        }
     }
 }

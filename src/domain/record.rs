@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::event::ChatMessage;
 use super::message_keys::Person;
 use super::position::Position;
 use super::time::Timestamp;
@@ -41,6 +42,33 @@ pub struct KeptId {
     pub to: Option<Person>,
     /// The `id`.
     pub id: Box<str>,
+}
+
+impl KeptId {
+    /// Its record.
+    pub fn record(&self) -> Record<'_> {
+        Record::Said {
+            at: self.at,
+            second: self.second,
+            fingerprint: self.fingerprint,
+            sender: self.sender.clone(),
+            to: self.to.clone(),
+            id: &self.id,
+        }
+    }
+}
+
+impl ChatMessage {
+    /// Its record.
+    pub fn record(&self) -> Record<'_> {
+        Record::Message {
+            position: self.position,
+            timestamp: self.timestamp,
+            is_guest: self.guest,
+            username: &self.username,
+            content: &self.content,
+        }
+    }
 }
 
 /// The key of a record.

@@ -125,7 +125,7 @@ impl<'a> Record<'a> {
                 epoch: key.number()?,
                 max_users: u32::from_be_bytes(value.array()?),
                 is_kept: value.flag()?,
-                created_at: Timestamp(value.number()?),
+                created_at: value.timestamp()?,
                 creator: value.creator()?,
                 name: value.rest()?,
             },
@@ -135,7 +135,7 @@ impl<'a> Record<'a> {
             }),
             MESSAGE => Self::Message {
                 position: key.position()?,
-                timestamp: Timestamp(value.number()?),
+                timestamp: value.timestamp()?,
                 is_guest: value.flag()?,
                 username: value.text()?,
                 content: value.rest()?,
@@ -269,6 +269,12 @@ impl<'a> Bytes<'a> {
 
     fn number(&mut self) -> Option<u64> {
         self.array().map(u64::from_be_bytes)
+    }
+
+    fn timestamp(&mut self) -> Option<Timestamp> {
+        let seconds = self.number()?;
+        let timestamp = Timestamp::from_secs(seconds);
+        (timestamp.0 == seconds).then_some(timestamp)
     }
 
     fn position(&mut self) -> Option<Position> {

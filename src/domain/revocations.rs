@@ -13,7 +13,7 @@ use super::record::{Key, Record};
 use super::time::Now;
 use super::tokens::Identity;
 use super::working_set::{KeptFamily, WorkingSet};
-use crate::config::{REVOCATIONS_MAX, REVOCATIONS_PER_USER_MAX};
+use crate::config::{KEPT_REVOCATION_MIN, REVOCATIONS_MAX, REVOCATIONS_PER_USER_MAX};
 
 /// A time that is over when both clocks have passed it. With the wall clock alone, a clock that was ahead for a moment
 /// would make revoked tokens valid again; with the monotonic clock alone, one that was set back.
@@ -83,12 +83,15 @@ impl Revocations {
                 issued: Issued::Elsewhere(second),
                 second,
             };
-            self.insert(&family, Until::new(until, now), logout);
+            let mut until = Until::new(until, now);
+            // The clock may be ahead just now, and a token be good again when it is set right.
+            let least = now.monotonic + KEPT_REVOCATION_MIN;
+            until.monotonic = until.monotonic.max(least);
+            self.insert(&family, until, logout);
         }
         let names = std::mem::take(&mut kept.marks);
         self.marks.load(names, kept.floor);
         self.changes = Some(Changes::default());
-        self.sweep(now);
     }
 
     /// Tokens were issued here up to this second, since 1970.

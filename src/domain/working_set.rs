@@ -49,7 +49,7 @@ pub struct KeptFamily {
 }
 
 /// Everything that is kept.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct WorkingSet {
     /// The rooms, those used longest ago first.
     pub rooms: Vec<KeptRoom>,
@@ -99,6 +99,9 @@ impl Loader {
     /// It is none, or does not fit those before it.
     pub fn add(&mut self, key: &[u8], value: &[u8]) -> Result<(), Damaged> {
         let record = Record::decode(key, value).ok_or(Damaged("a record cannot be read"))?;
+        if numbers(&record).any(|number| number > NUMBER_MAX) {
+            return Err(Damaged("a number is too large"));
+        }
         match record {
             Record::Room { .. } => self.add_room(&record)?,
             Record::Newest(position) => self.room_of(position.epoch)?.newest = position.seq,
@@ -219,6 +222,9 @@ impl Loader {
         let kept = &mut self.set.rooms[*place.ok_or(Damaged("a room is missing"))?];
         let messages = &mut kept.room.messages;
         let last = messages.last();
+        if position.seq == 0 {
+            return Err(Damaged("a message has no number"));
+        }
         if last.is_some_and(|last| last.position.seq + 1 != position.seq) {
             return Err(Damaged("a message is missing"));
         }
@@ -267,6 +273,23 @@ impl Loader {
     }
 }
 
+/// The largest number of a message or an event: of all that can ever be there none comes near it.
+const NUMBER_MAX: u64 = 1 << 53;
+
+/// The numbers of a record that others follow.
+fn numbers(record: &Record<'_>) -> impl Iterator<Item = u64> + use<> {
+    let number = match record {
+        Record::Newest(position) | Record::Message { position, .. } => Some(position.seq),
+        Record::Event { id, .. } | Record::Latest { id, .. } | Record::EventBase(id) => Some(*id),
+        Record::Said { at, .. } => match at {
+            SaidAt::Position { seq, .. } => Some(*seq),
+            SaidAt::Whisper(_) => None,
+        },
+        _ => None,
+    };
+    number.into_iter()
+}
+
 fn event(id: u64, name: &str, data: &str) -> KeptEvent {
     KeptEvent {
         id,
@@ -280,6 +303,67 @@ impl WorkingSet {
     pub fn newest_event(&self) -> Option<u64> {
         let newest = self.events.last().map(|event| event.id);
         newest.max(self.event_base)
+    }
+
+    /// The records of everything, for a new file.
+    pub fn changes(&self) -> Changes {
+        let mut changes = Changes::default();
+        for kept in &self.rooms {
+            let room = &kept.room;
+            changes.put(&room.record(&kept.name, kept.creator.as_ref()));
+            changes.put(&Record::Newest(room.position()));
+            for message in &room.messages {
+                changes.put(&message.record());
+            }
+        }
+        for id in &self.ids {
+            changes.put(&id.record());
+        }
+        for kept in &self.families {
+            let KeptFamily {
+                family,
+                until,
+                second,
+            } = kept;
+            changes.put(&Record::Family {
+                family,
+                until: *until,
+                second: *second,
+            });
+        }
+        for (name, second) in &self.marks {
+            let second = *second;
+            changes.put(&Record::Mark { name, second });
+        }
+        for event in &self.events {
+            let KeptEvent { id, name, data } = event;
+            changes.put(&Record::Event {
+                id: *id,
+                name,
+                data,
+            });
+        }
+        for event in &self.latest {
+            let KeptEvent { id, name, data } = event;
+            changes.put(&Record::Latest {
+                id: *id,
+                name,
+                data,
+            });
+        }
+        if !self.figures.is_empty() {
+            let json = Value::Object(self.figures.clone()).to_string();
+            changes.put(&Record::Figures(&json));
+        }
+        let numbers = [
+            self.floor.map(Record::Floor),
+            self.event_base.map(Record::EventBase),
+            self.secret.map(Record::Secret),
+        ];
+        for record in numbers.into_iter().flatten() {
+            changes.put(&record);
+        }
+        changes
     }
 
     /// Gives every room a new epoch, and forgets the events: clients may have seen more than a restored backup holds, so
@@ -335,3 +419,6 @@ impl OpenedRoom {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -265,3 +265,6 @@ impl Store {
         Some((sender, started.ok()?))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sarang::config::REVOCATIONS_PER_USER_MAX;
+use sarang::config::{KEPT_REVOCATION_MIN, REVOCATIONS_PER_USER_MAX};
 use sarang::domain::changes::Changes;
 use sarang::domain::issuer::{Issued, Issuer};
 use sarang::domain::random::split_mix;
@@ -189,7 +189,7 @@ fn a_user_with_too_many_logouts_has_one_mark_on_disk() {
 }
 
 #[test]
-fn a_logout_is_on_disk_until_the_last_token_of_the_sign_in_has_expired() {
+fn a_logout_is_on_disk_until_its_tokens_have_expired_whatever_the_clock_was_at_a_restart() {
     let mut now = Now {
         monotonic: Duration::ZERO,
         unix: Duration::from_secs(1_705_314_600),
@@ -209,11 +209,20 @@ fn a_logout_is_on_disk_until_the_last_token_of_the_sign_in_has_expired() {
     let end = now.unix.as_secs() + 60;
     revocations.revoke(&of("a"), end, 0, now);
     commit(&mut disk, revocations.take_changes());
-    now.unix += Duration::from_secs(59);
-    assert!(loaded(&disk, now).covers(&of("a")));
-    now.unix += Duration::from_secs(1);
-    let mut later = loaded(&disk, now);
-    assert!(!later.covers(&of("a")));
+    // The clock is ahead at a restart, then right again.
+    let mut ahead = now;
+    ahead.unix += Duration::from_secs(1_000_000);
+    let mut later = loaded(&disk, ahead);
+    later.revoke(&of("b"), u64::MAX, 0, ahead);
     commit(&mut disk, later.take_changes());
-    assert!(disk.records.is_empty());
+    assert!(later.covers(&of("a")) && loaded(&disk, now).covers(&of("a")));
+    // An hour after the start nobody needs it.
+    let mut later = loaded(&disk, ahead);
+    ahead.monotonic += KEPT_REVOCATION_MIN;
+    later.revoke(&of("c"), u64::MAX, 0, ahead);
+    commit(&mut disk, later.take_changes());
+    assert!(!later.covers(&of("a")) && !loaded(&disk, now).covers(&of("a")));
+    assert!(loaded(&disk, now).covers(&of("b")));
+    now.unix += Duration::from_secs(61);
+    assert!(loaded(&disk, now).covers(&of("c")));
 }
