@@ -76,6 +76,10 @@ pub const BACKEND_PATIENCE: Duration = Duration::from_secs(5);
 pub const STORE_WISHES_MAX: usize = 65_536;
 /// The bytes of their texts.
 pub const STORE_WISHES_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// `sarang backup`: how long a running server may take for a copy.
+pub const BACKUP_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often it is looked for.
+pub const BACKUP_POLLED_EVERY: Duration = Duration::from_millis(20);
 /// The cache of the store's file, in bytes.
 pub const STORE_CACHE_BYTES: usize = 1024 * 1024;
 /// Removals from the store that wait for the next batch, in bytes; above that they are a batch.

@@ -21,6 +21,10 @@ fn main() -> ExitCode {
         }
         Ok(Invocation::Check(config)) => ended(shell::check::run(&config)),
         Ok(Invocation::Print(text)) => print(&text),
+        Ok(Invocation::Store(command)) => match shell::store_command(&command) {
+            Ok(told) => print(&told),
+            Err(sentence) => fail(&sentence),
+        },
         Ok(Invocation::User(command)) => match shell::user::run(&command) {
             Ok(told) => {
                 if let Some(sentence) = told.warning {

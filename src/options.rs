@@ -42,6 +42,19 @@ pub enum Invocation {
     Print(String),
     /// Change the users file.
     User(UserCommand),
+    /// Copy a store, or put a copy in its place.
+    Store(StoreCommand),
+}
+
+/// `sarang backup` or `sarang restore`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct StoreCommand {
+    /// Which of them.
+    pub is_restore: bool,
+    /// The backup.
+    pub file: PathBuf,
+    /// The folder of the store.
+    pub folder: PathBuf,
 }
 
 /// A subcommand of `sarang user`.
@@ -77,6 +90,10 @@ pub fn parse(
         ("user", words) => {
             only(&arguments, &["users", "config"])?;
             user_command(words, configured()?.users).map(Invocation::User)
+        }
+        (command @ ("backup" | "restore"), words) => {
+            only(&arguments, &["data", "config"])?;
+            store_command(command, words, configured()?.data).map(Invocation::Store)
         }
         ("help", words) => {
             only(&arguments, &[])?;
@@ -197,6 +214,23 @@ fn user_command(words: &[&str], file: Option<PathBuf>) -> Result<UserCommand, St
             VERBS.join(", "),
             did_you_mean(other, VERBS)
         )),
+    }
+}
+
+/// Parses the words after `sarang backup` and `sarang restore`.
+fn store_command(
+    command: &str,
+    words: &[&str],
+    folder: Option<PathBuf>,
+) -> Result<StoreCommand, String> {
+    match *words {
+        [] | [""] => Err(format!("{command}: the name of the file is missing")),
+        [file] => Ok(StoreCommand {
+            is_restore: command == "restore",
+            file: file.into(),
+            folder: folder.ok_or("--data DIR is missing")?,
+        }),
+        [_, other, ..] => Err(format!("{command}: unexpected argument {other:?}")),
     }
 }
 

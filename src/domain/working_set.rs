@@ -421,4 +421,4 @@ impl OpenedRoom {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

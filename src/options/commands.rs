@@ -16,7 +16,7 @@ pub struct Command {
 pub const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 
 /// Every command.
-pub const COMMANDS: [Command; 6] = [
+pub const COMMANDS: [Command; 8] = [
     Command {
         name: "",
         arguments: "[OPTIONS]",
@@ -34,6 +34,18 @@ pub const COMMANDS: [Command; 6] = [
         arguments: "(add NAME | remove NAME | list) --users FILE",
         words: &["add", "remove", "list"],
         help: "add an account (or change its password), remove one, list all",
+    },
+    Command {
+        name: "backup",
+        arguments: "FILE --data DIR",
+        words: &[],
+        help: "copy what a server keeps in its folder into a file, also while it runs",
+    },
+    Command {
+        name: "restore",
+        arguments: "FILE --data DIR",
+        words: &[],
+        help: "put a backup in the place of what is in the folder; the server must not run",
     },
     Command {
         name: "completions",

@@ -75,6 +75,9 @@ pub enum Done {
     Answered(Outcome),
     /// The batch is on disk, or a sentence that says why it may not be.
     Stored(Result<Committed, String>),
+    /// A copy of the store, which an operator asked the shell for: its size in bytes, or a sentence that says why there is
+    /// none.
+    BackedUp(Result<u64, String>),
 }
 
 /// A password and the verifier to check it with.

@@ -287,6 +287,7 @@ impl Server {
                 self.answer_created(now);
             }
             Done::Stored(result) => self.stored(result, now),
+            Done::BackedUp(result) => self.note_backup(&result, now),
         }
         self.check();
     }

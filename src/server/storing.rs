@@ -152,6 +152,15 @@ impl Server {
         }
     }
 
+    /// Notes how a copy of the store ended.
+    pub(super) fn note_backup(&mut self, copied: &Result<u64, String>, now: Now) {
+        let (level, event, about): (_, _, (&str, &dyn Field)) = match copied {
+            Ok(bytes) => (Level::Info, "backed_up", ("bytes", bytes)),
+            Err(reason) => (Level::Error, "backup_failed", ("reason", reason)),
+        };
+        self.journal.record(level, event, &[about], now);
+    }
+
     fn note_storage(&mut self, notice: &Notice, now: Now) {
         let (level, event, reason) = match notice {
             Notice::Failed(reason) => (Level::Error, "storage_failed", reason),

@@ -4,6 +4,8 @@
 //! The loop: poll for readiness, pass it to the server, accept connections, run jobs, and run the server's turn.
 
 pub mod accounts;
+#[cfg(feature = "durable")]
+mod backup;
 mod binding;
 pub mod check;
 pub mod config_file;
@@ -16,6 +18,9 @@ mod outside;
 mod sockets;
 mod startup;
 #[cfg(feature = "durable")]
+mod store;
+#[cfg(not(feature = "durable"))]
+#[path = "no_store.rs"]
 mod store;
 #[cfg(feature = "durable")]
 mod store_file;
@@ -41,6 +46,8 @@ use crate::domain::credentials::Credentials;
 use crate::domain::derived::{Purpose, derive};
 use crate::domain::ids::{ConnectionId, Serial};
 use crate::domain::time::Now;
+use crate::journal::Field;
+use crate::options::StoreCommand;
 use crate::server::jobs::{Done, Job};
 use crate::server::{Server, ShellFacts};
 use accounts::{Files, entropy};
@@ -56,8 +63,11 @@ use workers::{Task, Worker};
 const HANGUP: i32 = 1;
 /// SIGINT and SIGTERM: drain the server.
 const STOPS: [i32; 2] = [2, 15];
-/// SIGUSR1 and SIGUSR2: some tools send them to ask for what does not exist here, and by default they end a process.
-const IGNORED: [i32; 2] = [10, 12];
+/// SIGUSR1: make a copy of the store, if there is one.
+const BACK_UP: i32 = 10;
+/// SIGUSR2, and SIGUSR1 without a store: some tools send them to ask for what does not exist here, and by default they end
+/// a process.
+const IGNORED: i32 = 12;
 
 /// The token of the first listener; those of the others follow.
 const FIRST_LISTENER: usize = usize::MAX - LISTENERS_MAX;
@@ -73,7 +83,7 @@ pub fn run(mut config: Config) -> Result<(), String> {
     let handed_over = handed_over::take()?;
     let fail = |error| format!("the event loop cannot be set up: {error}");
     // From here on signals end nothing by themselves.
-    let signals = STOPS.iter().chain([&HANGUP]).chain(&IGNORED);
+    let signals = STOPS.iter().chain(&[HANGUP, BACK_UP, IGNORED]);
     let signals = Signals::new(signals).map_err(fail)?;
     let stored = match &config.data {
         Some(folder) => Some(store::open(folder, entropy()?)?),
@@ -94,6 +104,17 @@ pub fn run(mut config: Config) -> Result<(), String> {
         store.finish();
     }
     ended.map_err(|error| format!("the event loop failed: {error}"))
+}
+
+/// Carries out `sarang backup` or `sarang restore`. Returns what it has to say.
+///
+/// # Errors
+/// A sentence.
+pub fn store_command(command: &StoreCommand) -> Result<String, String> {
+    #[cfg(feature = "durable")]
+    return backup::run(command);
+    #[cfg(not(feature = "durable"))]
+    return Err(format!("{}: {}", command.folder.display(), store::NONE));
 }
 
 /// Opens the sockets to listen on: those of the configuration and those that were handed over, which are added to it; if
@@ -155,9 +176,11 @@ impl Shell {
         let now = outside.now();
         let (drain_delay, connections) = (config.drain_delay, config.connections);
         let said = startup::announcement(listeners.addresses(), config.is_demo());
+        let mut remarked = Vec::new();
         let (store, mut server) = match stored {
             Some(opened) => {
                 let store = Store::new(opened.store, waker);
+                remarked = opened.remarks;
                 let server = Server::with_store(config, credentials, &seed, now, opened.kept);
                 (Some(store), server)
             }
@@ -167,6 +190,14 @@ impl Shell {
         startup::note_descriptors(journal, descriptors, connections, now);
         server.note_clock(now);
         server.note_files(&remarks, now);
+        for remark in remarked {
+            let about = remark.about.iter();
+            let about: Vec<(&str, &dyn Field)> = about
+                .map(|(name, value)| (*name, value as &dyn Field))
+                .collect();
+            let journal = &mut server.journal;
+            journal.record(remark.level, remark.event, &about, now);
+        }
         if let Err(error) = startup::print(&said) {
             let (journal, reason) = (&mut server.journal, error.to_string());
             journal.record(Level::Warn, "stdout_failed", &[("reason", &reason)], now);
@@ -320,6 +351,11 @@ impl Shell {
         if signals.contains(&HANGUP) {
             self.supervisor.reloading();
             self.server.reload();
+        }
+        if signals.contains(&BACK_UP)
+            && let Some(store) = &mut self.store
+        {
+            store.back_up();
         }
         for _ in signals.iter().filter(|signal| STOPS.contains(signal)) {
             self.supervisor.stopping(self.drain_delay);

@@ -4,6 +4,7 @@
 //! marked pages as clean that are not on disk, so another fsync would say nothing. Only a rewrite of everything into a new file
 //! ends that.
 
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,10 +15,12 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use mio::Waker;
 
 use super::store_file::{Loaded, StoreFile, Unusable};
-use super::store_folder::Folder;
+use super::store_folder::{Folder, User, sync_folder};
 use crate::config::Level;
 use crate::domain::changes::Changes;
 use crate::domain::ids::Serial;
+use crate::domain::random::Random;
+use crate::domain::time::Timestamp;
 use crate::domain::working_set::WorkingSet;
 use crate::server::jobs::{Batch, Committed, Done};
 
@@ -25,20 +28,41 @@ use crate::server::jobs::{Batch, Committed, Done};
 enum Task {
     Commit(Serial, Batch),
     Rewrite(Serial, Batch),
+    BackUp,
 }
 
-/// A finished task: the serial of its job, and its result.
-type Finished = (Serial, Result<Committed, String>);
+/// A finished task.
+enum Finished {
+    Stored(Serial, Result<Committed, String>),
+    BackedUp(Result<u64, String>),
+}
 
-/// Something that an operator should know of the start: a level, the name of an event, and its field.
+/// The serial of what no job has asked for.
+const NO_JOB: Serial = Serial(0);
+
+/// Something that an operator should know of the start.
 #[derive(Debug)]
 pub struct Remark {
     /// The level.
     pub level: Level,
     /// The event.
     pub event: &'static str,
-    /// The name of its field, and the value.
-    pub about: (&'static str, String),
+    /// What it is about: names and values.
+    pub about: Vec<(&'static str, String)>,
+}
+
+impl Remark {
+    fn new<const N: usize>(
+        level: Level,
+        event: &'static str,
+        about: [(&'static str, String); N],
+    ) -> Self {
+        Self {
+            level,
+            event,
+            about: about.into(),
+        }
+    }
 }
 
 /// A store that was opened.
@@ -60,65 +84,57 @@ pub struct Keeper {
     secret: [u8; 32],
 }
 
-/// Opens the store in a folder, or makes one, with this secret. A file that is damaged is moved aside.
+/// Opens the store in a folder, or makes one. `random` is its secret if it is new, and determines the new epochs of a backup
+/// that was restored. A file that is damaged is moved aside.
 ///
 /// # Errors
 /// A sentence.
-pub fn open(path: &Path, secret: [u8; 32]) -> Result<Opened, String> {
+pub fn open(path: &Path, random: [u8; 32]) -> Result<Opened, String> {
     let named = |what: String| format!("--data {}: {what}", path.display());
-    let folder = Folder::lock(path).map_err(|refused| named(refused.to_string()))?;
+    let folder = Folder::lock(path, User::Server).map_err(|refused| named(refused.to_string()))?;
     let mut remarks = Vec::new();
     if folder.is_open_to_others {
-        remarks.push(Remark {
-            level: Level::Warn,
-            event: "folder_open",
-            about: ("path", path.display().to_string()),
-        });
+        let advice = format!("chmod go= {}", path.display());
+        remarks.push(Remark::new(
+            Level::Warn,
+            "folder_open",
+            [("advice", advice)],
+        ));
     }
     if folder.file().exists() {
         match load(&folder) {
-            Ok(Loaded { file, mut kept, .. }) => {
-                let secret = kept.secret.take().unwrap_or(secret);
-                kept.secret = Some(secret);
-                let store = Keeper {
-                    folder,
-                    file: Some(file),
-                    secret,
-                };
-                return Ok(Opened {
-                    store,
-                    kept,
-                    remarks,
-                });
-            }
+            Ok(loaded) => return take(folder, loaded, remarks, &random).map_err(named),
             Err(Unusable::Damaged(reason)) => {
-                let unix = SystemTime::now().duration_since(UNIX_EPOCH);
-                let unix = unix.unwrap_or_default().as_secs();
-                let aside = folder.move_aside("damaged", unix);
+                let aside = folder.move_aside("damaged", now());
                 let aside = aside.map_err(|error| named(format!("{reason}; {error}")))?;
-                remarks.push(Remark {
-                    level: Level::Error,
-                    event: "storage_damaged",
-                    about: ("moved", format!("{} ({reason})", aside.display())),
-                });
+                let about = [
+                    ("reason", reason),
+                    ("moved_to", aside.display().to_string()),
+                    (
+                        "advice",
+                        format!("sarang restore BACKUP --data {}", path.display()),
+                    ),
+                ];
+                remarks.push(Remark::new(Level::Error, "storage_damaged", about));
             }
             Err(refused) => {
-                return Err(format!("{}: {refused}", folder.file().display()));
+                let file = folder.file();
+                return Err(format!("{}: {refused}", file.display()));
             }
         }
     }
+    let batch = folder.witnessed;
     let mut store = Keeper {
         folder,
         file: None,
-        secret,
+        secret: random,
     };
-    let batch = store.folder.witnessed;
     store
         .begin_file(batch, &Changes::default())
         .map_err(named)?;
     let kept = WorkingSet {
         batch,
-        secret: Some(secret),
+        secret: Some(random),
         ..WorkingSet::default()
     };
     Ok(Opened {
@@ -126,6 +142,51 @@ pub fn open(path: &Path, secret: [u8; 32]) -> Result<Opened, String> {
         kept,
         remarks,
     })
+}
+
+/// Takes what was loaded. Of a backup that was restored clients may have seen more than it holds: everything gets new epochs,
+/// in a new file.
+fn take(
+    folder: Folder,
+    Loaded {
+        file,
+        mut kept,
+        is_restored,
+    }: Loaded,
+    mut remarks: Vec<Remark>,
+    random: &[u8; 32],
+) -> Result<Opened, String> {
+    let secret = kept.secret.unwrap_or(*random);
+    let mut store = Keeper {
+        folder,
+        file: Some(file),
+        secret,
+    };
+    if is_restored {
+        let mut epochs = Random::new(random);
+        kept.renew(|| epochs.number());
+        kept.stale = Changes::default();
+        kept.batch += 1;
+        store.file = None;
+        store.begin_file(kept.batch, &kept.changes())?;
+        let rooms = kept.rooms.len().to_string();
+        remarks.push(Remark::new(
+            Level::Warn,
+            "backup_restored",
+            [("rooms", rooms)],
+        ));
+    }
+    Ok(Opened {
+        store,
+        kept,
+        remarks,
+    })
+}
+
+/// The time by the wall clock.
+pub fn now() -> Timestamp {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH);
+    Timestamp::from_secs(unix.unwrap_or_default().as_secs())
 }
 
 fn load(folder: &Folder) -> Result<Loaded, Unusable> {
@@ -166,21 +227,44 @@ impl Keeper {
         self.begin_file(batch.number, &batch.changes)
     }
 
-    fn carry_out(&mut self, task: Task) -> Finished {
+    fn store(&mut self, batch: &Batch, is_rewrite: bool) -> Result<Committed, String> {
         let began = Instant::now();
-        let (serial, batch, done) = match task {
-            Task::Commit(serial, batch) => (serial, batch.number, self.commit(&batch)),
-            Task::Rewrite(serial, batch) => (serial, batch.number, self.rewrite(&batch)),
+        match is_rewrite {
+            true => self.rewrite(batch)?,
+            false => self.commit(batch)?,
+        }
+        // What it says is of use after damage only; a disk that takes no more writes shows that with the next batch.
+        _ = self.folder.witness(batch.number);
+        Ok(Committed {
+            took: began.elapsed(),
+            file_bytes: self.file.as_ref().map_or(0, StoreFile::bytes),
+        })
+    }
+
+    /// Begins a copy, on a thread of its own: commits go on meanwhile.
+    fn back_up(&self, told: impl FnOnce(Result<u64, String>) + Send + 'static) {
+        let snapshot = match &self.file {
+            Some(file) => file.snapshot(),
+            None => Err("the store has failed".into()),
         };
-        let committed = done.map(|()| {
-            // What it says is of use after damage only; a disk that takes no more writes shows that with the next batch.
-            _ = self.folder.witness(batch);
-            Committed {
-                took: began.elapsed(),
-                file_bytes: self.file.as_ref().map_or(0, StoreFile::bytes),
+        let ([new, copy], failed) = (self.folder.backups(), self.folder.backup_failed());
+        let folder = self.folder.path().to_owned();
+        let work = move || {
+            let copied = snapshot.and_then(|snapshot| snapshot.copy_to(&new));
+            let copied = copied.and_then(|bytes| {
+                let put = fs::rename(&new, &copy).and_then(|()| sync_folder(&folder));
+                put.map(|()| bytes).map_err(|error| error.to_string())
+            });
+            if let Err(reason) = &copied {
+                // Without it whoever asked waits in vain, and says so.
+                _ = fs::write(failed, reason);
             }
-        });
-        (serial, committed)
+            told(copied);
+        };
+        // Without a thread nothing comes, and whoever asked says so.
+        _ = std::thread::Builder::new()
+            .name("backup".into())
+            .spawn(work);
     }
 }
 
@@ -209,6 +293,11 @@ impl Store {
         self.submit(Task::Commit(serial, batch));
     }
 
+    /// Makes a copy beside the file, for `sarang backup`.
+    pub fn back_up(&mut self) {
+        self.submit(Task::BackUp);
+    }
+
     /// Replaces everything by this.
     pub fn rewrite(&mut self, serial: Serial, batch: Batch) {
         self.submit(Task::Rewrite(serial, batch));
@@ -216,8 +305,10 @@ impl Store {
 
     /// The next result.
     pub fn poll_result(&self) -> Option<(Serial, Done)> {
-        let (serial, result) = self.results.1.try_recv().ok()?;
-        Some((serial, Done::Stored(result)))
+        Some(match self.results.1.try_recv().ok()? {
+            Finished::Stored(serial, stored) => (serial, Done::Stored(stored)),
+            Finished::BackedUp(copied) => (NO_JOB, Done::BackedUp(copied)),
+        })
     }
 
     /// Waits for the tasks under way, and closes the file.
@@ -240,9 +331,14 @@ impl Store {
             },
             None => task,
         };
-        let (Task::Commit(serial, _) | Task::Rewrite(serial, _)) = task;
-        let refused = Err("no thread for it".into());
-        _ = self.results.0.send((serial, refused));
+        let reason = "no thread for it".to_owned();
+        let refused = match task {
+            Task::Commit(serial, _) | Task::Rewrite(serial, _) => {
+                Finished::Stored(serial, Err(reason))
+            }
+            Task::BackUp => Finished::BackedUp(Err(reason)),
+        };
+        _ = self.results.0.send(refused);
         _ = self.waker.wake();
     }
 
@@ -256,7 +352,20 @@ impl Store {
                 .name("store".into())
                 .spawn(move || {
                     while let Ok(task) = tasks.recv() {
-                        let result = keeper.carry_out(task);
+                        let (serial, stored) = match task {
+                            Task::Commit(serial, batch) => (serial, keeper.store(&batch, false)),
+                            Task::Rewrite(serial, batch) => (serial, keeper.store(&batch, true)),
+                            Task::BackUp => {
+                                let (results, waker) = (results.clone(), waker.clone());
+                                keeper.back_up(move |copied| {
+                                    // At the end of the server nobody is told.
+                                    _ = results.send(Finished::BackedUp(copied));
+                                    _ = waker.wake();
+                                });
+                                continue;
+                            }
+                        };
+                        let result = Finished::Stored(serial, stored);
                         if results.send(result).is_err() || waker.wake().is_err() {
                             return;
                         }

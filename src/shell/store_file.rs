@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use redb::{
-    Builder, Database, ReadableDatabase as _, ReadableTable as _, TableDefinition,
+    Builder, Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition,
     backends::FileBackend,
 };
 
@@ -63,6 +63,7 @@ impl<E: Into<redb::Error>> From<E> for Unusable {
             {
                 Self::Unreadable(error.to_string())
             }
+            redb::Error::PreviousIo => Self::Unreadable("a read has failed".into()),
             error => Self::Damaged(error.to_string()),
         }
     }
@@ -128,10 +129,7 @@ impl StoreFile {
     /// # Errors
     /// A sentence.
     pub fn make(path: &Path, secret: [u8; 32], batch: u64, all: &Changes) -> Result<Self, String> {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.to_string()),
-            _ => {}
-        }
+        remove_if_there(path).map_err(|error| error.to_string())?;
         let file = Self::open_database(path, true).map_err(|error| error.to_string())?;
         let mut changes = Changes::default();
         changes.put(&Record::Secret(secret));
@@ -193,6 +191,29 @@ impl StoreFile {
         Ok(())
     }
 
+    /// Everything as it is now, for a copy; commits go on meanwhile.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn snapshot(&self) -> Result<Snapshot, String> {
+        let transaction = self.database.begin_read();
+        transaction.map(Snapshot).map_err(|error| error.to_string())
+    }
+
+    /// Marks the file as a backup that is restored.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn mark_restored(&self) -> Result<(), String> {
+        let mark = || -> Result<(), redb::Error> {
+            let transaction = self.database.begin_write()?;
+            transaction.open_table(META)?.insert(RESTORED_KEY, 1)?;
+            transaction.commit()?;
+            Ok(())
+        };
+        mark().map_err(|error| error.to_string())
+    }
+
     /// Its size, in bytes; 0 if the system does not tell.
     pub fn bytes(&self) -> u64 {
         std::fs::metadata(&self.path).map_or(0, |about| about.size())
@@ -201,5 +222,50 @@ impl StoreFile {
     /// The file is in another place now.
     pub fn moved_to(&mut self, path: PathBuf) {
         self.path = path;
+    }
+}
+
+/// Everything in a file at one time.
+pub struct Snapshot(ReadTransaction);
+
+impl Snapshot {
+    /// Writes it into a new file, and waits for the disk. The caller makes its name durable. Returns its size in bytes.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn copy_to(&self, path: &Path) -> Result<u64, String> {
+        remove_if_there(path).map_err(|error| error.to_string())?;
+        let copied = self.copy(path);
+        copied.map_err(|error| error.to_string())
+    }
+
+    fn copy(&self, path: &Path) -> Result<u64, Unusable> {
+        let copy = StoreFile::open_database(path, true)?;
+        let transaction = copy.database.begin_write()?;
+        {
+            let mut kept = transaction.open_table(KEPT)?;
+            for entry in self.0.open_table(KEPT)?.iter()? {
+                let (key, value) = entry?;
+                kept.insert(key.value(), value.value())?;
+            }
+            let mut meta = transaction.open_table(META)?;
+            for entry in self.0.open_table(META)?.iter()? {
+                let (name, number) = entry?;
+                meta.insert(name.value(), number.value())?;
+            }
+        }
+        transaction.commit()?;
+        Ok(copy.bytes())
+    }
+}
+
+/// Removes a file, if there is one.
+///
+/// # Errors
+/// The removal.
+pub fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }

@@ -119,7 +119,10 @@ impl World {
                 }
             }
             Done::TicketRedeemed(Some(redeemed)) => self.ticket_redeemed(serial, redeemed.is_ok()),
-            Done::TicketRedeemed(None) | Done::MachineSampled(_) | Done::Stored(_) => {}
+            Done::TicketRedeemed(None)
+            | Done::MachineSampled(_)
+            | Done::Stored(_)
+            | Done::BackedUp(_) => {}
         }
         self.server.finished(serial, done, self.stage.now());
     }

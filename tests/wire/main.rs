@@ -53,6 +53,7 @@ mod resume;
 mod revocation;
 mod rooms;
 mod sign_in;
+mod store;
 mod support;
 mod throttle;
 mod tickets;

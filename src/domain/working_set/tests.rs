@@ -61,7 +61,7 @@ fn event_of(id: u64, name: &str) -> KeptEvent {
 }
 
 /// Something of everything.
-fn everything() -> WorkingSet {
+pub(crate) fn everything() -> WorkingSet {
     let id = |at, to: Option<Person>, sender| KeptId {
         at,
         second: 1_705_314_600,

@@ -9,6 +9,7 @@ use crate::domain::position::Position;
 use crate::domain::random::split_mix;
 use crate::domain::record::{Record, SaidAt};
 use crate::domain::time::Timestamp;
+use crate::domain::working_set::tests::everything;
 
 /// A folder that is removed with this value.
 struct Scratch(PathBuf);
@@ -86,9 +87,7 @@ fn batch(number: u64) -> Batch {
 
 fn fill(keeper: &mut Keeper, numbers: std::ops::RangeInclusive<u64>) {
     for number in numbers {
-        let task = Task::Commit(Serial(number), batch(number));
-        let (serial, committed) = keeper.carry_out(task);
-        assert_eq!(serial, Serial(number));
+        let committed = keeper.store(&batch(number), false);
         assert!(committed.expect("is committed").file_bytes > 0);
     }
 }
@@ -134,19 +133,18 @@ fn after_a_rewrite_there_is_just_what_was_written() {
     fill(&mut opened.store, 1..=9);
     // As after a failed commit.
     opened.store.file = None;
-    let (_, refused) = opened.store.carry_out(Task::Commit(Serial(1), batch(10)));
-    assert!(refused.is_err());
+    assert!(opened.store.store(&batch(10), false).is_err());
     let mut all = Changes::default();
     (1..=6).for_each(|number| all.append(&batch(number).changes));
     let rewrite = Batch {
         number: 11,
         changes: all,
     };
-    let (_, done) = opened.store.carry_out(Task::Rewrite(Serial(2), rewrite));
+    let done = opened.store.store(&rewrite, true);
     assert!(done.is_ok(), "{done:?}");
     let mut next = batch(7);
     next.number = 12;
-    let (_, done) = opened.store.carry_out(Task::Commit(Serial(3), next));
+    let done = opened.store.store(&next, false);
     assert!(done.is_ok(), "{done:?}");
     drop(opened);
     let opened = scratch.open();
@@ -259,4 +257,63 @@ fn damage_is_never_taken_for_the_truth() {
         println!("{how}: {same} are as before, {aside} were moved aside");
         assert!(same > 0 && aside > 75);
     }
+}
+
+/// A store of format 1 with everything that `everything` has, compressed. Every later version opens it.
+const SAMPLE: &[u8] = include_bytes!("../../../tests/value/samples/store-1.redb.gz");
+
+#[test]
+fn a_store_of_the_first_format_opens() {
+    let scratch = Scratch::new();
+    fs::create_dir_all(&scratch.0).expect("can be made");
+    let mut whole = Vec::new();
+    let mut sample = flate2::read::GzDecoder::new(SAMPLE);
+    std::io::Read::read_to_end(&mut sample, &mut whole).expect("is whole");
+    fs::write(scratch.file(), whole).expect("can be written");
+    let opened = scratch.open();
+    let events: Vec<&str> = opened.remarks.iter().map(|one| one.event).collect();
+    assert_eq!(events, ["folder_open"]);
+    let mut expected = everything();
+    expected.batch = 17;
+    expected.latest.sort_by(|a, b| a.name.cmp(&b.name));
+    assert_eq!(opened.kept, expected);
+}
+
+/// Makes the sample. It is made once for each format.
+#[test]
+#[ignore = "makes a file"]
+fn make_sample() {
+    let scratch = Scratch::new();
+    fs::create_dir_all(&scratch.0).expect("can be made");
+    let file = StoreFile::make(&scratch.file(), [9; 32], 17, &everything().changes());
+    drop(file.expect("is made"));
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/value/samples/store-1.redb.gz"
+    );
+    let target = fs::File::create_new(path).expect("is not there yet");
+    let mut target = flate2::write::GzEncoder::new(target, flate2::Compression::best());
+    let whole = fs::read(scratch.file()).expect("is there");
+    std::io::Write::write_all(&mut target, &whole).expect("can be written");
+    target.finish().expect("can be written");
+}
+
+#[test]
+fn a_store_of_an_unknown_format_is_refused_and_left_as_it_is() {
+    let scratch = Scratch::new();
+    drop(scratch.open());
+    let database = redb::Database::open(scratch.file()).expect("opens");
+    let meta = redb::TableDefinition::<&str, u64>::new("meta");
+    let transaction = database.begin_write().expect("begins");
+    transaction
+        .open_table(meta)
+        .and_then(|mut table| table.insert("format", 2).map(|_| ()).map_err(Into::into))
+        .expect("is written");
+    transaction.commit().expect("is committed");
+    drop(database);
+    let refused = open(&scratch.0, [7; 32])
+        .map(|_| ())
+        .expect_err("is refused");
+    assert!(refused.contains("format 2"), "{refused}");
+    assert!(scratch.file().exists());
 }
