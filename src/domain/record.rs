@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use super::event::ChatMessage;
 use super::message_keys::Person;
 use super::position::Position;
 use super::time::Timestamp;
@@ -54,19 +53,6 @@ impl KeptId {
             sender: self.sender.clone(),
             to: self.to.clone(),
             id: &self.id,
-        }
-    }
-}
-
-impl ChatMessage {
-    /// Its record.
-    pub fn record(&self) -> Record<'_> {
-        Record::Message {
-            position: self.position,
-            timestamp: self.timestamp,
-            is_guest: self.guest,
-            username: &self.username,
-            content: &self.content,
         }
     }
 }

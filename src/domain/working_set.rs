@@ -390,6 +390,19 @@ impl WorkingSet {
     }
 }
 
+impl ChatMessage {
+    /// Its record.
+    pub fn record(&self) -> Record<'_> {
+        Record::Message {
+            position: self.position,
+            timestamp: self.timestamp,
+            is_guest: self.guest,
+            username: &self.username,
+            content: &self.content,
+        }
+    }
+}
+
 impl OpenedRoom {
     /// Gives the room another epoch.
     pub fn renew(&mut self, epoch: u64) {

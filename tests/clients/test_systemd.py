@@ -122,7 +122,7 @@ def test_every_system_call_of_a_whole_life_passes_the_filters_of_the_service(sta
     # As a grandchild strace leaves the signals to the server.
     traced = ["strace", "-D", "-f", "-o", str(trace), os.environ["SARANG_BIN"]]
     server = start(
-        "--users", str(users), "--listen", "localhost:0", "--listen", f"unix:{folder}/http", "--guests", "--log", "debug",
+        "--users", str(users), "--listen", "localhost:0", "--listen", f"unix:{folder}/http", "--guests", "--log", "debug", "--data", str(folder / "store"),
         command=["env", f"NOTIFY_SOCKET={manager.path}", "WATCHDOG_USEC=400000", *traced],
     )
     manager.until("READY=1")
@@ -161,6 +161,7 @@ def check_trace(trace):
     lines = [line.split(maxsplit=1)[1] for line in trace.read_text().splitlines()]
     made = {found for line in lines for found in re.findall(r"^(\w+)\(", line)}
     assert {"epoll_wait", "accept4", "sendto", "clone3", "execve"} & made, "nothing was traced"
+    assert {"fdatasync", "flock"} <= made, "the store was not traced"
     service, _ = units()
     assert made - allowed_calls(service) == set()
     families = {found for line in lines for found in re.findall(r"^socket\((AF_\w+)", line)}

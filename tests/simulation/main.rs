@@ -12,8 +12,17 @@ mod files;
 mod refreshes;
 #[path = "../../fuzz/src/register.rs"]
 mod register;
+#[path = "../value/stored.rs"]
+#[allow(dead_code, reason = "not everything is needed here")]
+mod stored;
+#[path = "../value/subscriber.rs"]
+#[allow(dead_code, reason = "not everything is needed here")]
+mod subscriber;
 #[path = "../../fuzz/src/verdicts.rs"]
 mod verdicts;
+#[path = "../value/world.rs"]
+#[allow(dead_code, reason = "not everything is needed here")]
+mod world;
 
 mod asks;
 mod backend;
@@ -34,6 +43,8 @@ mod seed;
 mod sessions;
 mod sign_in;
 mod stage;
+mod store;
+mod store_people;
 mod stream;
 mod stream_sessions;
 mod talk;

@@ -49,6 +49,8 @@ impl Disk {
         }
         let mut kept = loader.finish().expect("is whole");
         kept.batch = self.batch;
+        // The shell makes it with the file.
+        kept.secret = Some([9; 32]);
         kept
     }
 }
@@ -97,26 +99,31 @@ impl Stored {
         count
     }
 
-    pub fn commit_one(&mut self, serial: Serial, job: Job) {
+    /// The disk has what a job brings it, whatever the server will be told.
+    pub fn keep(&mut self, job: &Job) {
         match job {
-            Job::Store(batch) => self.disk.commit(&batch),
+            Job::Store(batch) => self.disk.commit(batch),
             Job::Rewrite(batch) => {
                 self.disk = Disk {
                     records: BTreeMap::new(),
                     batch: batch.number - 1,
                 };
-                self.disk.commit(&batch);
+                self.disk.commit(batch);
             }
             other => panic!("unexpected: {other:?}"),
         }
+    }
+
+    pub fn commit_one(&mut self, serial: Serial, job: Job) {
+        self.keep(&job);
         self.finish(serial, Ok(COMMITTED));
     }
 
     /// The batch under way fails, and is on disk all the same if `is_kept`.
     pub fn fail(&mut self, is_kept: bool) {
         let (serial, job) = self.batch().expect("a batch is under way");
-        if let (true, Job::Store(batch)) = (is_kept, &job) {
-            self.disk.commit(batch);
+        if is_kept {
+            self.keep(&job);
         }
         self.finish(serial, Err("the disk is full".into()));
     }

@@ -199,7 +199,10 @@ impl World {
     pub fn with_store(config: Config, kept: WorkingSet, unix: Duration) -> Self {
         let mut world = Self::new(config.clone());
         world.now.unix = unix;
-        let (credentials, seed) = (credentials(), [7; 32]);
+        let credentials = credentials();
+        // Each start has random bytes of its own.
+        let mut seed = [7; 32];
+        seed[..8].copy_from_slice(&kept.batch.to_le_bytes());
         world.server = Server::with_store(with_host(config), credentials, &seed, world.now, kept);
         world
     }

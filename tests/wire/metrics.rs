@@ -1,6 +1,8 @@
 //! What the server reports about itself: `/metrics` in the Prometheus exposition format, `/livez`, `/readyz`.
 
 use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
@@ -72,6 +74,49 @@ fn metrics_come_in_the_text_format_with_the_names_of_the_contract() {
         let line = format!("# TYPE {name} {kind}");
         assert!(page.text().lines().any(|known| known == line), "no {line}");
     }
+}
+
+/// Those of a server with a store, beside the others.
+const PROMISED_OF_A_STORE: [(&str, &str); 6] = [
+    ("sarang_store_up", "gauge"),
+    ("sarang_store_queue", "gauge"),
+    ("sarang_store_commit_seconds", "histogram"),
+    ("sarang_store_batch_size", "histogram"),
+    ("sarang_store_failures_total", "counter"),
+    ("sarang_store_file_bytes", "gauge"),
+];
+
+#[test]
+fn a_server_with_a_store_shows_how_that_does_and_one_without_has_no_such_figures() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("metrics-store-{}", std::process::id()));
+    let server = Server::start(&["--data", folder.to_str().expect("a path in UTF-8")]);
+    let page = server.get("/metrics");
+    for (name, kind) in PROMISED_OF_A_STORE {
+        let line = format!("# TYPE {name} {kind}");
+        assert!(page.text().lines().any(|known| known == line), "no {line}");
+    }
+    let mut one = Chatter::guest(&server, "홍길동");
+    one.join("r");
+    let before = samples(&server);
+    let message = json!({"type": "chat", "room": "r", "content": "hello", "id": "1"});
+    one.send(message);
+    one.expect("chat");
+    one.expect("ack");
+    let samples = samples(&server);
+    for name in ["commit_seconds", "batch_size"] {
+        let count = format!("sarang_store_{name}_count");
+        assert_eq!(samples[&count], before[&count] + 1.0, "{name}");
+    }
+    assert_eq!(samples["sarang_store_up"], 1.0);
+    assert_eq!(samples["sarang_store_queue"], 0.0);
+    assert_eq!(samples["sarang_store_failures_total"], 0.0);
+    let file = fs::metadata(folder.join("sarang.redb")).expect("is there");
+    assert_eq!(samples["sarang_store_file_bytes"], file.len() as f64);
+    drop(server);
+    fs::remove_dir_all(&folder).expect("is ours");
+    let without = Server::start(&[]);
+    assert!(!without.get("/metrics").text().contains("sarang_store"));
 }
 
 #[test]

@@ -25,11 +25,11 @@ fn message(epoch: u64, seq: u64, room: &str) -> Rc<ChatMessage> {
         content: format!("안녕하세요! {seq}").into(),
         timestamp: Timestamp(1_705_314_600 + seq),
         position: Position { epoch, seq },
-        guest: seq % 2 == 0,
+        guest: seq.is_multiple_of(2),
     })
 }
 
-fn room(name: &str, epoch: u64, seqs: std::ops::RangeInclusive<u64>) -> KeptRoom {
+fn room(name: &str, epoch: u64, seqs: std::ops::Range<u64>) -> KeptRoom {
     let messages: Vec<_> = seqs.map(|seq| message(epoch, seq, name)).collect();
     KeptRoom {
         name: name.into(),
@@ -74,9 +74,9 @@ pub(crate) fn everything() -> WorkingSet {
     let guest = person("이영희", false, Some(3));
     WorkingSet {
         rooms: vec![
-            room("empty", 2, 1..=0),
-            room("tech", 1, 2..=4),
-            room("광장", 3, 1..=5),
+            room("empty", 2, 1..1),
+            room("tech", 1, 2..5),
+            room("광장", 3, 1..6),
         ],
         ids: vec![
             id(in_room, None, person("홍길동", true, None)),

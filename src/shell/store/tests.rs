@@ -42,7 +42,7 @@ impl Drop for Scratch {
 fn batch(number: u64) -> Batch {
     let mut changes = Changes::default();
     let epoch = 1 + number % 3;
-    let seq = (number + 2) / 3;
+    let seq = number.div_ceil(3);
     if seq == 1 {
         changes.put(&Record::Room {
             epoch,
@@ -268,7 +268,7 @@ fn a_store_of_the_first_format_opens() {
     fs::create_dir_all(&scratch.0).expect("can be made");
     let mut whole = Vec::new();
     let mut sample = flate2::read::GzDecoder::new(SAMPLE);
-    std::io::Read::read_to_end(&mut sample, &mut whole).expect("is whole");
+    io::Read::read_to_end(&mut sample, &mut whole).expect("is whole");
     fs::write(scratch.file(), whole).expect("can be written");
     let opened = scratch.open();
     let events: Vec<&str> = opened.remarks.iter().map(|one| one.event).collect();
@@ -294,7 +294,7 @@ fn make_sample() {
     let target = fs::File::create_new(path).expect("is not there yet");
     let mut target = flate2::write::GzEncoder::new(target, flate2::Compression::best());
     let whole = fs::read(scratch.file()).expect("is there");
-    std::io::Write::write_all(&mut target, &whole).expect("can be written");
+    io::Write::write_all(&mut target, &whole).expect("can be written");
     target.finish().expect("can be written");
 }
 
