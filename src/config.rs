@@ -84,6 +84,8 @@ pub const BACKUP_POLLED_EVERY: Duration = Duration::from_millis(20);
 pub const STORE_CACHE_BYTES: usize = 1024 * 1024;
 /// Removals from the store that wait for the next batch, in bytes; above that they are a batch.
 pub const STALE_BYTES_MAX: usize = 1024 * 1024;
+/// Wishes that a batch of the store answers in one turn; those after them wait for the next one.
+pub const STORE_ANSWERS_PER_TURN: usize = 512;
 /// After the store has failed: the wait before everything is written anew. It doubles with each failure.
 pub const STORE_RETRY: Duration = Duration::from_secs(1);
 /// The longest wait.

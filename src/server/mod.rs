@@ -46,6 +46,7 @@ mod turn;
 pub mod waiting;
 mod whispers;
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -68,6 +69,7 @@ use connections::Connections;
 use counters::Counters;
 pub use counters::ShellFacts;
 use deadlines::ticks;
+use disk::Answered;
 use jobs::{Done, Job, Jobs};
 use sign_ins::SignIns;
 use streams::Streams;
@@ -89,6 +91,8 @@ pub struct Server {
     jobs: Jobs,
     /// Requests and commands that wait for a job's result.
     waiting: WaitingRequests,
+    /// Answers of the disk that are not carried out yet, in order.
+    stored: VecDeque<Answered>,
     counters: Counters,
     /// Lines for stderr.
     pub journal: Journal,
@@ -158,6 +162,7 @@ impl Server {
             sign_ins,
             jobs: Jobs::default(),
             waiting: WaitingRequests::default(),
+            stored: VecDeque::new(),
             counters: Counters::default(),
             journal: Journal::new(config.log, config.log_format),
             date: HttpDate::default(),

@@ -7,7 +7,7 @@ use super::backend::Backend;
 use super::disk::{Answered, Disk, Notice};
 use super::jobs::Committed;
 use super::waiting::What;
-use crate::config::{Config, Level};
+use crate::config::{Config, Level, STORE_ANSWERS_PER_TURN};
 use crate::conn::refusal::Refusal;
 use crate::domain::changes::Changes;
 use crate::domain::credentials::Credentials;
@@ -79,7 +79,20 @@ impl Server {
             return;
         };
         let (answers, notice) = disk.stored(result, now);
-        for answer in answers {
+        self.stored.extend(answers);
+        self.answer_stored(now);
+        if let Some(notice) = notice {
+            self.note_storage(&notice, now);
+        }
+    }
+
+    /// Carries out answers of the disk, [`STORE_ANSWERS_PER_TURN`] at most: a batch that has waited for a slow disk may have
+    /// so many that all at once would keep everybody waiting.
+    pub(super) fn answer_stored(&mut self, now: Now) {
+        for _ in 0..STORE_ANSWERS_PER_TURN {
+            let Some(answer) = self.stored.pop_front() else {
+                break;
+            };
             match answer {
                 Answered::Outcome(outcome) => {
                     self.chat.answered(outcome, &mut self.connections, now);
@@ -89,9 +102,6 @@ impl Server {
             }
         }
         self.answer_created(now);
-        if let Some(notice) = notice {
-            self.note_storage(&notice, now);
-        }
     }
 
     /// Has an event numbered and stored, then sent. Returns its id if that is known at once.
@@ -175,13 +185,10 @@ impl Server {
             .record(level, event, &[("reason", reason)], now);
     }
 
-    /// Writes everything anew, if the disk has failed and it is time.
+    /// Writes everything anew, if the disk has failed and it is time: when all that was committed is in memory.
     pub(super) fn rewrite_if_due(&mut self, now: Now) {
-        if self
-            .chat
-            .next_rewrite()
-            .is_some_and(|at| at <= now.monotonic)
-        {
+        let due = self.chat.next_rewrite();
+        if due.is_some_and(|at| at <= now.monotonic) && self.stored.is_empty() {
             let everything = self.everything(now);
             if let Some(disk) = self.chat.backend_mut().disk_mut() {
                 disk.rewrite(everything);
@@ -214,9 +221,9 @@ impl Server {
         }
     }
 
-    /// Whether wishes are not on disk yet, or not refused.
+    /// Whether wishes are not on disk yet, or not answered.
     pub(super) fn is_storing(&self) -> bool {
-        self.chat.backend().disk().is_some_and(Disk::is_busy)
+        !self.stored.is_empty() || self.chat.backend().disk().is_some_and(Disk::is_busy)
     }
 
     /// Whether the store takes nothing for now.

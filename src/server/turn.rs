@@ -22,6 +22,7 @@ impl Server {
     /// waiting. Afterwards the caller takes the jobs with [`Self::poll_job`].
     pub fn turn(&mut self, now: Now, io: &mut impl Io) -> bool {
         self.notice_clock(now);
+        self.answer_stored(now);
         let mut late = self.read(io, now);
         self.handle_timeout(now);
         // Before sending: a client that has its response can rely on the line being in the log.
@@ -45,6 +46,7 @@ impl Server {
             || self.chat.has_work()
             || self.streams.has_work()
             || !self.jobs.is_empty()
+            || !self.stored.is_empty()
             || self.sign_ins.checks.has_next()
     }
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use sarang::config::{ACKNOWLEDGED_FOR, Config, STORE_RETRY};
-use sarang::server::jobs::Job;
+use sarang::config::{ACKNOWLEDGED_FOR, Config, STORE_ANSWERS_PER_TURN, STORE_RETRY};
+use sarang::server::jobs::{Done, Job};
 use serde_json::{Value, json};
 
 use crate::late::{chat, kinds};
-use crate::stored::Stored;
+use crate::stored::{COMMITTED, Stored};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -327,4 +327,35 @@ fn while_it_drains_what_was_said_is_committed_before_the_connections_close() {
         .split_once(r#""ack","id":"2""#)
         .expect("is acknowledged");
     assert!(behind.contains("서버를 종료합니다"), "{behind}");
+}
+
+#[test]
+fn a_batch_of_many_messages_is_told_in_parts_and_in_order() {
+    let config = Config {
+        messages_per_second: 0,
+        ..Config::default()
+    };
+    let mut stored = Stored::new(config);
+    let [a, b] = stored.members(["a", "b"], "r");
+    let count = 6 * STORE_ANSWERS_PER_TURN;
+    for n in 0..count {
+        stored
+            .world
+            .say(a, chat("r", &n.to_string(), &n.to_string()));
+    }
+    let mut parts = 0;
+    while let Some((serial, job)) = stored.batch() {
+        stored.keep(&job);
+        let now = stored.world.now;
+        let committed = Done::Stored(Ok(COMMITTED));
+        stored.world.server.finished(serial, committed, now);
+        while stored.world.one_turn() {
+            parts += 1;
+        }
+    }
+    assert!(parts >= 4, "{parts}");
+    let told = stored.world.told(b);
+    let texts = told.iter().map(|one| one["content"].as_str());
+    let texts = texts.map(|text| text.and_then(|text| text.parse().ok()));
+    assert!(texts.eq((0..count).map(Some)));
 }
