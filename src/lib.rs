@@ -40,7 +40,7 @@
 //! |---|---|
 //! | `rooms.rs`, `room.rs`, `membership.rs`, `opening.rs`, `presence.rs`, `graces.rs`, `people.rs`, `names.rs`, `unicode.rs` | rooms and their members; how rooms are opened |
 //! | `eviction.rs`, `kept.rs`, `owners.rs` | which rooms make way for new ones, and who holds how many of those created by `POST /rooms` |
-//! | `messages.rs`, `confidences.rs`, `wishes.rs`, `facts.rs`, `outcomes.rs`, `message_keys.rs`, `acknowledged.rs`, `history.rs`, `position.rs` | messages: a wish, then a fact |
+//! | `messages.rs`, `stored_whispers.rs`, `wishes.rs`, `facts.rs`, `outcomes.rs`, `message_keys.rs`, `acknowledged.rs`, `history.rs`, `position.rs` | messages: a wish, then a fact |
 //! | `accounts.rs`, `credentials.rs`, `auth.rs`, `tokens.rs`, `issuer.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `parked.rs`, `turns.rs`, `random.rs`, `derived.rs` | identity |
 //! | `revocations.rs`, `marks.rs` | tokens that are refused before they expire |
 //! | `guests.rs`, `holders.rs`; `allowance.rs`, `expiring.rs` | names that guests may not take, and those that they hold by a key; how often something may be done in a row |
@@ -66,8 +66,9 @@
 //! 3. `domain/messages.rs` checks it and pushes [`domain::event::Effect::Publish`]: a wish, which stays in
 //!    `domain/wishes.rs` until it is answered.
 //! 4. `server/chat.rs` passes it to `server/backend.rs`, which orders and stores messages. The in-memory backend
-//!    answers at once; any other makes it a [`job`](server::jobs::Job), which is answered later by
-//!    [`server::Server::finished`].
+//!    answers at once. With a store `server/disk.rs` numbers all that have come while the last batch was under way, makes one
+//!    [`job`](server::jobs::Job) of them, which `shell/store.rs` commits on its thread, and answers through
+//!    [`server::Server::finished`] (`server/storing.rs`).
 //! 5. `domain/outcomes.rs` appends the answer, a [`fact`](domain::facts::Fact), to the room's history. It pushes
 //!    [`domain::event::Effect::Broadcast`], and an acknowledgement if the message has an `id`.
 //! 6. `server/chat.rs` has `conn/event_json.rs` encode it once, and appends the frame to the room's stream in

@@ -23,6 +23,14 @@ const REMOVED: u32 = u32::MAX;
 const LENGTHS_BYTES: usize = 6;
 
 impl Changes {
+    /// No changes, with room for this many bytes of them.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            count: 0,
+        }
+    }
+
     /// Adds or replaces a record.
     pub fn put(&mut self, record: &Record<'_>) {
         let start = self.push_key(&record.key());

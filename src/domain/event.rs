@@ -10,7 +10,7 @@ use super::error::ErrorCode;
 use super::ids::{ConnectionId, Origin, RoomId, Serial, UserId};
 use super::position::Position;
 use super::time::Timestamp;
-use super::wishes::{Confidence, Opening, Publication};
+use super::wishes::{Opening, Publication, WhisperWish};
 
 /// A committed chat message, with its position in the room's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -167,7 +167,7 @@ pub enum Effect {
     /// [`RoomManager::answered`](super::rooms::RoomManager::answered).
     Publish(Publication),
     /// Have the backend store the `id` of a whisper, and order it. The outcome goes to the same method.
-    Confide(Confidence),
+    StoreWhisper(WhisperWish),
     /// Have the backend open a room. The outcome goes to the same method.
     Open(Opening),
     /// The room has another epoch than the backend knows, with its messages up to this position.

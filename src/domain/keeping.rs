@@ -102,6 +102,11 @@ impl RoomManager {
         self.acknowledged.set_fingerprint_key(key);
     }
 
+    /// The memory of all messages, in bytes.
+    pub fn history_bytes(&self) -> usize {
+        self.history_bytes
+    }
+
     /// Whether there is a store.
     pub(super) fn has_store(&self) -> bool {
         self.changes.is_some()

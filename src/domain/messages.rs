@@ -176,7 +176,7 @@ impl RoomManager {
         };
         let target = target.ok_or(ErrorCode::UserNotFound)?;
         if self.has_store() {
-            self.confide(origin, [from, target], content, pending, effects);
+            self.store_whisper(origin, [from, target], content, pending, effects);
             return Ok(());
         }
         let event = Event::Whisper {

@@ -10,7 +10,6 @@ pub mod auth;
 pub mod changes;
 pub mod channels;
 mod check;
-mod confidences;
 pub mod credentials;
 pub mod derived;
 pub mod drafts;
@@ -49,6 +48,7 @@ pub mod revocations;
 pub mod room;
 pub mod rooms;
 pub mod sessions;
+mod stored_whispers;
 #[cfg(test)]
 mod testing;
 pub mod throttle;

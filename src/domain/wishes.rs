@@ -35,16 +35,16 @@ pub struct Publication {
 
 /// A whisper that is delivered when the backend has stored its `id`.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Confidence {
+pub struct WhisperWish {
     /// The serial of its answer.
     pub serial: Serial,
     /// Its `id`, if it has one.
-    pub id: Option<ConfidenceId>,
+    pub id: Option<WhisperId>,
 }
 
 /// The `id` of a whisper, and what it belongs to.
 #[derive(Debug, PartialEq, Eq)]
-pub struct ConfidenceId {
+pub struct WhisperId {
     /// The `id`.
     pub id: Box<str>,
     /// Its author.

@@ -192,8 +192,8 @@ impl Chat {
                         connections.list(id);
                     }
                 }
-                Effect::Confide(confidence) => {
-                    if let Some(outcome) = self.backend.confide(confidence, now) {
+                Effect::StoreWhisper(whisper) => {
+                    if let Some(outcome) = self.backend.store_whisper(whisper, now) {
                         self.take_outcome(outcome, now);
                     }
                 }

@@ -22,7 +22,7 @@ use crate::domain::facts::{Fact, Outcome};
 use crate::domain::ids::{RoomId, RoomKey, Serial};
 use crate::domain::position::Position;
 use crate::domain::time::Now;
-use crate::domain::wishes::{Confidence, Opening, Publication};
+use crate::domain::wishes::{Opening, Publication, WhisperWish};
 
 /// An answer of the disk.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub enum Answered {
 #[derive(Debug)]
 enum Wish {
     Publish(Publication),
-    Confide(Confidence),
+    Whisper(WhisperWish),
     Open(Opening),
     Tell(Option<Serial>, Draft),
     Keep(Option<Serial>, Changes),
@@ -158,10 +158,10 @@ impl Disk {
     }
 
     /// Takes a whisper whose `id`, if it has one, is to be stored.
-    pub fn confide(&mut self, confidence: Confidence, now: Now) -> Option<Outcome> {
+    pub fn store_whisper(&mut self, whisper: WhisperWish, now: Now) -> Option<Outcome> {
         match self.has_room_for(0, now) {
-            true => self.push(Wish::Confide(confidence), 0),
-            false => return Some(failed(confidence.serial)),
+            true => self.push(Wish::Whisper(whisper), 0),
+            false => return Some(failed(whisper.serial)),
         }
         None
     }
@@ -333,7 +333,7 @@ impl Disk {
         let queued = self.queue.drain(..).filter_map(|wish| {
             Some(match wish {
                 Wish::Publish(publication) => Answered::Outcome(failed(publication.serial)),
-                Wish::Confide(confidence) => Answered::Outcome(failed(confidence.serial)),
+                Wish::Whisper(whisper) => Answered::Outcome(failed(whisper.serial)),
                 Wish::Open(opening) => Answered::Outcome(failed(opening.serial)),
                 Wish::Tell(serial, draft) => Answered::Told(untold(serial, draft)),
                 Wish::Keep(serial, _) => {

@@ -65,7 +65,7 @@ impl Server {
 
     /// Everything that is kept.
     fn everything(&self, now: Now) -> Changes {
-        let mut everything = Changes::default();
+        let mut everything = Changes::with_capacity(self.chat.rooms().history_bytes());
         self.chat.rooms().keep_all(now, &mut everything);
         self.streams.keep_all(&mut everything);
         let revocations = self.sign_ins.auth().revocations();

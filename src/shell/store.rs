@@ -14,7 +14,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use mio::Waker;
 
-use super::store_file::{Loaded, StoreFile, Unusable};
+use super::store_file::{Loaded, StoreFile, Unusable, remove_if_there};
 use super::store_folder::{Folder, User, sync_folder};
 use crate::config::Level;
 use crate::domain::changes::Changes;
@@ -204,10 +204,12 @@ impl Keeper {
     /// Makes a new file with this, and puts it in the place of the other.
     fn begin_file(&mut self, batch: u64, all: &Changes) -> Result<(), String> {
         let new = self.folder.new_file();
-        let mut file = StoreFile::make(&new, self.secret, batch, all)?;
-        self.folder
-            .put_in_place()
-            .map_err(|error| error.to_string())?;
+        let made = StoreFile::make(&new, self.secret, batch, all).and_then(|file| {
+            let put = self.folder.put_in_place();
+            put.map(|()| file).map_err(|error| error.to_string())
+        });
+        // What is left of it would take space that others may need.
+        let mut file = made.inspect_err(|_| _ = remove_if_there(&new))?;
         file.moved_to(self.folder.file());
         self.file = Some(file);
         Ok(())

@@ -171,7 +171,8 @@ impl Folder {
     /// The link, or the sync of the folder.
     pub fn keep_aside(&self, word: &str, at: Timestamp) -> std::io::Result<PathBuf> {
         let aside = self.free_name(word, at);
-        fs::hard_link(self.file(), &aside)?;
+        // Not every file system has links. Then there is a moment without a file.
+        fs::hard_link(self.file(), &aside).or_else(|_| fs::rename(self.file(), &aside))?;
         self.sync()?;
         Ok(aside)
     }

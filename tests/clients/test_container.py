@@ -21,16 +21,17 @@ from test_binary import PT_INTERP, program_header_types
 README = Path(__file__).parents[2] / "README.md"
 BIN = os.environ["SARANG_BIN"]
 
-# The root directory and the folder of accounts as mounts that cannot be written; then the program of the image.
+# The root directory and the folder of accounts as mounts that cannot be written, that of the store as one that can; then
+# the program of the image.
 ENTER = """
 set -e
 mount --bind "$1" "$1"
-mkdir -p "$1/data"
 mount --bind "$2" "$1/data"
+mount --bind "$3" "$1/store"
 mount -o remount,bind,ro "$1/data"
 mount -o remount,bind,ro "$1"
-root=$1 user=$3
-shift 3
+root=$1 user=$4
+shift 4
 exec chroot --userspec="$user" --groups= "$root" "$@"
 """
 
@@ -58,12 +59,11 @@ class Image:
 class Container:
     def __init__(self, folder):
         self.image = Image()
-        self.root, self.people = folder / "root", folder / "people"
-        for path in [self.root, self.people]:
+        self.root, self.people, self.store = folder / "root", folder / "people", folder / "store"
+        for path in [self.root, self.people, self.store, self.root / "data", self.root / "store"]:
             path.mkdir()
             path.chmod(0o755)
         shutil.copy(BIN, self.root / "sarang")
-        self.root.joinpath("data").mkdir()
         self.port = free_port()
         assert self.image.environment["SARANG_LISTEN"] == "0.0.0.0:8000" and self.image.of("EXPOSE") == ["8000"]
         # Only this machine shall reach it.
@@ -73,7 +73,7 @@ class Container:
         self.process = None
 
     def command(self, *command):
-        return ["unshare", "--mount", "sh", "-c", ENTER, "sh", str(self.root), str(self.people), self.image.user, *command]
+        return ["unshare", "--mount", "sh", "-c", ENTER, "sh", str(self.root), str(self.people), str(self.store), self.image.user, *command]
 
     def add(self, name):
         """As the container with the writable folder does it: the file belongs to the user of the image."""
@@ -115,7 +115,8 @@ def container():
     folder = Path(tempfile.mkdtemp(prefix="sarang-"))
     folder.chmod(0o755)
     container = Container(folder)
-    os.chown(container.people, 65534, 65534)
+    for folder_of_user in [container.people, container.store]:
+        os.chown(folder_of_user, 65534, 65534)
     probe = subprocess.run(container.command("/sarang", "--version"), capture_output=True, text=True, timeout=PATIENCE)
     if probe.returncode != 0:
         shutil.rmtree(folder)
@@ -150,3 +151,22 @@ def test_an_account_added_beside_the_container_is_good_after_sighup(container):
     container.process.send_signal(signal.SIGHUP)
     until(lambda: container.sign_in("김철수") == 200, container)
     assert "reload_failed" not in container.log()
+
+
+def test_what_is_in_the_volume_of_the_store_is_there_in_the_next_container(container):
+    volume = re.search(r'-v "\$PWD/store:(\S+)" -e SARANG_DATA=(\S+) sarang$', README.read_text(), re.M)
+    assert volume.groups() == ("/store", "/store")
+    container.environment["SARANG_DATA"] = "/store"
+    container.add("홍길동")
+    for is_first in [True, False]:
+        container.start()
+        until(container.is_healthy, container)
+        account = {"username": "홍길동", "password": "비밀번호"}
+        with httpx.Client(base_url=container.url, trust_env=False, timeout=PATIENCE) as rest:
+            token = rest.post("/auth/login", json=account).json()["access_token"]
+            rest.headers["Authorization"] = f"Bearer {token}"
+            if is_first:
+                assert rest.post("/rooms", json={"name": "tech"}).status_code == 201
+            assert rest.get("/rooms/tech").status_code == 200
+        container.process.send_signal(signal.SIGKILL)
+        container.process.wait(PATIENCE)

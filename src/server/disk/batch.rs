@@ -11,7 +11,7 @@ use crate::domain::position::Position;
 use crate::domain::random::split_mix;
 use crate::domain::record::{Key, Record, SaidAt};
 use crate::domain::time::Timestamp;
-use crate::domain::wishes::{Confidence, Opening, Publication};
+use crate::domain::wishes::{Opening, Publication, WhisperWish};
 use crate::server::jobs::{Batch, Job};
 
 impl Disk {
@@ -27,10 +27,10 @@ impl Disk {
                 Wish::Publish(publication) => {
                     Answered::Outcome(self.number(publication, &mut changes))
                 }
-                Wish::Confide(confidence) => {
+                Wish::Whisper(whisper) => {
                     // A whisper is queued only when fewer wishes than that are.
                     let number = self.batch * STORE_WISHES_MAX as u64 + index as u64;
-                    Answered::Outcome(self.order(confidence, number, &mut changes))
+                    Answered::Outcome(self.order(whisper, number, &mut changes))
                 }
                 Wish::Open(opening) => Answered::Outcome(self.create(&opening, &mut changes)),
                 Wish::Tell(serial, draft) => {
@@ -126,8 +126,8 @@ impl Disk {
         })
     }
 
-    fn order(&self, confidence: Confidence, number: u64, changes: &mut Changes) -> Outcome {
-        if let Some(said) = confidence.id {
+    fn order(&self, whisper: WhisperWish, number: u64, changes: &mut Changes) -> Outcome {
+        if let Some(said) = whisper.id {
             changes.put(&Record::Said {
                 at: SaidAt::Whisper(number),
                 second: self.now.unix.as_secs(),
@@ -138,7 +138,7 @@ impl Disk {
             });
         }
         Outcome::Whispered {
-            serial: confidence.serial,
+            serial: whisper.serial,
             timestamp: Timestamp::from(self.now),
             number,
         }

@@ -8,12 +8,12 @@ use super::message_keys::Person;
 use super::record::{Key, SaidAt};
 use super::rooms::RoomManager;
 use super::time::{Now, Timestamp};
-use super::wishes::{Confidence, ConfidenceId, Whisper, Wish};
+use super::wishes::{Whisper, WhisperId, WhisperWish, Wish};
 
 impl RoomManager {
     /// A whisper where there is a store: it is delivered when its `id` is stored, so that one sent again over a restart is
     /// delivered once. Without an `id` it waits all the same, so that whispers keep their order.
-    pub(super) fn confide(
+    pub(super) fn store_whisper(
         &mut self,
         origin: Origin,
         [from, to]: [UserId; 2],
@@ -22,7 +22,7 @@ impl RoomManager {
         effects: &mut Effects,
     ) {
         let (sender, target) = (self.people.person(from), self.people.person(to));
-        let id = pending.map(|pending| ConfidenceId {
+        let id = pending.map(|pending| WhisperId {
             id: self.acknowledged.id_of(pending).into(),
             sender: sender.clone(),
             to: target.clone(),
@@ -36,7 +36,7 @@ impl RoomManager {
             is_marked: self.is_marked(from),
             pending,
         })));
-        effects.push_back(Effect::Confide(Confidence { serial, id }));
+        effects.push_back(Effect::StoreWhisper(WhisperWish { serial, id }));
     }
 
     /// The `id` of a whisper is stored: it is delivered, if its target is still here, then acknowledged.
