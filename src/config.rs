@@ -82,8 +82,10 @@ pub const BACKUP_TIMEOUT: Duration = Duration::from_secs(60);
 pub const BACKUP_POLLED_EVERY: Duration = Duration::from_millis(20);
 /// The cache of the store's file, in bytes.
 pub const STORE_CACHE_BYTES: usize = 1024 * 1024;
-/// Removals from the store that wait for the next batch, in bytes; above that they are a batch.
-pub const STALE_BYTES_MAX: usize = 1024 * 1024;
+/// Changes of the store that nobody waits for, in bytes; above that they are a batch.
+pub const STORE_REST_BYTES: usize = 1024 * 1024;
+/// Above that a whisper with an `id` is answered with `storage_unavailable`: the batch under way takes too long.
+pub const STORE_REST_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Wishes that a batch of the store answers in one turn; those after them wait for the next one.
 pub const STORE_ANSWERS_PER_TURN: usize = 512;
 /// After the store has failed: the wait before everything is written anew. It doubles with each failure.

@@ -40,7 +40,7 @@
 //! |---|---|
 //! | `rooms.rs`, `room.rs`, `membership.rs`, `opening.rs`, `presence.rs`, `graces.rs`, `people.rs`, `names.rs`, `unicode.rs` | rooms and their members; how rooms are opened |
 //! | `eviction.rs`, `kept.rs`, `owners.rs` | which rooms make way for new ones, and who holds how many of those created by `POST /rooms` |
-//! | `messages.rs`, `stored_whispers.rs`, `wishes.rs`, `facts.rs`, `outcomes.rs`, `message_keys.rs`, `acknowledged.rs`, `history.rs`, `position.rs` | messages: a wish, then a fact |
+//! | `messages.rs`, `wishes.rs`, `facts.rs`, `outcomes.rs`, `message_keys.rs`, `acknowledged.rs`, `history.rs`, `position.rs` | messages: a wish, then a fact |
 //! | `accounts.rs`, `credentials.rs`, `auth.rs`, `tokens.rs`, `issuer.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `parked.rs`, `turns.rs`, `random.rs`, `derived.rs` | identity |
 //! | `revocations.rs`, `marks.rs` | tokens that are refused before they expire |
 //! | `guests.rs`, `holders.rs`; `allowance.rs`, `expiring.rs` | names that guests may not take, and those that they hold by a key; how often something may be done in a row |

@@ -97,8 +97,8 @@ pub struct Acknowledged {
     hasher: RandomState,
     /// The key of the fingerprints. A store keeps them, so with one it is always the same.
     fingerprint_key: [u8; 16],
-    /// Removes from the store what is forgotten; `None` if there is no store.
-    forgotten: Option<Changes>,
+    /// What the store is to change; `None` if there is no store.
+    changes: Option<Changes>,
 }
 
 impl Acknowledged {
@@ -107,9 +107,9 @@ impl Acknowledged {
         self.fingerprint_key = key;
     }
 
-    /// There is a store: what is forgotten is noted from now on.
-    pub fn note_forgotten(&mut self) {
-        self.forgotten.get_or_insert_default();
+    /// There is a store: what it is to change is noted from now on.
+    pub fn note_changes(&mut self) {
+        self.changes.get_or_insert_default();
     }
 
     /// Looks up a message, and enters it as under way if it is new.
@@ -197,11 +197,6 @@ impl Acknowledged {
         (pending.key.sender.clone(), pending.fingerprint)
     }
 
-    /// The `id` of a message under way.
-    pub fn id_of(&self, PendingId(slot): PendingId) -> &str {
-        &self.pending[slot as usize].key.id
-    }
-
     /// Enters a message that was acknowledged before the start, until `until`.
     pub fn restore(&mut self, destination: Destination, kept: &KeptId, until: Duration) {
         let position = match kept.at {
@@ -230,17 +225,24 @@ impl Acknowledged {
         id: PendingId,
         position: Option<Position>,
         stored: Option<SaidAt>,
-        now: Duration,
+        now: Now,
     ) -> (Box<str>, Waiters) {
         let pending = self.remove_pending(id);
         let answered = (pending.key.id.clone(), pending.waiters);
-        self.enter(Done {
+        let done = Done {
             key: pending.key,
             fingerprint: pending.fingerprint,
             position,
             stored,
-            until: now + ACKNOWLEDGED_FOR,
-        });
+            until: now.monotonic + ACKNOWLEDGED_FOR,
+        };
+        // That of a message in a room was stored with it.
+        if let (Some(SaidAt::Whisper(_)), Some(changes)) = (stored, &mut self.changes) {
+            done.record(now)
+                .iter()
+                .for_each(|record| changes.put(record));
+        }
+        self.enter(done);
         answered
     }
 
@@ -269,9 +271,9 @@ impl Acknowledged {
         (pending.key.id, pending.waiters)
     }
 
-    /// Takes what the store is to change: mostly it removes what was forgotten.
-    pub fn take_forgotten(&mut self) -> Changes {
-        self.forgotten
+    /// Takes what the store is to change: the `id`s of whispers, and what was forgotten.
+    pub fn take_changes(&mut self) -> Changes {
+        self.changes
             .as_mut()
             .map(std::mem::take)
             .unwrap_or_default()
@@ -301,7 +303,7 @@ impl Acknowledged {
                 .for_each(|position| position.epoch = epoch);
             done.stored = done.position.map(Into::into);
             let hash = self.hasher.hash_one(&done.key);
-            if let (Some(record), Some(changes)) = (done.record(now), &mut self.forgotten) {
+            if let (Some(record), Some(changes)) = (done.record(now), &mut self.changes) {
                 changes.put(&record);
             }
             self.forget_stored(stale);
@@ -310,8 +312,8 @@ impl Acknowledged {
     }
 
     fn forget_stored(&mut self, stored: Option<SaidAt>) {
-        if let (Some(at), Some(forgotten)) = (stored, &mut self.forgotten) {
-            forgotten.remove(&Key::Said(at));
+        if let (Some(at), Some(changes)) = (stored, &mut self.changes) {
+            changes.remove(&Key::Said(at));
         }
     }
 

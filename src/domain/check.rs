@@ -89,7 +89,6 @@ impl RoomManager {
                     *under_way.entry((room.id, *user)).or_default() += 1;
                     pending += usize::from(is_pending.is_some());
                 }
-                Wish::Whisper(whisper) => pending += usize::from(whisper.pending.is_some()),
                 Wish::Open {
                     name, joins: all, ..
                 } => {

@@ -10,7 +10,7 @@ use super::error::ErrorCode;
 use super::ids::{ConnectionId, Origin, RoomId, Serial, UserId};
 use super::position::Position;
 use super::time::Timestamp;
-use super::wishes::{Opening, Publication, WhisperWish};
+use super::wishes::{Opening, Publication};
 
 /// A committed chat message, with its position in the room's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -137,8 +137,8 @@ pub enum Effect {
     Reply(Origin, Event),
     /// Deliver a whisper to every connection of its target and of its sender, who may be the same.
     Whisper {
-        /// The WebSocket it was sent over.
-        by: Origin,
+        /// The connection it was sent over.
+        by: ConnectionId,
         /// The sender.
         from: UserId,
         /// The target.
@@ -166,8 +166,6 @@ pub enum Effect {
     /// Have the backend order and store a message. The outcome goes to
     /// [`RoomManager::answered`](super::rooms::RoomManager::answered).
     Publish(Publication),
-    /// Have the backend store the `id` of a whisper, and order it. The outcome goes to the same method.
-    StoreWhisper(WhisperWish),
     /// Have the backend open a room. The outcome goes to the same method.
     Open(Opening),
     /// The room has another epoch than the backend knows, with its messages up to this position.

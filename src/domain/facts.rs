@@ -49,15 +49,6 @@ pub struct OpenedRoom {
 pub enum Outcome {
     /// A message was committed.
     Published(Fact),
-    /// The `id` of a whisper was stored: the whisper is delivered.
-    Whispered {
-        /// The wish it answers.
-        serial: Serial,
-        /// When it was ordered.
-        timestamp: Timestamp,
-        /// The number under which its `id` is stored.
-        number: u64,
-    },
     /// A room is open.
     Opened(Serial, OpenedRoom),
     /// A wish failed, and why. The message may have been stored all the same: sending it again with its `id` is safe.

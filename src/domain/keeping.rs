@@ -1,7 +1,7 @@
 //! Rooms and a store on disk: what is loaded at the start, what is removed later, and everything for a new file.
 //!
-//! New messages, rooms and `id`s are stored by the backend, which numbers them. Here is noted what the store need not have any
-//! more.
+//! New messages and rooms are stored by the backend, which numbers them, with their `id`s. Here is noted what the store need
+//! not have any more, and the `id`s of whispers.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -31,7 +31,7 @@ impl RoomManager {
     ) -> (Vec<(RoomId, Position)>, usize) {
         self.epochs = seed;
         self.changes = Some(std::mem::take(&mut kept.stale));
-        self.acknowledged.note_forgotten();
+        self.acknowledged.note_changes();
         let mut loaded = std::mem::take(&mut kept.rooms);
         let surplus = loaded.len().saturating_sub(self.limits.rooms);
         for KeptRoom { name, room, .. } in loaded.drain(..surplus) {
@@ -76,6 +76,9 @@ impl RoomManager {
     }
 
     fn load_id(&mut self, id: &KeptId, rooms: &HashMap<u64, RoomId>, now: Now) {
+        if let SaidAt::Whisper(number) = id.at {
+            self.last_whisper = self.last_whisper.max(number);
+        }
         let age = now.unix.as_secs().saturating_sub(id.second);
         // If the clock is not set nobody knows how old it is.
         let is_clock_set = now.unix.as_secs() >= CLOCK_SET_FROM_SECS;
@@ -112,10 +115,25 @@ impl RoomManager {
         self.changes.is_some()
     }
 
-    /// Takes what the store need not have any more.
+    /// Where the `id` of the next whisper is stored, if there is a store. It is stored at once, but nobody waits for it: the
+    /// whisper is delivered already.
+    pub(super) fn next_whisper(&mut self) -> Option<SaidAt> {
+        self.has_store().then(|| {
+            self.last_whisper += 1;
+            self.are_changes_urgent = true;
+            SaidAt::Whisper(self.last_whisper)
+        })
+    }
+
+    /// Whether [`Self::take_changes`] has what must be stored without waiting for something else.
+    pub fn are_changes_urgent(&mut self) -> bool {
+        std::mem::take(&mut self.are_changes_urgent)
+    }
+
+    /// Takes what the store is to change beside what the backend stores.
     pub fn take_changes(&mut self) -> Option<Changes> {
         let changes = self.changes.as_mut()?;
-        changes.append(&self.acknowledged.take_forgotten());
+        changes.append(&self.acknowledged.take_changes());
         (!changes.is_empty()).then(|| std::mem::take(changes))
     }
 

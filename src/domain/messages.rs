@@ -145,8 +145,7 @@ impl RoomManager {
     /// connection of its sender.
     ///
     /// # Errors
-    /// `user_not_found`, `bad_request` (no text), `content_too_long`, `id_reused`, `storage_unavailable` (too many wishes
-    /// are under way).
+    /// `user_not_found`, `bad_request` (no text), `content_too_long`, `id_reused`.
     pub fn whisper(
         &mut self,
         origin: Origin,
@@ -161,9 +160,6 @@ impl RoomManager {
             .user_of(origin.connection)
             .ok_or(ErrorCode::Unauthorized)?;
         self.check_content(content)?;
-        if self.has_store() && !self.wishes.has_room_for(content.len()) {
-            return Err(ErrorCode::StorageUnavailable);
-        }
         let to = &*nfc(to);
         let target = self.people.find(to);
         let claimed = match id {
@@ -175,10 +171,6 @@ impl RoomManager {
             Err(refused) => return refused,
         };
         let target = target.ok_or(ErrorCode::UserNotFound)?;
-        if self.has_store() {
-            self.store_whisper(origin, [from, target], content, pending, effects);
-            return Ok(());
-        }
         let event = Event::Whisper {
             from: self.people.name(from).clone(),
             to: self.people.name(target).clone(),
@@ -187,13 +179,14 @@ impl RoomManager {
             guest: self.is_marked(from),
         };
         effects.push_back(Effect::Whisper {
-            by: origin,
+            by: origin.connection,
             from,
             to: target,
             event,
         });
         if let Some(pending) = pending {
-            self.acknowledge(pending, (None, None), now, effects);
+            let stored = self.next_whisper();
+            self.acknowledge(pending, (None, stored), now, effects);
         }
         Ok(())
     }

@@ -48,7 +48,6 @@ pub mod revocations;
 pub mod room;
 pub mod rooms;
 pub mod sessions;
-mod stored_whispers;
 #[cfg(test)]
 mod testing;
 pub mod throttle;

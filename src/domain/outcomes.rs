@@ -20,11 +20,6 @@ impl RoomManager {
     pub fn answered(&mut self, outcome: Outcome, now: Now, effects: &mut Effects) {
         match outcome {
             Outcome::Published(fact) => self.published(fact, now, effects),
-            Outcome::Whispered {
-                serial,
-                timestamp,
-                number,
-            } => self.whispered(serial, timestamp, number, now, effects),
             Outcome::Opened(serial, room) => self.opened(serial, Ok(room), now, effects),
             Outcome::Failed(serial, code) => self.failed(serial, code, now, effects),
         }
@@ -91,9 +86,7 @@ impl RoomManager {
         now: Now,
         effects: &mut Effects,
     ) {
-        let (id, waiters) = self
-            .acknowledged
-            .done(pending, position, stored, now.monotonic);
+        let (id, waiters) = self.acknowledged.done(pending, position, stored, now);
         for origin in waiters {
             let id = id.clone();
             effects.push_back(Effect::Reply(origin, Event::Ack { id, position }));
@@ -117,14 +110,11 @@ impl RoomManager {
                 self.refuse(origin, pending, code, effects);
                 self.finish_wish(room, user, now, effects);
             }
-            Some(Wish::Whisper(whisper)) => {
-                self.refuse(whisper.origin, whisper.pending, code, effects);
-            }
         }
     }
 
     /// Refuses a message under way, to all who have sent it.
-    pub(super) fn refuse(
+    fn refuse(
         &mut self,
         origin: Origin,
         pending: Option<PendingId>,

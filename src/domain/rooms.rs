@@ -40,6 +40,10 @@ pub struct RoomManager {
     pub(super) acknowledged: Acknowledged,
     /// Changes that the store has not been given yet; `None` if there is no store.
     pub(super) changes: Option<Changes>,
+    /// Whether they are to be stored without waiting for something else.
+    pub(super) are_changes_urgent: bool,
+    /// The number of the last whisper whose `id` was stored.
+    pub(super) last_whisper: u64,
     /// The state of the generator of the epochs of rooms that lose their past.
     pub(super) epochs: u64,
     /// Whether guests and what they say are marked: wherever accounts exist, so not in the demo.
@@ -97,6 +101,8 @@ impl RoomManager {
             joining: BTreeMap::new(),
             acknowledged: Acknowledged::default(),
             changes: None,
+            are_changes_urgent: false,
+            last_whisper: 0,
             epochs: 0,
             marks_guests: false,
             presence_grace: Duration::ZERO,

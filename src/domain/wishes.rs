@@ -33,28 +33,6 @@ pub struct Publication {
     pub said_by: Option<(Person, u64)>,
 }
 
-/// A whisper that is delivered when the backend has stored its `id`.
-#[derive(Debug, PartialEq, Eq)]
-pub struct WhisperWish {
-    /// The serial of its answer.
-    pub serial: Serial,
-    /// Its `id`, if it has one.
-    pub id: Option<WhisperId>,
-}
-
-/// The `id` of a whisper, and what it belongs to.
-#[derive(Debug, PartialEq, Eq)]
-pub struct WhisperId {
-    /// The `id`.
-    pub id: Box<str>,
-    /// Its author.
-    pub sender: Person,
-    /// Whom it is for.
-    pub to: Person,
-    /// The fingerprint of its text.
-    pub fingerprint: u64,
-}
-
 /// A room to be created, or loaded if it is stored already.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Opening {
@@ -98,8 +76,6 @@ pub(super) enum Wish {
         pending: Option<PendingId>,
         bytes: usize,
     },
-    /// A whisper is under way.
-    Whisper(Box<Whisper>),
     /// A room is being opened.
     Open {
         name: Rc<str>,
@@ -108,22 +84,6 @@ pub(super) enum Wish {
         /// Joins that wait for it.
         joins: Vec<Join>,
     },
-}
-
-/// A whisper under way.
-#[derive(Debug)]
-pub(super) struct Whisper {
-    /// The WebSocket that sent it.
-    pub origin: Origin,
-    /// Its author.
-    pub from: Person,
-    /// Whom it is for.
-    pub to: Person,
-    pub content: Box<str>,
-    /// Whether it is marked as a guest's.
-    pub is_marked: bool,
-    /// The entry of its `id`, if it has one.
-    pub pending: Option<PendingId>,
 }
 
 /// The wishes under way: at most [`WISHES_MAX`], with [`WISHES_BYTES_MAX`] of content.
@@ -171,7 +131,6 @@ impl Wish {
     fn bytes(&self) -> usize {
         match self {
             Self::Publish { bytes, .. } => *bytes,
-            Self::Whisper(whisper) => whisper.content.len(),
             Self::Open { .. } => 0,
         }
     }

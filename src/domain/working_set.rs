@@ -383,7 +383,7 @@ impl WorkingSet {
             }
         }
         if let Some(newest) = self.newest_event() {
-            self.event_base = Some(newest + RESTORED_EVENT_IDS);
+            self.event_base = Some(NUMBER_MAX.min(newest + RESTORED_EVENT_IDS));
         }
         self.events.clear();
         self.latest.clear();

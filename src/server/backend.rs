@@ -12,7 +12,7 @@ use crate::domain::ids::RoomId;
 use crate::domain::position::Position;
 use crate::domain::random::split_mix;
 use crate::domain::time::{Now, Timestamp};
-use crate::domain::wishes::{Opening, Publication, WhisperWish};
+use crate::domain::wishes::{Opening, Publication};
 
 /// Where messages are ordered and stored.
 #[derive(Debug)]
@@ -43,11 +43,6 @@ impl Backend {
             Self::Remote(remote) => remote.push(Job::Open(opening)),
             Self::Disk(disk) => disk.open(opening, now),
         }
-    }
-
-    /// Takes a whisper whose `id` is to be stored; returns the outcome if it is known at once. Only where there is a disk.
-    pub fn store_whisper(&mut self, whisper: WhisperWish, now: Now) -> Option<Outcome> {
-        self.disk_mut()?.store_whisper(whisper, now)
     }
 
     /// The room has another epoch than the backend has given it. Only where there is a disk.

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::backend::Backend;
 use super::connections::Connections;
+use super::disk::Disk;
 use super::fan_out::{FanOut, Troubled};
 use super::jobs::Job;
 use super::whispers::Whispers;
@@ -17,7 +18,7 @@ use crate::conn::event_json::encode_event;
 use crate::domain::error::ErrorCode;
 use crate::domain::event::{Effect, Effects, Event, RoomInfo};
 use crate::domain::facts::Outcome;
-use crate::domain::ids::{ConnectionId, Origin, RoomId, Serial, UserId};
+use crate::domain::ids::{ConnectionId, RoomId, Serial, UserId};
 use crate::domain::rooms::RoomManager;
 use crate::domain::time::Now;
 
@@ -139,6 +140,11 @@ impl Chat {
         self.settle(connections, now);
     }
 
+    /// Whether the store takes no more `id`s of whispers for now.
+    pub fn is_store_full(&self) -> bool {
+        self.backend.disk().is_some_and(Disk::is_full)
+    }
+
     /// When the store is to be written anew, as time since the server's start, if it is.
     pub fn next_rewrite(&self) -> Option<Duration> {
         self.backend.disk()?.next_timeout()
@@ -192,11 +198,6 @@ impl Chat {
                         connections.list(id);
                     }
                 }
-                Effect::StoreWhisper(whisper) => {
-                    if let Some(outcome) = self.backend.store_whisper(whisper, now) {
-                        self.take_outcome(outcome, now);
-                    }
-                }
                 Effect::Renewed(room, position) => self.backend.renewed(room, position),
                 Effect::Publish(publication) => {
                     if let Some(outcome) = self.backend.publish(publication, now) {
@@ -213,9 +214,9 @@ impl Chat {
             }
         }
         if let Some(disk) = self.backend.disk_mut()
-            && let Some(stale) = self.rooms.take_changes()
+            && let Some(changes) = self.rooms.take_changes()
         {
-            disk.discard(&stale);
+            disk.keep_rest(&changes, self.rooms.are_changes_urgent());
         }
     }
 
@@ -235,28 +236,18 @@ impl Chat {
     /// it like an answer: after everything it was sent before, and before its next answers.
     fn whisper(
         &mut self,
-        by: Origin,
+        by: ConnectionId,
         [from, to]: [UserId; 2],
         event: &Event,
         connections: &mut Connections,
     ) {
         self.encode(event);
-        // Its sender may have closed it while the whisper was being stored.
-        let is_open = connections.is_open(by);
-        let by = match is_open {
-            true => by.connection,
-            false => ConnectionId(u32::MAX),
-        };
         if to != from {
             self.whisper_to(to, by, connections);
         }
-        if is_open {
-            self.push_frame(by, false, connections);
-        }
+        self.push_frame(by, false, connections);
         self.whisper_to(from, by, connections);
-        if is_open {
-            self.whispers.hold_if_congested(by, [from, to]);
-        }
+        self.whispers.hold_if_congested(by, [from, to]);
     }
 
     /// Sends the encoded whisper to every connection of a user except one. Fewer than [`SHARED_FROM`] get it at once.

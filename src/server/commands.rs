@@ -187,6 +187,7 @@ impl Server {
     ) -> Result<Progress, ErrorCode> {
         let origin = self.connections.origin(id);
         let is_full = self.chat.has_too_many_whispers();
+        let is_store_full = message_id.is_some() && self.chat.is_store_full();
         let (rooms, effects) = self.chat.rooms_mut();
         match command {
             Command::Join { room, since } => {
@@ -200,6 +201,7 @@ impl Server {
                 rooms.chat(origin, &room, &content, message_id, now, effects)?;
             }
             Command::Whisper { .. } if is_full => return Err(ErrorCode::RateLimited),
+            Command::Whisper { .. } if is_store_full => return Err(ErrorCode::StorageUnavailable),
             Command::Whisper { to, content } => {
                 rooms.whisper(origin, &to, &content, message_id, now, effects)?;
             }

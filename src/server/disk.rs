@@ -13,7 +13,8 @@ use std::time::Duration;
 use super::histogram::{BATCH_WISHES, COMMIT_MICROS, Histogram};
 use super::jobs::{Batch, Committed, Job};
 use crate::config::{
-    STALE_BYTES_MAX, STORE_RETRY, STORE_RETRY_MAX, STORE_WISHES_BYTES_MAX, STORE_WISHES_MAX,
+    STORE_REST_BYTES, STORE_REST_BYTES_MAX, STORE_RETRY, STORE_RETRY_MAX, STORE_WISHES_BYTES_MAX,
+    STORE_WISHES_MAX,
 };
 use crate::domain::changes::Changes;
 use crate::domain::drafts::{Draft, Told};
@@ -22,7 +23,7 @@ use crate::domain::facts::{Fact, Outcome};
 use crate::domain::ids::{RoomId, RoomKey, Serial};
 use crate::domain::position::Position;
 use crate::domain::time::Now;
-use crate::domain::wishes::{Opening, Publication, WhisperWish};
+use crate::domain::wishes::{Opening, Publication};
 
 /// An answer of the disk.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,7 +40,6 @@ pub enum Answered {
 #[derive(Debug)]
 enum Wish {
     Publish(Publication),
-    Whisper(WhisperWish),
     Open(Opening),
     Tell(Option<Serial>, Draft),
     Keep(Option<Serial>, Changes),
@@ -96,8 +96,10 @@ pub struct Disk {
     has_event_base: bool,
     queue: VecDeque<Wish>,
     queue_bytes: usize,
-    /// What the store need not have any more: it goes with the next batch.
-    stale: Changes,
+    /// Changes that nobody waits for: they go with the next batch.
+    rest: Changes,
+    /// Whether they are a batch if there is nothing else.
+    is_rest_urgent: bool,
     state: State,
     job: Option<Job>,
     /// The number of the last batch.
@@ -120,7 +122,8 @@ impl Disk {
             has_event_base: false,
             queue: VecDeque::new(),
             queue_bytes: 0,
-            stale: Changes::default(),
+            rest: Changes::default(),
+            is_rest_urgent: false,
             state: State::Idle,
             job: None,
             batch,
@@ -153,15 +156,6 @@ impl Disk {
         match self.has_room_for(bytes, now) {
             true => self.push(Wish::Publish(publication), bytes),
             false => return Some(failed(publication.serial)),
-        }
-        None
-    }
-
-    /// Takes a whisper whose `id`, if it has one, is to be stored.
-    pub fn store_whisper(&mut self, whisper: WhisperWish, now: Now) -> Option<Outcome> {
-        match self.has_room_for(0, now) {
-            true => self.push(Wish::Whisper(whisper), 0),
-            false => return Some(failed(whisper.serial)),
         }
         None
     }
@@ -205,11 +199,18 @@ impl Disk {
         }
     }
 
-    /// Takes removals of what the store need not have any more. They go with the next batch: a disk that is idle stays so.
-    pub fn discard(&mut self, stale: &Changes) {
+    /// Takes changes that were made in memory already, and that nobody waits for. If they are not urgent, such as removals of
+    /// what is of no use any more, they go with the next batch, so that a disk that is idle stays so.
+    pub fn keep_rest(&mut self, changes: &Changes, are_urgent: bool) {
         if !matches!(self.state, State::Failed(_)) {
-            self.stale.append(stale);
+            self.rest.append(changes);
+            self.is_rest_urgent |= are_urgent;
         }
+    }
+
+    /// Whether so many changes wait that nothing may be added that can be refused.
+    pub fn is_full(&self) -> bool {
+        self.rest.bytes() > STORE_REST_BYTES_MAX
     }
 
     /// Whether another wish is taken.
@@ -232,7 +233,8 @@ impl Disk {
 
     /// Whether something is not on disk yet that was asked for.
     pub fn is_busy(&self) -> bool {
-        matches!(self.state, State::Committing(_)) || !self.queue.is_empty() && self.is_up()
+        let has_wishes = !self.queue.is_empty() || self.is_rest_urgent;
+        matches!(self.state, State::Committing(_)) || has_wishes && self.is_up()
     }
 
     /// The wishes in the queue.
@@ -247,7 +249,8 @@ impl Disk {
 
     /// Whether there is a job.
     pub fn has_jobs(&self) -> bool {
-        let is_due = !self.queue.is_empty() || self.stale.bytes() > STALE_BYTES_MAX;
+        let is_due = self.is_rest_urgent || self.rest.bytes() > STORE_REST_BYTES;
+        let is_due = is_due || !self.queue.is_empty();
         self.job.is_some() || matches!(self.state, State::Idle) && is_due
     }
 
@@ -326,14 +329,14 @@ impl Disk {
         self.figures.failures += 1;
         self.state = State::Failed(self.now.monotonic + self.patience);
         self.patience = (self.patience * 2).min(STORE_RETRY_MAX);
-        // What is in memory will be written, without what is stale.
-        self.stale = Changes::default();
+        // What is in memory will be written.
+        self.rest = Changes::default();
+        self.is_rest_urgent = false;
         self.queue_bytes = 0;
         let refused = batch.into_iter().map(refuse);
         let queued = self.queue.drain(..).filter_map(|wish| {
             Some(match wish {
                 Wish::Publish(publication) => Answered::Outcome(failed(publication.serial)),
-                Wish::Whisper(whisper) => Answered::Outcome(failed(whisper.serial)),
                 Wish::Open(opening) => Answered::Outcome(failed(opening.serial)),
                 Wish::Tell(serial, draft) => Answered::Told(untold(serial, draft)),
                 Wish::Keep(serial, _) => {
@@ -373,9 +376,7 @@ fn refuse(answer: Answered) -> Answered {
     match answer {
         Answered::Outcome(outcome) => Answered::Outcome(match outcome {
             Outcome::Published(Fact { serial, .. }) => failed(serial.unwrap_or(Serial(0))),
-            Outcome::Whispered { serial, .. }
-            | Outcome::Opened(serial, _)
-            | Outcome::Failed(serial, _) => failed(serial),
+            Outcome::Opened(serial, _) | Outcome::Failed(serial, _) => failed(serial),
         }),
         Answered::Told(told) => Answered::Told(untold(told.serial, told.draft)),
         Answered::Kept(serial, _) => Answered::Kept(serial, Err(ErrorCode::StorageUnavailable)),

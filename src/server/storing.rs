@@ -114,7 +114,7 @@ impl Server {
         let forgotten = self.streams.take_forgotten();
         let told = match self.chat.backend_mut().disk_mut() {
             Some(disk) => {
-                disk.discard(&forgotten);
+                disk.keep_rest(&forgotten, false);
                 disk.tell(serial, draft, now)?
             }
             None => Told {

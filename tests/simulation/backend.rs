@@ -377,8 +377,6 @@ fn copy(fact: &Fact) -> Fact {
 pub fn serial_of(outcome: &Outcome) -> Option<Serial> {
     match outcome {
         Outcome::Published(fact) => fact.serial,
-        Outcome::Whispered { serial, .. }
-        | Outcome::Opened(serial, _)
-        | Outcome::Failed(serial, _) => Some(*serial),
+        Outcome::Opened(serial, _) | Outcome::Failed(serial, _) => Some(*serial),
     }
 }

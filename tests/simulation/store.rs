@@ -285,7 +285,7 @@ fn live(number: u64) -> BTreeMap<String, u64> {
 const SEEDS: u64 = 128;
 const AGAIN_EVERY: u64 = 16;
 /// What has to happen in some seed.
-const REACHED: [&str; 25] = [
+const REACHED: [&str; 26] = [
     "acknowledged",
     "acknowledged again",
     "batches",
@@ -310,7 +310,8 @@ const REACHED: [&str; 25] = [
     "stops",
     "stops with everything answered",
     "whispers",
-    "whispers refused",
+    "whispers sent again",
+    "whispers while the disk has failed",
 ];
 
 #[test]

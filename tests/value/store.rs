@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use sarang::config::{ACKNOWLEDGED_FOR, Config, STORE_ANSWERS_PER_TURN, STORE_RETRY};
+use sarang::config::{
+    ACKNOWLEDGED_FOR, Config, STORE_ANSWERS_PER_TURN, STORE_REST_BYTES_MAX, STORE_RETRY,
+};
 use sarang::server::jobs::{Done, Job};
 use serde_json::{Value, json};
 
@@ -94,43 +96,45 @@ fn an_id_is_forgotten_five_minutes_after_it_was_said_also_over_a_restart() {
 }
 
 #[test]
-fn a_whisper_that_is_sent_again_over_a_restart_is_delivered_once_and_whispers_keep_their_order() {
+fn a_whisper_waits_for_no_disk_and_is_delivered_once_over_a_restart() {
     let mut stored = Stored::new(Config::default());
     let [a, b] = stored.members(["a", "b"], "r");
-    let whisper = |content: &str, id: Option<&str>| json!({"type": "whisper", "to": "b", "content": content, "id": id});
-    stored.say(a, whisper("1", Some("1")));
-    stored.say(a, json!({"type": "whisper", "to": "b", "content": "2"}));
-    assert_eq!(stored.world.told(b), [json!(null); 0]);
-    stored.commit();
-    let told = stored.world.told(b);
-    assert_eq!(kinds(&told), ["whisper", "whisper"]);
-    assert_eq!(
-        (&told[0]["content"], &told[1]["content"]),
-        (&json!("1"), &json!("2"))
-    );
-    assert_eq!(kinds(&stored.world.told(a)), ["whisper", "ack", "whisper"]);
-    stored.restart();
-    let [a, b] = stored.members(["a", "b"], "r");
-    stored.say(a, whisper("1", Some("1")));
-    stored.commit();
-    assert_eq!(kinds(&stored.world.told(a)), ["ack"]);
-    assert_eq!(stored.world.told(b), [json!(null); 0]);
+    let whisper = |content: &str, id: &str| json!({"type": "whisper", "to": "b", "content": content, "id": id});
+    for n in ["1", "2"] {
+        stored.say(a, whisper(n, n));
+        assert_eq!(kinds(&stored.world.told(b)), ["whisper"]);
+        assert_eq!(kinds(&stored.world.told(a)), ["whisper", "ack"]);
+        assert_eq!(stored.commit(), 1, "its id is kept at once");
+        for _ in 0..2 {
+            stored.restart();
+            let [a, b] = stored.members(["a", "b"], "r");
+            stored.say(a, whisper(n, n));
+            assert_eq!(kinds(&stored.world.told(a)), ["ack"]);
+            assert_eq!(stored.world.told(b), [json!(null); 0]);
+            stored.say(a, whisper("other", n));
+            assert_eq!(kinds(&stored.world.told(a)), ["id_reused"]);
+        }
+    }
 }
 
 #[test]
-fn a_whisper_whose_target_has_gone_meanwhile_is_refused_and_may_be_sent_again() {
+fn whispers_go_on_while_the_disk_has_failed_and_their_ids_are_kept_with_everything_else() {
     let mut stored = Stored::new(Config::default());
     let [a, b] = stored.members(["a", "b"], "r");
-    let whisper = json!({"type": "whisper", "to": "b", "content": "1", "id": "1"});
+    stored.say(a, chat("r", "1", "1"));
+    stored.fail(false);
+    stored.world.told(a);
+    let whisper = json!({"type": "whisper", "to": "b", "content": "2", "id": "2"});
     stored.say(a, whisper.clone());
-    stored.world.server.closed(b, stored.world.now);
-    stored.commit();
-    assert_eq!(kinds(&stored.world.told(a)), ["user_not_found"]);
-    let [b] = stored.members(["b"], "s");
-    stored.say(a, whisper);
-    stored.commit();
     assert_eq!(kinds(&stored.world.told(a)), ["whisper", "ack"]);
     assert_eq!(kinds(&stored.world.told(b)), ["whisper"]);
+    stored.world.pass(STORE_RETRY);
+    stored.commit();
+    stored.restart();
+    let [a, b] = stored.members(["a", "b"], "r");
+    stored.say(a, whisper);
+    assert_eq!(kinds(&stored.world.told(a)), ["ack"]);
+    assert_eq!(stored.world.told(b), [json!(null); 0]);
 }
 
 #[test]
@@ -358,4 +362,40 @@ fn a_batch_of_many_messages_is_told_in_parts_and_in_order() {
     let texts = told.iter().map(|one| one["content"].as_str());
     let texts = texts.map(|text| text.and_then(|text| text.parse().ok()));
     assert!(texts.eq((0..count).map(Some)));
+}
+
+#[test]
+fn whispers_with_an_id_are_bounded_before_a_disk_that_hangs() {
+    let config = Config {
+        messages_per_second: 0,
+        ..Config::default()
+    };
+    let mut stored = Stored::new(config);
+    let [a, b] = stored.members(["a", "b"], "r");
+    stored.say(a, chat("r", "1", "1"));
+    let (serial, job) = stored.batch().expect("a batch is under way");
+    let (mut count, mut refused) = (0, 0);
+    while refused == 0 {
+        let id = format!("{count:064}");
+        stored.say(
+            a,
+            json!({"type": "whisper", "to": "b", "content": "hi", "id": id}),
+        );
+        count += 1;
+        assert!(count < STORE_REST_BYTES_MAX / 100, "there is an end");
+        let told = kinds(&stored.world.told(a));
+        refused += usize::from(told == ["storage_unavailable"]);
+        stored.world.told(b);
+    }
+    // Without an id nothing is kept.
+    stored.say(a, json!({"type": "whisper", "to": "b", "content": "hi"}));
+    assert_eq!(kinds(&stored.world.told(b)), ["whisper"]);
+    stored.commit_one(serial, job);
+    stored.commit();
+    stored.world.told(a);
+    stored.say(
+        a,
+        json!({"type": "whisper", "to": "b", "content": "hi", "id": "2"}),
+    );
+    assert_eq!(kinds(&stored.world.told(a)), ["whisper", "ack"]);
 }

@@ -8,6 +8,13 @@ const ROOM: Destination = Destination::Room(RoomKey {
     epoch: 7,
 });
 
+fn at(monotonic: Duration) -> Now {
+    Now {
+        monotonic,
+        ..Now::default()
+    }
+}
+
 fn origin(n: u32) -> Origin {
     Origin {
         connection: ConnectionId(n),
@@ -37,7 +44,7 @@ fn key(name: &str, destination: Destination, id: &str) -> MessageKey {
 fn say(acknowledged: &mut Acknowledged, key: MessageKey, now: Duration) -> Claim {
     let claim = acknowledged.claim(key, "hi", origin(1), now);
     if let Claim::New(id) = claim {
-        acknowledged.done(id, POSITION, None, now);
+        acknowledged.done(id, POSITION, None, at(now));
     }
     claim
 }
@@ -99,7 +106,7 @@ fn a_whisper_to_somebody_who_has_gone_is_known_whoever_had_the_name() {
         let Claim::New(id) = claim else {
             panic!("unexpected: {claim:?}");
         };
-        acknowledged.done(id, None, None, START);
+        acknowledged.done(id, None, None, at(START));
     }
     let mut ask = |from, to, id, content| {
         let from = person(from, false);
@@ -123,7 +130,7 @@ fn an_id_with_other_content_is_refused_under_way_and_when_done() {
     };
     assert!(is_new(&claim("one")));
     assert_eq!(claim("two"), Claim::OtherContent);
-    acknowledged.done(PendingId(0), POSITION, None, START);
+    acknowledged.done(PendingId(0), POSITION, None, at(START));
     let claim = acknowledged.claim(key("김", ROOM, "a"), "two", origin(1), START);
     assert_eq!(claim, Claim::OtherContent);
 }
@@ -136,7 +143,7 @@ fn everybody_who_sent_it_while_it_was_under_way_is_told() {
         let claim = acknowledged.claim(key, "hi", origin(n), START);
         assert_eq!(is_new(&claim), expected);
     }
-    let (id, waiters) = acknowledged.done(PendingId(0), POSITION, None, START);
+    let (id, waiters) = acknowledged.done(PendingId(0), POSITION, None, at(START));
     assert_eq!((&*id, &waiters[..]), ("a", &[1, 2, 3].map(origin)[..]));
     assert_eq!(acknowledged.pending(), 0);
 }

@@ -1,7 +1,7 @@
 //! A batch of the backend on disk: its wishes are numbered, timestamped and encoded.
 
 use super::{Answered, Disk, Numbered, State, Wish};
-use crate::config::{EVENTS_KEPT, STORE_WISHES_MAX};
+use crate::config::EVENTS_KEPT;
 use crate::domain::changes::Changes;
 use crate::domain::channels::Kind;
 use crate::domain::drafts::{Draft, Told};
@@ -9,9 +9,9 @@ use crate::domain::facts::{Fact, OpenedRoom, Outcome};
 use crate::domain::ids::{RoomId, RoomKey, Serial};
 use crate::domain::position::Position;
 use crate::domain::random::split_mix;
-use crate::domain::record::{Key, Record, SaidAt};
+use crate::domain::record::{Key, Record};
 use crate::domain::time::Timestamp;
-use crate::domain::wishes::{Opening, Publication, WhisperWish};
+use crate::domain::wishes::{Opening, Publication};
 use crate::server::jobs::{Batch, Job};
 
 impl Disk {
@@ -19,18 +19,14 @@ impl Disk {
     pub(super) fn begin_batch(&mut self) {
         self.batch += 1;
         self.event.1 = self.event.0;
-        let mut changes = std::mem::take(&mut self.stale);
+        let mut changes = std::mem::take(&mut self.rest);
+        self.is_rest_urgent = false;
         let mut answers = Vec::with_capacity(self.queue.len());
         let mut queue = std::mem::take(&mut self.queue);
-        for (index, wish) in queue.drain(..).enumerate() {
+        for wish in queue.drain(..) {
             let answer = match wish {
                 Wish::Publish(publication) => {
                     Answered::Outcome(self.number(publication, &mut changes))
-                }
-                Wish::Whisper(whisper) => {
-                    // A whisper is queued only when fewer wishes than that are.
-                    let number = self.batch * STORE_WISHES_MAX as u64 + index as u64;
-                    Answered::Outcome(self.order(whisper, number, &mut changes))
                 }
                 Wish::Open(opening) => Answered::Outcome(self.create(&opening, &mut changes)),
                 Wish::Tell(serial, draft) => {
@@ -124,24 +120,6 @@ impl Disk {
             timestamp,
             position,
         })
-    }
-
-    fn order(&self, whisper: WhisperWish, number: u64, changes: &mut Changes) -> Outcome {
-        if let Some(said) = whisper.id {
-            changes.put(&Record::Said {
-                at: SaidAt::Whisper(number),
-                second: self.now.unix.as_secs(),
-                fingerprint: said.fingerprint,
-                sender: said.sender,
-                to: Some(said.to),
-                id: &said.id,
-            });
-        }
-        Outcome::Whispered {
-            serial: whisper.serial,
-            timestamp: Timestamp::from(self.now),
-            number,
-        }
     }
 
     fn create(&mut self, opening: &Opening, changes: &mut Changes) -> Outcome {
