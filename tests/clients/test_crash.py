@@ -11,7 +11,7 @@ import threading
 import time
 from collections import defaultdict
 
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidMessage
 
 from conftest import PATIENCE
 from talkers import Websockets
@@ -72,7 +72,8 @@ class Person(threading.Thread):
                     server = self.ledger.server
                 try:
                     self.talk(Websockets(server.socket_url(self.name)))
-                except (ConnectionClosed, OSError, EOFError):
+                # Also killed in the opening handshake.
+                except (ConnectionClosed, InvalidMessage, OSError, EOFError):
                     continue
         except BaseException as fault:
             self.ledger.fault(f"{self.name}: {fault!r}")
