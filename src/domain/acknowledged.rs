@@ -200,7 +200,7 @@ impl Acknowledged {
     /// Enters a message that was acknowledged before the start, until `until`.
     pub fn restore(&mut self, destination: Destination, kept: &KeptId, until: Duration) {
         let position = match kept.at {
-            SaidAt::Position { epoch, seq } => Some(Position { epoch, seq }),
+            SaidAt::Position(position) => Some(position),
             SaidAt::Whisper(_) => None,
         };
         let key = MessageKey {

@@ -7,6 +7,7 @@ use super::event::ChatMessage;
 use super::ids::{RoomKey, Serial};
 use super::position::Position;
 use super::time::Timestamp;
+use super::wishes::{Opening, Publication};
 
 /// A committed message: ordered and stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,21 @@ pub struct Fact {
     pub position: Position,
 }
 
+impl Fact {
+    /// A message of this node, at this position.
+    pub fn of(publication: Publication, position: Position, timestamp: Timestamp) -> Self {
+        Self {
+            serial: Some(publication.serial),
+            room: publication.room,
+            username: publication.username,
+            is_guest: publication.is_guest,
+            content: publication.content,
+            timestamp,
+            position,
+        }
+    }
+}
+
 /// A room as the backend has opened it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenedRoom {
@@ -42,6 +58,20 @@ pub struct OpenedRoom {
     pub newest: u64,
     /// Its last messages, oldest first, without a gap up to `newest`. Those of guests are marked, also in the demo.
     pub messages: Vec<Rc<ChatMessage>>,
+}
+
+impl OpenedRoom {
+    /// A new room.
+    pub fn new(opening: &Opening, epoch: u64, created_at: Timestamp) -> Self {
+        Self {
+            epoch,
+            max_users: opening.max_users,
+            is_kept: opening.is_kept,
+            created_at,
+            newest: 0,
+            messages: Vec::new(),
+        }
+    }
 }
 
 /// An answer of the backend.

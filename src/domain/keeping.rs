@@ -84,7 +84,7 @@ impl RoomManager {
         let is_clock_set = now.unix.as_secs() >= CLOCK_SET_FROM_SECS;
         let age = Duration::from_secs(if is_clock_set { age } else { 0 });
         let destination = match (id.at, &id.to) {
-            (SaidAt::Position { epoch, .. }, _) => {
+            (SaidAt::Position(Position { epoch, .. }), _) => {
                 let room = rooms.get(&epoch);
                 room.map(|id| Destination::Room(RoomKey { id: *id, epoch }))
             }

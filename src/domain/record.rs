@@ -7,22 +7,17 @@ use super::position::Position;
 use super::time::Timestamp;
 
 /// Where a message with an `id` is kept: as the message at a position, or as a whisper with a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SaidAt {
     /// In a room.
-    Position {
-        /// The room's epoch.
-        epoch: u64,
-        /// Its sequence number.
-        seq: u64,
-    },
-    /// In private: a number of the store, never used again.
+    Position(Position),
+    /// In private: a number, which no other whisper in the store has.
     Whisper(u64),
 }
 
 impl From<Position> for SaidAt {
-    fn from(Position { epoch, seq }: Position) -> Self {
-        Self::Position { epoch, seq }
+    fn from(position: Position) -> Self {
+        Self::Position(position)
     }
 }
 

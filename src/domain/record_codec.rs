@@ -36,7 +36,7 @@ impl Key<'_> {
             Self::Room(epoch) => put_numbers(ROOM, &[*epoch], out),
             Self::Newest(epoch) => put_numbers(NEWEST, &[*epoch], out),
             Self::Message(at) => put_numbers(MESSAGE, &[at.epoch, at.seq], out),
-            Self::Said(SaidAt::Position { epoch, seq }) => put_numbers(SAID, &[*epoch, *seq], out),
+            Self::Said(SaidAt::Position(at)) => put_numbers(SAID, &[at.epoch, at.seq], out),
             Self::Said(SaidAt::Whisper(number)) => put_numbers(WHISPERED, &[*number], out),
             Self::Family(family) => put_name(FAMILY, family, out),
             Self::Mark(name) => put_name(MARK, name, out),

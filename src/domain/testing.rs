@@ -29,29 +29,15 @@ pub fn creator() -> Creator {
 
 /// The outcome for a new room.
 pub fn opened(opening: &Opening) -> Outcome {
-    let room = OpenedRoom {
-        epoch: EPOCH,
-        max_users: opening.max_users,
-        is_kept: opening.is_kept,
-        created_at: Timestamp(0),
-        newest: 0,
-        messages: Vec::new(),
-    };
+    let room = OpenedRoom::new(opening, EPOCH, Timestamp(0));
     Outcome::Opened(opening.serial, room)
 }
 
 /// The outcome for a message, committed with this sequence number.
 pub fn published(publication: Publication, seq: u64) -> Outcome {
     let epoch = publication.room.epoch;
-    Outcome::Published(Fact {
-        serial: Some(publication.serial),
-        room: publication.room,
-        username: publication.username,
-        is_guest: publication.is_guest,
-        content: publication.content,
-        timestamp: Timestamp(0),
-        position: Position { epoch, seq },
-    })
+    let position = Position { epoch, seq };
+    Outcome::Published(Fact::of(publication, position, Timestamp(0)))
 }
 
 /// Answers every wish among the effects and those that follow; returns the other effects.

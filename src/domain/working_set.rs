@@ -251,7 +251,7 @@ impl Loader {
         else {
             return Ok(());
         };
-        if let SaidAt::Position { epoch, seq } = at {
+        if let SaidAt::Position(Position { epoch, seq }) = at {
             // The room may have been evicted since.
             let Ok(room) = self.room_of(epoch) else {
                 self.set.stale.remove(&Key::Said(at));
@@ -282,7 +282,7 @@ fn numbers(record: &Record<'_>) -> impl Iterator<Item = u64> + use<> {
         Record::Newest(position) | Record::Message { position, .. } => Some(position.seq),
         Record::Event { id, .. } | Record::Latest { id, .. } | Record::EventBase(id) => Some(*id),
         Record::Said { at, .. } => match at {
-            SaidAt::Position { seq, .. } => Some(*seq),
+            SaidAt::Position(position) => Some(position.seq),
             SaidAt::Whisper(_) => None,
         },
         _ => None,
@@ -376,7 +376,7 @@ impl WorkingSet {
             kept.room.renew(epoch);
         }
         for id in &mut self.ids {
-            if let SaidAt::Position { epoch, .. } = &mut id.at
+            if let SaidAt::Position(Position { epoch, .. }) = &mut id.at
                 && let Some(new) = renewed.get(epoch)
             {
                 *epoch = *new;

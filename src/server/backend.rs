@@ -111,14 +111,7 @@ impl Memory {
     }
 
     fn publish(&mut self, publication: Publication, now: Now) -> Outcome {
-        let Publication {
-            serial,
-            room,
-            username,
-            is_guest,
-            content,
-            ..
-        } = publication;
+        let room = publication.room;
         let nothing = Position { epoch: 0, seq: 0 };
         if self.newest.len() <= room.id.index() {
             self.newest.resize(room.id.index() + 1, nothing);
@@ -131,26 +124,12 @@ impl Memory {
             };
         }
         position.seq += 1;
-        Outcome::Published(Fact {
-            serial: Some(serial),
-            room,
-            username,
-            is_guest,
-            content,
-            timestamp: Timestamp::from(now),
-            position: *position,
-        })
+        Outcome::Published(Fact::of(publication, *position, Timestamp::from(now)))
     }
 
     fn open(&mut self, opening: &Opening, now: Now) -> Outcome {
-        let room = OpenedRoom {
-            epoch: split_mix(&mut self.seed),
-            max_users: opening.max_users,
-            is_kept: opening.is_kept,
-            created_at: Timestamp::from(now),
-            newest: 0,
-            messages: Vec::new(),
-        };
+        let epoch = split_mix(&mut self.seed);
+        let room = OpenedRoom::new(opening, epoch, Timestamp::from(now));
         Outcome::Opened(opening.serial, room)
     }
 }

@@ -42,8 +42,9 @@ impl Server {
         }
         let secret = kept.secret.unwrap_or(*seed);
         let (rooms, _) = server.chat.rooms_mut();
-        let [key, _] = halves(derive(&secret, Purpose::Fingerprints));
-        rooms.set_fingerprint_key(key);
+        let of_fingerprints = derive(&secret, Purpose::Fingerprints);
+        let key = of_fingerprints.first_chunk().expect("it has 32 bytes");
+        rooms.set_fingerprint_key(*key);
         let grace = server.config.presence_grace;
         let of_holders = derive(&secret, Purpose::Holders);
         server.sign_ins.hash_holders_with(&of_holders, grace);
@@ -230,11 +231,6 @@ impl Server {
     pub(super) fn is_storage_down(&self) -> bool {
         self.chat.backend().disk().is_some_and(|disk| !disk.is_up())
     }
-}
-
-fn halves(bytes: [u8; 32]) -> [[u8; 16]; 2] {
-    let (halves, _) = bytes.as_chunks();
-    [halves[0], halves[1]]
 }
 
 /// The response to a posted event: its id.

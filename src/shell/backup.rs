@@ -96,11 +96,8 @@ fn copy_of(folder: &Path) -> Result<Copy, String> {
             // It has ended, or there was none.
             Ok(locked) => return Ok(Copy::Own(locked)),
             Err(Refused::InUse(Some(process))) if asked != Some(process) => {
-                [&copy, &failed]
-                    .map(|path| remove_if_there(path))
-                    .into_iter()
-                    .collect::<io::Result<()>>()
-                    .map_err(text)?;
+                remove_if_there(&copy).map_err(text)?;
+                remove_if_there(&failed).map_err(text)?;
                 ask(process, folder)?;
                 asked = Some(process);
             }

@@ -103,7 +103,7 @@ impl Folder {
             witnessed: witnessed.unwrap_or(0),
             is_open_to_others: mode & 0o077 != 0,
         };
-        folder.write_lock(folder.witnessed).map_err(other)?;
+        folder.witness(folder.witnessed).map_err(other)?;
         for left in [NEW, NEW_BACKUP] {
             match fs::remove_file(folder.path.join(left)) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(other(error)),
@@ -128,16 +128,12 @@ impl Folder {
         &self.path
     }
 
-    /// Notes that this batch is committed. A file that has fewer at the next start has lost some.
+    /// Notes that this batch is committed. A file that has fewer at the next start has lost some. It is one write of a fixed
+    /// length, so the file always has a whole line, and is not synced: what it says is at most too little.
     ///
     /// # Errors
     /// The write.
     pub fn witness(&self, batch: u64) -> std::io::Result<()> {
-        self.write_lock(batch)
-    }
-
-    /// One write of a fixed length, so the file always has a whole line. It is not synced: what it says is at most too little.
-    fn write_lock(&self, batch: u64) -> std::io::Result<()> {
         let process = match self.user {
             User::Server => std::process::id(),
             User::Command => 0,

@@ -70,7 +70,7 @@ pub(crate) fn everything() -> WorkingSet {
         to,
         id: "id-1".into(),
     };
-    let in_room = SaidAt::Position { epoch: 1, seq: 3 };
+    let in_room = SaidAt::Position(Position { epoch: 1, seq: 3 });
     let guest = person("이영희", false, Some(3));
     WorkingSet {
         rooms: vec![
@@ -230,7 +230,7 @@ fn no_byte_of_a_record_can_be_missing() {
 #[test]
 fn an_id_of_a_room_that_was_evicted_is_removed() {
     let mut all = everything();
-    let gone = SaidAt::Position { epoch: 50, seq: 1 };
+    let gone = SaidAt::Position(Position { epoch: 50, seq: 1 });
     all.ids[0].at = gone;
     let loaded = load(&records(&all)).expect("is whole");
     assert_eq!(loaded.ids, all.ids[1..]);
@@ -253,10 +253,10 @@ fn what_clients_have_seen_of_a_restored_backup_is_no_place_to_resume_from() {
     let tech = renewed.rooms[1].room.epoch;
     assert_eq!(
         renewed.ids[0].at,
-        SaidAt::Position {
+        SaidAt::Position(Position {
             epoch: tech,
             seq: 3
-        }
+        })
     );
     assert_eq!(renewed.newest_event(), Some(12 + RESTORED_EVENT_IDS));
     assert!(renewed.events.is_empty() && renewed.latest.is_empty());

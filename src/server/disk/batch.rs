@@ -63,16 +63,8 @@ impl Disk {
         &mut self.rooms[room.index()]
     }
 
-    fn number(&mut self, publication: Publication, changes: &mut Changes) -> Outcome {
-        let Publication {
-            serial,
-            room,
-            username,
-            is_guest,
-            content,
-            message_id,
-            said_by,
-        } = publication;
+    fn number(&mut self, mut publication: Publication, changes: &mut Changes) -> Outcome {
+        let room = publication.room;
         let (batch, timestamp) = (self.batch, Timestamp::from(self.now));
         let numbered = self.slot(room.id);
         if numbered.epoch != room.epoch {
@@ -97,11 +89,15 @@ impl Disk {
         changes.put(&Record::Message {
             position,
             timestamp,
-            is_guest,
-            username: &username,
-            content: &content,
+            is_guest: publication.is_guest,
+            username: &publication.username,
+            content: &publication.content,
         });
-        if let (Some(id), Some((sender, fingerprint))) = (message_id, said_by) {
+        let said = publication
+            .message_id
+            .take()
+            .zip(publication.said_by.take());
+        if let Some((id, (sender, fingerprint))) = said {
             changes.put(&Record::Said {
                 at: position.into(),
                 second: self.now.unix.as_secs(),
@@ -111,26 +107,12 @@ impl Disk {
                 id: &id,
             });
         }
-        Outcome::Published(Fact {
-            serial: Some(serial),
-            room,
-            username,
-            is_guest,
-            content,
-            timestamp,
-            position,
-        })
+        Outcome::Published(Fact::of(publication, position, timestamp))
     }
 
     fn create(&mut self, opening: &Opening, changes: &mut Changes) -> Outcome {
-        let room = OpenedRoom {
-            epoch: split_mix(&mut self.epochs),
-            max_users: opening.max_users,
-            is_kept: opening.is_kept,
-            created_at: Timestamp::from(self.now),
-            newest: 0,
-            messages: Vec::new(),
-        };
+        let epoch = split_mix(&mut self.epochs);
+        let room = OpenedRoom::new(opening, epoch, Timestamp::from(self.now));
         changes.put(&room.record(&opening.name, opening.creator.as_deref()));
         Outcome::Opened(opening.serial, room)
     }
