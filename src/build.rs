@@ -1,6 +1,7 @@
 //! Refuses systems that are not Linux, in one sentence instead of a hundred errors of the compiler.
 //!
-//! Compresses the pages, which `server/assets.rs` embeds so: they are a quarter as long, in the binary and on the network.
+//! Compresses the pages, which `server/assets.rs` embeds so: they are a quarter as long, in the binary and on the network. And
+//! the scripts that `server/node/scripts.rs` gives to the engine of a cluster.
 //!
 //! Links the release binary statically where possible, so that `cargo build --release` alone makes one file that runs
 //! on any machine. Without shared libraries it also takes 0.7 MB less memory at the start.
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 
 use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::write::{DeflateEncoder, GzEncoder};
 
 /// The libraries rustc links a program for Linux with glibc to, except `libgcc_s`.
 const LIBRARIES: [&str; 6] = ["c", "dl", "m", "pthread", "rt", "util"];
@@ -42,6 +43,10 @@ fn main() {
     };
     if let Err(error) = compress_pages(&directory) {
         println!("cargo::error=the pages cannot be compressed: {error}");
+        exit(1);
+    }
+    if let Err(error) = compress_scripts(&directory) {
+        println!("cargo::error=the scripts of the engine cannot be compressed: {error}");
         exit(1);
     }
     if !is_ours_to_link() {
@@ -92,6 +97,38 @@ fn compress_pages(directory: &Path) -> std::io::Result<()> {
         encoder.write_all(&fs::read(page.path())?)?;
         encoder.finish()?;
     }
+    Ok(())
+}
+
+/// Writes the scripts that a node gives to the engine into one file, compressed: the name of each, its lines without comments and
+/// indentation, and a zero byte.
+fn compress_scripts(directory: &Path) -> std::io::Result<()> {
+    const SCRIPTS: &str = "src/server/node/scripts";
+    println!("cargo:rerun-if-changed={SCRIPTS}");
+    let mut names: Vec<PathBuf> = Vec::new();
+    for entry in fs::read_dir(SCRIPTS)? {
+        names.push(entry?.path());
+    }
+    names.sort();
+    let mut all = String::new();
+    for path in names {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        all.push_str(&name);
+        all.push('\n');
+        let text = fs::read_to_string(&path)?;
+        let lines = text.lines().map(str::trim);
+        for line in lines.filter(|line| !line.is_empty() && !line.starts_with("--")) {
+            all.push_str(line);
+            all.push('\n');
+        }
+        all.push('\0');
+    }
+    let mut encoder = DeflateEncoder::new(
+        fs::File::create(directory.join("scripts.z"))?,
+        Compression::best(),
+    );
+    encoder.write_all(all.as_bytes())?;
+    encoder.finish()?;
     Ok(())
 }
 

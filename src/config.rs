@@ -4,6 +4,7 @@
 //! others are constants. README.md has a table of all limits and the effect of each.
 
 pub mod cidr;
+mod cluster;
 mod identity;
 mod level;
 pub mod listen;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cidr::Cidr;
+pub use cluster::*;
 pub use identity::*;
 pub use level::Level;
 use listen::{Listen, UNIX_PEER};
@@ -321,6 +323,18 @@ pub struct Config {
     pub audience: Option<Box<str>>,
     /// The folder in which messages, events and the rest are kept, or `None` for memory only.
     pub data: Option<PathBuf>,
+    /// The engine that all nodes share, or `None` for a server on its own.
+    pub cluster: Option<Cluster>,
+    /// The file with the password of the engine.
+    pub cluster_password_file: Option<PathBuf>,
+    /// The password of the engine.
+    pub cluster_password: Password,
+    /// What all keys and channels in the engine begin with.
+    pub cluster_prefix: Box<str>,
+    /// Replicas that must have a message before it is acknowledged.
+    pub cluster_wait: u32,
+    /// The name of this node in events and the log; `None` is that of the host.
+    pub cluster_node: Option<Box<str>>,
     /// The time from the issue of a ticket to its expiry.
     pub ticket_ttl: Duration,
     /// How long a user whose last connection in a room has closed is still a member, and a guest's key still holds their
@@ -443,6 +457,12 @@ impl Default for Config {
             token_ttl_secs: 3_600,
             audience: None,
             data: None,
+            cluster: None,
+            cluster_password_file: None,
+            cluster_password: Password::default(),
+            cluster_prefix: "sg:".into(),
+            cluster_wait: 0,
+            cluster_node: None,
             ticket_ttl: Duration::from_secs(30),
             presence_grace: Duration::from_secs(3),
             guests: false,

@@ -10,13 +10,13 @@
 //!
 //! | floor | what it knows | files |
 //! |---|---|---|
-//! | 4 [`shell`] | sockets, the clock, entropy, signals, threads: all I/O | `shell/mod.rs` (the loop), `startup.rs` (what is said at the start), `outside.rs` (the I/O of a turn), `sockets.rs`, `listener.rs` (accepts), `binding.rs`, `unix_socket.rs` and `handed_over.rs` (open what is listened on), `workers.rs` (passwords and files, on a thread), `accounts.rs` and `config_file.rs` (files), `check.rs` (`sarang check`), `user.rs` and `users_file.rs` (`sarang user`), `machine.rs` (samples), `store.rs`, `store_file.rs` and `store_folder.rs` (the store on disk, on a thread; `no_store.rs` in a build without it), `backup.rs` (`sarang backup` and `sarang restore`), `notify.rs` (systemd), `log.rs` (stderr) |
+//! | 4 [`shell`] | sockets, the clock, entropy, signals, threads: all I/O | `shell/mod.rs` (the loop), `startup.rs` (what is said at the start), `outside.rs` (the I/O of a turn), `sockets.rs`, `listener.rs` (accepts), `binding.rs`, `unix_socket.rs` and `handed_over.rs` (open what is listened on), `workers.rs` (passwords and files, on a thread), `accounts.rs` and `config_file.rs` (files), `check.rs` (`sarang check`), `user.rs` and `users_file.rs` (`sarang user`), `machine.rs` (samples), `store.rs`, `store_file.rs` and `store_folder.rs` (the store on disk, on a thread; `no_store.rs` in a build without it), `backup.rs` (`sarang backup` and `sarang restore`), `dial.rs` (the connection to the engine of a cluster), `notify.rs` (systemd), `log.rs` (stderr) |
 //! | 3 [`server`] | all connections and all rooms, as one value | see below |
 //! | 2 [`conn`] | one connection | `conn/mod.rs` (phases), `http.rs` (bytes to requests), `websocket.rs`, `command.rs` and `broken_json.rs` (JSON to commands), `event_json.rs` (events to JSON), `outbox.rs`, `refusal.rs` (error responses), `transmit.rs` |
 //! | 1 [`domain`] | rooms, users, identity and metrics, without bytes | see below |
-//! | 0 [`wire`] | codecs, by the RFCs | `wire/http.rs`, `target.rs`, `body_length.rs`, `origin.rs`, `language.rs`, `content_coding.rs`, `weight.rs` (of what a client prefers) and `partial_head.rs` (requests), `chunked.rs` (their bodies), `forwarded.rs` and `proxy_header.rs` (clients behind proxies), `response.rs`, `frame_reader.rs`, `frame.rs` and `text.rs` (WebSocket in), `websocket.rs` and `close_code.rs` (WebSocket out), `event_stream.rs`, `jwt.rs` |
+//! | 0 [`wire`] | codecs, by the RFCs | `wire/http.rs`, `target.rs`, `body_length.rs`, `origin.rs`, `language.rs`, `content_coding.rs`, `weight.rs` (of what a client prefers) and `partial_head.rs` (requests), `chunked.rs` (their bodies), `forwarded.rs` and `proxy_header.rs` (clients behind proxies), `response.rs`, `frame_reader.rs`, `frame.rs` and `text.rs` (WebSocket in), `websocket.rs` and `close_code.rs` (WebSocket out), `event_stream.rs`, `jwt.rs`, `resp.rs` (to the engine of a cluster) |
 //!
-//! Beside them stand `main.rs`, [`options`] (the command line; see below), [`config`] (every limit, with its unit; `config/identity.rs`: those of accounts and tokens, `config/listen.rs`: addresses to listen on, `config/cidr.rs`: networks, `config/level.rs`, `config/log_format.rs`, `config/room_limits.rs`), [`ledger`]
+//! Beside them stand `main.rs`, [`options`] (the command line; see below), [`config`] (every limit, with its unit; `config/identity.rs`: those of accounts and tokens, `config/cluster.rs`: those of many nodes, `config/listen.rs`: addresses to listen on, `config/cidr.rs`: networks, `config/level.rs`, `config/log_format.rs`, `config/room_limits.rs`), [`ledger`]
 //! (the buffer memory of all connections, as one sum) and [`journal`] (the lines for stderr). `build.rs` compresses the pages and links the
 //! release binary.
 //!
@@ -28,10 +28,12 @@
 //! | `io.rs`, `jobs.rs` | the interface to the shell: sockets and clock as a trait, work that takes time as values |
 //! | `connections.rs`, with `addresses.rs`, `deadlines.rs`, `read_queue.rs` | part 1: all connections, their addresses and deadlines, and the order of reads |
 //! | `chat.rs`, with `fan_out.rs`, `whispers.rs`, `backend.rs`, `disk.rs` and `disk/batch.rs` | part 2: rooms, the fan-out to their members, that to users who are whispered to, and the backend that orders and stores messages, in memory or on disk |
-//! | `streams.rs`, with `selections.rs` | part 3: metrics, events of channels of one's own, and their subscribers |
+//! | `streams.rs`, with `selections.rs` | part 3: metrics, events of channels of one's own, and their subscribers; `streams/shared.rs`: those of many nodes |
 //! | `sign_ins.rs`, with `password_checks.rs` | part 4: accounts, tokens, tickets, sessions, and sign-in attempts until their passwords are checked |
 //! | `requests.rs`, `forwarding.rs`, `proxied.rs`, `routes.rs`, `hosts.rs`, `dispatch.rs`, `answer.rs`, `cors.rs`, `waiting.rs`; `rest.rs`, `sign_in.rs`, `event_requests.rs`, `assets.rs`, `exposition.rs` | HTTP: the table of routes, the clients of proxies, the hosts that are served, and the handler of each route |
 //! | `handshake.rs`, `commands.rs`, `subscribers.rs`, `logins.rs`, `closing.rs`, `storing.rs` | operations on connections that involve several parts |
+//! | `node.rs`, with `node/link.rs`, `setup.rs`, `life.rs`, `ask.rs`, `replies.rs`, `pushes.rs`, `news.rs`, `rooms.rs`, `mirror.rs`, `messages.rs`, `people.rs`, `keys.rs`, `scripts.rs` and `node/scripts/*.lua` | a node among others: the backend on an engine that all share |
+//! | `sharing.rs`, with `sharing/names.rs`, `reads.rs` and `start.rs`, `peers.rs` | that backend and the rest of the server |
 //! | `counters.rs`, `histogram.rs`, `notes.rs`, `ceiling.rs` | counters, journal lines, and the limit over all connections |
 //!
 //! ## The domain, floor 1
@@ -39,7 +41,8 @@
 //! | files | what |
 //! |---|---|
 //! | `rooms.rs`, `room.rs`, `membership.rs`, `opening.rs`, `presence.rs`, `graces.rs`, `people.rs`, `names.rs`, `unicode.rs` | rooms and their members; how rooms are opened |
-//! | `eviction.rs`, `kept.rs`, `owners.rs` | which rooms make way for new ones, and who holds how many of those created by `POST /rooms` |
+//! | `shared.rs`, `shared_whispers.rs`, `crowd.rs` | rooms that are shared with other nodes: seats, who is there, whispers |
+//! | `eviction.rs`, `place.rs`, `kept.rs`, `owners.rs` | which rooms make way for new ones, and who holds how many of those created by `POST /rooms` |
 //! | `messages.rs`, `wishes.rs`, `facts.rs`, `outcomes.rs`, `message_keys.rs`, `acknowledged.rs`, `history.rs`, `position.rs` | messages: a wish, then a fact |
 //! | `accounts.rs`, `credentials.rs`, `auth.rs`, `tokens.rs`, `issuer.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `parked.rs`, `turns.rs`, `random.rs`, `derived.rs` | identity |
 //! | `revocations.rs`, `marks.rs` | tokens that are refused before they expire |
@@ -68,7 +71,8 @@
 //! 4. `server/chat.rs` passes it to `server/backend.rs`, which orders and stores messages. The in-memory backend
 //!    answers at once. With a store `server/disk.rs` numbers all that have come while the last batch was under way, makes one
 //!    [`job`](server::jobs::Job) of them, which `shell/store.rs` commits on its thread, and answers through
-//!    [`server::Server::finished`] (`server/storing.rs`).
+//!    [`server::Server::finished`] (`server/storing.rs`). Of many nodes `server/node.rs` asks the engine for it with all others
+//!    of a turn; the reply, or what the engine tells all nodes, comes back through `server/sharing.rs`.
 //! 5. `domain/outcomes.rs` appends the answer, a [`fact`](domain::facts::Fact), to the room's history. It pushes
 //!    [`domain::event::Effect::Broadcast`], and an acknowledgement if the message has an `id`.
 //! 6. `server/chat.rs` has `conn/event_json.rs` encode it once, and appends the frame to the room's stream in
@@ -106,7 +110,7 @@
 //! |---|---|
 //! | a message type `typing` | a command in `conn/command.rs`, an event in `domain/event.rs`, what it does in `domain/messages.rs`, called from `server/commands.rs` |
 //! | something that is kept over a restart | a record in `domain/record.rs` and `record_codec.rs`, loaded in `domain/working_set.rs`, written by `server/disk.rs` if the backend numbers it, else where it changes (`domain/keeping.rs`) |
-//! | a backplane | a `Backend::Cluster` in `server/backend.rs`, outgoing sockets in `shell/dial.rs` (new), its protocol in `wire/resp.rs` (new) |
+//! | something that all nodes share | a script in `server/node/scripts`, what asks for it in `server/node/ask.rs` and `people.rs`, what it tells in `news.rs`, taken in `server/sharing.rs` |
 //! | permessage-deflate | negotiated in `server/handshake.rs`; in: `wire/frame_reader.rs` returns messages with the reserved bit; out: `conn/outbox.rs`, whose `Batch` is sent to all receivers |
 //! | an option | a row in `options/table.rs`, a field in `config.rs`, and the row that the failing test prints in README.md |
 //! | a metric channel `net` | `Kind` and `Channel` in `domain/channels.rs`, its data in `domain/metrics.rs`, its sample in `shell/machine.rs` |

@@ -116,6 +116,7 @@ pub fn parse(
         (_, []) => {
             let config = configured()?;
             config.check_exposure()?;
+            check_cluster(&config)?;
             // Without an address systemd may hand over a unix socket.
             if !config.listen.is_empty() {
                 config.check_proxies()?;
@@ -246,3 +247,28 @@ fn refuse_free_port(config: &Config) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests;
+
+/// Refuses what does not go with an engine that many nodes share.
+///
+/// # Errors
+/// A sentence.
+fn check_cluster(config: &Config) -> Result<(), String> {
+    let sentence = match config {
+        Config { cluster: None, .. } => return Ok(()),
+        _ if cfg!(not(feature = "cluster")) => {
+            "--cluster: this build has no cluster (feature `cluster`)"
+        }
+        Config { data: Some(_), .. } => {
+            "--cluster and --data: the engine keeps everything; use one of them"
+        }
+        Config {
+            users: Some(_),
+            secret_file: None,
+            ..
+        } => {
+            "--cluster needs --secret-file, the same at all nodes: each verifies the tokens of the others"
+        }
+        _ => return Ok(()),
+    };
+    Err(sentence.into())
+}

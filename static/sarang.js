@@ -377,7 +377,7 @@ export class Sarang extends EventTarget {
   }
 
   #joinRefused(room, { code, message }) {
-    if (code === 'rate_limited') {
+    if (code === 'rate_limited' || code === 'backend_unavailable') {
       room.status = 'waiting';
       this.#pause();
     } else if (code === 'already_in_room') {

@@ -317,7 +317,8 @@ impl Acknowledged {
         }
     }
 
-    fn fingerprint(&self, content: &str) -> u64 {
+    /// The fingerprint of a text.
+    pub fn fingerprint(&self, content: &str) -> u64 {
         let mut hasher = SipHasher13::new_with_key(&self.fingerprint_key);
         hasher.write(content.as_bytes());
         hasher.finish()

@@ -23,6 +23,7 @@ use super::tokens::{
     EXPIRED, FINGERPRINT, ISSUER, Identify, Identity, SIGN_IN, check_audience, identify,
     identify_also_expired,
 };
+use super::working_set::WorkingSet;
 use crate::config::{REFRESH_REFILL, REFRESH_SECS_MAX, REFRESHES_MAX};
 use crate::wire::jwt::{Refused, verify};
 
@@ -337,6 +338,14 @@ impl Auth {
                 }
             }
         }
+    }
+
+    /// Takes what was revoked at other servers. Returns the connections of the sessions that end.
+    pub fn revoke_elsewhere(&mut self, others: WorkingSet, now: Now) -> Vec<ConnectionId> {
+        self.revocations.merge(others, now);
+        let revocations = &self.revocations;
+        self.sessions
+            .chosen(|identity| revocations.covers(identity))
     }
 
     /// Puts newer credentials in force, and leaves the previous ones in `reload`, to be dropped by a job. From here on

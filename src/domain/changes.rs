@@ -53,6 +53,18 @@ impl Changes {
         self.count += others.count;
     }
 
+    /// Their bytes, for [`Self::from_bytes`].
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Changes from bytes. What cannot be read of them is left out.
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        let mut changes = Self { bytes, count: 0 };
+        changes.count = changes.iter().count();
+        changes
+    }
+
     /// The number of changes.
     pub fn len(&self) -> usize {
         self.count

@@ -8,9 +8,10 @@ use serde::Serialize;
 
 use super::error::ErrorCode;
 use super::ids::{ConnectionId, Origin, RoomId, Serial, UserId};
+use super::message_keys::Person;
 use super::position::Position;
 use super::time::Timestamp;
-use super::wishes::{Opening, Publication};
+use super::wishes::{Opening, Publication, Whispered};
 
 /// A committed chat message, with its position in the room's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -168,6 +169,42 @@ pub enum Effect {
     Publish(Publication),
     /// Have the backend open a room. The outcome goes to the same method.
     Open(Opening),
+    /// Ask for a seat in a room that is shared with other nodes. The outcome goes to
+    /// [`RoomManager::seated`](super::rooms::RoomManager::seated), or is a failure.
+    Seat {
+        /// The serial of the wish.
+        serial: Serial,
+        /// The name of the room.
+        room: Rc<str>,
+        /// The name of the user.
+        name: Rc<str>,
+        /// Whether that is a guest.
+        is_guest: bool,
+    },
+    /// Give up a seat: the names of the room and of the user.
+    GiveUpSeat(Rc<str>, Rc<str>),
+    /// Ask who is in a room of this name.
+    AskForCrowd(Rc<str>),
+    /// Bring a whisper to the nodes of its people.
+    Whispering {
+        /// The serial of the wish.
+        serial: Serial,
+        /// The whisper.
+        whisper: Whispered,
+        /// Its sender, its `id` and the fingerprint of its text, if it has an `id`.
+        said: Option<(Person, Box<str>, u64)>,
+    },
+    /// Deliver a whisper to every connection of a user; one of them may have sent it.
+    WhisperTo {
+        /// The connection that is not read while there is much to send to the user.
+        by: Option<ConnectionId>,
+        /// The user.
+        user: UserId,
+        /// The event.
+        event: Event,
+    },
+    /// A room that the request with this serial wants to read is open, or is not.
+    ToRead(Serial, Result<(), ErrorCode>),
     /// The room has another epoch than the backend knows, with its messages up to this position.
     Renewed(RoomId, Position),
     /// Carry out the next commands of a parked connection.

@@ -31,6 +31,19 @@ pub struct Gap {
     pub is_restart: bool,
 }
 
+/// The events that the engine has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptEvents {
+    /// The number of the newest; `None` if there was none yet.
+    pub newest: Option<u64>,
+    /// Those that are kept.
+    pub events: Vec<KeptEvent>,
+    /// The latest of each channel of one's own.
+    pub latest: Vec<KeptEvent>,
+    /// The posted figures, as JSON, if there are any.
+    pub figures: Option<Box<str>>,
+}
+
 /// The events a new subscriber is sent at once.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Backlog {
@@ -133,6 +146,63 @@ impl EventLog {
                 id: sample.id,
                 data: &sample.data,
             });
+        }
+    }
+
+    /// Takes an event of another server, if it is the next one. `None` if it is not.
+    pub fn take(&mut self, event: KeptEvent, held: Kinds) -> Option<Sample> {
+        if event.id != self.newest + 1 {
+            return None;
+        }
+        let kind = self.kind_of(&event.name, held);
+        let Some(kind) = kind else {
+            // There is no place for its channel: nobody may take what is left for all of it.
+            self.newest += 1;
+            self.kept.clear();
+            return None;
+        };
+        Some(self.append(kind, (*event.data).to_owned()))
+    }
+
+    fn kind_of(&mut self, name: &str, held: Kinds) -> Option<Kind> {
+        let mut sampled = Kind::SAMPLED.into_iter();
+        if let Some(kind) = sampled.find(|kind| kind.name() == Some(name)) {
+            return Some(kind);
+        }
+        self.enter(&[name], held, OWN_CHANNELS_MAX)?;
+        self.find(name)
+    }
+
+    /// Takes all events of the servers with which this one shares them: what it has is of another time.
+    pub fn replace(&mut self, newest: u64, events: Vec<KeptEvent>, latest: Vec<KeptEvent>) {
+        self.kept.clear();
+        for event in latest {
+            if let Some(sample) = self.load_event(event) {
+                let place = sample.kind.index();
+                self.latest[place] = Some(sample);
+            }
+        }
+        for event in events {
+            match self.load_event(event) {
+                Some(sample) => self.kept.push_back(sample),
+                None => self.kept.clear(),
+            }
+        }
+        while self.kept.len() > EVENTS_KEPT {
+            self.kept.pop_front();
+        }
+        let is_whole = |kept: &VecDeque<Sample>| {
+            let pairs = kept.iter().zip(kept.iter().skip(1));
+            pairs.into_iter().all(|(one, next)| one.id + 1 == next.id)
+                && kept.back().is_none_or(|last| last.id == newest)
+        };
+        if !is_whole(&self.kept) {
+            self.kept.clear();
+        }
+        self.newest = newest;
+        self.base = self.kept.front().map_or(newest, |first| first.id - 1);
+        for sample in &self.kept {
+            self.latest[sample.kind.index()] = Some(sample.clone());
         }
     }
 

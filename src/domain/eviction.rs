@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::ids::RoomId;
 use super::owners::Creator;
-use super::room::{EvictionClass, Place};
+use super::place::{EvictionClass, Place};
 use super::rooms::RoomManager;
 use super::time::Now;
 
@@ -101,6 +101,9 @@ impl RoomManager {
         }
         self.history_bytes -= room.history.bytes();
         self.by_name.remove(&room.name);
+        if self.is_shared {
+            self.closed.push(room.name.clone());
+        }
         if room.is_kept {
             self.kept.remove(room.creator.as_deref());
         }

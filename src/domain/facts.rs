@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::crowd::Crowd;
 use super::error::ErrorCode;
 use super::event::ChatMessage;
 use super::ids::{RoomKey, Serial};
@@ -79,8 +80,12 @@ impl OpenedRoom {
 pub enum Outcome {
     /// A message was committed.
     Published(Fact),
+    /// A message was stored, as this position. It is broadcast apart from this, or was before.
+    Acknowledged(Serial, Position),
     /// A room is open.
     Opened(Serial, OpenedRoom),
+    /// A room that is shared with other nodes is open, and who is in it.
+    OpenedShared(Serial, OpenedRoom, Crowd),
     /// A wish failed, and why. The message may have been stored all the same: sending it again with its `id` is safe.
     Failed(Serial, ErrorCode),
 }

@@ -71,6 +71,11 @@ impl Holders {
         }
     }
 
+    /// Keys are hashed with this from now on. Who holds a name by a key that was hashed before is somebody else until then.
+    pub fn rehash(&mut self, secret: &[u8; 32]) {
+        self.mac = Hmac::new_from_slice(secret).expect("HMAC takes a key of any length");
+    }
+
     /// Who a guest of this name with this valid key would be; `None` without a key.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::owners::{Creator, Owner};
-use super::room::Place;
+use super::place::Place;
 
 /// All kept rooms: those that are open, and those that are being opened.
 #[derive(Debug, Default, PartialEq, Eq)]

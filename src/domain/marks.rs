@@ -86,6 +86,21 @@ impl Marks {
         self.changes = Some(Changes::default());
     }
 
+    /// Takes marks of other servers, beside those that there are.
+    pub fn merge(&mut self, names: Vec<(Box<str>, u64)>, floor: Option<u64>) {
+        let kept = |second| Mark {
+            place: 0,
+            second,
+            kept_second: second,
+        };
+        if let Some(floor) = floor.map(kept) {
+            self.floor = Some(self.floor.map_or(floor, |before| before.max(floor)));
+        }
+        for (name, second) in names {
+            self.set(&name.into(), kept(second));
+        }
+    }
+
     /// Takes what the store is to change.
     pub fn take_changes(&mut self) -> Changes {
         self.changes

@@ -91,6 +91,15 @@ impl RoomManager {
     ) -> Result<Joined, ErrorCode> {
         let since = since.and_then(Position::parse);
         match self.id_of(name) {
+            Some(id) if self.needs_seat(origin.connection, id)? => {
+                let join = Join {
+                    origin,
+                    since,
+                    message_id: message_id.map(Into::into),
+                };
+                self.ask_to_sit(id, join, now, effects);
+                Ok(Joined::Later)
+            }
             Some(id) => {
                 self.enter_room(origin.connection, id, since, now, effects)?;
                 Ok(Joined::Now)
@@ -107,6 +116,38 @@ impl RoomManager {
         }
     }
 
+    /// Who a connection is that may enter a room.
+    fn newcomer(&self, connection: ConnectionId, id: RoomId) -> Result<UserId, ErrorCode> {
+        let user = self
+            .people
+            .user_of(connection)
+            .ok_or(ErrorCode::Unauthorized)?;
+        if self.people.rooms(connection).contains(&id) {
+            return Err(ErrorCode::AlreadyInRoom);
+        }
+        match self.is_in_too_many(connection) {
+            true => Err(ErrorCode::TooManyRooms),
+            false => Ok(user),
+        }
+    }
+
+    /// Whether a seat has to be asked for before a connection enters a room: it is shared, and the user is not in it here.
+    pub(super) fn needs_seat(
+        &self,
+        connection: ConnectionId,
+        id: RoomId,
+    ) -> Result<bool, ErrorCode> {
+        if !self.is_shared {
+            return Ok(false);
+        }
+        let user = self.newcomer(connection, id)?;
+        if !self.wishes.has_room_for(0) {
+            return Err(ErrorCode::BackendUnavailable);
+        }
+        Ok(!self.rooms[id.index()].has(user))
+    }
+
+    /// Enters a room. If it is shared the user has a seat in it.
     pub(super) fn enter_room(
         &mut self,
         connection: ConnectionId,
@@ -115,25 +156,18 @@ impl RoomManager {
         now: Now,
         effects: &mut Effects,
     ) -> Result<(), ErrorCode> {
-        let user = self
-            .people
-            .user_of(connection)
-            .ok_or(ErrorCode::Unauthorized)?;
-        if self.people.rooms(connection).contains(&id) {
-            return Err(ErrorCode::AlreadyInRoom);
-        }
-        if self.is_in_too_many(connection) {
-            return Err(ErrorCode::TooManyRooms);
-        }
-        let namesakes = self.people.leaving_namesakes(user);
-        if self.rooms[id.index()].is_full_for(user, &namesakes) {
-            return Err(ErrorCode::RoomFull);
-        }
-        for namesake in namesakes {
-            self.let_namesake_leave(id, namesake, now, effects);
-        }
-        if let Some(since) = since {
-            self.renew_if_behind(id, since, now, effects);
+        let user = self.newcomer(connection, id)?;
+        if !self.is_shared {
+            let namesakes = self.people.leaving_namesakes(user);
+            if self.rooms[id.index()].is_full_for(user, &namesakes) {
+                return Err(ErrorCode::RoomFull);
+            }
+            for namesake in namesakes {
+                self.let_namesake_leave(id, namesake, now, effects);
+            }
+            if let Some(since) = since {
+                self.renew_if_behind(id, since, now, effects);
+            }
         }
         self.unlist_evictable(id);
         self.graces.remove(id, user);
@@ -157,7 +191,7 @@ impl RoomManager {
 
     /// Others know users by name: another user with the name of one who enters, who is in grace or whose messages are under
     /// way, leaves first.
-    fn let_namesake_leave(
+    pub(super) fn let_namesake_leave(
         &mut self,
         id: RoomId,
         namesake: UserId,
@@ -175,6 +209,10 @@ impl RoomManager {
     }
 
     fn announce_entry(&mut self, id: RoomId, user: UserId, now: Now, effects: &mut Effects) {
+        // In a shared room the engine tells who comes.
+        if self.is_shared {
+            return;
+        }
         let event = Event::UserJoined {
             room: self.rooms[id.index()].name.clone(),
             username: self.people.name(user).clone(),
@@ -184,7 +222,7 @@ impl RoomManager {
     }
 
     /// The answer to a join.
-    fn room_joined(&self, room: &Room, user: UserId, since: Option<Position>) -> Event {
+    pub(super) fn room_joined(&self, room: &Room, user: UserId, since: Option<Position>) -> Event {
         let missed = since.and_then(|since| room.history.after(since));
         let (history, recovered) = match missed {
             Some(messages) => (messages.cloned().map(Event::Chat).collect(), true),
@@ -193,10 +231,7 @@ impl RoomManager {
         Event::RoomJoined {
             room: room.name.clone(),
             history,
-            online_users: room
-                .users_except(Some(user))
-                .map(|user| self.people.name(user).clone())
-                .collect(),
+            online_users: self.names_except(room, Some(user)),
             guests: self.guests_except(room, Some(user)),
             online_count: room.count(),
             position: room.history.position(),
@@ -259,6 +294,11 @@ impl RoomManager {
         effects: &mut Effects,
     ) {
         let room = &self.rooms[id.index()];
+        if self.is_shared {
+            let (room, name) = (room.name.clone(), self.people.name(user).clone());
+            effects.push_back(Effect::GiveUpSeat(room, name));
+            return self.list_evictable(id);
+        }
         let event = Event::UserLeft {
             room: room.name.clone(),
             username: self.people.name(user).clone(),

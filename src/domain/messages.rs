@@ -161,6 +161,9 @@ impl RoomManager {
             .ok_or(ErrorCode::Unauthorized)?;
         self.check_content(content)?;
         let to = &*nfc(to);
+        if self.is_shared {
+            return self.whisper_to_all_nodes((origin, from), (to, content), id, now, effects);
+        }
         let target = self.people.find(to);
         let claimed = match id {
             None => Ok(None),

@@ -54,6 +54,10 @@ pub struct Metrics {
     /// When the last subscriber left, while sampling continues.
     idle_since: Option<Duration>,
     traffic: Traffic,
+    /// Whether this server samples: of several that share their events only one does.
+    is_sampler: bool,
+    /// The name of this server, if there are several.
+    node: Option<Box<str>>,
     /// The traffic up to the last `api_metrics` event.
     reported: Traffic,
     figures: Figures,
@@ -90,8 +94,39 @@ impl Metrics {
             heartbeat_due: heartbeat,
             idle_since: None,
             traffic: Traffic::default(),
+            is_sampler: true,
+            node: None,
             reported: Traffic::default(),
             figures: Figures::new(is_demo),
+        }
+    }
+
+    /// There are several servers, and this is its name.
+    pub fn share(&mut self, node: Box<str>) {
+        self.node = Some(node);
+        self.is_sampler = false;
+    }
+
+    /// Whether this server samples from now on.
+    pub fn set_sampler(&mut self, is_sampler: bool, now: Duration) {
+        if is_sampler && !self.is_sampler {
+            self.due = self.due.map(|_| [now; 3]);
+        }
+        self.is_sampler = is_sampler;
+    }
+
+    /// A draft is stored, and comes back as an event of all servers.
+    pub fn stored_elsewhere(&mut self, draft: &Draft) {
+        self.log.end(draft.kind);
+        if draft.figures.is_some() {
+            self.figures.commit();
+        }
+    }
+
+    /// Takes the figures posted at another server.
+    pub fn take_figures(&mut self, posted: &str) {
+        if let Ok(posted) = serde_json::from_str(posted) {
+            self.figures.load(posted);
         }
     }
 
@@ -118,7 +153,7 @@ impl Metrics {
 
     /// When something is due, as time since the server's start.
     pub fn next_timeout(&self) -> Option<Duration> {
-        let events = self.due?.into_iter();
+        let events = self.due?.into_iter().filter(|_| self.is_sampler);
         events.chain(self.next_heartbeat()).min()
     }
 
@@ -131,7 +166,7 @@ impl Metrics {
 
     /// Whether a sample of the machine is needed now.
     pub fn wants_machine(&self, now: Duration) -> bool {
-        self.due.is_some_and(|[system, ..]| system <= now)
+        self.is_sampler && self.due.is_some_and(|[system, ..]| system <= now)
     }
 
     /// Whether a heartbeat is due now; if so, schedules the next.
@@ -176,7 +211,7 @@ impl Metrics {
             }
             *due = next_multiple(every, now);
             let data = match kind {
-                Kind::System => system_data(machine.unwrap_or_default()),
+                Kind::System => system_data(machine.unwrap_or_default(), self.node.as_deref()),
                 Kind::Api => self.api_data(gauges),
                 Kind::Business => {
                     self.figures.step(random);
@@ -281,10 +316,13 @@ pub struct Gauges {
 
 /// The data of `system_metrics`, in percent; `null` where the system does not report a value.
 #[derive(Serialize)]
-struct SystemData {
+struct SystemData<'a> {
     cpu: Option<f64>,
     memory: Option<f64>,
     disk: Option<f64>,
+    /// The server that was sampled, if there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<&'a str>,
 }
 
 /// The data of `api_metrics`: of the last interval, and since the start (`total_`).
@@ -298,8 +336,9 @@ struct ApiData {
     subscribers: usize,
 }
 
-fn system_data(machine: Machine) -> String {
+fn system_data(machine: Machine, node: Option<&str>) -> String {
     json(&SystemData {
+        node,
         cpu: machine.cpu.map(one_decimal),
         memory: machine.memory.map(one_decimal),
         disk: machine.disk.map(one_decimal),
@@ -437,7 +476,7 @@ mod tests {
             disk: Some(52.06),
         };
         let expected = r#"{"cpu":null,"memory":0.0,"disk":52.1}"#;
-        assert_eq!(system_data(machine), expected);
+        assert_eq!(system_data(machine, None), expected);
     }
 
     #[test]

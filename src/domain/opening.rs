@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use super::crowd::Crowd;
 use super::error::ErrorCode;
 use super::event::{Effect, Effects};
 use super::facts::OpenedRoom;
 use super::ids::{ConnectionId, RoomId, Serial};
 use super::names::{is_valid_room_name, nfc};
 use super::owners::Creator;
-use super::room::{Place, Room};
+use super::place::Place;
+use super::room::Room;
 use super::rooms::{Joined, NotCreated, RoomManager};
 use super::time::Now;
 use super::wishes::{Creation, Join, Opening, Wish};
@@ -38,8 +40,16 @@ impl RoomManager {
         if max_users.is_some_and(|max| !(1..=ROOM_USERS_MAX).contains(&max)) {
             return Err(ErrorCode::BadRequest.into());
         }
-        if self.by_name.contains_key(name) || self.opening.contains_key(name) {
+        if self.by_name.contains_key(name) {
             return Err(ErrorCode::RoomExists.into());
+        }
+        if self.opening.contains_key(name) {
+            // Elsewhere it may turn out that there is none.
+            let code = match self.is_shared {
+                true => ErrorCode::BackendUnavailable,
+                false => ErrorCode::RoomExists,
+            };
+            return Err(code.into());
         }
         let going = self.make_way(Some(&creator), now)?;
         self.creations
@@ -53,7 +63,7 @@ impl RoomManager {
         going.into_iter().for_each(|place| self.evict(place));
         self.kept.add(Some(&creator));
         let creation = (serial, Rc::new(creator));
-        self.open(name, max_users, Some(creation), Vec::new(), effects);
+        self.open(name, max_users, Some(creation), Vec::new(), false, effects);
         Ok(())
     }
 
@@ -73,7 +83,9 @@ impl RoomManager {
         if !is_valid_room_name(name) {
             return Err(ErrorCode::BadRoomName);
         }
-        if !self.limits.auto_rooms {
+        // Another node may have it.
+        let only_existing = self.is_shared && !self.limits.auto_rooms;
+        if !self.limits.auto_rooms && !self.is_shared {
             return Err(ErrorCode::RoomNotFound);
         }
         if self.is_in_too_many(connection) {
@@ -89,7 +101,7 @@ impl RoomManager {
             None => {
                 let going = self.make_way(None, now)?;
                 going.into_iter().for_each(|place| self.evict(place));
-                self.open(name, None, None, vec![join], effects)
+                self.open(name, None, None, vec![join], only_existing, effects)
             }
         };
         self.joining.insert(connection, serial);
@@ -107,12 +119,26 @@ impl RoomManager {
         }
     }
 
+    /// Opens a room only if there is one, for requests that read it.
+    pub(super) fn open_existing(
+        &mut self,
+        name: &str,
+        joins: Vec<Join>,
+        now: Now,
+        effects: &mut Effects,
+    ) -> Result<Serial, ErrorCode> {
+        let going = self.make_way(None, now)?;
+        going.into_iter().for_each(|place| self.evict(place));
+        Ok(self.open(name, None, None, joins, true, effects))
+    }
+
     fn open(
         &mut self,
         name: &str,
         max_users: Option<u32>,
         creation: Option<Creation>,
         joins: Vec<Join>,
+        only_existing: bool,
         effects: &mut Effects,
     ) -> Serial {
         let name: Rc<str> = name.into();
@@ -121,6 +147,8 @@ impl RoomManager {
             name: name.clone(),
             creation,
             joins,
+            readers: Vec::new(),
+            only_existing,
         });
         self.opening.insert(name.clone(), serial);
         effects.push_back(Effect::Open(Opening {
@@ -129,6 +157,7 @@ impl RoomManager {
             max_users: max_users.unwrap_or(self.limits.room_users),
             is_kept: creator.is_some(),
             creator,
+            only_existing,
         }));
         serial
     }
@@ -137,7 +166,7 @@ impl RoomManager {
     pub(super) fn opened(
         &mut self,
         serial: Serial,
-        opened: Result<OpenedRoom, ErrorCode>,
+        opened: Result<(OpenedRoom, Option<Crowd>), ErrorCode>,
         now: Now,
         effects: &mut Effects,
     ) {
@@ -145,6 +174,8 @@ impl RoomManager {
             name,
             creation,
             joins,
+            readers,
+            only_existing,
         }) = self.wishes.take(serial)
         else {
             return;
@@ -154,7 +185,25 @@ impl RoomManager {
         if creator.is_some() {
             self.kept.remove(creator.as_deref());
         }
-        let added = opened.map(|opened| self.add_room(name, creator, opened, now));
+        for serial in readers {
+            let opened = opened.as_ref().map(|_| ()).map_err(|code| *code);
+            effects.push_back(Effect::ToRead(serial, opened));
+        }
+        // It was to be read, and meanwhile somebody wants to join it.
+        let is_to_be_made = only_existing && self.limits.auto_rooms && !joins.is_empty();
+        if is_to_be_made && opened.as_ref().err() == Some(&ErrorCode::RoomNotFound) {
+            let waiting: Vec<ConnectionId> =
+                joins.iter().map(|join| join.origin.connection).collect();
+            let serial = self.open(&name, None, None, joins, false, effects);
+            self.joining
+                .extend(waiting.into_iter().map(|id| (id, serial)));
+            return;
+        }
+        let added = opened.map(|(opened, crowd)| {
+            let id = self.add_room(name, creator, opened, now);
+            self.rooms[id.index()].crowd = crowd;
+            id
+        });
         if let Some((serial, _)) = creation {
             let info = added.map(|id| self.rooms[id.index()].info());
             effects.push_back(Effect::Created(serial, info));
@@ -162,6 +211,12 @@ impl RoomManager {
         for join in joins {
             let connection = join.origin.connection;
             self.joining.remove(&connection);
+            if let Ok(id) = added
+                && self.is_shared
+            {
+                self.sit_or_refuse(id, join, now, effects);
+                continue;
+            }
             let entered =
                 added.and_then(|id| self.enter_room(connection, id, join.since, now, effects));
             if let Err(code) = entered {
@@ -171,10 +226,25 @@ impl RoomManager {
         }
     }
 
+    /// A shared room is open: a join asks for a seat in it.
+    fn sit_or_refuse(&mut self, id: RoomId, join: Join, now: Now, effects: &mut Effects) {
+        let connection = join.origin.connection;
+        let entered = match self.needs_seat(connection, id) {
+            Ok(true) => return self.ask_to_sit(id, join, now, effects),
+            Ok(false) => self.enter_room(connection, id, join.since, now, effects),
+            Err(code) => Err(code),
+        };
+        if let Err(code) = entered {
+            effects.push_back(Effect::refusal(join.origin, code, join.message_id));
+        }
+        effects.push_back(Effect::Resume(connection));
+    }
+
     /// Cancels the pending join of a connection, and returns it.
     pub(super) fn stop_joining(&mut self, connection: ConnectionId) -> Option<Join> {
         let serial = self.joining.remove(&connection)?;
-        let Some(Wish::Open { joins, .. }) = self.wishes.get_mut(serial) else {
+        let Some(Wish::Open { joins, .. } | Wish::Seat { joins, .. }) = self.wishes.get_mut(serial)
+        else {
             return None;
         };
         let place = joins
@@ -192,6 +262,14 @@ impl RoomManager {
         }
     }
 
+    /// Removes the marks of guests' messages where nobody is marked: they may have been stored by a server with accounts.
+    pub(super) fn unmark(&self, opened: &mut OpenedRoom) {
+        if !self.marks_guests {
+            let of_guests = opened.messages.iter_mut().filter(|one| one.guest);
+            of_guests.for_each(|message| Rc::make_mut(message).guest = false);
+        }
+    }
+
     pub(super) fn add_room(
         &mut self,
         name: Rc<str>,
@@ -199,11 +277,7 @@ impl RoomManager {
         mut opened: OpenedRoom,
         now: Now,
     ) -> RoomId {
-        // They may have been stored by a server with accounts.
-        if !self.marks_guests {
-            let of_guests = opened.messages.iter_mut().filter(|one| one.guest);
-            of_guests.for_each(|message| Rc::make_mut(message).guest = false);
-        }
+        self.unmark(&mut opened);
         let mut room = Room::new(name.clone(), opened);
         // The backend may know the room already, and not as a kept one.
         if room.is_kept {

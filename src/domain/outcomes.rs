@@ -20,7 +20,13 @@ impl RoomManager {
     pub fn answered(&mut self, outcome: Outcome, now: Now, effects: &mut Effects) {
         match outcome {
             Outcome::Published(fact) => self.published(fact, now, effects),
-            Outcome::Opened(serial, room) => self.opened(serial, Ok(room), now, effects),
+            Outcome::Acknowledged(serial, position) => {
+                self.finish_publication(Some(serial), position, now, effects);
+            }
+            Outcome::Opened(serial, room) => self.opened(serial, Ok((room, None)), now, effects),
+            Outcome::OpenedShared(serial, room, crowd) => {
+                self.opened(serial, Ok((room, Some(crowd))), now, effects);
+            }
             Outcome::Failed(serial, code) => self.failed(serial, code, now, effects),
         }
     }
@@ -30,6 +36,17 @@ impl RoomManager {
     fn published(&mut self, fact: Fact, now: Now, effects: &mut Effects) {
         let (serial, position) = (fact.serial, fact.position);
         self.append(fact, now, effects);
+        self.finish_publication(serial, position, now, effects);
+    }
+
+    /// A message of this server is stored: it is acknowledged, then the exit of its author is announced if they have left.
+    fn finish_publication(
+        &mut self,
+        serial: Option<Serial>,
+        position: Position,
+        now: Now,
+        effects: &mut Effects,
+    ) {
         let wish = serial.and_then(|serial| self.wishes.take(serial));
         let Some(Wish::Publish {
             room,
@@ -95,11 +112,16 @@ impl RoomManager {
 
     /// A wish failed: the connections that wait for it are refused, and may send the message again.
     fn failed(&mut self, serial: Serial, code: ErrorCode, now: Now, effects: &mut Effects) {
-        if let Some(Wish::Open { .. }) = self.wishes.get_mut(serial) {
-            return self.opened(serial, Err(code), now, effects);
+        match self.wishes.get_mut(serial) {
+            Some(Wish::Open { .. }) => return self.opened(serial, Err(code), now, effects),
+            Some(Wish::Seat { .. }) => return self.not_seated(serial, code, now, effects),
+            _ => {}
         }
         match self.wishes.take(serial) {
-            None | Some(Wish::Open { .. }) => {}
+            None | Some(Wish::Open { .. } | Wish::Seat { .. }) => {}
+            Some(Wish::Whisper {
+                origin, message_id, ..
+            }) => effects.push_back(Effect::refusal(origin, code, message_id)),
             Some(Wish::Publish {
                 origin,
                 room,

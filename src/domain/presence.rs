@@ -94,11 +94,16 @@ impl RoomManager {
         if !self.is_presence_announced {
             return;
         }
-        let room = &mut self.rooms[id.index()];
-        if room.announces_names() {
+        if self.rooms[id.index()].announces_names() {
             self.send_to_room(id, event, None, effects);
             return;
         }
+        self.announce_count(id, now, effects);
+    }
+
+    /// Announces the number of users, at most once a second.
+    pub(super) fn announce_count(&mut self, id: RoomId, now: Now, effects: &mut Effects) {
+        let room = &mut self.rooms[id.index()];
         if room.is_count_due {
             return;
         }

@@ -94,6 +94,30 @@ impl Revocations {
         self.changes = Some(Changes::default());
     }
 
+    /// Takes what was revoked at other servers. Nothing of it is to be stored: it is.
+    pub fn merge(&mut self, others: WorkingSet, now: Now) {
+        let before = self.take_changes();
+        for KeptFamily {
+            family,
+            until,
+            second,
+        } in others.families
+        {
+            let logout = Logout {
+                issued: Issued::Elsewhere(second),
+                second,
+            };
+            let mut until = Until::new(until, now);
+            until.monotonic = until.monotonic.max(now.monotonic + KEPT_REVOCATION_MIN);
+            self.insert(&family, until, logout);
+        }
+        self.marks.merge(others.marks, others.floor);
+        self.take_changes();
+        if let Some(changes) = &mut self.changes {
+            *changes = before;
+        }
+    }
+
     /// Tokens were issued here up to this second, since 1970.
     pub fn note_issued(&mut self, latest_secs: u64) {
         self.latest_secs = self.latest_secs.max(latest_secs);

@@ -5,15 +5,17 @@ use std::collections::btree_map::Entry;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::crowd::Crowd;
 use super::event::{Event, RoomInfo};
 use super::facts::OpenedRoom;
 use super::history::History;
 use super::ids::{RoomId, UserId};
 use super::owners::Creator;
+use super::place::{EvictionClass, Place};
 use super::time::Timestamp;
 use crate::config::{
     GRACES_PER_TURN, HISTORY_MESSAGES_MAX, HISTORY_ON_ENTRY, HISTORY_ROOM_BYTES_MAX,
-    KEPT_ROOM_IDLE_FOR, KEPT_ROOM_UNUSED_FOR, PRESENCE_NAMES_MAX,
+    PRESENCE_NAMES_MAX,
 };
 
 /// A room. Presence counts users: a user's second connection changes nothing for the others.
@@ -40,6 +42,10 @@ pub struct Room {
     pub creator: Option<Rc<Creator>>,
     /// When `room_users` was last sent. Used in rooms too large to announce each entry and exit.
     pub count_sent_at: Option<Duration>,
+    /// Who is in it at all nodes, if it is shared with others.
+    pub crowd: Option<Crowd>,
+    /// Seats in it that are being asked for.
+    pub awaited: u32,
     /// Whether its past was loaded from a store, and has been its own since.
     pub is_loaded: bool,
     /// Whether a `room_users` is due.
@@ -48,50 +54,6 @@ pub struct Room {
     pub last_used: u64,
     /// The time of that use, since the server's start.
     pub last_used_at: Duration,
-}
-
-/// The order in which empty rooms are evicted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum EvictionClass {
-    /// Created by a join; nothing was ever said in it. First of all, so that whoever makes rooms only to leave them
-    /// evicts such rooms, and not the history of others.
-    Silent,
-    /// Created by a join.
-    Spoken,
-    /// Created by `POST /rooms`; nothing was ever said in it.
-    KeptSilent,
-    /// Created by `POST /rooms`.
-    KeptSpoken,
-}
-
-impl EvictionClass {
-    /// Every class, in order.
-    pub const ALL: [Self; 4] = [
-        Self::Silent,
-        Self::Spoken,
-        Self::KeptSilent,
-        Self::KeptSpoken,
-    ];
-
-    /// The time since its last use after which a room may be evicted.
-    pub fn patience(self) -> Duration {
-        match self {
-            Self::Silent | Self::Spoken => Duration::ZERO,
-            Self::KeptSilent => KEPT_ROOM_UNUSED_FOR,
-            Self::KeptSpoken => KEPT_ROOM_IDLE_FOR,
-        }
-    }
-}
-
-/// An evictable room's place in the order of eviction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// The class.
-    pub class: EvictionClass,
-    /// [`Room::last_used`].
-    pub last_used: u64,
-    /// The room.
-    pub id: RoomId,
 }
 
 /// What the entry of a connection changed.
@@ -143,6 +105,8 @@ impl Room {
             is_kept: opened.is_kept,
             creator: None,
             count_sent_at: None,
+            crowd: None,
+            awaited: 0,
             is_loaded: false,
             is_count_due: false,
             last_used: 0,
@@ -267,7 +231,10 @@ impl Room {
     /// Whether the room may be evicted, perhaps after some time: it has no connections and no messages under way, and few
     /// enough members in grace.
     pub fn is_evictable(&self) -> bool {
-        self.present == 0 && self.authors.is_empty() && self.users.len() <= GRACES_PER_TURN
+        self.present == 0
+            && self.awaited == 0
+            && self.authors.is_empty()
+            && self.users.len() <= GRACES_PER_TURN
     }
 
     /// The place in the order of eviction; `None` if the room is in use.
@@ -307,9 +274,19 @@ impl Room {
         absent.chain(told)
     }
 
-    /// Users in the room.
+    /// Users in the room, at all nodes if it is shared.
     pub fn count(&self) -> usize {
-        self.users.len()
+        self.crowd.as_ref().map_or(self.users.len(), Crowd::count)
+    }
+
+    /// Every user of this server in the room, also in grace.
+    pub fn own_users(&self) -> impl Iterator<Item = UserId> {
+        self.users.keys().copied()
+    }
+
+    /// Whether a user of this server is in the room, perhaps in grace.
+    pub fn has(&self, user: UserId) -> bool {
+        self.users.contains_key(&user)
     }
 
     /// The users except one, [`PRESENCE_NAMES_MAX`] of them at most.
@@ -323,7 +300,7 @@ impl Room {
 
     /// Whether each entry and exit is announced by name; else as a number, at most once a second.
     pub fn announces_names(&self) -> bool {
-        self.users.len() <= PRESENCE_NAMES_MAX
+        self.count() <= PRESENCE_NAMES_MAX
     }
 
     /// The last [`HISTORY_ON_ENTRY`] messages, for a new member.
@@ -350,7 +327,7 @@ impl Room {
         RoomInfo {
             name: self.name.clone(),
             max_users: self.max_users,
-            users: self.users.len(),
+            users: self.count(),
             messages: self.history.position().seq,
             created_at: self.created_at,
         }

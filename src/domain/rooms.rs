@@ -18,7 +18,8 @@ use super::kept::KeptRooms;
 use super::names::nfc;
 use super::owners::Owner;
 use super::people::People;
-use super::room::{Place, Room};
+use super::place::Place;
+use super::room::Room;
 use super::wishes::Wishes;
 use crate::config::RoomLimits;
 
@@ -37,6 +38,14 @@ pub struct RoomManager {
     pub(super) opening: HashMap<Rc<str>, Serial>,
     /// Connections whose join waits for a room to be opened.
     pub(super) joining: BTreeMap<ConnectionId, Serial>,
+    /// Seats that are being asked for, by room and name.
+    pub(super) seating: HashMap<(RoomId, Rc<str>), Serial>,
+    /// Rooms with seats that could not be renewed.
+    pub(super) unseated: BTreeSet<RoomId>,
+    /// Whether rooms are shared with other nodes.
+    pub(super) is_shared: bool,
+    /// The names of shared rooms that are not followed here any more.
+    pub(super) closed: Vec<Rc<str>>,
     pub(super) acknowledged: Acknowledged,
     /// Changes that the store has not been given yet; `None` if there is no store.
     pub(super) changes: Option<Changes>,
@@ -99,6 +108,10 @@ impl RoomManager {
             wishes: Wishes::default(),
             opening: HashMap::new(),
             joining: BTreeMap::new(),
+            seating: HashMap::new(),
+            unseated: BTreeSet::new(),
+            is_shared: false,
+            closed: Vec::new(),
             acknowledged: Acknowledged::default(),
             changes: None,
             are_changes_urgent: false,
@@ -152,11 +165,7 @@ impl RoomManager {
     /// `room_not_found`.
     pub fn get_room_info(&self, name: &str) -> Result<(RoomInfo, Vec<Rc<str>>), ErrorCode> {
         let room = self.find(name)?;
-        let names = room
-            .users_except(None)
-            .map(|user| self.people.name(user).clone())
-            .collect();
-        Ok((room.info(), names))
+        Ok((room.info(), self.names_except(room, None)))
     }
 
     /// Whether a user is marked as a guest.
@@ -164,15 +173,43 @@ impl RoomManager {
         self.marks_guests && !self.people.is_account(user)
     }
 
+    /// The names of a room's users, without one, and whether each is a guest's;
+    /// [`PRESENCE_NAMES_MAX`](crate::config::PRESENCE_NAMES_MAX) at most.
+    fn named_except(&self, room: &Room, except: Option<UserId>) -> Vec<(Rc<str>, bool)> {
+        let own = |user| {
+            (
+                self.people.name(user).clone(),
+                !self.people.is_account(user),
+            )
+        };
+        match &room.crowd {
+            None => room.users_except(except).map(own).collect(),
+            Some(crowd) => {
+                let except = except.map(|user| self.people.name(user));
+                let names = crowd.names().filter(|(name, _)| Some(*name) != except);
+                names
+                    .map(|(name, is_guest)| (name.clone(), is_guest))
+                    .collect()
+            }
+        }
+    }
+
+    /// The same, only the names.
+    pub(super) fn names_except(&self, room: &Room, except: Option<UserId>) -> Vec<Rc<str>> {
+        let named = self.named_except(room, except).into_iter();
+        named.map(|(name, _)| name).collect()
+    }
+
     /// Those of a room's users, without one, who are guests: a guest and an account never share a name at a time. `None` if
     /// guests are not marked. The users are the same as [`Room::users_except`] gives.
     pub fn guests_except(&self, room: &Room, except: Option<UserId>) -> Option<Vec<Rc<str>>> {
         let guests = || {
-            let users = room.users_except(except);
-            users.filter(|user| !self.people.is_account(*user))
+            let named = self.named_except(room, except).into_iter();
+            named
+                .filter(|(_, is_guest)| *is_guest)
+                .map(|(name, _)| name)
         };
-        let names = || guests().map(|user| self.people.name(user).clone());
-        self.marks_guests.then(|| names().collect())
+        self.marks_guests.then(|| guests().collect())
     }
 
     /// The room of this name, however it is composed.
@@ -192,6 +229,11 @@ impl RoomManager {
             Cow::Owned(name) => self.by_name.get(&*name),
         });
         id.copied()
+    }
+
+    /// The name of an open room.
+    pub fn name_of(&self, id: RoomId) -> Rc<str> {
+        self.rooms[id.index()].name.clone()
     }
 
     /// The number of rooms.

@@ -56,6 +56,13 @@ impl Sessions {
             .map(|(identity, _)| identity)
     }
 
+    /// The connections of the sessions that are chosen. Visits every session.
+    pub fn chosen(&self, is_chosen: impl Fn(&Identity) -> bool) -> Vec<ConnectionId> {
+        let all = self.identities.iter();
+        let chosen = all.filter(|(_, (identity, _))| is_chosen(identity));
+        chosen.map(|(connection, _)| *connection).collect()
+    }
+
     /// The connections of one family of tokens.
     pub fn of_family(&self, family: &Rc<str>) -> Vec<ConnectionId> {
         let all = (family.clone(), ConnectionId(0))..=(family.clone(), ConnectionId(u32::MAX));

@@ -254,6 +254,18 @@ impl Throttle {
         }
     }
 
+    /// Counts a failure at another server.
+    pub fn failed_elsewhere(&mut self, account: &Rc<str>, address: IpAddr, now: Duration) {
+        match self.begin(account, address, now) {
+            Ok(lane) => self.end(account, address, lane, Some(false), now),
+            // Whoever waits has no more free failures: only that of the account counts.
+            Err(_) => {
+                let (size, refill) = (LOGIN_ACCOUNT_FAILURES, LOGIN_ACCOUNT_REFILL);
+                self.accounts.charge(account.clone(), size, refill, now);
+            }
+        }
+    }
+
     /// The recent failures that an attempt comes after: those of its account and address, and those of its address.
     pub fn failures(&self, account: &Rc<str>, address: IpAddr, now: Duration) -> u32 {
         let network = network(address);

@@ -12,6 +12,7 @@ use super::ids::{Origin, RoomKey, Serial, UserId};
 use super::message_keys::Person;
 use super::owners::Creator;
 use super::position::Position;
+use super::time::Timestamp;
 use crate::config::{WISHES_BYTES_MAX, WISHES_MAX};
 
 /// A message to be ordered, timestamped and stored.
@@ -44,8 +45,25 @@ pub struct Opening {
     pub max_users: u32,
     /// Created by `POST /rooms`: it is kept while it is empty.
     pub is_kept: bool,
+    /// Whether it is only to be loaded, and not created if there is none. Only where rooms are shared with other nodes.
+    pub only_existing: bool,
     /// Who creates it, if it came from there.
     pub creator: Option<Rc<Creator>>,
+}
+
+/// A whisper on its way between nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whispered {
+    /// The name of its sender.
+    pub from: Rc<str>,
+    /// Whether that is a guest.
+    pub is_guest: bool,
+    /// The name of its target.
+    pub to: Rc<str>,
+    /// Its text.
+    pub content: Box<str>,
+    /// When it was sent.
+    pub timestamp: Timestamp,
 }
 
 /// A join that waits for its room.
@@ -83,6 +101,28 @@ pub(super) enum Wish {
         creation: Option<Creation>,
         /// Joins that wait for it.
         joins: Vec<Join>,
+        /// Requests that wait to read it, by their serials.
+        readers: Vec<Serial>,
+        /// [`Opening::only_existing`].
+        only_existing: bool,
+    },
+    /// A seat in a room that is shared with other nodes is asked for.
+    Seat {
+        room: RoomKey,
+        /// Who it is for.
+        person: Person,
+        /// Joins that wait for it.
+        joins: Vec<Join>,
+        /// Whether the seat was given before.
+        is_renewal: bool,
+    },
+    /// A whisper is brought to the nodes of its people.
+    Whisper {
+        /// The WebSocket that sent it.
+        origin: Origin,
+        /// The `id` with which its sender may send it again.
+        message_id: Option<Box<str>>,
+        whisper: Whispered,
     },
 }
 
@@ -131,7 +171,8 @@ impl Wish {
     fn bytes(&self) -> usize {
         match self {
             Self::Publish { bytes, .. } => *bytes,
-            Self::Open { .. } => 0,
+            Self::Open { .. } | Self::Seat { .. } => 0,
+            Self::Whisper { whisper, .. } => whisper.content.len(),
         }
     }
 }

@@ -6,9 +6,11 @@ use super::names::nearest_option;
 use super::setting::Setting;
 use super::source::Source;
 use super::table::OPTIONS;
-use crate::config::Config;
+use crate::config::{Config, Password};
 
 const PREFIX: &str = "SARANG_";
+/// The password of the engine, which is no option: everybody on the machine can read arguments.
+const PASSWORD: &str = "SARANG_CLUSTER_PASSWORD";
 
 /// The variables that begin with `SARANG_`, as `(name, value)`.
 pub struct Environment(Vec<(String, OsString)>);
@@ -59,13 +61,19 @@ impl Environment {
                 false => set(text)?,
             }
         }
+        if let Some((_, password)) = self.0.iter().find(|(name, _)| name == PASSWORD) {
+            let password = password.to_str();
+            let password = password.ok_or_else(|| format!("{PASSWORD}: the value is not UTF-8"))?;
+            config.cluster_password = Password(password.into());
+        }
         Ok(())
     }
 
     /// A sentence about each variable that is no option. The values are not told: one may be a secret.
     pub fn warnings(&self) -> Vec<String> {
         let names = self.0.iter().map(|(name, _)| &**name);
-        let unknown = names.filter(|name| !is_option(name) && !self.is_of_a_service(name));
+        let unknown = names
+            .filter(|name| !is_option(name) && *name != PASSWORD && !self.is_of_a_service(name));
         unknown.map(warning).collect()
     }
 

@@ -57,17 +57,19 @@ pub enum Group {
     Accounts,
     Proxies,
     Rooms,
+    Cluster,
     Log,
     Limits,
     Program,
 }
 
 impl Group {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Access,
         Self::Accounts,
         Self::Proxies,
         Self::Rooms,
+        Self::Cluster,
         Self::Log,
         Self::Limits,
         Self::Program,
@@ -80,6 +82,7 @@ impl Group {
             Self::Accounts => "Accounts and tokens",
             Self::Proxies => "Proxies",
             Self::Rooms => "Rooms and events",
+            Self::Cluster => "Many nodes",
             Self::Log => "The log",
             Self::Limits => "Limits (0 is no limit)",
             Self::Program => "The program",

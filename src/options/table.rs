@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::setting::Effect::{ConfigFile, List, Print, Switch, Value as One};
 use super::setting::{Group, Kind, Setting, Value};
 use super::values::*;
+use crate::config::Cluster;
 use crate::config::cidr::Cidr;
 use crate::config::listen::Listen;
 use crate::server::hosts::read_host;
@@ -36,7 +37,7 @@ const fn optional(name: &'static str, example: &'static str, kind: Kind) -> Opti
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Setting; 36] = [
+pub static OPTIONS: [Setting; 41] = [
     Setting {
         name: "listen",
         value: Some(Value { name: "ADDR:PORT", default: Some("127.0.0.1:8000"), example: "127.0.0.1:9000", kind: Kind::Address }),
@@ -204,6 +205,47 @@ pub static OPTIONS: [Setting; 36] = [
         group: Group::Rooms,
         effect: One(|config, text| set(&mut config.heartbeat, interval(text))),
         help: "between two heartbeat comments of an event stream, in seconds",
+        details: "",
+    },
+    Setting {
+        name: "cluster",
+        value: optional("URL", "redis://127.0.0.1:6379/0", Kind::Free),
+        group: Group::Cluster,
+        effect: One(|config, text| set(&mut config.cluster, Cluster::parse(text).map(Some))),
+        help: "share rooms, people, tickets and events with other nodes over a Valkey or Redis",
+        details: "`redis://[USER@]ADDR:PORT[,ADDR:PORT...][/DB]`, `unix:PATH`, or `sentinel://[USER@]ADDR:PORT[,...]/NAME[/DB]`. It \
+            needs Valkey 7.2 or Redis 6.2 and `maxmemory-policy noeviction`.",
+    },
+    Setting {
+        name: "cluster-password-file",
+        value: optional("FILE", "/etc/sarang/engine", Kind::File),
+        group: Group::Cluster,
+        effect: One(|config, text| set(&mut config.cluster_password_file, path(text).map(Some))),
+        help: "the password of the engine, in a file",
+        details: "Or in the environment variable `SARANG_CLUSTER_PASSWORD`.",
+    },
+    Setting {
+        name: "cluster-prefix",
+        value: value("TEXT", "sg:", "chat:"),
+        group: Group::Cluster,
+        effect: One(|config, text| set(&mut config.cluster_prefix, prefix(text))),
+        help: "what all keys and channels in the engine begin with",
+        details: "",
+    },
+    Setting {
+        name: "cluster-wait",
+        value: value("N", "0", "1"),
+        group: Group::Cluster,
+        effect: One(|config, text| set(&mut config.cluster_wait, number(text))),
+        help: "replicas that must have a message before it is acknowledged",
+        details: "",
+    },
+    Setting {
+        name: "cluster-node",
+        value: optional("NAME", "seoul-1", Kind::Free),
+        group: Group::Cluster,
+        effect: One(|config, text| set(&mut config.cluster_node, node_name(text).map(Some))),
+        help: "the name of this node in events and the log; without it that of the host",
         details: "",
     },
     Setting {

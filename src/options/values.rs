@@ -56,6 +56,26 @@ pub fn seconds(value: &str) -> Result<u64, String> {
     }
 }
 
+/// What keys begin with: braces would make hash tags of it.
+pub fn prefix(value: &str) -> Result<Box<str>, String> {
+    let is_possible = |b: u8| b.is_ascii_graphic() && !b"{}*?[]\\".contains(&b);
+    match (1..=32).contains(&value.len()) && value.bytes().all(is_possible) {
+        true => Ok(value.into()),
+        false => Err(format!(
+            "\"{value}\" is not 1 to 32 characters of ASCII without braces, brackets, * and ?"
+        )),
+    }
+}
+
+pub fn node_name(value: &str) -> Result<Box<str>, String> {
+    match (1..=64).contains(&value.chars().count()) && !value.chars().any(char::is_control) {
+        true => Ok(value.into()),
+        false => {
+            Err("a node's name has 1 to 64 characters, none of them a control character".into())
+        }
+    }
+}
+
 pub fn audience(value: &str) -> Result<Option<Box<str>>, String> {
     match value {
         "" => Err("an audience has a name".into()),

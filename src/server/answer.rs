@@ -52,6 +52,12 @@ pub enum Answer {
     Exposition,
     /// Whether the server is ready, that is, not to stop.
     Readiness,
+    /// A ticket that is to be kept for all nodes, and what it stands for.
+    KeepTicket(String, Identity),
+    /// The list of the rooms of all nodes.
+    RoomList,
+    /// A room that may be at other nodes, by name: it is opened, then the request is served.
+    ReadRoom(String),
     /// A ticket must be redeemed by a job first; then the request is served with the result.
     Redeem(String),
 }
@@ -83,6 +89,8 @@ pub struct Context<'a> {
     pub redeemed: Option<Redeemed>,
     /// Whether tickets are redeemed by a job.
     pub redeems_later: bool,
+    /// Whether rooms and tickets are shared with other nodes.
+    pub is_shared: bool,
     /// The current time.
     pub now: Now,
 }

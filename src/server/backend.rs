@@ -4,9 +4,11 @@
 //! acknowledged.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use super::disk::Disk;
 use super::jobs::Job;
+use super::node::Node;
 use crate::domain::facts::{Fact, OpenedRoom, Outcome};
 use crate::domain::ids::RoomId;
 use crate::domain::position::Position;
@@ -24,15 +26,32 @@ pub enum Backend {
     Remote(Remote),
     /// On the disk of this machine: answered when it is there.
     Disk(Box<Disk>),
+    /// With an engine that many nodes share.
+    #[cfg(feature = "cluster")]
+    Cluster(Box<Node>),
 }
 
 impl Backend {
     /// Takes a message to order and store; returns the outcome if it is known at once.
-    pub fn publish(&mut self, publication: Publication, now: Now) -> Option<Outcome> {
+    #[cfg_attr(
+        not(feature = "cluster"),
+        allow(unused_variables, reason = "only nodes name rooms to others")
+    )]
+    pub fn publish(
+        &mut self,
+        room: &Rc<str>,
+        publication: Publication,
+        now: Now,
+    ) -> Option<Outcome> {
         match self {
             Self::Memory(memory) => Some(memory.publish(publication, now)),
             Self::Remote(remote) => remote.push(Job::Publish(publication)),
             Self::Disk(disk) => disk.publish(publication, now),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(node) => {
+                node.publish(room.clone(), publication, now);
+                None
+            }
         }
     }
 
@@ -42,6 +61,11 @@ impl Backend {
             Self::Memory(memory) => Some(memory.open(&opening, now)),
             Self::Remote(remote) => remote.push(Job::Open(opening)),
             Self::Disk(disk) => disk.open(opening, now),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(node) => {
+                node.open(&opening, now);
+                None
+            }
         }
     }
 
@@ -56,7 +80,7 @@ impl Backend {
     pub fn disk(&self) -> Option<&Disk> {
         match self {
             Self::Disk(disk) => Some(disk),
-            Self::Memory(_) | Self::Remote(_) => None,
+            _ => None,
         }
     }
 
@@ -64,21 +88,39 @@ impl Backend {
     pub fn disk_mut(&mut self) -> Option<&mut Disk> {
         match self {
             Self::Disk(disk) => Some(disk),
-            Self::Memory(_) | Self::Remote(_) => None,
+            _ => None,
+        }
+    }
+
+    /// The node, if rooms are shared with others.
+    pub fn node(&self) -> Option<&Node> {
+        match self {
+            #[cfg(feature = "cluster")]
+            Self::Cluster(node) => Some(node),
+            _ => None,
+        }
+    }
+
+    /// Like [`Self::node`], mutable.
+    pub fn node_mut(&mut self) -> Option<&mut Node> {
+        match self {
+            #[cfg(feature = "cluster")]
+            Self::Cluster(node) => Some(node),
+            _ => None,
         }
     }
 
     /// Whether tickets are redeemed by a job, because other nodes issue and redeem them too.
     pub fn redeems_tickets(&self) -> bool {
-        matches!(self, Self::Remote(_))
+        matches!(self, Self::Remote(_)) || self.node().is_some()
     }
 
     /// The backend's next job, if any.
     pub fn poll_job(&mut self) -> Option<Job> {
         match self {
-            Self::Memory(_) => None,
             Self::Remote(remote) => remote.queue.pop_front(),
             Self::Disk(disk) => disk.poll_job(),
+            _ => None,
         }
     }
 
@@ -86,6 +128,8 @@ impl Backend {
     pub fn has_jobs(&self) -> bool {
         match self {
             Self::Memory(_) => false,
+            #[cfg(feature = "cluster")]
+            Self::Cluster(node) => node.has_work(),
             Self::Remote(remote) => !remote.queue.is_empty(),
             Self::Disk(disk) => disk.has_jobs(),
         }
@@ -168,7 +212,7 @@ mod tests {
                 message_id: None,
                 said_by: None,
             };
-            match backend.publish(publication, Now::default()) {
+            match backend.publish(&"r".into(), publication, Now::default()) {
                 Some(Outcome::Published(fact)) => fact.position,
                 other => panic!("unexpected: {other:?}"),
             }

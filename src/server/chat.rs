@@ -19,11 +19,18 @@ use crate::domain::error::ErrorCode;
 use crate::domain::event::{Effect, Effects, Event, RoomInfo};
 use crate::domain::facts::Outcome;
 use crate::domain::ids::{ConnectionId, RoomId, Serial, UserId};
+use crate::domain::names::key;
 use crate::domain::rooms::RoomManager;
 use crate::domain::time::Now;
 
+/// The slot of no connection.
+const NOBODY: ConnectionId = ConnectionId(u32::MAX);
+
 /// The outcome of a `POST /rooms`, with the serial of the request.
 pub type Created = (Serial, Result<RoomInfo, ErrorCode>);
+
+/// The outcome of opening a room that a request wants to read, with the serial of the request.
+pub type ToRead = (Serial, Result<(), ErrorCode>);
 
 /// Rooms, their fan-out and their backend.
 #[derive(Debug)]
@@ -34,6 +41,8 @@ pub struct Chat {
     backend: Backend,
     effects: Effects,
     created: Vec<Created>,
+    /// Rooms that requests want to read, which are open or are not.
+    to_read: Vec<ToRead>,
     /// Members that are slow, blocked or broken after a pass, or whose outbox is over its limit.
     pub(super) troubled: Troubled,
     /// Chat messages committed since the start.
@@ -54,6 +63,7 @@ impl Chat {
             backend,
             effects: Effects::new(),
             created: Vec::new(),
+            to_read: Vec::new(),
             troubled: Troubled::default(),
             messages: 0,
             outbox_bytes_max,
@@ -200,7 +210,8 @@ impl Chat {
                 }
                 Effect::Renewed(room, position) => self.backend.renewed(room, position),
                 Effect::Publish(publication) => {
-                    if let Some(outcome) = self.backend.publish(publication, now) {
+                    let name = self.rooms.name_of(publication.room.id);
+                    if let Some(outcome) = self.backend.publish(&name, publication, now) {
                         self.take_outcome(outcome, now);
                     }
                 }
@@ -211,13 +222,86 @@ impl Chat {
                 }
                 Effect::Resume(id) => connections.unpark(id),
                 Effect::Created(serial, info) => self.created.push((serial, info)),
+                Effect::WhisperTo { by, user, event } => {
+                    self.encode(&event);
+                    self.deliver_whisper(by, user, connections);
+                }
+                effect => self.settle_shared(effect, now),
             }
         }
+        self.close_unfollowed();
         if let Some(disk) = self.backend.disk_mut()
             && let Some(changes) = self.rooms.take_changes()
         {
             disk.keep_rest(&changes, self.rooms.are_changes_urgent());
         }
+    }
+
+    /// Carries out an effect that concerns the other nodes.
+    fn settle_shared(&mut self, effect: Effect, now: Now) {
+        if let Effect::ToRead(serial, opened) = effect {
+            return self.to_read.push((serial, opened));
+        }
+        let Some(node) = self.backend.node_mut() else {
+            return;
+        };
+        match effect {
+            Effect::Seat {
+                serial,
+                room,
+                name,
+                is_guest,
+            } => node.seat(serial, &room, &name, is_guest, now),
+            Effect::GiveUpSeat(room, name) => node.leave(&room, &name, now),
+            Effect::AskForCrowd(room) => node.ask_for_crowd(&room, now),
+            Effect::Whispering {
+                serial,
+                whisper,
+                said,
+            } => {
+                let (to, from) = (key(&whisper.to), key(&whisper.from));
+                let said = said
+                    .as_ref()
+                    .map(|(sender, id, print)| (sender, &**id, *print));
+                node.whisper(serial, &whisper, [&to, &from], said, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Has the node follow no more the rooms that were closed here.
+    fn close_unfollowed(&mut self) {
+        if let Some(node) = self.backend.node_mut() {
+            for room in self.rooms.take_closed() {
+                node.close(&room);
+            }
+        }
+    }
+
+    /// Sends the encoded whisper to every connection of a user.
+    fn deliver_whisper(
+        &mut self,
+        by: Option<ConnectionId>,
+        user: UserId,
+        connections: &mut Connections,
+    ) {
+        let ids = self.rooms.people().connections(user);
+        if ids.len() >= SHARED_FROM || self.whispers.are_under_way(user) {
+            self.whispers.send(user, ids, NOBODY, &self.frame);
+        } else {
+            let all: SmallVec<[ConnectionId; SHARED_FROM]> = ids.iter().copied().collect();
+            for id in all {
+                self.push_frame(id, false, connections);
+            }
+        }
+        if let Some(by) = by.filter(|by| connections.get(*by).is_some()) {
+            self.whispers.hold_if_congested(by, [user, user]);
+        }
+    }
+
+    /// The next request whose room is open, or is not.
+    pub fn poll_to_read(&mut self) -> Option<ToRead> {
+        self.to_read.pop()
     }
 
     /// Encodes an event as one text frame into `self.frame`.

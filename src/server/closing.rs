@@ -1,12 +1,14 @@
 //! How connections end: by a close frame, by a deadline, by draining.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Server;
 use super::deadlines::silence_left;
+use super::node::Node;
 use crate::config::{
     ANSWER_STALL_TIMEOUT, CLOSE_TIMEOUT, DRAIN_TIMEOUT, LINGER_TIMEOUT, Level, PONG_TIMEOUT,
-    STORE_DRAIN_TIMEOUT,
+    SPREAD_MAX, SPREAD_STEP, STORE_DRAIN_TIMEOUT,
 };
 use crate::conn::http::Awaited;
 use crate::conn::{Connection, Mark, Phase};
@@ -41,7 +43,8 @@ impl Server {
     /// Whether everything is over: the server has drained, or its time for that is up, whatever the peers do.
     pub fn is_over(&self) -> bool {
         let is_drained = self.connections.is_draining && self.connections.count() == 0;
-        self.is_cut_short || is_drained && !self.is_storing()
+        let has_left = self.chat.backend().node().is_none_or(Node::has_ended);
+        self.is_cut_short || is_drained && has_left && !self.is_storing()
     }
 
     /// Begins the drain, or ends it, if it is time.
@@ -54,6 +57,7 @@ impl Server {
         {
             self.close_all(now);
         }
+        self.close_next(now);
         if self.ends_at.is_some_and(|at| at <= now.monotonic) {
             self.ends_at = None;
             self.is_cut_short = true;
@@ -62,7 +66,8 @@ impl Server {
 
     /// When [`Self::handle_stop`] is next due, as time since the server's start.
     pub(super) fn next_stop(&self) -> Option<Duration> {
-        let stops = [self.drains_at, self.closes_at, self.ends_at];
+        let next = self.sharing.next_goes_at;
+        let stops = [self.drains_at, self.closes_at, self.ends_at, next];
         stops.into_iter().flatten().min()
     }
 
@@ -73,14 +78,62 @@ impl Server {
         self.drains_at = None;
         self.ends_at = Some(now.monotonic + DRAIN_TIMEOUT);
         self.waiting.close_after_responses();
-        let (rooms, _) = self.chat.rooms_mut();
-        rooms.stop_announcing_presence();
+        // Other nodes go on: there a grace is told as ever.
+        if !self.is_shared() {
+            let (rooms, _) = self.chat.rooms_mut();
+            rooms.stop_announcing_presence();
+        }
         let count = self.connections.count();
         self.journal
             .record(Level::Info, "draining", &[("connections", &count)], now);
+        if self.is_shared() {
+            return self.close_one_by_one(now);
+        }
         match self.is_storing() {
             true => self.closes_at = Some(now.monotonic + STORE_DRAIN_TIMEOUT),
             false => self.close_all(now),
+        }
+    }
+
+    /// Closes everything but WebSockets, and these one after the other, so that their clients do not come to the other nodes all at
+    /// once. Their seats stay for the grace: whoever is back by then, at any node, has never left.
+    fn close_one_by_one(&mut self, now: Now) {
+        let all = self.connections.iter();
+        let sockets = all.filter(|(_, connection)| matches!(connection.phase, Phase::WebSocket(_)));
+        let sockets: VecDeque<ConnectionId> = sockets.map(|(id, _)| id).collect();
+        let count = u32::try_from(sockets.len().max(1)).unwrap_or(u32::MAX);
+        let time = SPREAD_MAX.min(SPREAD_STEP.saturating_mul(count));
+        let grace = self.config.presence_grace;
+        self.ends_at = Some(now.monotonic + time + grace + DRAIN_TIMEOUT);
+        self.sharing.step = time / count;
+        self.sharing.next_goes_at = Some(now.monotonic);
+        self.sharing.going = sockets;
+        self.close_all(now);
+        self.close_next(now);
+    }
+
+    /// Closes the WebSockets whose turn has come. After the last one, and the last grace, this node takes its leave.
+    fn close_next(&mut self, now: Now) {
+        while self
+            .sharing
+            .next_goes_at
+            .is_some_and(|at| at <= now.monotonic)
+        {
+            let Some(id) = self.sharing.going.pop_front() else {
+                self.sharing.next_goes_at = None;
+                break;
+            };
+            self.sharing.next_goes_at = self.sharing.next_goes_at.map(|at| at + self.sharing.step);
+            if self.connections.get(id).is_some() {
+                self.close_websocket(id, CloseCode::GOING_AWAY, now);
+                self.read_again(id);
+            }
+        }
+        let is_empty = self.connections.is_draining
+            && self.connections.count() == 0
+            && self.chat.rooms().members_in_grace() == 0;
+        if is_empty && let Some(node) = self.chat.backend_mut().node_mut() {
+            node.end(now);
         }
     }
 
@@ -91,6 +144,8 @@ impl Server {
         let ids: Vec<ConnectionId> = self.connections.iter().map(|(id, _)| id).collect();
         for id in ids {
             match &self.connections[id].phase {
+                // They go one by one.
+                Phase::WebSocket(_) if self.is_shared() => {}
                 Phase::WebSocket(_) => {
                     self.close_websocket(id, CloseCode::GOING_AWAY, now);
                     // It may not have been read for a while.
@@ -182,6 +237,7 @@ impl Server {
         let (rooms, effects) = self.chat.rooms_mut();
         rooms.exit(id, exit, now, effects);
         self.sign_ins.close_session(id, now);
+        self.release_name(id, now);
         self.settle(now);
     }
 

@@ -2,7 +2,6 @@
 
 use super::Server;
 use super::answer::Redeemed;
-use super::jobs::{Job, Ticket};
 use super::waiting::Extension;
 use crate::config::{COMMANDS_PER_TURN, OUTBOX_HIGH_WATER_BYTES, RATE_WARNINGS_MAX};
 use crate::conn::command::{Command, parse};
@@ -206,6 +205,9 @@ impl Server {
                 rooms.whisper(origin, &to, &content, message_id, now, effects)?;
             }
             Command::Leave { room } => rooms.leave_room(id, &room, now, effects)?,
+            Command::RoomList if rooms.is_shared() => {
+                self.list_for_socket(origin, message_id, now);
+            }
             Command::RoomList => {
                 let rooms = rooms.list();
                 effects.push_back(Effect::Answer(id, Event::RoomList { rooms }));
@@ -226,8 +228,7 @@ impl Server {
         now: Now,
     ) -> Result<Progress, ErrorCode> {
         if self.chat.backend().redeems_tickets() {
-            let ticket = Ticket(ticket.to_owned());
-            let serial = self.jobs.push(Job::RedeemTicket(ticket));
+            let serial = self.redeem_by_job(ticket.to_owned(), now);
             let message_id = message_id.map(Into::into);
             self.waiting
                 .insert_extension(serial, Extension { origin, message_id });

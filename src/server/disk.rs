@@ -376,7 +376,10 @@ fn refuse(answer: Answered) -> Answered {
     match answer {
         Answered::Outcome(outcome) => Answered::Outcome(match outcome {
             Outcome::Published(Fact { serial, .. }) => failed(serial.unwrap_or(Serial(0))),
-            Outcome::Opened(serial, _) | Outcome::Failed(serial, _) => failed(serial),
+            Outcome::Opened(serial, _)
+            | Outcome::OpenedShared(serial, ..)
+            | Outcome::Acknowledged(serial, _)
+            | Outcome::Failed(serial, _) => failed(serial),
         }),
         Answered::Told(told) => Answered::Told(untold(told.serial, told.draft)),
         Answered::Kept(serial, _) => Answered::Kept(serial, Err(ErrorCode::StorageUnavailable)),

@@ -64,7 +64,13 @@ pub fn answer(context: &mut Context<'_>, request: &mut Request) -> Result<Answer
         Resource::Rooms if request.method == Method::Post => {
             return rest::create_room(context, request, identity);
         }
+        Resource::Rooms if context.is_shared => return Ok(Answer::RoomList),
         Resource::Rooms => rest::rooms(context.rooms),
+        Resource::Room(name) | Resource::History(name)
+            if context.is_shared && context.rooms.find(name).is_err() =>
+        {
+            return Ok(Answer::ReadRoom(name.into()));
+        }
         Resource::Room(name) => rest::room(context.rooms, name)?,
         Resource::History(name) => rest::history(context.rooms, name, request)?,
         Resource::HttpEcho | Resource::Server => rest::echo(request)?,

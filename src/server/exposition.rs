@@ -7,6 +7,7 @@ use super::connections::PHASE_LABELS;
 use super::counters::Counters;
 use super::disk::Disk;
 use super::histogram::Histogram;
+use super::node::Node;
 use crate::domain::time::Now;
 
 /// Microseconds in a second.
@@ -76,6 +77,9 @@ impl Server {
         show_turns(&mut page, &self.counters);
         if let Some(disk) = self.chat.backend().disk() {
             show_store(&mut page, disk);
+        }
+        if let Some(node) = self.chat.backend().node() {
+            show_cluster(&mut page, node);
         }
         page.0
     }
@@ -279,6 +283,35 @@ fn show_outcomes(page: &mut Page, counters: &Counters) {
 fn show_turns(page: &mut Page, counters: &Counters) {
     let help = "Duration of a turn of the event loop.";
     page.histogram("turn_duration_seconds", help, &counters.turns, MICROS);
+}
+
+fn show_cluster(page: &mut Page, node: &Node) {
+    let figures = node.figures();
+    let help = "Whether the engine that the nodes share takes what is said.";
+    page.single("cluster_up", "gauge", help, u8::from(node.is_up()));
+    let help = "Time from a request of the engine to its reply.";
+    page.histogram("cluster_latency_seconds", help, &figures.replies, MICROS);
+    let help = "Requests of the engine without a reply.";
+    page.single("cluster_requests", "gauge", help, node.requests());
+    let help = "Rooms that this node follows.";
+    page.single("cluster_rooms", "gauge", help, node.rooms());
+    let help = "Nodes alive, this one included.";
+    page.single("cluster_nodes", "gauge", help, figures.nodes);
+    let help = "Requests that were sent again, over a new connection or after the engine had lost its scripts.";
+    page.single("cluster_resends_total", "counter", help, figures.resends);
+    let help = "Messages that had been missed here, and were asked for.";
+    page.single("cluster_gaps_filled_total", "counter", help, figures.filled);
+    let help = "New epochs given to rooms that had lost their past.";
+    page.single("cluster_epochs_total", "counter", help, figures.epochs);
+    let help = "Times the lease of this node was over.";
+    page.single(
+        "cluster_leases_lost_total",
+        "counter",
+        help,
+        figures.leases_lost,
+    );
+    let help = "Connections made to the engine.";
+    page.single("cluster_connects_total", "counter", help, figures.connects);
 }
 
 fn show_store(page: &mut Page, disk: &Disk) {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::Server;
 use super::answer::{Endpoint, Exchange, Redeemed, is_allowed_origin};
-use super::jobs::{Job, Ticket};
 use super::sign_ins::NoGuest;
 use super::waiting::What;
 use crate::config::{Level, NEWCOMER_READS};
@@ -14,6 +13,7 @@ use crate::conn::websocket::WebSocket;
 use crate::domain::auth::BadTicket;
 use crate::domain::holders::is_valid_key;
 use crate::domain::ids::{ConnectionId, HolderId, Serial};
+use crate::domain::message_keys::Person;
 use crate::domain::names::{is_valid_username, key, nfc};
 use crate::domain::time::{Now, Timestamp};
 use crate::domain::tokens::Identity;
@@ -28,6 +28,22 @@ enum Admitted {
     Account(Identity),
     /// `/ws-echo` needs no identity.
     Anonymous,
+}
+
+impl Admitted {
+    /// Who that is.
+    fn person(&self) -> Option<Person> {
+        let (name, is_account, holder) = match self {
+            Self::Guest(name, holder) => (name.as_str().into(), false, *holder),
+            Self::Account(identity) => (identity.username.clone(), true, None),
+            Self::Anonymous => return None,
+        };
+        Some(Person {
+            name,
+            is_account,
+            holder,
+        })
+    }
 }
 
 /// The outcome of a handshake.
@@ -64,9 +80,10 @@ impl Server {
         redeemed: Option<Redeemed>,
         now: Now,
     ) {
+        let kept = redeemed.clone().filter(|_| self.is_shared());
         let admission = match self.admit(id, &request, endpoint, redeemed, now) {
             Admission::Redeem(ticket) => {
-                let serial = self.jobs.push(Job::RedeemTicket(Ticket(ticket)));
+                let serial = self.redeem_by_job(ticket, now);
                 return self.wait_for(serial, id, exchange, What::Ticket(request));
             }
             Admission::Throttle(wait) => {
@@ -76,6 +93,16 @@ impl Server {
             }
             admission => admission,
         };
+        let admission = match self.take_name_refusal() {
+            Some(code) => Admission::Refuse(code),
+            None => admission,
+        };
+        if let Admission::Open(admitted) = &admission
+            && let Some(person) = admitted.person()
+            && let Some(serial) = self.claim_name(&person, now)
+        {
+            return self.wait_for_name(serial, id, exchange, request, kept);
+        }
         exchange.framing.keep_alive = true;
         self.respond(id, &exchange, Ok(response));
         self.open_websocket(id, endpoint, admission, now);
@@ -191,7 +218,21 @@ impl Server {
             .set_deadline(id, now.monotonic + self.config.ping_interval);
         match admission {
             Admission::Refuse(code) => return self.close_websocket(id, code, now),
-            Admission::Open(Admitted::Guest(name, holder)) => {
+            Admission::Open(admitted) => {
+                if let Some(person) = admitted.person() {
+                    self.hold_name(id, person);
+                }
+                self.enter_admitted(id, admitted, now);
+            }
+            Admission::Redeem(_) | Admission::Throttle(_) => {}
+        }
+        self.settle(now);
+        self.receive_behind_upgrade(id, kept.rest(), now);
+    }
+
+    fn enter_admitted(&mut self, id: ConnectionId, admitted: Admitted, now: Now) {
+        match admitted {
+            Admitted::Guest(name, holder) => {
                 let (rooms, effects) = self.chat.rooms_mut();
                 match holder {
                     None => rooms.enter(id, &name, None, effects),
@@ -201,13 +242,9 @@ impl Server {
                     }
                 }
             }
-            Admission::Open(Admitted::Account(identity)) => self.enter_signed_in(id, identity, now),
-            Admission::Open(Admitted::Anonymous)
-            | Admission::Redeem(_)
-            | Admission::Throttle(_) => {}
+            Admitted::Account(identity) => self.enter_signed_in(id, identity, now),
+            Admitted::Anonymous => {}
         }
-        self.settle(now);
-        self.receive_behind_upgrade(id, kept.rest(), now);
     }
 
     /// How many connections somebody who signed in has. Guests make way for them, so they do not count.

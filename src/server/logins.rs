@@ -140,6 +140,11 @@ impl Server {
         if let What::Password(pending) = &waiting.what {
             let (account, address) = (pending.account.clone(), pending.address);
             self.count_login(&account, outcome, address, now);
+            if outcome == "refused"
+                && let Some(node) = self.chat.backend_mut().node_mut()
+            {
+                node.tell_failed_sign_in(&account, address, now);
+            }
         }
         self.answer_waiting(serial, waiting, answer, now);
     }

@@ -29,14 +29,17 @@ pub mod hosts;
 pub mod io;
 pub mod jobs;
 mod logins;
+pub mod node;
 mod notes;
 pub mod password_checks;
+pub mod peers;
 mod proxied;
 mod read_queue;
 mod requests;
 mod rest;
 pub mod routes;
 mod selections;
+mod sharing;
 mod sign_in;
 pub mod sign_ins;
 mod storing;
@@ -71,6 +74,7 @@ pub use counters::ShellFacts;
 use deadlines::ticks;
 use disk::Answered;
 use jobs::{Done, Job, Jobs};
+use peers::Sharing;
 use sign_ins::SignIns;
 use streams::Streams;
 use waiting::WaitingRequests;
@@ -91,6 +95,8 @@ pub struct Server {
     jobs: Jobs,
     /// Requests and commands that wait for a job's result.
     waiting: WaitingRequests,
+    /// What concerns the other nodes, if there are any.
+    sharing: Sharing,
     /// Answers of the disk that are not carried out yet, in order.
     stored: VecDeque<Answered>,
     counters: Counters,
@@ -162,6 +168,7 @@ impl Server {
             sign_ins,
             jobs: Jobs::default(),
             waiting: WaitingRequests::default(),
+            sharing: Sharing::default(),
             stored: VecDeque::new(),
             counters: Counters::default(),
             journal: Journal::new(config.log, config.log_format),
@@ -281,7 +288,7 @@ impl Server {
             Done::PasswordChecked(is_accepted) => self.password_checked(serial, is_accepted, now),
             Done::CredentialsRead(read) => self.credentials_read(read, now),
             Done::MachineSampled(machine) => {
-                let active_users = self.chat.rooms().people().count();
+                let active_users = self.active_users();
                 for draft in self.streams.sampled(machine, active_users, now.monotonic) {
                     self.tell(None, draft, now);
                 }
@@ -339,6 +346,7 @@ impl Server {
             self.journal.next_timeout(),
             self.next_stop(),
             self.chat.next_rewrite(),
+            self.next_engine_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -348,6 +356,7 @@ impl Server {
     /// Handles everything due; at most [`DEADLINES_PER_TURN`] session ends and as many connection deadlines per call.
     pub fn handle_timeout(&mut self, now: Now) {
         self.journal.handle_timeout(now);
+        self.handle_engine_timeout(now);
         self.handle_stop(now);
         self.rewrite_if_due(now);
         self.chat.handle_timeout(&mut self.connections, now);
@@ -375,6 +384,7 @@ impl Server {
     fn settle(&mut self, now: Now) {
         self.chat.settle(&mut self.connections, now);
         self.answer_created(now);
+        self.answer_readers(now);
     }
 
     /// Asserts the invariants of every part, in debug builds. The check visits every connection and room, so with many

@@ -162,6 +162,7 @@ impl Server {
             is_unix: self.connections.is_unix(id),
             rooms: self.chat.rooms(),
             redeems_later: self.chat.backend().redeems_tickets(),
+            is_shared: self.chat.backend().node().is_some(),
             auth: self.sign_ins.auth_mut(),
             redeemed,
             now,
@@ -202,7 +203,14 @@ impl Server {
                 return self.create_room(id, creator, (&name, max_users), exchange, now);
             }
             Answer::Redeem(ticket) => {
-                return self.redeem_later(id, ticket, exchange, Box::new(request));
+                return self.redeem_later(id, ticket, exchange, Box::new(request), now);
+            }
+            Answer::KeepTicket(ticket, identity) => {
+                return self.keep_ticket(id, (ticket, &identity), exchange, now);
+            }
+            Answer::RoomList => return self.list_for_request(id, exchange, now),
+            Answer::ReadRoom(name) => {
+                return self.open_to_read(id, &name, exchange, Box::new(request), now);
             }
             Answer::EventStream(response, subscription) => match self.select(&subscription) {
                 Ok(selection) if request.method != Method::Head => {
@@ -219,7 +227,7 @@ impl Server {
                 }
             }
             Answer::Figures(figures) => {
-                let active_users = self.chat.rooms().people().count();
+                let active_users = self.active_users();
                 match self.streams.post(figures, active_users) {
                     Ok(draft) => return self.tell_posted(id, draft, exchange, now),
                     Err(_) => Err(Refusal::TOO_MANY_FIGURES),
@@ -235,6 +243,9 @@ impl Server {
                 Ok(response.field("Cache-Control", "no-store"))
             }
             Answer::Readiness if self.is_stopping() => Ok(text_response(503, "draining\n")),
+            Answer::Readiness if self.is_engine_down() => {
+                Ok(text_response(503, "engine unavailable\n"))
+            }
             Answer::Readiness if self.is_storage_down() => {
                 Ok(text_response(503, "storage unavailable\n"))
             }
@@ -348,7 +359,7 @@ impl Server {
     ) {
         let patience = match &what {
             What::Password(_) => LOGIN_PATIENCE,
-            What::Room | What::Kept | What::Event | What::Ticket(_) => BACKEND_PATIENCE,
+            _ => BACKEND_PATIENCE,
         };
         if let Phase::Http(http) = &mut self.connections[connection].phase {
             http.job = Some(Wait { serial, patience });
@@ -375,7 +386,7 @@ impl Server {
     }
 
     /// Ends a connection's wait for this serial; returns whether it was still waiting.
-    fn stop_waiting(&mut self, id: ConnectionId, serial: Serial) -> bool {
+    pub(super) fn stop_waiting(&mut self, id: ConnectionId, serial: Serial) -> bool {
         if !self.connections.awaits(id, serial) {
             return false;
         }
@@ -414,14 +425,21 @@ impl Server {
         }
     }
 
+    /// Has a ticket redeemed where all nodes keep theirs.
+    pub(super) fn redeem_by_job(&mut self, ticket: String, now: Now) -> Serial {
+        let at_engine = self.redeem_at_engine(&ticket, now);
+        at_engine.unwrap_or_else(|| self.jobs.push(Job::RedeemTicket(Ticket(ticket))))
+    }
+
     fn redeem_later(
         &mut self,
         id: ConnectionId,
         ticket: String,
         exchange: Exchange,
         request: Box<Request>,
+        now: Now,
     ) {
-        let serial = self.jobs.push(Job::RedeemTicket(Ticket(ticket)));
+        let serial = self.redeem_by_job(ticket, now);
         self.wait_for(serial, id, exchange, What::Ticket(request));
     }
 
@@ -434,9 +452,7 @@ impl Server {
         waiting.exchange.framing.keep_alive = false;
         let refusal = match &waiting.what {
             What::Password(_) => Refusal::UNAVAILABLE,
-            What::Room | What::Kept | What::Event | What::Ticket(_) => {
-                ErrorCode::BackendUnavailable.into()
-            }
+            _ => ErrorCode::BackendUnavailable.into(),
         };
         self.respond_and_go_on(id, &waiting.exchange, Err(refusal), now);
         self.waiting.insert(wait.serial, waiting);

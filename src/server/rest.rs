@@ -49,12 +49,12 @@ struct NewRoom {
 
 /// `GET /rooms`.
 pub fn rooms(rooms: &RoomManager) -> Response {
-    json_response(
-        200,
-        &RoomList {
-            rooms: rooms.list(),
-        },
-    )
+    room_list(rooms.list())
+}
+
+/// The response with these rooms.
+pub fn room_list(rooms: Vec<RoomInfo>) -> Response {
+    json_response(200, &RoomList { rooms })
 }
 
 /// `POST /rooms`.

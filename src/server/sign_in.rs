@@ -99,10 +99,14 @@ pub fn refresh(context: &mut Context<'_>, request: &Request) -> Result<Answer, R
 pub fn ticket(context: &mut Context<'_>, request: &Request) -> Result<Answer, Refusal> {
     check_origin(context.config, request)?;
     let identity = bearer(context, request)?;
+    let shared = context.is_shared.then(|| identity.clone());
     let ticket = context
         .auth
         .issue_ticket(identity, context.now)
         .ok_or(Refusal::UNAVAILABLE)?;
+    if let Some(identity) = shared {
+        return Ok(Answer::KeepTicket(ticket, identity));
+    }
     let expires_in = context.auth.ticket_ttl_secs();
     Ok(Answer::Response(json_response(
         200,

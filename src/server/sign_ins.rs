@@ -129,6 +129,11 @@ impl SignIns {
         self.holders = Holders::new(secret, presence_grace);
     }
 
+    /// The same, while guests may be here.
+    pub fn rehash_holders(&mut self, secret: &[u8; 32]) {
+        self.holders.rehash(secret);
+    }
+
     /// Accounts, tokens, tickets.
     pub fn auth(&self) -> &Auth {
         &self.auth

@@ -6,6 +6,7 @@ use super::answer::{Exchange, json_response};
 use super::backend::Backend;
 use super::disk::{Answered, Disk, Notice};
 use super::jobs::Committed;
+use super::node::Node;
 use super::waiting::What;
 use crate::config::{Config, Level, STORE_ANSWERS_PER_TURN};
 use crate::conn::refusal::Refusal;
@@ -113,6 +114,11 @@ impl Server {
         now: Now,
     ) -> Option<Result<u64, ErrorCode>> {
         let forgotten = self.streams.take_forgotten();
+        let newest = self.streams.newest_id();
+        if let Some(node) = self.chat.backend_mut().node_mut() {
+            node.tell(serial, draft, newest, now);
+            return None;
+        }
         let told = match self.chat.backend_mut().disk_mut() {
             Some(disk) => {
                 disk.keep_rest(&forgotten, false);
@@ -156,9 +162,14 @@ impl Server {
     fn answer_told(&mut self, told: Told, now: Now) {
         let serial = told.serial;
         let id = self.take_told(told);
-        if let Some(serial) = serial
-            && let Some(waiting) = self.waiting.take(serial)
-        {
+        if let Some(serial) = serial {
+            self.answer_posted(serial, id, now);
+        }
+    }
+
+    /// Answers the request with this serial, which has told an event.
+    pub(super) fn answer_posted(&mut self, serial: Serial, id: Result<u64, ErrorCode>, now: Now) {
+        if let Some(waiting) = self.waiting.take(serial) {
             self.answer_waiting(serial, &waiting, posted(id), now);
         }
     }
@@ -205,6 +216,12 @@ impl Server {
         now: Now,
     ) -> Option<Result<(), ErrorCode>> {
         let changes = self.sign_ins.auth_mut().revocations_mut().take_changes();
+        if let Some(node) = self.chat.backend_mut().node_mut()
+            && !changes.is_empty()
+        {
+            node.revoke(serial, &changes, now);
+            return serial.is_none().then_some(Ok(()));
+        }
         match self.chat.backend_mut().disk_mut() {
             Some(disk) if !changes.is_empty() => disk.keep(serial, changes, now),
             _ => Some(Ok(())),
@@ -212,7 +229,7 @@ impl Server {
     }
 
     /// Answers a request whose changes are kept, or may not be.
-    fn answer_kept(&mut self, serial: Serial, kept: Result<(), ErrorCode>, now: Now) {
+    pub(super) fn answer_kept(&mut self, serial: Serial, kept: Result<(), ErrorCode>, now: Now) {
         let Some(waiting) = self.waiting.take(serial) else {
             return;
         };
@@ -224,7 +241,10 @@ impl Server {
 
     /// Whether wishes are not on disk yet, or not answered.
     pub(super) fn is_storing(&self) -> bool {
-        !self.stored.is_empty() || self.chat.backend().disk().is_some_and(Disk::is_busy)
+        let is_busy = |node: &Node| node.is_busy();
+        !self.stored.is_empty()
+            || self.chat.backend().disk().is_some_and(Disk::is_busy)
+            || self.chat.backend().node().is_some_and(is_busy)
     }
 
     /// Whether the store takes nothing for now.

@@ -1,5 +1,7 @@
 //! Part 3, event streams: metrics, their subscribers, and what each is sent.
 
+mod shared;
+
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -90,6 +92,12 @@ pub struct Streams {
     is_sampling: bool,
     /// Sampled events that are being stored.
     drafts: usize,
+    /// Whether events are shared with other servers.
+    is_shared: bool,
+    /// Event streams of the other servers.
+    others: usize,
+    /// The responses of this server alone.
+    own: Traffic,
     frame: Vec<u8>,
     chunk: Vec<u8>,
 }
@@ -107,6 +115,9 @@ impl Streams {
             troubled: Troubled::default(),
             is_sampling: false,
             drafts: 0,
+            is_shared: false,
+            others: 0,
+            own: Traffic::default(),
             frame: Vec::new(),
             chunk: Vec::new(),
         }
@@ -131,6 +142,9 @@ impl Streams {
 
     /// Counts responses that were sent.
     pub fn count(&mut self, traffic: Traffic) {
+        self.own.requests += traffic.requests;
+        self.own.errors += traffic.errors;
+        self.own.time += traffic.time;
         self.metrics.count(traffic);
     }
 
@@ -205,7 +219,7 @@ impl Streams {
         if stream.is_chunked {
             connection.outbox().push_events(LAST_CHUNK);
         }
-        if self.subscriber_count() == 0 {
+        if self.subscriber_count() == 0 && self.others == 0 {
             self.metrics.rest(now);
         }
     }
@@ -250,6 +264,11 @@ impl Streams {
         let channels = Channel::ALL.map(|channel| (channel.name(), of(channel)));
         let other = self.selections.other_subscribers(&self.fan_out);
         channels.into_iter().chain([("other", other)])
+    }
+
+    /// Open event streams of this server.
+    pub fn own_subscribers(&self) -> usize {
+        self.subscriber_count()
     }
 
     /// Open event streams.
@@ -360,7 +379,7 @@ impl Streams {
     fn gauges(&self, active_users: usize) -> Gauges {
         Gauges {
             active_users,
-            subscribers: self.subscriber_count(),
+            subscribers: self.subscriber_count() + self.others,
         }
     }
 

@@ -41,6 +41,7 @@ impl Server {
         let connections = &mut self.connections;
         self.streams
             .open(id, stream, last_event_id, connections, now.monotonic);
+        self.tell_subscribed(now);
         if let Some(identity) = identity {
             self.close_guests(&key(&identity.username), now);
             self.sign_ins.auth_mut().sessions.open(id, identity, now);

@@ -23,6 +23,7 @@ impl Server {
     pub fn turn(&mut self, now: Now, io: &mut impl Io) -> bool {
         self.notice_clock(now);
         self.answer_stored(now);
+        self.take_news(now);
         let mut late = self.read(io, now);
         self.handle_timeout(now);
         // Before sending: a client that has its response can rely on the line being in the log.

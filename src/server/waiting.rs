@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::answer::Exchange;
+use super::peers::WaitsForName;
 use super::sign_ins::Pending;
 use crate::domain::ids::{ConnectionId, Origin, Serial};
 use crate::wire::http::Request;
@@ -32,6 +33,14 @@ pub enum What {
     Kept,
     /// The identity of a ticket; with it the request is served.
     Ticket(Box<Request>),
+    /// That this ticket is kept for all nodes.
+    TicketKept(String),
+    /// The list of the rooms of all nodes.
+    RoomList,
+    /// A room of another node; then the request is served.
+    Reading(Box<Request>),
+    /// A name; then the handshake goes on.
+    Name(WaitsForName),
 }
 
 /// A WebSocket command that presented a ticket to extend its session.

@@ -9,6 +9,7 @@ mod backup;
 mod binding;
 pub mod check;
 pub mod config_file;
+mod dial;
 mod handed_over;
 mod listener;
 mod log;
@@ -52,6 +53,7 @@ use crate::server::jobs::{Done, Job};
 use crate::server::{Server, ShellFacts};
 use accounts::{Files, entropy};
 use binding::Bound;
+use dial::Dialer;
 use listener::{Arrival, Listeners, refuse};
 use machine::{Sampler, resident_bytes};
 use notify::Supervisor;
@@ -73,6 +75,10 @@ const IGNORED: i32 = 12;
 const FIRST_LISTENER: usize = usize::MAX - LISTENERS_MAX;
 const SIGNAL: Token = Token(FIRST_LISTENER - 1);
 const WORKER: Token = Token(FIRST_LISTENER - 2);
+const ENGINE: Token = Token(FIRST_LISTENER - 3);
+
+/// In the demo each node verifies the tokens of the others by this. It is no secret, and neither is the demo's password.
+const DEMO_SECRET: &[u8; 32] = b"the demo of sarang, many nodes  ";
 
 /// Runs a server until a signal stops it.
 ///
@@ -94,6 +100,11 @@ pub fn run(mut config: Config) -> Result<(), String> {
         Some(secret) => derive(&secret, Purpose::Tokens),
         None => entropy()?,
     };
+    let secret = match (&config.cluster, config.is_demo()) {
+        (Some(_), true) => derive(DEMO_SECRET, Purpose::Tokens),
+        _ => secret,
+    };
+    dial::prepare(&mut config)?;
     let files = Files::new(&config, secret);
     let credentials = files.load()?;
     let listeners = open_listeners(&mut config, handed_over)?;
@@ -146,6 +157,8 @@ struct Shell {
     outside: Outside,
     worker: Worker,
     store: Option<Store>,
+    /// The connection to the engine, if there is one.
+    dialer: Option<Dialer>,
     machine: Sampler,
     /// The resident memory of this process in bytes, and when it was read.
     resident: (Option<u64>, Option<Duration>),
@@ -177,12 +190,17 @@ impl Shell {
         let (drain_delay, connections) = (config.drain_delay, config.connections);
         let said = startup::announcement(listeners.addresses(), config.is_demo());
         let mut remarked = Vec::new();
+        let dialer = config.cluster.is_some().then(|| Dialer::new(ENGINE));
         let (store, mut server) = match stored {
             Some(opened) => {
                 let store = Store::new(opened.store, waker);
                 remarked = opened.remarks;
                 let server = Server::with_store(config, credentials, &seed, now, opened.kept);
                 (Some(store), server)
+            }
+            #[cfg(feature = "cluster")]
+            None if dialer.is_some() => {
+                (None, Server::with_cluster(config, credentials, &seed, now))
             }
             None => (None, Server::new(config, credentials, &seed, now)),
         };
@@ -209,6 +227,7 @@ impl Shell {
             outside,
             worker,
             store,
+            dialer,
             machine: Sampler::new(),
             resident: (None, None),
             poll,
@@ -238,6 +257,9 @@ impl Shell {
                 self.listeners = None;
             }
             self.accept(now);
+            if let Some(dialer) = &mut self.dialer {
+                dialer.receive(&mut self.server, now);
+            }
             if !self.server.is_reloading() {
                 self.supervisor.reloaded();
             }
@@ -253,9 +275,20 @@ impl Shell {
             }
             // What this turn has read is handed to the threads before the loop waits.
             self.carry_out_jobs(now);
+            let has_replies = self.talk_to_engine(now);
             // The last turn writes that line.
-            has_more = self.server.has_work() | self.take_freed() | self.server.is_over();
+            has_more =
+                self.server.has_work() | self.take_freed() | self.server.is_over() | has_replies;
         }
+    }
+
+    /// Writes what there is for the engine. Whether there is more to read from it.
+    fn talk_to_engine(&mut self, now: Now) -> bool {
+        let Some(dialer) = &mut self.dialer else {
+            return false;
+        };
+        dialer.send(&mut self.server, self.poll.registry(), now);
+        dialer.has_more()
     }
 
     /// Resumes accepting if sockets were closed, which freed descriptors. Whether there may be connections to accept.
@@ -300,6 +333,13 @@ impl Shell {
         for event in events {
             match event.token() {
                 SIGNAL => self.take_signals(now),
+                ENGINE => {
+                    if let Some(dialer) = &mut self.dialer {
+                        // An end or an error is found by reading.
+                        let is_readable = event.is_readable() || event.is_read_closed();
+                        dialer.ready(is_readable || event.is_error(), event.is_writable());
+                    }
+                }
                 WORKER => {
                     while let Some((serial, done)) = self.poll_result() {
                         self.server.finished(serial, done, now);

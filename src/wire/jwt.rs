@@ -20,7 +20,7 @@ const KEY_ID_PURPOSE: &str = "key id";
 
 /// Identifies a key without its secret: keys with the same `kid` and the same secret have the same, all others another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyId(u64);
+pub struct KeyId(pub u64);
 
 /// A secret to sign and verify with. Its HMAC state is computed once. `Debug` does not print it.
 #[derive(Clone)]

@@ -18,6 +18,7 @@ pub mod method;
 pub mod origin;
 pub mod partial_head;
 pub mod proxy_header;
+pub mod resp;
 pub mod response;
 pub mod secret_bytes;
 pub mod target;

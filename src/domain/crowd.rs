@@ -1,0 +1,89 @@
+//! Who is in a room at all nodes, as the engine tells it.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::config::PRESENCE_NAMES_MAX;
+
+/// Who is in a room, at all nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Crowd {
+    count: usize,
+    /// Names, and whether each is a guest's: all of them up to [`PRESENCE_NAMES_MAX`] users, else so many.
+    names: BTreeMap<Rc<str>, bool>,
+}
+
+impl Crowd {
+    /// So many users, of whom these are told.
+    pub fn new(count: usize, names: impl IntoIterator<Item = (Rc<str>, bool)>) -> Self {
+        Self {
+            count,
+            names: names.into_iter().collect(),
+        }
+    }
+
+    /// How many users there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The names that are known, and whether each is a guest's.
+    pub fn names(&self) -> impl Iterator<Item = (&Rc<str>, bool)> {
+        self.names.iter().map(|(name, is_guest)| (name, *is_guest))
+    }
+
+    /// A user has come, and there are so many now. Returns whether that is news.
+    pub fn joined(&mut self, name: &Rc<str>, is_guest: bool, count: usize) -> bool {
+        let is_known = self.names.contains_key(name);
+        let before = std::mem::replace(&mut self.count, count);
+        if is_known || self.names.len() < PRESENCE_NAMES_MAX {
+            self.names.insert(name.clone(), is_guest);
+        }
+        !is_known && (self.names.contains_key(name) || before != count)
+    }
+
+    /// A user has left, and there are so many now. Returns whether they were a guest if that is news, and they were known.
+    pub fn left(&mut self, name: &str, count: usize) -> Option<bool> {
+        self.count = count;
+        self.names.remove(name)
+    }
+
+    /// There are so many users now.
+    pub fn counted(&mut self, count: usize) {
+        self.count = count;
+    }
+
+    /// Whether more names should be known: a room has become small.
+    pub fn is_incomplete(&self) -> bool {
+        self.count <= PRESENCE_NAMES_MAX && self.names.len() != self.count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_comes_and_goes_once_however_often_it_is_told() {
+        let mut crowd = Crowd::new(1, [("lee".into(), false)]);
+        let kim: Rc<str> = "kim".into();
+        assert!(crowd.joined(&kim, true, 2));
+        assert!(!crowd.joined(&kim, true, 2));
+        assert_eq!((crowd.count(), crowd.names().count()), (2, 2));
+        assert_eq!(crowd.left("kim", 1), Some(true));
+        assert_eq!(crowd.left("kim", 1), None);
+        assert!(!crowd.is_incomplete());
+    }
+
+    #[test]
+    fn of_many_only_some_are_known_until_they_are_few() {
+        let mut crowd = Crowd::default();
+        for n in 1..=PRESENCE_NAMES_MAX + 9 {
+            assert!(crowd.joined(&n.to_string().into(), false, n));
+        }
+        assert_eq!(crowd.names().count(), PRESENCE_NAMES_MAX);
+        assert!(!crowd.is_incomplete());
+        crowd.counted(PRESENCE_NAMES_MAX - 1);
+        assert!(crowd.is_incomplete());
+    }
+}

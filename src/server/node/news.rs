@@ -1,0 +1,110 @@
+//! What a node tells the rest of the server.
+
+use std::rc::Rc;
+
+use crate::config::Level;
+use crate::domain::crowd::Crowd;
+use crate::domain::drafts::Told;
+use crate::domain::error::ErrorCode;
+use crate::domain::event::RoomInfo;
+use crate::domain::event_log::KeptEvents;
+use crate::domain::facts::{Fact, OpenedRoom};
+use crate::domain::ids::Serial;
+use crate::domain::position::Position;
+use crate::domain::wishes::Whispered;
+use crate::domain::working_set::KeptEvent;
+
+/// What another node has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerFigures {
+    /// Responses.
+    pub requests: u64,
+    /// Those of them with status 400 or above.
+    pub errors: u64,
+    /// The sum of the times from request to response, in microseconds.
+    pub micros: u64,
+    /// Open event streams.
+    pub subscribers: u64,
+}
+
+/// What a name may be taken as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// It is this user's here.
+    Granted,
+    /// It is of somebody who signed in.
+    Taken,
+    /// Another guest has it.
+    Held,
+    /// The engine did not answer.
+    Unknown,
+}
+
+/// What the engine has said, or what follows from it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum News {
+    /// A message of a room, the next one. The id in its key is none.
+    Message(Rc<str>, Fact),
+    /// A message of this server was kept, and is not told for the first time by this.
+    Acknowledged(Serial, Position),
+    /// A wish of the rooms failed.
+    Failed(Serial, ErrorCode),
+    /// A room is open.
+    Opened(Serial, OpenedRoom, Crowd),
+    /// A room has lost its past, or too much was missed.
+    Reloaded(Rc<str>, OpenedRoom, Crowd),
+    /// Who is in a room now.
+    Crowd(Rc<str>, Crowd),
+    /// A seat is given: whether the user was nowhere in the room before, and how many there are now.
+    Seated(Serial, bool, usize),
+    /// A user has come to a room, at any node.
+    Joined(Rc<str>, Rc<str>, bool, usize),
+    /// A user has left a room.
+    Left(Rc<str>, Rc<str>, usize),
+    /// The number of users of a room has changed.
+    Counted(Rc<str>, usize),
+    /// A room had to make way for another.
+    Gone(Rc<str>),
+    /// The seats of this room are to be asked for again. The engine knows of these ones.
+    Reseat(Rc<str>, Vec<Rc<str>>),
+    /// All seats and names are to be asked for again: the lease was over.
+    Anew,
+    /// A whisper of this server was brought to whom it is for; `false` if that was so before.
+    Whispered(Serial, bool),
+    /// A whisper of another node.
+    Whisper(Whispered),
+    /// A name was asked for.
+    Claimed(Serial, Claimed),
+    /// Guests whose names have this key make way for somebody who signed in at another node.
+    CloseGuests(Box<str>),
+    /// Whether a ticket is kept.
+    TicketKept(Serial, bool),
+    /// A ticket was redeemed: what was kept with it, if there was one; `Err` if the engine did not answer.
+    Redeemed(Serial, Result<Option<Box<str>>, ()>),
+    /// An event of this server is numbered, or is not.
+    Told(Told),
+    /// An event: its number, its channel, the figures that were posted with it, its data.
+    Event(KeptEvent, Option<Box<str>>),
+    /// All events.
+    Events(KeptEvents),
+    /// Whether what was revoked is kept.
+    Kept(Serial, Result<(), ErrorCode>),
+    /// The engine has refused to keep what was revoked here.
+    Unrevoked,
+    /// What was revoked elsewhere: changes, or all records there are.
+    Revoked(Vec<(Vec<u8>, Vec<u8>)>),
+    /// A sign-in failed at another node: at this account, from this address.
+    SignInFailed(Rc<str>, std::net::IpAddr),
+    /// The rooms of all nodes.
+    Rooms(Result<Vec<RoomInfo>, ErrorCode>),
+    /// What the other nodes have counted, whether this node samples for all, and the number of nodes.
+    Peers(Vec<(Box<str>, PeerFigures)>, bool, usize),
+    /// How many people there are at all nodes.
+    People(usize),
+    /// Somebody waits for samples.
+    Wake,
+    /// The secret that all nodes share.
+    Secret([u8; 32]),
+    /// For the log.
+    Note(Level, &'static str, Vec<(&'static str, String)>),
+}

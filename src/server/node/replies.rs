@@ -1,0 +1,274 @@
+//! What a reply of the engine means, by what was asked.
+
+use super::Node;
+use super::ask::{Ask, Request};
+use super::link::State;
+use super::news::{Claimed, News, PeerFigures};
+use super::rooms::read_names;
+use super::setup::read_events;
+use crate::config::Level;
+use crate::domain::crowd::Crowd;
+use crate::domain::drafts::Told;
+use crate::domain::error::ErrorCode;
+use crate::domain::time::Now;
+use crate::wire::resp::Reply;
+
+impl Node {
+    /// Takes a reply or a push.
+    pub(super) fn take(&mut self, reply: Reply, now: Now) {
+        if let Reply::Push(items) = &reply {
+            return self.take_push(items, now);
+        }
+        let Some(request) = self.link.answered() else {
+            return self.fail("it has answered what was not asked", now);
+        };
+        let took = now.monotonic.saturating_sub(request.sent_at);
+        self.figures.replies.observe(took.as_micros() as u64);
+        if let Reply::Error(error) = &reply
+            && !matches!(request.ask, Ask::Setup(_))
+        {
+            return self.take_error(request, error, now);
+        }
+        self.take_answer(request, &reply, now);
+        self.send_again(now);
+    }
+
+    /// Once all replies have come after the engine had lost its scripts: gives them to it, and sends what waits.
+    fn send_again(&mut self, now: Now) {
+        if !self.link.awaits_scripts || !self.link.sent.is_empty() || self.link.state != State::Up {
+            return;
+        }
+        self.link.awaits_scripts = false;
+        let loads: Vec<Vec<u8>> = self.scripts.load().collect();
+        for command in loads {
+            let request = Request {
+                ask: Ask::Nothing,
+                command,
+                deadline: None,
+                sent_at: now.monotonic,
+            };
+            self.link.push(request, now.monotonic);
+        }
+        self.link.flush_queue(now.monotonic);
+    }
+
+    fn take_error(&mut self, request: Request, error: &str, now: Now) {
+        let code = error.split(' ').next().unwrap_or_default();
+        match code {
+            "NOSCRIPT" => {
+                self.link.awaits_scripts = true;
+                self.figures.resends += 1;
+                self.link.repeat(request);
+                return self.send_again(now);
+            }
+            // It is not the primary any more, or not yet.
+            "READONLY" | "MASTERDOWN" | "LOADING" | "NOAUTH" | "UNKILLABLE" => {
+                self.link.put_back(request);
+                return self.fail(error, now);
+            }
+            _ => {}
+        }
+        if self.told_reason != error {
+            self.told_reason = error.into();
+            self.note(
+                Level::Error,
+                "engine_refused",
+                vec![("reason", error.to_owned())],
+            );
+        }
+        if matches!(request.ask, Ask::Beat(_)) {
+            self.link.is_heard = false;
+            self.is_leader = false;
+        }
+        let is_setup = matches!(
+            request.ask,
+            Ask::Check(_, true) | Ask::Open(_) | Ask::Fill(_)
+        );
+        if is_setup && matches!(self.link.state, State::Setup(_)) {
+            self.link.put_back(request);
+            return self.fail(error, now);
+        }
+        if matches!(request.ask, Ask::Revoke(_)) {
+            // All that is known here is given to it after the next sign of life.
+            self.news.push_back(News::Unrevoked);
+        }
+        self.refuse(request.ask, ErrorCode::BackendUnavailable);
+        self.send_again(now);
+    }
+
+    fn take_answer(&mut self, request: Request, reply: &Reply, now: Now) {
+        match request.ask {
+            Ask::Setup(step) => self.step_done(step, reply, now),
+            Ask::Publish(_) => self.published(request, reply, now),
+            Ask::Open(ref room) => {
+                self.setup_answered();
+                self.opened(room, reply, now);
+            }
+            Ask::Fill(ref room) => {
+                self.setup_answered();
+                self.filled(room, reply, now);
+                self.end_setup_if_done(now);
+            }
+            Ask::Check(ref room, is_setup) => {
+                if is_setup {
+                    self.setup_answered();
+                }
+                self.checked(room, reply, now);
+                self.end_setup_if_done(now);
+            }
+            Ask::Crowd(room) => {
+                let count = reply.number_at(0).unwrap_or(0) as usize;
+                let names = reply.items().get(1).map(read_names).unwrap_or_default();
+                let crowd = Crowd::new(count, names);
+                self.news.push_back(News::Crowd(room, crowd));
+            }
+            ask => self.take_other_answer(ask, reply, now),
+        }
+    }
+
+    /// Takes the answer to what concerns people, events and the life of the node.
+    fn take_other_answer(&mut self, ask: Ask, reply: &Reply, now: Now) {
+        match ask {
+            Ask::Seat(serial, room) => self.seated(serial, room, reply, now),
+            Ask::Leave(room, name) => {
+                if let (Some(1), Some(users)) = (reply.number_at(0), reply.number_at(1)) {
+                    self.news.push_back(News::Left(room, name, users as usize));
+                }
+            }
+            Ask::Claim(serial) => {
+                let claimed = match reply.text_at(0) {
+                    Some("ok") => Claimed::Granted,
+                    Some("taken") => Claimed::Taken,
+                    Some("held") => Claimed::Held,
+                    _ => Claimed::Unknown,
+                };
+                self.news.push_back(News::Claimed(serial, claimed));
+            }
+            Ask::Whisper(serial, _) => self.news.push_back(match reply.text_at(0) {
+                Some("ok") => News::Whispered(serial, true),
+                Some("known") => News::Whispered(serial, false),
+                Some("reused") => News::Failed(serial, ErrorCode::IdReused),
+                Some("none") => News::Failed(serial, ErrorCode::UserNotFound),
+                _ => News::Failed(serial, ErrorCode::BackendUnavailable),
+            }),
+            Ask::KeepTicket(serial) => self.news.push_back(News::TicketKept(serial, true)),
+            Ask::RedeemTicket(serial) => {
+                let identity = reply.text().map(Into::into);
+                self.news.push_back(News::Redeemed(serial, Ok(identity)));
+            }
+            Ask::Tell(serial, draft) => {
+                let id = match reply.text_at(0) {
+                    Some("ok") => reply.number_at(1),
+                    _ => None,
+                };
+                self.news.push_back(News::Told(Told {
+                    serial,
+                    draft: *draft,
+                    id: id.ok_or(ErrorCode::BackendUnavailable),
+                }));
+            }
+            Ask::Revoke(Some(serial)) => self.news.push_back(News::Kept(serial, Ok(()))),
+            Ask::Secret => self.take_secret(reply),
+            Ask::Events => self.news.push_back(News::Events(read_events(reply))),
+            Ask::Beat(number) => self.take_beat(number, reply, now),
+            Ask::Sweep(node) => {
+                let (swept, is_done) = (reply.number_at(0), reply.number_at(1));
+                match is_done {
+                    Some(0) => self.sweep(&node, false, now),
+                    _ if swept > Some(0) => {
+                        self.note(Level::Info, "node_swept", vec![("node", node.into())]);
+                    }
+                    _ => {}
+                }
+            }
+            Ask::Bye if reply.number_at(1) == Some(0) => {
+                let id = self.id.clone();
+                self.sweep(&id, true, now);
+            }
+            Ask::Rooms => self.take_room_names(reply, now),
+            Ask::List(is_last) => self.take_listed(reply, is_last),
+            Ask::Count => self
+                .news
+                .push_back(News::People(reply.number().unwrap_or(0) as usize)),
+            Ask::Wait => self.confirmed(reply.number().unwrap_or(0)),
+            _ => {}
+        }
+    }
+
+    fn setup_answered(&mut self) {
+        self.link.setup_left = self.link.setup_left.saturating_sub(1);
+    }
+
+    fn seated(
+        &mut self,
+        serial: crate::domain::ids::Serial,
+        room: std::rc::Rc<str>,
+        reply: &Reply,
+        now: Now,
+    ) {
+        let users = reply.number_at(2).unwrap_or(0) as usize;
+        self.news.push_back(match reply.text_at(0) {
+            Some("ok") => News::Seated(serial, reply.number_at(1) == Some(1), users),
+            Some("full") => News::Failed(serial, ErrorCode::RoomFull),
+            _ => News::Failed(serial, ErrorCode::BackendUnavailable),
+        });
+        if reply.text_at(0) == Some("gone") {
+            self.reload(&room, now);
+        }
+    }
+
+    /// Takes what a sign of life has brought.
+    pub(super) fn take_beat(&mut self, number: u64, reply: &Reply, now: Now) {
+        let [is_new, leads, dead, figures] = reply.items() else {
+            return;
+        };
+        self.link.is_heard = true;
+        if self.link.state == State::Up {
+            self.ask_for_stale_crowds(now);
+        }
+        self.is_leader = leads.number() == Some(1);
+        if is_new.number() == Some(1) {
+            self.registered = number;
+        }
+        if is_new.number() == Some(1) && !self.is_ending {
+            if self.figures.nodes > 0 {
+                self.figures.leases_lost += 1;
+                self.note(Level::Warn, "lease_lost", Vec::new());
+            }
+            self.news.push_back(News::Anew);
+            let command = self.secret_command();
+            self.ask(Ask::Secret, command, now);
+            // Whatever ended the lease may have ended more.
+            self.check_due = now.monotonic;
+            for mirror in self.mirrors.values_mut() {
+                mirror.heard = mirror
+                    .heard
+                    .min(now.monotonic.saturating_sub(crate::config::ROOM_SILENCE));
+            }
+        }
+        let peers = figures.pairs().filter_map(|(node, figures)| {
+            let node = node.text()?;
+            let numbers = figures
+                .text()?
+                .split(' ')
+                .map(|number| number.parse().unwrap_or(0));
+            let numbers: Vec<u64> = numbers.collect();
+            let at = |place: usize| numbers.get(place).copied().unwrap_or(0);
+            let figures = PeerFigures {
+                requests: at(0),
+                errors: at(1),
+                micros: at(2),
+                subscribers: at(3),
+            };
+            (node != &*self.id).then(|| (node.into(), figures))
+        });
+        let peers: Vec<_> = peers.collect();
+        self.figures.nodes = peers.len() + 1;
+        self.news
+            .push_back(News::Peers(peers, self.is_leader, self.figures.nodes));
+        if let Some(dead) = dead.text().filter(|dead| !dead.is_empty()) {
+            let dead = dead.to_owned();
+            self.sweep(&dead, false, now);
+        }
+    }
+}

@@ -1,0 +1,445 @@
+//! Rooms at a node: opened, followed, and loaded anew when the engine has lost something.
+
+use std::rc::Rc;
+
+use super::Node;
+use super::ask::{Ask, Request};
+use super::mirror::{Message, Mirror, Missing, State};
+use super::news::News;
+use super::scripts::Script;
+use crate::config::{
+    ENGINE_KEPT_SECS, HISTORY_MESSAGES_MAX, KEPT_ROOM_IDLE_FOR, KEPT_ROOM_UNUSED_FOR, Level,
+    PRESENCE_NAMES_MAX, ROOM_SILENCE, ROOMS_CHECKED_AT_ONCE,
+};
+use crate::domain::crowd::Crowd;
+use crate::domain::error::ErrorCode;
+use crate::domain::event::ChatMessage;
+use crate::domain::facts::OpenedRoom;
+use crate::domain::ids::Serial;
+use crate::domain::position::Position;
+use crate::domain::random::split_mix;
+use crate::domain::time::{Now, Timestamp};
+use crate::domain::wishes::Opening;
+use crate::wire::resp::{Reply, encode_command};
+
+impl Node {
+    /// Takes a room to open.
+    pub fn open(&mut self, opening: &Opening, now: Now) {
+        let room = opening.name.clone();
+        let missing = match (opening.only_existing, opening.is_kept) {
+            (true, _) => Missing::Refuse,
+            (false, true) => Missing::MakeNew,
+            (false, false) => Missing::Make,
+        };
+        let mut mirror = Mirror::new(
+            opening.serial,
+            opening.max_users,
+            opening.is_kept,
+            now.monotonic,
+        );
+        mirror.missing = missing;
+        mirror.proposed = split_mix(&mut self.random);
+        self.mirrors.insert(room.clone(), mirror);
+        if self.link.is_subscribed {
+            self.subscribe(&[self.keys.of("r", &room)]);
+        }
+        self.ask_to_open(&room, now);
+    }
+
+    fn ask_to_open(&mut self, room: &Rc<str>, now: Now) {
+        if let Some(command) = self.open_command(room) {
+            self.ask_at_once(Ask::Open(room.clone()), command, now);
+        }
+    }
+
+    /// The command that opens a room, for the engine of this connection.
+    fn open_command(&mut self, room: &Rc<str>) -> Option<Vec<u8>> {
+        let mirror = self.mirrors.get(room)?;
+        let (max_users, is_kept) = (mirror.max_users.to_string(), mirror.is_kept);
+        let (missing, epoch) = (mirror.missing, format!("{:016x}", mirror.proposed));
+        let renewed = format!("{:016x}", split_mix(&mut self.random));
+        let keys = [
+            self.keys.of("m", room),
+            self.keys.of("h", room),
+            self.keys.of("p", room),
+            self.keys.single("rooms"),
+            self.keys.single("idle"),
+            self.keys.seats(&self.id, room),
+        ];
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let millis = |time: std::time::Duration| time.as_millis().to_string();
+        let rest = [
+            self.rooms_max.to_string(),
+            ENGINE_KEPT_SECS.to_string(),
+            millis(KEPT_ROOM_IDLE_FOR),
+            millis(KEPT_ROOM_UNUSED_FOR),
+            PRESENCE_NAMES_MAX.to_string(),
+            HISTORY_MESSAGES_MAX.to_string(),
+            self.link.run.to_string(),
+            renewed,
+        ];
+        let (tag, missing) = (self.keys.tag(room).to_string(), (missing as u8).to_string());
+        let kept = if is_kept { "1" } else { "0" };
+        let mut arguments = vec![
+            self.keys.prefix(),
+            &tag,
+            room,
+            &missing,
+            &max_users,
+            kept,
+            &epoch,
+        ];
+        arguments.extend(rest.iter().map(String::as_str));
+        let arguments: Vec<&[u8]> = arguments.into_iter().map(str::as_bytes).collect();
+        Some(self.call(Script::Open, &keys, &arguments))
+    }
+
+    /// Rooms that are to be opened were asked for at another engine, or at an earlier run of it: they are asked for at this one.
+    pub(super) fn readdress_openings(&mut self) {
+        for mut request in std::mem::take(&mut self.link.queue) {
+            if let Ask::Open(room) = &request.ask {
+                let room = room.clone();
+                self.link.take_bytes(&request);
+                if let Some(command) = self.open_command(&room) {
+                    request.command = command;
+                }
+                self.link.add_bytes(&request);
+            }
+            self.link.queue.push_back(request);
+        }
+    }
+
+    /// Asks also while everything is being asked for anew: that ends only when rooms are loaded.
+    fn ask_at_once(&mut self, ask: Ask, command: Vec<u8>, now: Now) {
+        match self.link.state {
+            super::link::State::Setup(_) if self.link.setup_left > 0 || self.is_set_up() => {
+                let request = Request {
+                    ask,
+                    command,
+                    deadline: None,
+                    sent_at: now.monotonic,
+                };
+                self.link.push_setup(request, now.monotonic);
+            }
+            _ => self.ask(ask, command, now),
+        }
+    }
+
+    fn is_set_up(&self) -> bool {
+        self.mirrors
+            .values()
+            .any(|mirror| matches!(mirror.state, State::Reloading))
+    }
+
+    /// Takes the reply to an opening.
+    pub(super) fn opened(&mut self, room: &Rc<str>, reply: &Reply, now: Now) {
+        match reply.text_at(0) {
+            Some("ok") => self.take_room(room, reply, now),
+            Some("exists") => self.refuse_opening(room, ErrorCode::RoomExists),
+            Some("limit") => self.refuse_opening(room, ErrorCode::TooManyRooms),
+            Some("none") => self.refuse_opening(room, ErrorCode::RoomNotFound),
+            _ => self.refuse_opening(room, ErrorCode::BackendUnavailable),
+        }
+        self.end_setup_if_done(now);
+    }
+
+    pub(super) fn refuse_opening(&mut self, room: &Rc<str>, code: ErrorCode) {
+        let Some(mirror) = self.mirrors.get_mut(room) else {
+            return;
+        };
+        match mirror.state {
+            State::Opening(serial) => {
+                self.news.push_back(News::Failed(serial, code));
+                self.drop_mirror(room);
+            }
+            // It stays as it is, and is compared again soon.
+            _ => {
+                mirror.state = State::Live;
+                let again = std::mem::take(&mut mirror.again);
+                for request in again {
+                    self.refuse(request.ask, ErrorCode::BackendUnavailable);
+                }
+            }
+        }
+    }
+
+    fn drop_mirror(&mut self, room: &Rc<str>) {
+        let Some(mut mirror) = self.mirrors.remove(room) else {
+            return;
+        };
+        for ((epoch, seq), serial) in mirror.forget_held() {
+            self.acknowledge(serial, Position { epoch, seq });
+        }
+        for request in std::mem::take(&mut mirror.again) {
+            self.refuse(request.ask, ErrorCode::BackendUnavailable);
+        }
+        let mut command = Vec::new();
+        let channel = self.keys.of("r", room);
+        encode_command(&[b"UNSUBSCRIBE", channel.as_bytes()], &mut command);
+        if self.link.is_subscribed {
+            self.link.push_bytes(&command);
+        }
+    }
+
+    /// The server follows a room no more.
+    pub fn close(&mut self, room: &Rc<str>) {
+        self.drop_mirror(room);
+    }
+
+    fn take_room(&mut self, room: &Rc<str>, reply: &Reply, now: Now) {
+        let Some((opened, crowd, mark)) = read_room(room, reply) else {
+            return self.refuse_opening(room, ErrorCode::BackendUnavailable);
+        };
+        let Some(mirror) = self.mirrors.get_mut(room) else {
+            return;
+        };
+        mirror.heard = now.monotonic;
+        let first = opened.newest + 1 - opened.messages.len() as u64;
+        let is_same =
+            mirror.is_open() && mirror.epoch == opened.epoch && mirror.newest <= opened.newest;
+        if is_same && mirror.newest + 1 >= first {
+            // Nothing is lost: only what is new is told.
+            let (newest, before) = (mirror.newest, mirror.mark.clone());
+            let answered = mirror.loaded(opened.epoch, newest, before);
+            self.acknowledge_all(answered);
+            let new = opened
+                .messages
+                .iter()
+                .filter(|message| message.position.seq > newest);
+            for message in new.cloned().collect::<Vec<_>>() {
+                self.figures.filled += 1;
+                let place = (opened.epoch, message.position.seq);
+                let entry = Message {
+                    mark: if message.position.seq == opened.newest {
+                        mark.clone()
+                    } else {
+                        "".into()
+                    },
+                    is_guest: message.guest,
+                    username: (*message.username).into(),
+                    content: message.content.clone(),
+                    timestamp: message.timestamp,
+                };
+                self.offer(room, place, entry, None, now);
+            }
+            self.news.push_back(News::Crowd(room.clone(), crowd));
+        } else {
+            let is_first = !mirror.is_open();
+            let serial = match mirror.state {
+                State::Opening(serial) => serial,
+                _ => Serial(0),
+            };
+            (mirror.max_users, mirror.is_kept) = (opened.max_users, opened.is_kept);
+            let answered = mirror.loaded(opened.epoch, opened.newest, mark);
+            self.acknowledge_all(answered);
+            if !is_first {
+                self.figures.epochs += 1;
+                self.note(
+                    Level::Warn,
+                    "rooms_renewed",
+                    vec![("room", room.to_string())],
+                );
+            }
+            self.news.push_back(match is_first {
+                true => News::Opened(serial, opened, crowd),
+                false => News::Reloaded(room.clone(), opened, crowd),
+            });
+        }
+        self.drain(room);
+        let seats = reply.items().get(9).map(Reply::items).unwrap_or_default();
+        let seats = seats
+            .iter()
+            .filter_map(Reply::text)
+            .map(Into::into)
+            .collect();
+        self.news.push_back(News::Reseat(room.clone(), seats));
+        self.publish_again(room, now);
+    }
+
+    /// Sends again what was refused because the engine did not have the room.
+    fn publish_again(&mut self, room: &Rc<str>, now: Now) {
+        let Some(mirror) = self.mirrors.get_mut(room) else {
+            return;
+        };
+        for mut request in std::mem::take(&mut mirror.again) {
+            if let Ask::Publish(said) = &request.ask {
+                request.command = self.publish_command(said, true);
+            }
+            self.link.push(request, now.monotonic);
+        }
+    }
+
+    /// The engine has given up a room that is of use here: it is made again.
+    pub fn load_anew(&mut self, room: &Rc<str>, now: Now) {
+        self.reload(room, now);
+    }
+
+    /// Loads a room anew. What was refused meanwhile is published after it.
+    pub(super) fn reload(&mut self, room: &Rc<str>, now: Now) {
+        let Some(mirror) = self.mirrors.get_mut(room) else {
+            return;
+        };
+        if matches!(mirror.state, State::Live | State::Filling) {
+            mirror.state = State::Reloading;
+            mirror.missing = Missing::Make;
+            mirror.proposed = split_mix(&mut self.random);
+            self.ask_to_open(room, now);
+        }
+    }
+
+    pub(super) fn ask_to_fill(&mut self, room: &Rc<str>, now: Now) {
+        let next = (self.mirrors[room].newest + 1).to_string();
+        let keys = [self.keys.of("m", room), self.keys.of("h", room)];
+        let command = self.call(Script::Fill, &[&keys[0], &keys[1]], &[next.as_bytes()]);
+        self.ask_at_once(Ask::Fill(room.clone()), command, now);
+    }
+
+    /// Takes messages that were missing.
+    pub(super) fn filled(&mut self, room: &Rc<str>, reply: &Reply, now: Now) {
+        let Some(mirror) = self.mirrors.get_mut(room) else {
+            return;
+        };
+        if !matches!(mirror.state, State::Filling) {
+            return;
+        }
+        mirror.state = State::Live;
+        let epoch = reply
+            .text_at(0)
+            .and_then(|epoch| u64::from_str_radix(epoch, 16).ok());
+        let entries = reply.items().get(2).map(Reply::items).unwrap_or_default();
+        let entries: Vec<_> = entries.iter().filter_map(Message::of_entry).collect();
+        let first = entries.first().map(|(number, _)| *number);
+        if epoch != Some(mirror.epoch) || first.is_none_or(|first| first > mirror.newest + 1) {
+            return self.reload(room, now);
+        }
+        for (number, message) in entries {
+            self.figures.filled += 1;
+            let epoch = self.mirrors[room].epoch;
+            self.offer(room, (epoch, number), message, None, now);
+        }
+    }
+
+    pub(super) fn check_command(&mut self, room: &Rc<str>) -> Vec<u8> {
+        let epoch = split_mix(&mut self.random);
+        let mirror = &self.mirrors[room];
+        let keys = [self.keys.of("m", room), self.keys.of("h", room)];
+        let mark = match &*mirror.mark {
+            "" => String::new(),
+            mark => format!("{mark}\n"),
+        };
+        let arguments = [
+            format!("{:016x}", mirror.epoch),
+            mirror.newest.to_string(),
+            mark,
+            format!("{epoch:016x}"),
+            self.keys.of("r", room),
+            ENGINE_KEPT_SECS.to_string(),
+            self.link.run.to_string(),
+        ];
+        let arguments: Vec<&[u8]> = arguments.iter().map(|text| text.as_bytes()).collect();
+        self.call(Script::Check, &[&keys[0], &keys[1]], &arguments)
+    }
+
+    /// Compares rooms of which nothing was heard for a while.
+    pub(super) fn check_silent(&mut self, now: Now) {
+        let is_silent = |mirror: &Mirror| {
+            matches!(mirror.state, State::Live) && mirror.heard + ROOM_SILENCE <= now.monotonic
+        };
+        let silent = self.mirrors.iter().filter(|(_, mirror)| is_silent(mirror));
+        let silent: Vec<Rc<str>> = silent
+            .map(|(room, _)| room.clone())
+            .take(ROOMS_CHECKED_AT_ONCE)
+            .collect();
+        let is_all = silent.len() < ROOMS_CHECKED_AT_ONCE;
+        for room in silent {
+            let command = self.check_command(&room);
+            if let Some(mirror) = self.mirrors.get_mut(&room) {
+                mirror.heard = now.monotonic;
+            }
+            self.ask(Ask::Check(room, false), command, now);
+        }
+        let wait = if is_all {
+            ROOM_SILENCE
+        } else {
+            ROOM_SILENCE / 10
+        };
+        self.check_due = now.monotonic + wait;
+    }
+
+    /// Takes the result of a comparison.
+    pub(super) fn checked(&mut self, room: &Rc<str>, reply: &Reply, now: Now) {
+        let Some(mirror) = self.mirrors.get_mut(room) else {
+            return;
+        };
+        mirror.heard = now.monotonic;
+        match reply.text_at(0) {
+            Some("same") => {}
+            Some("behind") if matches!(mirror.state, State::Live) => {
+                mirror.state = State::Filling;
+                self.ask_to_fill(room, now);
+            }
+            Some("behind") => {}
+            Some("renewed") => {
+                self.reload(room, now);
+            }
+            _ => self.reload(room, now),
+        }
+    }
+}
+
+/// Names and marks of users, as the engine keeps them.
+pub(super) fn read_names(reply: &Reply) -> Vec<(Rc<str>, bool)> {
+    let names = reply.pairs();
+    let names =
+        names.filter_map(|(name, kind)| Some((name.text()?.into(), kind.text()?.ends_with('g'))));
+    names.collect()
+}
+
+/// Reads a room that was opened, who is there, and the mark of its newest message.
+fn read_room(room: &Rc<str>, reply: &Reply) -> Option<(OpenedRoom, Crowd, Box<str>)> {
+    let [
+        _,
+        epoch,
+        newest,
+        max_users,
+        kept,
+        created,
+        count,
+        names,
+        entries,
+        _,
+    ] = reply.items()
+    else {
+        return None;
+    };
+    let epoch = u64::from_str_radix(epoch.text()?, 16).ok()?;
+    let newest = newest.number()?;
+    let mut messages = Vec::new();
+    let mut mark: Option<Box<str>> = None;
+    // Newest first. What is behind a hole cannot be shown.
+    for (number, message) in entries.items().iter().filter_map(Message::of_entry) {
+        if Some(number) != newest.checked_sub(messages.len() as u64) {
+            break;
+        }
+        mark.get_or_insert(message.mark);
+        messages.push(Rc::new(ChatMessage {
+            room: room.clone(),
+            username: message.username.into(),
+            content: message.content,
+            timestamp: message.timestamp,
+            position: Position { epoch, seq: number },
+            guest: message.is_guest,
+        }));
+    }
+    messages.reverse();
+    let opened = OpenedRoom {
+        epoch,
+        max_users: max_users.number()?.try_into().ok()?,
+        is_kept: kept.text() == Some("1"),
+        created_at: Timestamp::from_secs(created.number()? / 1000),
+        newest,
+        messages,
+    };
+    let crowd = Crowd::new(count.number()?.try_into().ok()?, read_names(names));
+    Some((opened, crowd, mark.unwrap_or_default()))
+}

@@ -1,0 +1,70 @@
+-- What several scripts share. A script is sent as this text and its own.
+local call = redis.call
+
+-- The time of the engine, in milliseconds since 1970.
+local function milliseconds()
+  local time = call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Lua writes 1e15 as "1e+15".
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+-- Nobody is in a room any more. Those in which nothing was ever said make way before all others.
+local function idle(meta, idle_rooms, reference)
+  local said = call('HGET', meta, 's')
+  if said then
+    local now = milliseconds()
+    call('HSET', meta, 'i', whole(now))
+    call('ZADD', idle_rooms, whole(said == '0' and now - 1e12 or now), reference)
+  end
+end
+
+-- A node gives up the seat of a user. KEYS: meta, presence, seats of the node. Returns whether the user has left the room,
+-- and how many users are in it.
+local function leave(meta, presence, seats, idle_rooms, reference, channel, name, is_told)
+  if call('SREM', seats, name) == 0 then
+    return 0, call('HLEN', presence)
+  end
+  local held = call('HGET', presence, name)
+  if not held then
+    return 0, call('HLEN', presence)
+  end
+  local count = tonumber(string.match(held, '^%d+')) - 1
+  if count > 0 then
+    call('HSET', presence, name, count .. string.sub(held, -1))
+    return 0, call('HLEN', presence)
+  end
+  call('HDEL', presence, name)
+  local users = call('HLEN', presence)
+  if users == 0 then
+    idle(meta, idle_rooms, reference)
+  end
+  if is_told then
+    call('PUBLISH', channel, 'l ' .. users .. ' ' .. name)
+  end
+  return 1, users
+end
+
+-- A name of a node is gone: it is not here any more unless another node has it, and the node holds nothing of its key unless it has
+-- another name with this key.
+local function drop_name(holders, names, holdings, node, name, reference)
+  local is_here, holds = false, false
+  local all = call('HGETALL', holders)
+  for i = 1, #all, 2 do
+    if string.sub(all[i + 1], 1, 1) ~= 'x' then
+      local other, spelt = string.match(all[i], '^(%S+) (.*)$')
+      is_here = is_here or spelt == name
+      holds = holds or other == node
+    end
+  end
+  if not is_here then
+    call('SREM', names, name)
+  end
+  if not holds then
+    call('SREM', holdings, 'u' .. reference)
+  end
+end
+

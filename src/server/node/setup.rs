@@ -1,0 +1,315 @@
+//! A new connection: who we are, whether the engine is fit, and everything anew.
+
+use std::rc::Rc;
+
+use super::Node;
+use super::ask::{Ask, Request, Step};
+use super::link::State;
+use super::mirror;
+use super::news::News;
+use super::scripts::Script;
+use crate::config::{
+    BEAT_EVERY, ENGINE_SETUP_TIMEOUT, Endpoint, Level, ROOM_SILENCE, SUBSCRIBED_AT_ONCE,
+};
+use crate::domain::event_log::KeptEvents;
+use crate::domain::time::Now;
+use crate::domain::working_set::KeptEvent;
+use crate::wire::resp::{NUMBER_MAX, Reply, encode_command};
+
+impl Node {
+    pub(super) fn set_up(&mut self, step: Step, command: Vec<u8>, now: Now) {
+        self.set_up_as(Ask::Setup(step), command, now);
+    }
+
+    fn set_up_as(&mut self, ask: Ask, command: Vec<u8>, now: Now) {
+        let request = Request {
+            ask,
+            command,
+            deadline: None,
+            sent_at: now.monotonic,
+        };
+        self.link.push_setup(request, now.monotonic);
+    }
+
+    fn set_up_plain(&mut self, step: Step, arguments: &[&str], now: Now) {
+        let arguments: Vec<&[u8]> = arguments.iter().map(|text| text.as_bytes()).collect();
+        let mut command = Vec::new();
+        encode_command(&arguments, &mut command);
+        self.set_up(step, command, now);
+    }
+
+    /// Whether the connection is one to a sentinel, which is asked where the primary is.
+    fn asks_sentinel(&self) -> bool {
+        self.cluster.primary.is_some() && self.link.primary.is_none()
+    }
+
+    /// Begins the setup.
+    pub(super) fn greet(&mut self, now: Now) {
+        let name = format!("sarang-{}", self.id);
+        let user = self.cluster.user.clone().unwrap_or("default".into());
+        let password = self.password.clone();
+        // A sentinel has its own users, if any.
+        let has_password = !self.asks_sentinel() && !password.is_empty();
+        match has_password {
+            true => self.set_up_plain(
+                Step::Hello,
+                &["HELLO", "3", "AUTH", &user, &password, "SETNAME", &name],
+                now,
+            ),
+            false => self.set_up_plain(Step::Hello, &["HELLO", "3", "SETNAME", &name], now),
+        }
+        match self.cluster.primary.clone() {
+            Some(primary) if self.asks_sentinel() => {
+                self.set_up_plain(
+                    Step::Primary,
+                    &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", &primary],
+                    now,
+                );
+            }
+            _ => self.set_up_plain(Step::Info, &["INFO"], now),
+        }
+    }
+
+    /// Takes the reply to a step.
+    pub(super) fn step_done(&mut self, step: Step, reply: &Reply, now: Now) {
+        self.link.setup_left = self.link.setup_left.saturating_sub(1);
+        if let Reply::Error(error) = reply
+            && step != Step::Kill
+        {
+            let reason = match step {
+                Step::Hello if error.starts_with("NOAUTH") || error.starts_with("WRONGPASS") => {
+                    format!("the password, or the user, is wrong: {error}")
+                }
+                Step::Hello if error.starts_with("ERR unknown command") => {
+                    "it is older than Redis 6.2".into()
+                }
+                _ => error.to_string(),
+            };
+            return self.fail(&reason, now);
+        }
+        match step {
+            Step::Hello => {
+                let mut pairs = reply.pairs();
+                let id = pairs.find(|(key, _)| key.text() == Some("id"));
+                self.link.number = id.and_then(|(_, id)| id.number());
+            }
+            Step::Primary => self.go_to_primary(reply, now),
+            Step::Info => match unfit(reply.text().unwrap_or_default()) {
+                Some(reason) => self.fail(&reason, now),
+                None => self.ask_for_everything(reply.text().unwrap_or_default(), now),
+            },
+            Step::Plain | Step::Kill => {}
+            Step::Secret => self.take_secret(reply),
+            Step::Revocations => {
+                let all = reply.pairs().filter_map(|(key, value)| {
+                    Some((decode(key.text()?)?, decode(value.text()?)?))
+                });
+                let all = all.collect();
+                self.news.push_back(News::Revoked(all));
+            }
+            Step::Events => self.news.push_back(News::Events(read_events(reply))),
+            Step::Beat(number) => self.take_beat(number, reply, now),
+        }
+        self.end_setup_if_done(now);
+    }
+
+    /// The command that asks for the secret, and proposes one if there is none.
+    pub(super) fn secret_command(&self) -> Vec<u8> {
+        self.call(
+            Script::Secret,
+            &[&self.keys.single("secret")],
+            &[&self.secret],
+        )
+    }
+
+    pub(super) fn take_secret(&mut self, reply: &Reply) {
+        if let Reply::Text(bytes) = reply
+            && let Some(secret) = bytes.first_chunk::<32>()
+        {
+            self.secret = *secret;
+            self.news.push_back(News::Secret(*secret));
+        }
+    }
+
+    fn go_to_primary(&mut self, reply: &Reply, now: Now) {
+        let address = reply.text_at(0).zip(reply.number_at(1));
+        let address = address.and_then(|(host, port)| {
+            let host: std::net::IpAddr = host.parse().ok()?;
+            Some(std::net::SocketAddr::new(host, port.try_into().ok()?))
+        });
+        let Some(address) = address else {
+            return self.fail("the sentinel knows no such primary", now);
+        };
+        self.take_back(now);
+        self.link.primary = Some(Endpoint::Tcp(address));
+        self.dial(now);
+    }
+
+    /// The engine is fit: subscribes, and asks for everything, before anything that waits is sent.
+    fn ask_for_everything(&mut self, info: &str, now: Now) {
+        self.link.state = State::Setup(now.monotonic + ENGINE_SETUP_TIMEOUT);
+        let version = value_of(info, "valkey_version").or_else(|| value_of(info, "redis_version"));
+        let about = vec![
+            ("address", self.endpoint().to_string()),
+            ("version", version.unwrap_or("unknown").to_owned()),
+        ];
+        if self.cluster.database != 0 {
+            let database = self.cluster.database.to_string();
+            self.set_up_plain(Step::Plain, &["SELECT", &database], now);
+        }
+        // What was sent over them and not carried out yet must never be.
+        self.link.run = value_of(info, "run_id").unwrap_or_default().into();
+        for (run, number) in std::mem::take(&mut self.link.old) {
+            if run != self.link.run {
+                continue;
+            }
+            self.set_up_plain(
+                Step::Kill,
+                &["CLIENT", "KILL", "ID", &number.to_string()],
+                now,
+            );
+        }
+        let loads: Vec<Vec<u8>> = self.scripts.load().collect();
+        for command in loads {
+            self.set_up(Step::Plain, command, now);
+        }
+        let mut channels = vec![
+            self.keys.node_channel(&self.id),
+            self.keys.single("ctl"),
+            self.keys.single("ev"),
+        ];
+        channels.extend(self.mirrors.keys().map(|room| self.keys.of("r", room)));
+        self.link.is_subscribed = true;
+        self.subscribe(&channels);
+        let command = self.secret_command();
+        self.set_up(Step::Secret, command, now);
+        let revocations = self.keys.single("rv");
+        self.set_up_plain(Step::Revocations, &["HGETALL", &revocations], now);
+        let command = self.events_command();
+        self.set_up(Step::Events, command, now);
+        self.beat(true, now);
+        let rooms: Vec<Rc<str>> = self.mirrors.keys().cloned().collect();
+        for room in rooms {
+            if self.mirrors[&room].is_open() {
+                let command = self.check_command(&room);
+                self.set_up_as(Ask::Check(room, true), command, now);
+            }
+        }
+        self.note(Level::Info, "engine_up", about);
+    }
+
+    pub(super) fn subscribe(&mut self, channels: &[String]) {
+        for channels in channels.chunks(SUBSCRIBED_AT_ONCE) {
+            let mut arguments: Vec<&[u8]> = vec![b"SUBSCRIBE"];
+            arguments.extend(channels.iter().map(|channel| channel.as_bytes()));
+            let mut command = Vec::new();
+            encode_command(&arguments, &mut command);
+            // Confirmed by pushes.
+            self.link.push_bytes(&command);
+        }
+    }
+
+    /// Whether rooms are still being loaded anew, of those that were compared in the setup.
+    fn is_reloading(&self) -> bool {
+        let mut mirrors = self.mirrors.values();
+        mirrors.any(|mirror| matches!(mirror.state, mirror::State::Reloading))
+    }
+
+    /// Everything is here anew: what waits is sent.
+    pub(super) fn end_setup_if_done(&mut self, now: Now) {
+        if !matches!(self.link.state, State::Setup(_))
+            || self.link.setup_left > 0
+            || self.is_reloading()
+        {
+            return;
+        }
+        self.link.state = State::Up;
+        self.link.is_heard = true;
+        self.link.restore_patience();
+        self.told_reason.clear();
+        self.probes = (self.probes.0, self.probes.0 - 1);
+        self.beat_due = now.monotonic + BEAT_EVERY;
+        self.check_due = now.monotonic + ROOM_SILENCE;
+        self.readdress_openings();
+        self.link.flush_queue(now.monotonic);
+        self.ask_for_stale_crowds(now);
+    }
+}
+
+/// The value of a field of `INFO`.
+fn value_of<'i>(info: &'i str, name: &str) -> Option<&'i str> {
+    let mut lines = info.lines();
+    lines
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        .map(str::trim)
+}
+
+/// Why an engine is not fit, by what it says of itself.
+fn unfit(info: &str) -> Option<String> {
+    if value_of(info, "loading") == Some("1") {
+        return Some("it is loading its data".into());
+    }
+    if value_of(info, "role").is_some_and(|role| role != "master") {
+        return Some("it is a replica".into());
+    }
+    if value_of(info, "cluster_enabled") == Some("1") {
+        return Some("it is one of a cluster of engines, which is not supported".into());
+    }
+    let policy = value_of(info, "maxmemory_policy").unwrap_or("noeviction");
+    (policy != "noeviction").then(|| {
+        format!("maxmemory-policy is {policy}, by which it would forget what was acknowledged: set it to noeviction")
+    })
+}
+
+pub(super) fn read_events(reply: &Reply) -> KeptEvents {
+    let [newest, events, latest, figures] = reply.items() else {
+        return KeptEvents::default();
+    };
+    let events = events.items().iter().filter_map(|entry| {
+        let [id, fields] = entry.items() else {
+            return None;
+        };
+        Some(KeptEvent {
+            id: id
+                .text()?
+                .split('-')
+                .next()?
+                .parse()
+                .ok()
+                .filter(|id| (1..=NUMBER_MAX).contains(id))?,
+            name: fields.text_at(1)?.into(),
+            data: fields.text_at(3)?.into(),
+        })
+    });
+    let latest = latest.pairs().filter_map(|(name, value)| {
+        let (id, data) = value.text()?.split_once(' ')?;
+        Some(KeptEvent {
+            id: id.parse().ok()?,
+            name: name.text()?.into(),
+            data: data.into(),
+        })
+    });
+    KeptEvents {
+        newest: newest.number(),
+        events: events.collect(),
+        latest: latest.collect(),
+        figures: figures
+            .text()
+            .filter(|text| !text.is_empty())
+            .map(Into::into),
+    }
+}
+
+/// What was encoded as base64.
+pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD_NO_PAD
+        .decode(text)
+        .ok()
+}
+
+/// As base64.
+pub(super) fn encode(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD_NO_PAD.encode(bytes)
+}

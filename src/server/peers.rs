@@ -1,0 +1,76 @@
+//! What a node keeps of the others, and of its own people for them.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::answer::Redeemed;
+use super::node::news::PeerFigures;
+use crate::domain::event::RoomInfo;
+use crate::domain::ids::{ConnectionId, Origin, Serial};
+use crate::domain::message_keys::Person;
+use crate::wire::close_code::CloseCode;
+use crate::wire::http::Request;
+
+/// Somebody under a name, by the key of the name.
+pub type Named = (Rc<str>, Person);
+
+/// Who waits for the list of rooms.
+#[derive(Debug)]
+pub enum Reader {
+    /// A WebSocket, and the `id` of its command.
+    Socket(Origin, Option<Box<str>>),
+    /// A request.
+    Request(Serial),
+}
+
+/// A name that is asked for.
+#[derive(Debug)]
+pub struct Claim {
+    /// Who asks for it.
+    pub of: Named,
+    /// Whether it was granted before, and is asked for again.
+    pub is_renewal: bool,
+}
+
+/// An opening handshake that waits for its name.
+#[derive(Debug)]
+pub struct WaitsForName {
+    /// The request.
+    pub request: Box<Request>,
+    /// What its ticket was worth, if it had one.
+    pub redeemed: Option<Redeemed>,
+}
+
+/// What a node keeps of the others, and of its own people for them.
+#[derive(Debug, Default)]
+pub struct Sharing {
+    /// The names of people here, with the number of their connections and of handshakes that wait for them.
+    pub names: HashMap<Named, u32>,
+    /// Who each connection is.
+    pub of_connection: HashMap<ConnectionId, Named>,
+    /// Names that are asked for, by the serial of the request.
+    pub claims: HashMap<Serial, Claim>,
+    /// Whether a name could not be asked for again.
+    pub has_unclaimed: bool,
+    /// Whether the engine has refused to keep what was revoked here.
+    pub has_unrevoked: bool,
+    /// Why the handshake that goes on now is refused.
+    pub refused: Option<CloseCode>,
+    /// The list of rooms, and when it was made.
+    pub rooms: Option<(Duration, Vec<RoomInfo>)>,
+    /// Who waits for it.
+    pub readers: Vec<Reader>,
+    /// What the others had counted when it was last heard.
+    pub peers: BTreeMap<Box<str>, PeerFigures>,
+    /// People at all nodes.
+    pub people: usize,
+    /// When rooms that are not used here are closed.
+    pub closes_at: Option<Duration>,
+    /// While stopping: the WebSockets that are closed one after the other, the time between two, and when the next is due.
+    pub going: VecDeque<ConnectionId>,
+    /// See there.
+    pub step: Duration,
+    /// See there.
+    pub next_goes_at: Option<Duration>,
+}

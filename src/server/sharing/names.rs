@@ -1,0 +1,242 @@
+//! Names and tickets at all nodes: a handshake waits until its name is this user's, and a ticket opens a connection anywhere.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::config::SIGNED_IN_NAME_HELD_FOR;
+use crate::conn::refusal::Refusal;
+use crate::domain::error::ErrorCode;
+use crate::domain::ids::{ConnectionId, Serial};
+use crate::domain::issuer::Issued;
+use crate::domain::message_keys::Person;
+use crate::domain::names::key;
+use crate::domain::time::Now;
+use crate::domain::tokens::Identity;
+use crate::server::Server;
+use crate::server::answer::{Exchange, Redeemed, json_response};
+use crate::server::node::news::Claimed;
+use crate::server::peers::{Claim, Named, WaitsForName};
+use crate::server::waiting::{Waiting, What};
+use crate::wire::close_code::CloseCode;
+use crate::wire::http::Request;
+use crate::wire::jwt::KeyId;
+use crate::wire::response::Response;
+
+impl Server {
+    /// Whether a handshake may go on, or has to wait for its name: then the serial under which it waits.
+    pub(in crate::server) fn claim_name(&mut self, person: &Person, now: Now) -> Option<Serial> {
+        let of = (Rc::from(&*key(&person.name)), person.clone());
+        let node = self.chat.backend_mut().node_mut()?;
+        if self.sharing.names.contains_key(&of) {
+            return None;
+        }
+        let serial = self.jobs.next_serial();
+        node.claim(serial, &of.0, person, now);
+        *self.sharing.names.entry(of.clone()).or_default() += 1;
+        let is_renewal = false;
+        self.sharing.claims.insert(serial, Claim { of, is_renewal });
+        Some(serial)
+    }
+
+    /// Why the handshake that goes on now is refused, if it is.
+    pub(in crate::server) fn take_name_refusal(&mut self) -> Option<CloseCode> {
+        self.sharing.refused.take()
+    }
+
+    /// A connection is one of somebody's, from here on.
+    pub(in crate::server) fn hold_name(&mut self, id: ConnectionId, person: Person) {
+        if self.is_shared() {
+            let of: Named = (Rc::from(&*key(&person.name)), person);
+            *self.sharing.names.entry(of.clone()).or_default() += 1;
+            self.sharing.of_connection.insert(id, of);
+        }
+    }
+
+    /// It was one of somebody's up to here.
+    pub(in crate::server) fn release_name(&mut self, id: ConnectionId, now: Now) {
+        if let Some(of) = self.sharing.of_connection.remove(&id) {
+            self.release(of, now);
+        }
+    }
+
+    fn release(&mut self, of: Named, now: Now) {
+        let Some(count) = self.sharing.names.get_mut(&of) else {
+            return;
+        };
+        *count -= 1;
+        if *count > 0 {
+            return;
+        }
+        self.sharing.names.remove(&of);
+        let (key, person) = of;
+        let is_visitor = person.is_account && !self.sign_ins.auth().has_key(&key);
+        let held_for = match &person {
+            Person {
+                holder: Some(_), ..
+            } => self.config.presence_grace,
+            _ if is_visitor => SIGNED_IN_NAME_HELD_FOR,
+            _ => Duration::ZERO,
+        };
+        if let Some(node) = self.chat.backend_mut().node_mut() {
+            node.unclaim(&key, &person, held_for, now);
+        }
+    }
+
+    /// Asks again for all names of people here.
+    pub(super) fn claim_again(&mut self, now: Now) {
+        let names: Vec<Named> = self.sharing.names.keys().cloned().collect();
+        let Some(node) = self.chat.backend_mut().node_mut() else {
+            return;
+        };
+        for of in names {
+            let serial = self.jobs.next_serial();
+            node.claim(serial, &of.0, &of.1, now);
+            let is_renewal = true;
+            self.sharing.claims.insert(serial, Claim { of, is_renewal });
+        }
+    }
+
+    pub(super) fn claimed(&mut self, serial: Serial, claimed: Claimed, now: Now) {
+        let Some(Claim { of, is_renewal }) = self.sharing.claims.remove(&serial) else {
+            return;
+        };
+        let refused = match claimed {
+            Claimed::Granted | Claimed::Unknown => None,
+            Claimed::Taken => Some(CloseCode::INVALID_TICKET),
+            Claimed::Held => Some(CloseCode::NAME_TAKEN),
+        };
+        if is_renewal {
+            self.sharing.has_unclaimed |= claimed == Claimed::Unknown;
+            if let Some(code) = refused {
+                self.close_people(&of, code, now);
+            }
+            return;
+        }
+        match self.waiting.take(serial) {
+            Some(waiting) if claimed == Claimed::Unknown => {
+                let refusal: Refusal = ErrorCode::BackendUnavailable.into();
+                self.answer_waiting(serial, &waiting, Err(refusal), now);
+            }
+            Some(waiting) => {
+                self.sharing.refused = refused;
+                self.go_on_with_name(serial, waiting, now);
+                self.sharing.refused = None;
+            }
+            None => {}
+        }
+        self.release(of, now);
+    }
+
+    /// Closes the connections of somebody whose name others have taken while this node was away.
+    fn close_people(&mut self, of: &Named, code: CloseCode, now: Now) {
+        let all = self.sharing.of_connection.iter();
+        let all = all.filter(|(_, other)| *other == of).map(|(id, _)| *id);
+        for id in all.collect::<Vec<_>>() {
+            self.end_session(id, code, now);
+        }
+    }
+
+    /// Redeems a ticket at the engine, if there is one.
+    pub(in crate::server) fn redeem_at_engine(&mut self, ticket: &str, now: Now) -> Option<Serial> {
+        let node = self.chat.backend_mut().node_mut()?;
+        let serial = self.jobs.next_serial();
+        node.redeem_ticket(serial, ticket, now);
+        Some(serial)
+    }
+
+    /// Has a ticket kept for all nodes; the request is answered when it is.
+    pub(in crate::server) fn keep_ticket(
+        &mut self,
+        id: ConnectionId,
+        (ticket, identity): (String, &Identity),
+        exchange: Exchange,
+        now: Now,
+    ) {
+        let serial = self.jobs.next_serial();
+        let ttl = self.config.ticket_ttl;
+        if let Some(node) = self.chat.backend_mut().node_mut() {
+            node.keep_ticket(serial, &ticket, &write_identity(identity), ttl, now);
+        }
+        self.wait_for(serial, id, exchange, What::TicketKept(ticket));
+    }
+
+    pub(super) fn answer_ticket(&mut self, serial: Serial, is_kept: bool, now: Now) {
+        let Some(waiting) = self.waiting.take(serial) else {
+            return;
+        };
+        let What::TicketKept(ticket) = &waiting.what else {
+            return;
+        };
+        let expires_in = self.sign_ins.auth().ticket_ttl_secs();
+        let response = || {
+            let body = serde_json::json!({"ticket": ticket, "expires_in": expires_in});
+            json_response(200, &body)
+        };
+        let answer: Result<Response, Refusal> = match is_kept {
+            true => Ok(response()),
+            false => Err(ErrorCode::BackendUnavailable.into()),
+        };
+        self.answer_waiting(serial, &waiting, answer, now);
+    }
+
+    /// The endpoint of a handshake whose name is asked for.
+    pub(in crate::server) fn wait_for_name(
+        &mut self,
+        serial: Serial,
+        id: ConnectionId,
+        exchange: Exchange,
+        request: Box<Request>,
+        redeemed: Option<Redeemed>,
+    ) {
+        let waits = WaitsForName { request, redeemed };
+        self.wait_for(serial, id, exchange, What::Name(waits));
+    }
+
+    /// The engine has answered for the name of a handshake: it goes on.
+    pub(in crate::server) fn go_on_with_name(
+        &mut self,
+        serial: Serial,
+        waiting: Waiting,
+        now: Now,
+    ) {
+        if let What::Name(WaitsForName { request, redeemed }) = waiting.what
+            && self.stop_waiting(waiting.connection, serial)
+        {
+            self.serve(waiting.connection, *request, redeemed, now);
+        }
+    }
+}
+
+/// An identity, as it is kept with a ticket.
+fn write_identity(identity: &Identity) -> String {
+    let issued = match identity.issued {
+        // Its second is not kept; what was issued here before is older.
+        Issued::Here(_) => identity.authenticated_at,
+        Issued::Elsewhere(at) => at,
+    };
+    serde_json::json!([
+        identity.username,
+        identity.family,
+        issued,
+        identity.expires_at,
+        identity.authenticated_at,
+        identity.is_ours,
+        identity.key.0.to_string(),
+    ])
+    .to_string()
+}
+
+pub(super) fn read_identity(text: &str) -> Option<Identity> {
+    type Parts = (String, String, u64, u64, u64, bool, String);
+    let (username, family, issued, expires_at, authenticated_at, is_ours, key): Parts =
+        serde_json::from_str(text).ok()?;
+    Some(Identity {
+        username: username.into(),
+        family: family.into(),
+        issued: Issued::Elsewhere(issued),
+        expires_at,
+        authenticated_at,
+        is_ours,
+        key: KeyId(key.parse().ok()?),
+    })
+}
