@@ -9,6 +9,7 @@ pub mod chunks;
 pub mod clients;
 pub mod connection;
 pub mod dealings;
+pub mod engine;
 pub mod files;
 pub mod holders;
 pub mod http_request;
@@ -35,10 +36,11 @@ pub mod world;
 pub type Body = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Body); 10] = [
+pub const TARGETS: [(&str, Body); 11] = [
     ("http_request", http_request::run),
     ("proxy_header", proxy_header::run),
     ("record", record::run),
+    ("engine", engine::run),
     ("websocket_stream", websocket_stream::run),
     ("jwt", jwt::run),
     ("chat_command", chat_command::run),

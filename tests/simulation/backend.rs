@@ -377,6 +377,9 @@ fn copy(fact: &Fact) -> Fact {
 pub fn serial_of(outcome: &Outcome) -> Option<Serial> {
     match outcome {
         Outcome::Published(fact) => fact.serial,
-        Outcome::Opened(serial, _) | Outcome::Failed(serial, _) => Some(*serial),
+        Outcome::Opened(serial, _)
+        | Outcome::OpenedShared(serial, ..)
+        | Outcome::Acknowledged(serial, _)
+        | Outcome::Failed(serial, _) => Some(*serial),
     }
 }

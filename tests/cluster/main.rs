@@ -1,0 +1,17 @@
+//! Many nodes: whole servers on a model of the engine that they share, on virtual time; and the model beside real engines.
+#![forbid(unsafe_code)]
+#![cfg(feature = "cluster")]
+
+mod alike;
+mod corpus;
+mod draw;
+mod engine;
+mod faults;
+mod ledger;
+mod member;
+mod nodes;
+mod peer;
+mod promises;
+mod sockets;
+mod stories;
+mod world;
