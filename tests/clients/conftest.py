@@ -8,11 +8,29 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+# What pytest finds here by name.
+from clusters import (  # noqa: F401
+    come_in,
+    ends,
+    find,
+    nodes,
+    shared_engines,
+    start_engine,
+    start_front,
+    start_nodes,
+    start_pair,
+    start_relay,
+    start_sentinel,
+)
 from proxies import EVERY, Proxy
 from talkers import LIBRARIES, Websockets
 
 # Not a threshold: after this time, an expected answer will never come.
 PATIENCE = 30
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "cluster_options(options): more options for the nodes of a test")
 
 
 class Server:
