@@ -44,10 +44,7 @@ def nginx_with_prefix(folder, port, server):
     """The same under a prefix, which it removes."""
     command = nginx(folder, port, server)
     text = command[-1].read_text()
-    for old, new in [
-        ("location / {", "location /chat/ {"),
-        ("proxy_pass http://sarang;", "proxy_pass http://sarang/;"),
-    ]:
+    for old, new in [("location / {", "location /chat/ {"), ("proxy_pass http://sarang;", "proxy_pass http://sarang/;")]:
         assert text.count(old) == 1
         text = text.replace(old, new)
     command[-1].write_text(text)
@@ -89,18 +86,7 @@ def varnish(folder, port, server):
     config = folder / "sarang.vcl"
     config.write_text(block)
     # Without a jail it keeps its user, who may read the folder; it needs few threads here.
-    options = [
-        "-j",
-        "none",
-        "-n",
-        folder / "n",
-        "-s",
-        "default,16m",
-        "-p",
-        "thread_pools=1",
-        "-p",
-        "thread_pool_min=10",
-    ]
+    options = ["-j", "none", "-n", folder / "n", "-s", "default,16m", "-p", "thread_pools=1", "-p", "thread_pool_min=10"]
     return ["varnishd", "-F", *options, "-a", f"127.0.0.1:{port}", "-f", config]
 
 
