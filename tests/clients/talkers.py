@@ -7,6 +7,8 @@ import websockets.sync.client
 from websockets.exceptions import ConnectionClosed
 
 PATIENCE = 30
+# Messages of a room that members can resume from.
+KEPT = 1_000
 
 
 class Talker:
