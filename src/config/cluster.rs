@@ -16,6 +16,8 @@ pub const ENGINE_PATIENCE: Duration = Duration::from_secs(5);
 pub const ENGINE_AWAY_PATIENCE: Duration = Duration::from_secs(2);
 /// From the start of a connection until the node has everything anew; then it tries another one.
 pub const ENGINE_SETUP_TIMEOUT: Duration = Duration::from_secs(10);
+/// The oldest version of Redis that has all commands; Valkey tells the one it stands for.
+pub const ENGINE_VERSION_MIN: (u32, u32) = (6, 2);
 /// The first wait before another attempt to connect. It doubles with each, and a random part of it is left out.
 pub const ENGINE_RETRY: Duration = Duration::from_millis(500);
 /// The longest wait.
@@ -26,6 +28,10 @@ pub const ENGINE_REQUESTS_MAX: usize = 65_536;
 pub const ENGINE_REQUEST_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// A reply that has not come whole, in bytes; a longer one ends the connection.
 pub const ENGINE_REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Lists in one another in a reply; more end the connection.
+pub const ENGINE_REPLY_DEPTH_MAX: usize = 8;
+/// The first line of a value in a reply, in bytes; a longer one ends the connection.
+pub const ENGINE_LINE_BYTES_MAX: usize = 64 * 1024;
 /// Bytes read from the engine in one turn.
 pub const ENGINE_READ_BYTES: usize = 256 * 1024;
 /// Channels in one command to subscribe.
@@ -44,6 +50,8 @@ pub const ENGINE_KEPT_SECS: u64 = 30 * 24 * 60 * 60;
 pub const ENGINE_RENEWED_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How long the list of rooms of all nodes is good.
 pub const ROOM_LIST_KEPT: Duration = Duration::from_secs(1);
+/// Commands that wait for one list of rooms; one more is refused with `backend_unavailable`.
+pub const ROOM_LIST_READERS_MAX: usize = 16_384;
 /// Rooms of that list that are asked for at once.
 pub const ROOMS_LISTED_AT_ONCE: usize = 256;
 /// Seats and names of a dead node that are given up at a time.

@@ -1,6 +1,5 @@
 //! Who is in a room at all nodes, as the engine tells it.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::config::PRESENCE_NAMES_MAX;
@@ -9,16 +8,32 @@ use crate::config::PRESENCE_NAMES_MAX;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Crowd {
     count: usize,
-    /// Names, and whether each is a guest's: all of them up to [`PRESENCE_NAMES_MAX`] users, else so many.
-    names: BTreeMap<Rc<str>, bool>,
+    /// Names in their order, and whether each is a guest's: all of them up to [`PRESENCE_NAMES_MAX`] users, else so many.
+    names: Vec<(Rc<str>, bool)>,
 }
 
 impl Crowd {
     /// So many users, of whom these are told.
     pub fn new(count: usize, names: impl IntoIterator<Item = (Rc<str>, bool)>) -> Self {
-        Self {
+        let mut crowd = Self {
             count,
-            names: names.into_iter().collect(),
+            names: Vec::new(),
+        };
+        for (name, is_guest) in names {
+            crowd.put(name, is_guest);
+        }
+        crowd
+    }
+
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.names
+            .binary_search_by(|(other, _)| (**other).cmp(name))
+    }
+
+    fn put(&mut self, name: Rc<str>, is_guest: bool) {
+        match self.place(&name) {
+            Ok(place) => self.names[place].1 = is_guest,
+            Err(place) => self.names.insert(place, (name, is_guest)),
         }
     }
 
@@ -34,18 +49,20 @@ impl Crowd {
 
     /// A user has come, and there are so many now. Returns whether that is news.
     pub fn joined(&mut self, name: &Rc<str>, is_guest: bool, count: usize) -> bool {
-        let is_known = self.names.contains_key(name);
+        let is_known = self.place(name).is_ok();
+        let has_place = self.names.len() < PRESENCE_NAMES_MAX;
         let before = std::mem::replace(&mut self.count, count);
-        if is_known || self.names.len() < PRESENCE_NAMES_MAX {
-            self.names.insert(name.clone(), is_guest);
+        if is_known || has_place {
+            self.put(name.clone(), is_guest);
         }
-        !is_known && (self.names.contains_key(name) || before != count)
+        !is_known && (has_place || before != count)
     }
 
     /// A user has left, and there are so many now. Returns whether they were a guest if that is news, and they were known.
     pub fn left(&mut self, name: &str, count: usize) -> Option<bool> {
         self.count = count;
-        self.names.remove(name)
+        let place = self.place(name).ok()?;
+        Some(self.names.remove(place).1)
     }
 
     /// There are so many users now.

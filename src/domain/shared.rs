@@ -138,24 +138,44 @@ impl RoomManager {
         now: Now,
         effects: &mut Effects,
     ) {
-        let Some((id, person, joins, is_renewal)) = self.take_seat(serial) else {
-            return;
-        };
+        if let Some((id, name)) = self.refuse_seat(serial, code, now, effects)
+            && code != ErrorCode::RoomFull
+        {
+            self.release_unused(id, &name, effects);
+        }
+    }
+
+    /// A seat was not asked for, because there is no engine.
+    pub fn unseated(&mut self, serial: Serial, now: Now, effects: &mut Effects) {
+        self.refuse_seat(serial, ErrorCode::BackendUnavailable, now, effects);
+    }
+
+    /// Tells everybody who waits for a seat that they have none. Returns the room and the name, if they had none before.
+    fn refuse_seat(
+        &mut self,
+        serial: Serial,
+        code: ErrorCode,
+        now: Now,
+        effects: &mut Effects,
+    ) -> Option<(RoomId, Rc<str>)> {
+        let (id, person, joins, is_renewal) = self.take_seat(serial)?;
         for join in joins {
             effects.push_back(Effect::refusal(join.origin, code, join.message_id));
             effects.push_back(Effect::Resume(join.origin.connection));
         }
-        match (is_renewal, code) {
-            // While this node was away others took the place.
-            (true, ErrorCode::RoomFull) => self.put_out(id, &person.name, code, now, effects),
-            (true, _) => _ = self.unseated.insert(id),
-            (false, ErrorCode::RoomFull) => {}
-            (false, _) => self.release_unused(id, &person.name, effects),
+        if !is_renewal {
+            return Some((id, person.name));
         }
+        match code {
+            // While this node was away others took the place.
+            ErrorCode::RoomFull => self.put_out(id, &person.name, code, now, effects),
+            _ => _ = self.unseated.insert(id),
+        }
+        None
     }
 
     /// Gives up a seat that nobody sits on: who has asked for it is gone.
-    fn release_unused(&mut self, id: RoomId, name: &Rc<str>, effects: &mut Effects) {
+    pub fn release_unused(&mut self, id: RoomId, name: &Rc<str>, effects: &mut Effects) {
         let room = &self.rooms[id.index()];
         let is_used = room.own_users().any(|user| self.people.name(user) == name);
         if !is_used && !self.seating.contains_key(&(id, name.clone())) {

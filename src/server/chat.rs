@@ -259,11 +259,11 @@ impl Chat {
                 whisper,
                 said,
             } => {
-                let (to, from) = (key(&whisper.to), key(&whisper.from));
+                let [to, from] = [&whisper.to, &whisper.from].map(|name| key(name).into_owned());
                 let said = said
                     .as_ref()
                     .map(|(sender, id, print)| (sender, &**id, *print));
-                node.whisper(serial, &whisper, [&to, &from], said, now);
+                node.whisper(serial, whisper, [&to, &from], said, now);
             }
             _ => {}
         }

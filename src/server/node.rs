@@ -31,12 +31,13 @@ use keys::{Keys, push_hex};
 pub use link::Dial;
 use link::{Link, State};
 use mirror::Mirror;
-use news::{Claimed, News};
+use news::{Claimed, News, Owed};
 use scripts::{Script, Scripts};
 
 use super::histogram::{COMMIT_MICROS, Histogram};
 use crate::config::{
-    Cluster, Config, ENGINE_REPLY_BYTES_MAX, ENGINE_SETUP_TIMEOUT, Level, PROBES_MISSED_MAX,
+    Cluster, Config, ENGINE_AWAY_PATIENCE, ENGINE_REPLY_BYTES_MAX, ENGINE_SETUP_TIMEOUT, Level,
+    PROBES_MISSED_MAX, Password, REPLICAS_PATIENCE,
 };
 use crate::domain::drafts::Told;
 use crate::domain::error::ErrorCode;
@@ -45,6 +46,7 @@ use crate::domain::ids::Serial;
 use crate::domain::position::Position;
 use crate::domain::random::{Random, split_mix};
 use crate::domain::time::Now;
+use crate::wire::resp::Command;
 
 /// Figures of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +71,7 @@ pub struct Figures {
 #[derive(Debug)]
 pub struct Node {
     cluster: Cluster,
-    password: Box<str>,
+    password: Password,
     /// Replicas that must have a message before it is acknowledged.
     wait: u32,
     /// The limit of rooms, of all nodes together.
@@ -97,10 +99,12 @@ pub struct Node {
     /// What this node tells of itself with each sign of life.
     own_figures: String,
     is_leader: bool,
-    /// Messages published in this turn, which replicas must have.
-    has_published: bool,
-    /// Acknowledgements that wait for that.
+    /// Messages that are kept, and that replicas must have before they are acknowledged.
     unconfirmed: Vec<(Serial, Position)>,
+    /// So many of them, from the first, does the command under way ask for.
+    awaited: usize,
+    /// What the engine has refused to undo.
+    owed: Vec<Owed>,
     /// The list of rooms that is being read.
     listing: Option<Vec<RoomInfo>>,
     figures: Figures,
@@ -119,7 +123,7 @@ impl Node {
         secret.copy_from_slice(&seeds.bytes());
         Self {
             cluster,
-            password: config.cluster_password.0.clone(),
+            password: config.cluster_password.clone(),
             wait: config.cluster_wait,
             rooms_max: config.rooms.rooms,
             keys: Keys::new(&config.cluster_prefix),
@@ -138,8 +142,9 @@ impl Node {
             renew_due: Duration::ZERO,
             own_figures: String::new(),
             is_leader: false,
-            has_published: false,
             unconfirmed: Vec::new(),
+            awaited: 0,
+            owed: Vec::new(),
             listing: None,
             figures: Figures {
                 replies: Histogram::new(&COMMIT_MICROS),
@@ -217,18 +222,22 @@ impl Node {
         &mut self.link.out
     }
 
-    /// Ends a turn: everything that was published in it is to be had by replicas, if that is asked for.
+    /// Ends a turn: asks for replicas that have what was kept, if that is wanted. One such command is under way at a time, since
+    /// the engine carries out nothing else of this connection meanwhile.
     pub fn end_turn(&mut self, now: Now) {
-        if std::mem::take(&mut self.has_published) && self.wait > 0 {
-            let patience = crate::config::REPLICAS_PATIENCE.as_millis().to_string();
-            let mut command = Vec::new();
-            let wait = self.wait.to_string();
-            crate::wire::resp::encode_command(
-                &[b"WAIT", wait.as_bytes(), patience.as_bytes()],
-                &mut command,
-            );
-            self.ask(Ask::Wait, command, now);
+        if self.awaited > 0 || self.unconfirmed.is_empty() || self.link.state != State::Up {
+            return;
         }
+        self.awaited = self.unconfirmed.len();
+        let mut command = Command::new("WAIT");
+        command.number(self.wait.into());
+        command.number(REPLICAS_PATIENCE.as_millis() as u64);
+        self.ask(Ask::Wait, command.finish(), now);
+    }
+
+    /// Whether there is news.
+    pub fn has_news(&self) -> bool {
+        !self.news.is_empty()
     }
 
     /// The next piece of news.
@@ -251,8 +260,8 @@ impl Node {
 
     /// Handles everything due.
     pub fn handle_timeout(&mut self, now: Now) {
-        for ask in self.link.expire(now.monotonic) {
-            self.refuse(ask, ErrorCode::BackendUnavailable);
+        for request in self.link.expire(now.monotonic) {
+            self.refuse(request, ErrorCode::BackendUnavailable);
         }
         match self.link.state {
             State::Down(at) if at <= now.monotonic => self.dial(now),
@@ -328,21 +337,16 @@ impl Node {
                 ("reason", reason.to_owned()),
                 ("address", self.endpoint().to_string()),
             ];
-            self.news.push_back(News::Note(Level::Error, name, about));
+            self.report(News::Note(Level::Error, name, about));
             self.told_reason = reason.into();
         }
-        let was_primary = self.link.primary.take().is_some();
-        if !was_primary {
-            self.link.endpoint += 1;
-        }
+        self.link.primary = None;
+        // Also when a sentinel has named a primary that is none any more: another sentinel may know better.
+        self.link.endpoint += 1;
         self.link.set_dial(Dial::Close);
         self.probes = (self.probes.0, self.probes.0);
         self.is_leader = false;
-        self.listing = None;
-        for (serial, _) in std::mem::take(&mut self.unconfirmed) {
-            self.news
-                .push_back(News::Failed(serial, ErrorCode::BackendUnavailable));
-        }
+        self.confirmed(0);
         let random = split_mix(&mut self.random);
         self.link.retry(random, now.monotonic);
         self.take_back(now);
@@ -365,9 +369,14 @@ impl Node {
             {
                 continue;
             }
+            if !request.ask.is_owed() {
+                // A room that was asked for in the setup had none.
+                let deadline = now.monotonic + ENGINE_AWAY_PATIENCE;
+                request.deadline.get_or_insert(deadline);
+            }
             let is_in_time = request.deadline.is_none_or(|at| at > now.monotonic);
             if !request.ask.is_repeatable() || !is_in_time {
-                self.refuse(request.ask, ErrorCode::BackendUnavailable);
+                self.refuse(request, ErrorCode::BackendUnavailable);
                 continue;
             }
             if let Ask::Publish(said) = &request.ask {
@@ -386,32 +395,40 @@ impl Node {
 
     /// Asks something of the engine.
     fn ask(&mut self, ask: Ask, command: Vec<u8>, now: Now) {
-        if self.link.is_full() && !ask.is_owed() {
-            return self.refuse(ask, ErrorCode::BackendUnavailable);
-        }
         let deadline = match ask.is_owed() {
             true => None,
             false => Some(now.monotonic + self.link.patience()),
         };
-        let request = Request {
-            ask,
-            command,
-            deadline,
-            sent_at: now.monotonic,
-        };
+        let request = Request::new(ask, command, deadline, now.monotonic);
+        if self.link.is_full() && !request.ask.is_owed() {
+            return self.refuse(request, ErrorCode::BackendUnavailable);
+        }
         self.link.push(request, now.monotonic);
     }
 
     /// Nobody will answer this, or the answer is no.
-    fn refuse(&mut self, ask: Ask, code: ErrorCode) {
-        let news = match ask {
+    fn refuse(&mut self, request: Request, code: ErrorCode) {
+        let news = match request.ask {
             Ask::Publish(said) => News::Failed(said.publication.serial, code),
-            Ask::Seat(serial, _) | Ask::Whisper(serial, _) => News::Failed(serial, code),
+            Ask::Seat(serial, _) if !request.was_sent => News::Unseated(serial),
+            Ask::Seat(serial, _) => News::Failed(serial, code),
+            Ask::Leave(room, name) => return self.owed.push(Owed::Seat(room, name)),
+            Ask::Unclaim(owed) => return self.owed.push(*owed),
+            Ask::Whisper(brought) => News::Failed(brought.serial, code),
+            Ask::Wait => return self.confirmed(0),
             Ask::Open(room) => return self.refuse_opening(&room, code),
-            Ask::Claim(serial) => News::Claimed(serial, Claimed::Unknown),
+            Ask::Claim(claim) if !request.was_sent => News::Claimed(claim, Claimed::Unasked),
+            Ask::Claim(claim) => News::Claimed(claim, Claimed::Unknown),
             Ask::KeepTicket(serial) => News::TicketKept(serial, false),
             Ask::RedeemTicket(serial) => News::Redeemed(serial, Err(())),
-            Ask::Revoke(Some(serial)) => News::Kept(serial, Err(code)),
+            Ask::Revoke(serial) => {
+                // All that is known here is given to the engine after its next sign of life.
+                self.report(News::Unrevoked);
+                match serial {
+                    Some(serial) => News::Kept(serial, Err(code)),
+                    None => return,
+                }
+            }
             Ask::Tell(serial, draft) => News::Told(Told {
                 serial,
                 draft: *draft,
@@ -437,16 +454,22 @@ impl Node {
             }
             _ => return,
         };
+        self.report(news);
+    }
+
+    /// Tells the server.
+    #[inline(never)]
+    fn report(&mut self, news: News) {
         self.news.push_back(news);
     }
 
     fn note(&mut self, level: Level, name: &'static str, about: Vec<(&'static str, String)>) {
-        self.news.push_back(News::Note(level, name, about));
+        self.report(News::Note(level, name, about));
     }
 
-    /// Calls a script.
-    fn call(&self, script: Script, keys: &[&str], arguments: &[&[u8]]) -> Vec<u8> {
-        self.scripts.call(script, keys, arguments)
+    /// Begins the call of a script on so many keys.
+    fn call(&self, script: Script, keys: u64) -> Command {
+        self.scripts.call(script, keys)
     }
 
     /// Asserts the invariants.

@@ -1,6 +1,6 @@
 //! What a node keeps of the others, and of its own people for them.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -24,13 +24,15 @@ pub enum Reader {
     Request(Serial),
 }
 
-/// A name that is asked for.
-#[derive(Debug)]
-pub struct Claim {
-    /// Who asks for it.
-    pub of: Named,
-    /// Whether it was granted before, and is asked for again.
-    pub is_renewal: bool,
+/// A name of somebody here.
+#[derive(Debug, Default)]
+pub struct Name {
+    /// Connections, and handshakes that wait for it.
+    pub count: u32,
+    /// Whether the engine has granted it.
+    pub is_granted: bool,
+    /// Whether the engine may have it as one of this node.
+    pub may_be_held: bool,
 }
 
 /// An opening handshake that waits for its name.
@@ -45,12 +47,10 @@ pub struct WaitsForName {
 /// What a node keeps of the others, and of its own people for them.
 #[derive(Debug, Default)]
 pub struct Sharing {
-    /// The names of people here, with the number of their connections and of handshakes that wait for them.
-    pub names: HashMap<Named, u32>,
+    /// The names of people here.
+    pub names: HashMap<Named, Name>,
     /// Who each connection is.
     pub of_connection: HashMap<ConnectionId, Named>,
-    /// Names that are asked for, by the serial of the request.
-    pub claims: HashMap<Serial, Claim>,
     /// Whether a name could not be asked for again.
     pub has_unclaimed: bool,
     /// Whether the engine has refused to keep what was revoked here.
@@ -62,7 +62,7 @@ pub struct Sharing {
     /// Who waits for it.
     pub readers: Vec<Reader>,
     /// What the others had counted when it was last heard.
-    pub peers: BTreeMap<Box<str>, PeerFigures>,
+    pub peers: Vec<(Box<str>, PeerFigures)>,
     /// People at all nodes.
     pub people: usize,
     /// When rooms that are not used here are closed.

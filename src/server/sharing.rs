@@ -10,13 +10,14 @@ use std::time::Duration;
 use names::read_identity;
 
 use super::Server;
-use super::node::news::{News, PeerFigures};
+use super::node::news::{News, Owed, PeerFigures};
 use super::node::{Dial, Node};
 use crate::config::{Config, Level, STORE_ANSWERS_PER_TURN};
 use crate::domain::auth::BadTicket;
 use crate::domain::changes::Changes;
 use crate::domain::credentials::Credentials;
 use crate::domain::derived::{Purpose, derive};
+use crate::domain::event::Effect;
 use crate::domain::facts::Outcome;
 use crate::domain::metrics::Traffic;
 use crate::domain::time::Now;
@@ -72,6 +73,11 @@ impl Server {
         }
         self.take_news(now);
         self.check();
+    }
+
+    /// Whether the engine has told something that is not taken yet: nothing more is read of it until then.
+    pub fn has_engine_news(&self) -> bool {
+        self.chat.backend().node().is_some_and(Node::has_news)
     }
 
     /// Bytes for the engine, at the end of a turn. The shell removes what it has sent.
@@ -172,6 +178,8 @@ impl Server {
             | News::Reloaded(..)
             | News::Crowd(..)
             | News::Seated(..)
+            | News::Unseated(_)
+            | News::Owed(_)
             | News::Joined(..)
             | News::Left(..)
             | News::Counted(..)
@@ -179,6 +187,7 @@ impl Server {
             | News::Reseat(..)
             | News::Anew => self.take_of_rooms(news, now),
             News::Claimed(..)
+            | News::Reclaim
             | News::CloseGuests(_)
             | News::TicketKept(..)
             | News::Redeemed(..)
@@ -214,6 +223,12 @@ impl Server {
             News::Seated(serial, is_first, users) => {
                 rooms.seated(serial, is_first, users, now, effects);
             }
+            News::Unseated(serial) => rooms.unseated(serial, now, effects),
+            News::Owed(Owed::Seat(room, name)) => match rooms.open_room(&room) {
+                Some(id) => rooms.release_unused(id, &name, effects),
+                None => effects.push_back(Effect::GiveUpSeat(room, name)),
+            },
+            News::Owed(Owed::Name(key, person)) => self.unclaim_unused(&(key, person), now),
             News::Joined(room, name, is_guest, users) => {
                 if let Some(id) = rooms.open_room(&room) {
                     rooms.has_joined(id, &name, is_guest, users, now, effects);
@@ -234,7 +249,7 @@ impl Server {
                     && !rooms.forget(id)
                     && let Some(node) = self.chat.backend_mut().node_mut()
                 {
-                    node.load_anew(&room, now);
+                    node.reload(&room, now);
                 }
             }
             News::Reseat(room, seats) => {
@@ -254,7 +269,8 @@ impl Server {
     /// Takes what concerns names, tickets and tokens.
     fn take_of_identity(&mut self, news: News, now: Now) {
         match news {
-            News::Claimed(serial, claimed) => self.claimed(serial, claimed, now),
+            News::Claimed(claim, claimed) => self.claimed(*claim, claimed, now),
+            News::Reclaim => self.claim_again(now),
             News::CloseGuests(key) => self.close_guests(&key, now),
             News::TicketKept(serial, is_kept) => self.answer_ticket(serial, is_kept, now),
             News::Redeemed(serial, redeemed) => {
@@ -341,14 +357,15 @@ impl Server {
         let mut subscribers = 0;
         for (node, figures) in &peers {
             subscribers += figures.subscribers as usize;
-            let Some(before) = self.sharing.peers.get(node) else {
+            let known = self.sharing.peers.iter().find(|(other, _)| other == node);
+            let Some((_, before)) = known else {
                 continue;
             };
             more.requests += figures.requests.saturating_sub(before.requests);
             more.errors += figures.errors.saturating_sub(before.errors);
             more.time += Duration::from_micros(figures.micros.saturating_sub(before.micros));
         }
-        self.sharing.peers = peers.into_iter().collect();
+        self.sharing.peers = peers;
         self.streams
             .take_others(more, subscribers, is_leader, now.monotonic);
     }

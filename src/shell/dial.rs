@@ -127,7 +127,7 @@ impl Dialer {
         if !self.is_connected && self.is_writable {
             self.finish_connecting(server, now);
         }
-        if !self.has_more() {
+        if !self.has_more() || server.has_engine_news() {
             return;
         }
         if self.buffer.is_empty() {

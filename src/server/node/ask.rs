@@ -3,9 +3,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::news::{Claim, Owed};
 use crate::domain::drafts::Draft;
 use crate::domain::ids::Serial;
-use crate::domain::wishes::Publication;
+use crate::domain::wishes::{Publication, Whispered};
 
 /// A request, kept until it is answered.
 #[derive(Debug)]
@@ -18,6 +19,21 @@ pub struct Request {
     pub deadline: Option<Duration>,
     /// When it was sent.
     pub sent_at: Duration,
+    /// Whether it was ever sent, so that the engine may have done it.
+    pub was_sent: bool,
+}
+
+impl Request {
+    /// One that is asked now.
+    pub fn new(ask: Ask, command: Vec<u8>, deadline: Option<Duration>, now: Duration) -> Self {
+        Self {
+            ask,
+            command,
+            deadline,
+            sent_at: now,
+            was_sent: false,
+        }
+    }
 }
 
 /// What is asked.
@@ -42,11 +58,13 @@ pub enum Ask {
     /// That a seat is given up.
     Leave(Rc<str>, Rc<str>),
     /// A name.
-    Claim(Serial),
+    Claim(Box<Claim>),
     /// That a name is given up.
-    Unclaim,
-    /// That a whisper is brought to the nodes of its people; whether it may be sent again.
-    Whisper(Serial, bool),
+    Unclaim(Box<Owed>),
+    /// That a whisper is brought to the nodes of its people.
+    Whisper(Box<Brought>),
+    /// The same, after its sender was told that nobody knows: if it was brought to the others, people here get it too.
+    LateWhisper(Box<Brought>),
     /// That a ticket is kept.
     KeepTicket(Serial),
     /// The identity of a ticket.
@@ -107,31 +125,55 @@ pub struct Said {
     pub room: Rc<str>,
     /// Its mark.
     pub mark: Box<str>,
+    /// The number in its mark: messages of this node are sent in this order.
+    pub number: u64,
+    /// The number of the newest message of the room that was known when it was first sent.
+    pub after: u64,
+}
+
+/// A whisper on its way.
+#[derive(Clone, Debug)]
+pub struct Brought {
+    /// The serial of its wish.
+    pub serial: Serial,
+    /// The whisper.
+    pub whisper: Whispered,
+    /// Its mark.
+    pub mark: Box<str>,
+    /// Whether it may be sent again, because it has an `id`.
+    pub has_id: bool,
 }
 
 impl Ask {
-    /// Whether it is asked again over a new connection, because to do it twice is the same as once.
-    pub fn is_repeatable(&self) -> bool {
-        matches!(
-            self,
-            Self::Publish(_)
-                | Self::Open(_)
-                | Self::Seat(..)
-                | Self::Leave(..)
-                | Self::Claim(_)
-                | Self::Unclaim
-                | Self::Whisper(_, true)
-                | Self::KeepTicket(_)
-                | Self::Revoke(_)
-                | Self::Bye
-        )
+    /// Takes it, because its time is over; what is left is for the reply that may still come.
+    pub fn expire(&mut self) -> Self {
+        let rest = match self {
+            Self::Whisper(brought) => Self::LateWhisper(brought.clone()),
+            _ => Self::Nothing,
+        };
+        std::mem::replace(self, rest)
     }
 
-    /// Whether it has to be done, however late: what it undoes would stay for good.
+    /// Whether it is asked again over a new connection, because to do it twice is the same as once.
+    pub fn is_repeatable(&self) -> bool {
+        match self {
+            Self::Publish(_)
+            | Self::Open(_)
+            | Self::Seat(..)
+            | Self::Leave(..)
+            | Self::Claim(_)
+            | Self::Unclaim(_)
+            | Self::KeepTicket(_)
+            | Self::Revoke(_)
+            | Self::Bye => true,
+            Self::Whisper(brought) | Self::LateWhisper(brought) => brought.has_id,
+            _ => false,
+        }
+    }
+
+    /// Whether it has to be done, however late: what it undoes would stay for good. There are as many of them at most as people
+    /// had seats and names when the engine was last heard.
     pub fn is_owed(&self) -> bool {
-        matches!(
-            self,
-            Self::Leave(..) | Self::Unclaim | Self::Revoke(_) | Self::Bye
-        )
+        matches!(self, Self::Leave(..) | Self::Unclaim(_) | Self::Bye)
     }
 }

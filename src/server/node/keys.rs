@@ -66,7 +66,7 @@ impl Keys {
     }
 
     /// All such keys.
-    pub fn all_names(&self) -> impl Iterator<Item = String> {
+    pub fn all_names(&self) -> impl ExactSizeIterator<Item = String> {
         self.tags
             .iter()
             .map(|tag| format!("{}{{{tag}}}us", self.prefix))

@@ -13,40 +13,33 @@ impl Node {
     pub(super) fn beat(&mut self, is_setup: bool, now: Now) {
         self.beat_due = now.monotonic + BEAT_EVERY;
         self.probes.0 += 1;
-        let keys = [
-            self.keys.single("nodes"),
-            self.keys.single("lead"),
-            self.keys.single("fig"),
-            self.keys.holdings(&self.id),
-            self.keys.single("reg"),
-        ];
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let lease = LEASE.as_millis().to_string();
-        let channel = self.keys.node_channel(&self.id);
-        let (probe, registered) = (self.probes.0.to_string(), self.registered.to_string());
-        let arguments = [
-            &*self.id,
-            &lease,
-            &self.own_figures,
-            &channel,
-            &probe,
-            &registered,
-        ];
-        let arguments = arguments.map(str::as_bytes);
-        let command = self.call(Script::Beat, &keys, &arguments);
+        let holdings = self.keys.holdings(&self.id);
+        let mut command = self.call(Script::Beat, 5);
+        for name in ["nodes", "lead", "fig"] {
+            command.text(&self.keys.single(name));
+        }
+        command.text(&holdings).text(&self.keys.single("reg"));
+        command.text(&self.id).number(LEASE.as_millis() as u64);
+        command
+            .text(&self.own_figures)
+            .text(&self.keys.node_channel(&self.id));
+        command.number(self.probes.0).number(self.registered);
+        let command = command.finish();
         match is_setup {
             true => self.set_up(Step::Beat(self.probes.0), command, now),
             false => self.ask(Ask::Beat(self.probes.0), command, now),
         }
         if !is_setup && self.is_leader {
-            let keys: Vec<String> = self.keys.all_names().collect();
-            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-            let command = self.call(Script::Count, &keys, &[]);
-            self.ask(Ask::Count, command, now);
+            let keys = self.keys.all_names();
+            let mut command = self.call(Script::Count, keys.len() as u64);
+            for key in keys {
+                command.text(&key);
+            }
+            self.ask(Ask::Count, command.finish(), now);
         }
         if now.monotonic >= self.renew_due {
             self.renew_due = now.monotonic + ENGINE_RENEWED_EVERY;
-            self.news.push_back(News::Anew);
+            self.report(News::Anew);
         }
     }
 
@@ -65,23 +58,25 @@ impl Node {
 
     /// Takes out people of a node.
     pub(super) fn sweep(&mut self, node: &str, is_own: bool, now: Now) {
-        let keys = [
+        let mut command = self.call(Script::Sweep, 5);
+        for key in [
             self.keys.single("nodes"),
             self.keys.single("fig"),
             self.keys.holdings(node),
             self.keys.single("idle"),
             self.keys.single("reg"),
-        ];
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let chunk = SWEPT_AT_ONCE.to_string();
-        let told = PRESENCE_NAMES_MAX.to_string();
-        let own = if is_own { "1" } else { "0" };
-        let arguments = [node, self.keys.prefix(), &chunk, &told, own].map(str::as_bytes);
-        let command = self.call(Script::Sweep, &keys, &arguments);
+        ] {
+            command.text(&key);
+        }
+        command.text(node).text(self.keys.prefix());
+        command
+            .number(SWEPT_AT_ONCE as u64)
+            .number(PRESENCE_NAMES_MAX as u64)
+            .number(is_own.into());
         let ask = match is_own {
             true => Ask::Bye,
             false => Ask::Sweep(node.into()),
         };
-        self.ask(ask, command, now);
+        self.ask(ask, command.finish(), now);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::ask::{Ask, Request};
+use super::ask::Request;
 use crate::config::{
     ENGINE_PATIENCE, ENGINE_REQUEST_BYTES_MAX, ENGINE_REQUESTS_MAX, ENGINE_RETRY, ENGINE_RETRY_MAX,
     Endpoint, OLD_CONNECTIONS_MAX,
@@ -59,9 +59,11 @@ pub struct Link {
     dial: Option<Dial>,
     /// The number of the connection in the engine, and those of earlier ones that it may still hold.
     pub number: Option<u64>,
-    /// The run of the engine that has given it: another one counts from 1 again.
+    /// The run of the engine that has given it, once that is known: another one counts from 1 again.
     pub run: Box<str>,
     pub old: VecDeque<(Box<str>, u64)>,
+    /// The version of the engine, for the log.
+    pub version: Box<str>,
     /// Whether channels are subscribed to.
     pub is_subscribed: bool,
     /// Requests of the setup without a reply.
@@ -88,6 +90,7 @@ impl Link {
             dial: None,
             number: None,
             run: "".into(),
+            version: "".into(),
             is_subscribed: false,
             old: VecDeque::new(),
             setup_left: 0,
@@ -138,6 +141,7 @@ impl Link {
     fn send(&mut self, mut request: Request, now: Duration) {
         self.out.extend_from_slice(&request.command);
         request.sent_at = now;
+        request.was_sent = true;
         self.sent.push_back(request);
     }
 
@@ -198,7 +202,7 @@ impl Link {
     }
 
     /// Takes what is past its deadline. What was sent leaves a place behind, for its reply.
-    pub fn expire(&mut self, now: Duration) -> Vec<Ask> {
+    pub fn expire(&mut self, now: Duration) -> Vec<Request> {
         if self.next_deadline().is_none_or(|at| at > now) {
             return Vec::new();
         }
@@ -209,7 +213,11 @@ impl Link {
                 Some(at) if at > now => break,
                 Some(_) => {
                     request.deadline = None;
-                    expired.push(std::mem::replace(&mut request.ask, Ask::Nothing));
+                    expired.push(Request {
+                        ask: request.ask.expire(),
+                        command: Vec::new(),
+                        ..*request
+                    });
                 }
                 None => {}
             }
@@ -220,7 +228,7 @@ impl Link {
                 match request.deadline.is_some_and(|at| at <= now) {
                     true => {
                         self.bytes -= request.command.len();
-                        expired.push(request.ask);
+                        expired.push(request);
                     }
                     false => list.push_back(request),
                 }
@@ -237,8 +245,11 @@ impl Link {
         self.setup_left = 0;
         self.awaits_scripts = false;
         self.is_subscribed = false;
-        if let Some(number) = self.number.take() {
-            self.old.push_back((self.run.clone(), number));
+        let run = std::mem::take(&mut self.run);
+        if let Some(number) = self.number.take()
+            && !run.is_empty()
+        {
+            self.old.push_back((run, number));
             if self.old.len() > OLD_CONNECTIONS_MAX {
                 self.old.pop_front();
             }

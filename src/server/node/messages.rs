@@ -18,31 +18,34 @@ use crate::domain::position::Position;
 use crate::domain::random::split_mix;
 use crate::domain::time::{Now, Timestamp};
 use crate::domain::wishes::Publication;
-use crate::wire::resp::Reply;
+use crate::wire::resp::{Reply, hex, read_hex};
 
 impl Node {
     /// Takes a message to order and keep.
     pub fn publish(&mut self, room: Rc<str>, publication: Publication, now: Now) {
-        self.marks += 1;
-        let mark = format!("{}:{}", self.id, self.marks).into();
         let said = Said {
+            after: self.mirrors.get(&room).map_or(0, |mirror| mirror.newest),
             publication,
             room,
-            mark,
+            mark: self.mark(),
+            number: self.marks,
         };
         let command = self.publish_command(&said, false);
-        self.has_published = true;
         let mirror = self.mirrors.get_mut(&said.room);
         if let Some(mirror) = mirror.filter(|mirror| matches!(mirror.state, State::Reloading)) {
             // After those that came before it.
-            return mirror.again.push(Request {
-                ask: Ask::Publish(Box::new(said)),
-                command,
-                deadline: Some(now.monotonic + self.link.patience()),
-                sent_at: now.monotonic,
-            });
+            let deadline = Some(now.monotonic + self.link.patience());
+            let ask = Ask::Publish(Box::new(said));
+            mirror.wait(Request::new(ask, command, deadline, now.monotonic));
+            return;
         }
         self.ask(Ask::Publish(Box::new(said)), command, now);
+    }
+
+    /// A mark that no other message or whisper has.
+    pub(super) fn mark(&mut self) -> Box<str> {
+        self.marks += 1;
+        format!("{}:{}", self.id, self.marks).into()
     }
 
     /// The command that publishes a message; one that may have come before is looked for, if it has no `id`.
@@ -51,50 +54,44 @@ impl Node {
             publication,
             room,
             mark,
+            after,
+            ..
         } = said;
-        let (meta, history) = (self.keys.of("m", room), self.keys.of("h", room));
         let known = publication
             .message_id
             .as_ref()
             .zip(publication.said_by.as_ref());
-        let known = known.map(|(id, (sender, print))| {
-            (
-                self.keys.of_message("d", room, sender, id),
-                format!("{print:016x}"),
-            )
-        });
-        let payload = Message::payload(
+        let epoch = split_mix(&mut self.random);
+        let mut command = self.call(Script::Publish, if known.is_some() { 3 } else { 2 });
+        command.text(&self.keys.of("m", room));
+        command.text(&self.keys.of("h", room));
+        if let Some((id, (sender, _))) = known {
+            command.text(&self.keys.of_message("d", room, sender, id));
+        }
+        command.hex(epoch).text(&self.keys.of("r", room));
+        command.text(&Message::payload(
             mark,
             publication.is_guest,
             &publication.username,
             &publication.content,
-        );
-        let epoch = format!("{:016x}", split_mix(&mut self.random));
-        let channel = self.keys.of("r", room);
-        let is_looked_for = is_again && known.is_none();
-        let again = if is_looked_for {
-            format!("{mark}\n")
-        } else {
-            String::new()
+        ));
+        match known {
+            Some((_, (_, print))) => command.hex(*print),
+            None => command.text("-"),
         };
-        let print = known.as_ref().map_or("-", |(_, print)| print);
-        let kept = ACKNOWLEDGED_FOR.as_secs().to_string();
-        let limits = [
+        command.number(ACKNOWLEDGED_FOR.as_secs());
+        match is_again && known.is_none() {
+            true => command.text(&format!("{mark}\n")),
+            false => command.text(""),
+        };
+        for limit in [
             HISTORY_MESSAGES_MAX,
             HISTORY_ROOM_BYTES_MAX,
             HISTORY_ON_ENTRY,
-        ]
-        .map(|limit| limit.to_string());
-        let lives = ENGINE_KEPT_SECS.to_string();
-        let arguments = [
-            &*epoch, &channel, &payload, print, &kept, &again, &limits[0], &limits[1], &limits[2],
-            &lives,
-        ];
-        let arguments = arguments.map(str::as_bytes);
-        match &known {
-            Some((known, _)) => self.call(Script::Publish, &[&meta, &history, known], &arguments),
-            None => self.call(Script::Publish, &[&meta, &history], &arguments),
+        ] {
+            command.number(limit as u64);
         }
+        command.number(ENGINE_KEPT_SECS).number(after + 1).finish()
     }
 
     /// Takes a message of the engine: delivers it if it is the next one.
@@ -171,16 +168,20 @@ impl Node {
             timestamp: message.timestamp,
             position,
         };
-        self.news.push_back(News::Message(room.clone(), fact));
+        self.report(News::Message(room.clone(), fact));
         if let Some(serial) = serial.filter(|_| !is_confirmed) {
             self.acknowledge(serial, position);
         }
     }
 
+    fn refuse_message(&mut self, said: Box<Said>, code: ErrorCode) {
+        self.report(News::Failed(said.publication.serial, code));
+    }
+
     /// A message is kept by the engine, and by replicas if that is asked for.
     pub(super) fn acknowledge(&mut self, serial: Serial, position: Position) {
         match self.wait {
-            0 => self.news.push_back(News::Acknowledged(serial, position)),
+            0 => self.report(News::Acknowledged(serial, position)),
             _ => self.unconfirmed.push((serial, position)),
         }
     }
@@ -194,7 +195,13 @@ impl Node {
     /// Takes the number of replicas that have everything up to here.
     pub(super) fn confirmed(&mut self, replicas: u64) {
         let is_enough = replicas >= u64::from(self.wait);
-        for (serial, position) in std::mem::take(&mut self.unconfirmed) {
+        let awaited = match is_enough {
+            true => std::mem::take(&mut self.awaited),
+            // It would be the same for those that came after them.
+            false => self.unconfirmed.len(),
+        };
+        self.awaited = 0;
+        for (serial, position) in self.unconfirmed.drain(..awaited) {
             self.news.push_back(match is_enough {
                 true => News::Acknowledged(serial, position),
                 false => News::Failed(serial, ErrorCode::BackendUnavailable),
@@ -210,12 +217,10 @@ impl Node {
         let publication = &said.publication;
         match reply.text_at(0) {
             Some("ok") => {
-                let epoch = reply
-                    .text_at(1)
-                    .and_then(|epoch| u64::from_str_radix(epoch, 16).ok());
+                let epoch = reply.text_at(1).and_then(read_hex);
                 let place = epoch.zip(reply.number_at(2));
                 let Some((place, milliseconds)) = place.zip(reply.number_at(3)) else {
-                    return self.refuse(Ask::Publish(said), ErrorCode::BackendUnavailable);
+                    return self.refuse_message(said, ErrorCode::BackendUnavailable);
                 };
                 let message = Message {
                     mark: said.mark.clone(),
@@ -228,15 +233,12 @@ impl Node {
             }
             Some("known") => {
                 let known = reply.text_at(1).and_then(read_known);
-                let print = publication
-                    .said_by
-                    .as_ref()
-                    .map(|(_, print)| format!("{print:016x}"));
+                let print = publication.said_by.as_ref().map(|(_, print)| hex(*print));
                 match known {
                     Some((of, position)) if of == print.as_deref().unwrap_or("-") => {
                         self.acknowledge(publication.serial, position);
                     }
-                    _ => self.refuse(Ask::Publish(said), ErrorCode::IdReused),
+                    _ => self.refuse_message(said, ErrorCode::IdReused),
                 }
             }
             Some("gone" | "renewed") => {
@@ -246,12 +248,12 @@ impl Node {
                     ..request
                 };
                 match self.mirrors.get_mut(&room) {
-                    Some(mirror) => mirror.again.push(request),
-                    None => self.refuse(request.ask, ErrorCode::BackendUnavailable),
+                    Some(mirror) => mirror.wait(request),
+                    None => self.refuse(request, ErrorCode::BackendUnavailable),
                 }
                 self.reload(&room, now);
             }
-            _ => self.refuse(Ask::Publish(said), ErrorCode::BackendUnavailable),
+            _ => self.refuse_message(said, ErrorCode::BackendUnavailable),
         }
     }
 }
@@ -260,7 +262,7 @@ impl Node {
 fn read_known(text: &str) -> Option<(&str, Position)> {
     let mut parts = text.split(' ');
     let print = parts.next()?;
-    let epoch = u64::from_str_radix(parts.next()?, 16).ok()?;
+    let epoch = read_hex(parts.next()?)?;
     let seq = parts.next()?.parse().ok()?;
     Some((print, Position { epoch, seq }))
 }

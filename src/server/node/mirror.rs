@@ -1,9 +1,9 @@
 //! What a node has of a room: how far it has come, and what has come too early. Messages are delivered strictly by number.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::ask::Request;
+use super::ask::{Ask, Request};
 use crate::config::HELD_MESSAGES_MAX;
 use crate::domain::ids::Serial;
 use crate::domain::time::Timestamp;
@@ -90,8 +90,8 @@ pub struct Mirror {
     pub newest: u64,
     /// The mark of that message.
     pub mark: Box<str>,
-    /// Messages that have come too early, with the wishes that they answer.
-    held: BTreeMap<Place, (Message, Option<Serial>)>,
+    /// Messages that have come too early by their places, in order, with the wishes that they answer.
+    held: VecDeque<Held>,
     /// Whether comings and goings may have been missed.
     pub is_crowd_stale: bool,
     /// What to do if the engine does not have it, and the epoch that it gets then.
@@ -103,6 +103,14 @@ pub struct Mirror {
     pub heard: Duration,
     /// Messages that are sent again when it is loaded.
     pub again: Vec<Request>,
+}
+
+/// A message that waits.
+#[derive(Debug)]
+struct Held {
+    place: Place,
+    message: Message,
+    serial: Option<Serial>,
 }
 
 /// What is to be done with a message.
@@ -129,7 +137,7 @@ impl Mirror {
             epoch: 0,
             newest: 0,
             mark: "".into(),
-            held: BTreeMap::new(),
+            held: VecDeque::new(),
             is_crowd_stale: false,
             missing: Missing::Make,
             proposed: 0,
@@ -156,13 +164,20 @@ impl Mirror {
             if number == self.newest + 1 {
                 self.newest = number;
                 self.mark = message.mark.clone();
-                let held = self.held.remove(&place).and_then(|(_, serial)| serial);
+                let held = self.take_held(place).and_then(|held| held.serial);
                 return Offered::Next(message, serial.or(held));
             }
         }
-        let held = self.held.entry(place).or_insert((message, None));
-        if serial.is_some() {
-            held.1 = serial;
+        match self.find_held(place) {
+            Ok(at) => self.held[at].serial = serial.or(self.held[at].serial),
+            Err(at) => {
+                let held = Held {
+                    place,
+                    message,
+                    serial,
+                };
+                self.held.insert(at, held);
+            }
         }
         if self.held.len() > HELD_MESSAGES_MAX {
             return Offered::TooMany;
@@ -174,36 +189,57 @@ impl Mirror {
         }
     }
 
+    /// Has a message wait until the room is loaded, after those of this node that were sent before it.
+    pub fn wait(&mut self, request: Request) {
+        let number = |request: &Request| match &request.ask {
+            Ask::Publish(said) => said.number,
+            _ => 0,
+        };
+        let place = self
+            .again
+            .partition_point(|other| number(other) <= number(&request));
+        self.again.insert(place, request);
+    }
+
     /// The next message that waits and needs to wait no more, and the wish that it answers.
     pub fn poll(&mut self) -> Option<(Message, Option<Serial>)> {
         let next = (self.epoch, self.newest + 1);
-        let (message, serial) = self.held.remove(&next)?;
+        let Held {
+            message, serial, ..
+        } = self.take_held(next)?;
         self.newest += 1;
         self.mark = message.mark.clone();
         Some((message, serial))
+    }
+
+    fn find_held(&self, place: Place) -> Result<usize, usize> {
+        self.held.binary_search_by_key(&place, |held| held.place)
+    }
+
+    fn take_held(&mut self, place: Place) -> Option<Held> {
+        let at = self.find_held(place).ok()?;
+        self.held.remove(at)
     }
 
     /// The room is loaded up to here. Returns the wishes that messages up to there have answered.
     pub fn loaded(&mut self, epoch: u64, newest: u64, mark: Box<str>) -> Vec<(Place, Serial)> {
         (self.epoch, self.newest, self.mark) = (epoch, newest, mark);
         self.state = State::Live;
-        let old: Vec<Place> = self
-            .held
-            .keys()
-            .copied()
-            .filter(|(of, number)| *of != epoch || *number <= newest)
-            .collect();
-        let answered = old.into_iter().filter_map(|place| {
-            let (_, serial) = self.held.remove(&place)?;
-            Some((place, serial?))
+        let mut answered = Vec::new();
+        self.held.retain(|held| {
+            let waits = held.place.0 == epoch && held.place.1 > newest;
+            if !waits && let Some(serial) = held.serial {
+                answered.push((held.place, serial));
+            }
+            waits
         });
-        answered.collect()
+        answered
     }
 
     /// Forgets what waits. Returns the wishes that it has answered.
     pub fn forget_held(&mut self) -> Vec<(Place, Serial)> {
         let held = std::mem::take(&mut self.held).into_iter();
-        held.filter_map(|(place, (_, serial))| Some((place, serial?)))
+        held.filter_map(|held| Some((held.place, held.serial?)))
             .collect()
     }
 }

@@ -10,6 +10,7 @@ use crate::domain::event::RoomInfo;
 use crate::domain::event_log::KeptEvents;
 use crate::domain::facts::{Fact, OpenedRoom};
 use crate::domain::ids::Serial;
+use crate::domain::message_keys::Person;
 use crate::domain::position::Position;
 use crate::domain::wishes::Whispered;
 use crate::domain::working_set::KeptEvent;
@@ -27,6 +28,28 @@ pub struct PeerFigures {
     pub subscribers: u64,
 }
 
+/// A name that is asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The serial of the handshake that waits for it.
+    pub serial: Serial,
+    /// The key of the name.
+    pub key: Rc<str>,
+    /// Who asks for it.
+    pub person: Person,
+    /// Whether it was granted before, and is asked for again.
+    pub is_renewal: bool,
+}
+
+/// What the engine has refused to undo: it is undone later, unless it is in use again.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Owed {
+    /// The seat of a user in a room.
+    Seat(Rc<str>, Rc<str>),
+    /// A name, by its key.
+    Name(Rc<str>, Person),
+}
+
 /// What a name may be taken as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claimed {
@@ -38,6 +61,8 @@ pub enum Claimed {
     Held,
     /// The engine did not answer.
     Unknown,
+    /// The engine was not asked.
+    Unasked,
 }
 
 /// What the engine has said, or what follows from it.
@@ -57,6 +82,10 @@ pub enum News {
     Crowd(Rc<str>, Crowd),
     /// A seat is given: whether the user was nowhere in the room before, and how many there are now.
     Seated(Serial, bool, usize),
+    /// A seat was not asked for, because there is no engine.
+    Unseated(Serial),
+    /// This is to be undone now.
+    Owed(Owed),
     /// A user has come to a room, at any node.
     Joined(Rc<str>, Rc<str>, bool, usize),
     /// A user has left a room.
@@ -69,12 +98,14 @@ pub enum News {
     Reseat(Rc<str>, Vec<Rc<str>>),
     /// All seats and names are to be asked for again: the lease was over.
     Anew,
+    /// All names are to be asked for again: it may have been missed that somebody else has taken one.
+    Reclaim,
     /// A whisper of this server was brought to whom it is for; `false` if that was so before.
     Whispered(Serial, bool),
     /// A whisper of another node.
     Whisper(Whispered),
     /// A name was asked for.
-    Claimed(Serial, Claimed),
+    Claimed(Box<Claim>, Claimed),
     /// Guests whose names have this key make way for somebody who signed in at another node.
     CloseGuests(Box<str>),
     /// Whether a ticket is kept.

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Node;
-use super::ask::Ask;
+use super::ask::{Ask, Brought};
 use super::keys::who;
-use super::news::News;
+use super::news::{Claim, News, Owed};
 use super::scripts::Script;
 use super::setup::encode;
 use crate::config::{
@@ -21,7 +21,7 @@ use crate::domain::ids::Serial;
 use crate::domain::message_keys::Person;
 use crate::domain::time::{Now, Timestamp};
 use crate::domain::wishes::Whispered;
-use crate::wire::resp::{Reply, encode_command};
+use crate::wire::resp::{Command, Reply};
 
 /// The mark of somebody in a room.
 fn kind(is_guest: bool) -> &'static str {
@@ -29,46 +29,39 @@ fn kind(is_guest: bool) -> &'static str {
 }
 
 impl Node {
-    fn seat_keys(&self, room: &str) -> [String; 5] {
-        [
-            self.keys.of("m", room),
-            self.keys.of("p", room),
-            self.keys.seats(&self.id, room),
-            self.keys.holdings(&self.id),
-            self.keys.single("idle"),
-        ]
+    /// Begins a command about a seat in a room: its keys, and what both scripts begin with.
+    fn seat_command(&self, script: Script, room: &str, name: &str) -> Command {
+        let mut command = self.call(script, 5);
+        command.text(&self.keys.of("m", room));
+        command.text(&self.keys.of("p", room));
+        command.text(&self.keys.seats(&self.id, room));
+        command.text(&self.keys.holdings(&self.id));
+        command.text(&self.keys.single("idle"));
+        command.text(&self.keys.reference(room));
+        command.text(&self.keys.of("r", room)).text(name);
+        command
     }
 
     /// Asks for a seat in a room for a user of this node.
     pub fn seat(&mut self, serial: Serial, room: &Rc<str>, name: &str, is_guest: bool, now: Now) {
-        let keys = self.seat_keys(room);
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let kept = ENGINE_KEPT_SECS.to_string();
-        let (reference, channel) = (self.keys.reference(room), self.keys.of("r", room));
-        let arguments = [&*reference, &channel, name, kind(is_guest), &kept].map(str::as_bytes);
-        let command = self.call(Script::Seat, &keys, &arguments);
-        self.ask(Ask::Seat(serial, room.clone()), command, now);
+        let mut command = self.seat_command(Script::Seat, room, name);
+        command.text(kind(is_guest)).number(ENGINE_KEPT_SECS);
+        self.ask(Ask::Seat(serial, room.clone()), command.finish(), now);
     }
 
     /// Gives up the seat of a user of this node.
     pub fn leave(&mut self, room: &Rc<str>, name: &Rc<str>, now: Now) {
-        let keys = self.seat_keys(room);
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let (reference, channel) = (self.keys.reference(room), self.keys.of("r", room));
-        let arguments = [&*reference, &channel, name].map(str::as_bytes);
-        let command = self.call(Script::Leave, &keys, &arguments);
-        self.ask(Ask::Leave(room.clone(), name.clone()), command, now);
+        let command = self.seat_command(Script::Leave, room, name);
+        let ask = Ask::Leave(room.clone(), name.clone());
+        self.ask(ask, command.finish(), now);
     }
 
     /// Asks who is in a room, because too little is known of it here.
     pub fn ask_for_crowd(&mut self, room: &Rc<str>, now: Now) {
-        let told = PRESENCE_NAMES_MAX.to_string();
-        let command = self.call(
-            Script::People,
-            &[&self.keys.of("p", room)],
-            &[told.as_bytes()],
-        );
-        self.ask(Ask::Crowd(room.clone()), command, now);
+        let mut command = self.call(Script::People, 1);
+        command.text(&self.keys.of("p", room));
+        command.number(PRESENCE_NAMES_MAX as u64);
+        self.ask(Ask::Crowd(room.clone()), command.finish(), now);
     }
 
     /// Asks who is in the rooms of which comings and goings may have been missed.
@@ -87,44 +80,37 @@ impl Node {
     }
 
     /// Asks for a name, by its key, for somebody who comes to this node.
-    pub fn claim(&mut self, serial: Serial, key: &str, person: &Person, now: Now) {
-        let keys = [
-            self.keys.of("u", key),
-            self.keys.names_with(key),
-            self.keys.holdings(&self.id),
-            self.keys.single("nodes"),
-        ];
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let (reference, channels) = (self.keys.reference(key), self.keys.node_channel(""));
-        let kept = ENGINE_KEPT_SECS.to_string();
-        let who = who(person);
-        let arguments = [
-            &*self.id,
-            &who,
-            &reference,
-            key,
-            &channels,
-            &kept,
-            &person.name,
-        ]
-        .map(str::as_bytes);
-        let command = self.call(Script::Claim, &keys, &arguments);
-        self.ask(Ask::Claim(serial), command, now);
+    pub fn claim(&mut self, claim: Claim, now: Now) {
+        let Claim { key, person, .. } = &claim;
+        let mut command = self.name_command(Script::Claim, 4, key);
+        command.text(&self.keys.single("nodes"));
+        command.text(&self.id).text(&who(person));
+        command.text(&self.keys.reference(key)).text(key);
+        command.text(&self.keys.node_channel(""));
+        command.number(ENGINE_KEPT_SECS).text(&person.name);
+        let ask = Ask::Claim(Box::new(claim));
+        self.ask(ask, command.finish(), now);
+    }
+
+    /// Begins a command about a name: the keys that both scripts begin with.
+    fn name_command(&self, script: Script, keys: u64, key: &str) -> Command {
+        let mut command = self.call(script, keys);
+        command.text(&self.keys.of("u", key));
+        command.text(&self.keys.names_with(key));
+        command.text(&self.keys.holdings(&self.id));
+        command
     }
 
     /// Somebody is not here any more under a name; nobody else may have it for a time.
-    pub fn unclaim(&mut self, key: &str, person: &Person, held_for: Duration, now: Now) {
-        let keys = [
-            self.keys.of("u", key),
-            self.keys.names_with(key),
-            self.keys.holdings(&self.id),
-        ];
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let (reference, held) = (self.keys.reference(key), held_for.as_millis().to_string());
-        let who = who(person);
-        let arguments = [&*self.id, &who, &reference, &held, &person.name].map(str::as_bytes);
-        let command = self.call(Script::Unclaim, &keys, &arguments);
-        self.ask(Ask::Unclaim, command, now);
+    pub fn unclaim(&mut self, key: &Rc<str>, person: &Person, held_for: Duration, now: Now) {
+        let mut command = self.name_command(Script::Unclaim, 3, key);
+        command.text(&self.id).text(&who(person));
+        command.text(&self.keys.reference(key));
+        command
+            .number(held_for.as_millis() as u64)
+            .text(&person.name);
+        let owed = Box::new(Owed::Name(key.clone(), person.clone()));
+        self.ask(Ask::Unclaim(owed), command.finish(), now);
     }
 
     /// Brings a whisper to the nodes of its target and its sender. `keys` are those of their names; with `said`, the sender, an
@@ -132,29 +118,34 @@ impl Node {
     pub fn whisper(
         &mut self,
         serial: Serial,
-        whisper: &Whispered,
+        whisper: Whispered,
         [to, from]: [&str; 2],
         said: Option<(&Person, &str, u64)>,
         now: Now,
     ) {
-        let mut keys = vec![
-            self.keys.of("u", to),
-            self.keys.of("u", from),
-            self.keys.single("nodes"),
-        ];
+        let mark = self.mark();
+        let mut command = self.call(Script::Whisper, if said.is_some() { 4 } else { 3 });
+        command.text(&self.keys.of("u", to));
+        command.text(&self.keys.of("u", from));
+        command.text(&self.keys.single("nodes"));
         if let Some((sender, id, _)) = said {
-            keys.push(self.keys.of_message("w", to, sender, id));
+            command.text(&self.keys.of_message("w", to, sender, id));
         }
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let print = said.map_or(String::new(), |(.., print)| format!("{print:016x}"));
-        let kept = ACKNOWLEDGED_FOR.as_secs().to_string();
-        let channels = self.keys.node_channel("");
-        let payload = write_whisper(whisper);
-        let (to, from) = (&whisper.to, &whisper.from);
-        let arguments =
-            [&*self.id, &payload, &channels, &print, &kept, to, from].map(str::as_bytes);
-        let command = self.call(Script::Whisper, &keys, &arguments);
-        self.ask(Ask::Whisper(serial, said.is_some()), command, now);
+        command.text(&self.id).text(&write_whisper(&whisper));
+        command.text(&self.keys.node_channel(""));
+        match said {
+            Some((.., print)) => command.hex(print),
+            None => command.text(""),
+        };
+        command.number(ACKNOWLEDGED_FOR.as_secs());
+        command.text(&whisper.to).text(&whisper.from).text(&mark);
+        let brought = Box::new(Brought {
+            serial,
+            whisper,
+            mark,
+            has_id: said.is_some(),
+        });
+        self.ask(Ask::Whisper(brought), command.finish(), now);
     }
 
     /// Has a ticket kept for any node, with what it stands for.
@@ -166,63 +157,49 @@ impl Node {
         ttl: Duration,
         now: Now,
     ) {
-        let (key, ttl) = (self.keys.ticket(ticket), ttl.as_millis().to_string());
-        let mut command = Vec::new();
-        let arguments = ["SET", &key, identity, "PX", &ttl].map(str::as_bytes);
-        encode_command(&arguments, &mut command);
-        self.ask(Ask::KeepTicket(serial), command, now);
+        let mut command = Command::new("SET");
+        command.text(&self.keys.ticket(ticket)).text(identity);
+        command.text("PX").number(ttl.as_millis() as u64);
+        self.ask(Ask::KeepTicket(serial), command.finish(), now);
     }
 
     /// Redeems a ticket of any node.
     pub fn redeem_ticket(&mut self, serial: Serial, ticket: &str, now: Now) {
-        let mut command = Vec::new();
-        encode_command(
-            &[b"GETDEL", self.keys.ticket(ticket).as_bytes()],
-            &mut command,
-        );
-        self.ask(Ask::RedeemTicket(serial), command, now);
+        let mut command = Command::new("GETDEL");
+        command.text(&self.keys.ticket(ticket));
+        self.ask(Ask::RedeemTicket(serial), command.finish(), now);
     }
 
     /// Has an event numbered, kept and told; the newest one known here has the number `newest`. One without a serial was sampled, which only the leader does.
     pub fn tell(&mut self, serial: Option<Serial>, draft: Draft, newest: u64, now: Now) {
-        let keys = ["sse", "sseq", "sl", "lead", "sf"].map(|name| self.keys.single(name));
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let channel = self.keys.single("ev");
-        let base = newest.to_string();
-        let sampled = if serial.is_none() { "1" } else { "0" };
-        let (events, channels) = (EVENTS_KEPT.to_string(), OWN_CHANNELS_MAX.to_string());
-        let figures = draft.figures.as_deref().unwrap_or_default();
-        let arguments = [
-            &*self.id,
-            sampled,
-            &base,
-            &channel,
-            &draft.name,
-            &draft.data,
-            figures,
-            &events,
-            &channels,
-        ];
-        let command = self.call(Script::Tell, &keys, &arguments.map(str::as_bytes));
-        self.ask(Ask::Tell(serial, Box::new(draft)), command, now);
+        let mut command = self.call(Script::Tell, 5);
+        for name in ["sse", "sseq", "sl", "lead", "sf"] {
+            command.text(&self.keys.single(name));
+        }
+        command.text(&self.id).number(serial.is_none().into());
+        command.number(newest).text(&self.keys.single("ev"));
+        command.text(&draft.name).text(&draft.data);
+        command.text(draft.figures.as_deref().unwrap_or_default());
+        command.number(EVENTS_KEPT as u64);
+        command.number(OWN_CHANNELS_MAX as u64);
+        let ask = Ask::Tell(serial, Box::new(draft));
+        self.ask(ask, command.finish(), now);
     }
 
     /// Has revocations kept, and told to all nodes.
     pub fn revoke(&mut self, serial: Option<Serial>, changes: &Changes, now: Now) {
-        let mut arguments = vec![
-            self.keys.single("ctl"),
-            format!("v {} {}", self.id, encode(changes.as_bytes())),
-        ];
+        let mut command = self.call(Script::Revoke, 1);
+        command.text(&self.keys.single("rv"));
+        command.text(&self.keys.single("ctl"));
+        let all = encode(changes.as_bytes());
+        command.text(&format!("v {} {all}", self.id));
         for change in changes.iter() {
-            let (key, value) = match change {
-                Change::Put(key, value) => (key, encode(value)),
-                Change::Remove(key) => (key, String::new()),
+            match change {
+                Change::Put(key, value) => command.text(&encode(key)).text(&encode(value)),
+                Change::Remove(key) => command.text(&encode(key)).text(""),
             };
-            arguments.extend([encode(key), value]);
         }
-        let arguments: Vec<&[u8]> = arguments.iter().map(|text| text.as_bytes()).collect();
-        let command = self.call(Script::Revoke, &[&self.keys.single("rv")], &arguments);
-        self.ask(Ask::Revoke(serial), command, now);
+        self.ask(Ask::Revoke(serial), command.finish(), now);
     }
 
     /// Tells the other nodes that a sign-in failed.
@@ -237,13 +214,9 @@ impl Node {
     }
 
     fn announce(&mut self, message: &str, now: Now) {
-        let mut command = Vec::new();
-        let channel = self.keys.single("ctl");
-        encode_command(
-            &[b"PUBLISH", channel.as_bytes(), message.as_bytes()],
-            &mut command,
-        );
-        self.ask(Ask::Nothing, command, now);
+        let mut command = Command::new("PUBLISH");
+        command.text(&self.keys.single("ctl")).text(message);
+        self.ask(Ask::Nothing, command.finish(), now);
     }
 
     /// Asks for all events, because some are missing.
@@ -253,44 +226,42 @@ impl Node {
     }
 
     pub(super) fn events_command(&self) -> Vec<u8> {
-        let keys = ["sse", "sseq", "sl", "sf"].map(|name| self.keys.single(name));
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        self.call(Script::Events, &keys, &[])
+        let mut command = self.call(Script::Events, 4);
+        for name in ["sse", "sseq", "sl", "sf"] {
+            command.text(&self.keys.single(name));
+        }
+        command.finish()
     }
 
     /// Asks for the list of rooms of all nodes, if that is not under way.
     pub fn list(&mut self, now: Now) {
         if self.listing.is_none() {
             self.listing = Some(Vec::new());
-            let mut command = Vec::new();
-            encode_command(
-                &[b"HKEYS", self.keys.single("rooms").as_bytes()],
-                &mut command,
-            );
-            self.ask(Ask::Rooms, command, now);
+            let mut command = Command::new("HKEYS");
+            command.text(&self.keys.single("rooms"));
+            self.ask(Ask::Rooms, command.finish(), now);
         }
     }
 
     /// Takes the names of all rooms: asks for what is shown of them.
     pub(super) fn take_room_names(&mut self, reply: &Reply, now: Now) {
+        self.listing.get_or_insert_default();
         let mut names: Vec<&str> = reply.items().iter().filter_map(Reply::text).collect();
         names.sort_unstable();
         if names.is_empty() {
             self.listing = None;
-            return self.news.push_back(News::Rooms(Ok(Vec::new())));
+            return self.report(News::Rooms(Ok(Vec::new())));
         }
         let last = names.len().div_ceil(ROOMS_LISTED_AT_ONCE);
         for (part, names) in names.chunks(ROOMS_LISTED_AT_ONCE).enumerate() {
-            let mut keys = vec![self.keys.single("rooms")];
-            keys.extend(
-                names
-                    .iter()
-                    .flat_map(|name| [self.keys.of("m", name), self.keys.of("p", name)]),
-            );
-            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-            let arguments: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
-            let command = self.call(Script::List, &keys, &arguments);
-            self.ask(Ask::List(part + 1 == last), command, now);
+            let mut command = self.call(Script::List, 1 + 2 * names.len() as u64);
+            command.text(&self.keys.single("rooms"));
+            for name in names {
+                command.text(&self.keys.of("m", name));
+                command.text(&self.keys.of("p", name));
+            }
+            command.texts(names);
+            self.ask(Ask::List(part + 1 == last), command.finish(), now);
         }
     }
 
@@ -309,7 +280,7 @@ impl Node {
             listing.extend(rooms);
         }
         if is_last && let Some(rooms) = self.listing.take() {
-            self.news.push_back(News::Rooms(Ok(rooms)));
+            self.report(News::Rooms(Ok(rooms)));
         }
     }
 }

@@ -60,25 +60,23 @@ impl Node {
                 let is_guest = parts.next() == Some("g");
                 let users = parts.next().and_then(|users| users.parse().ok());
                 if let Some((users, name)) = users.zip(parts.next()) {
-                    self.news
-                        .push_back(News::Joined(room.clone(), name.into(), is_guest, users));
+                    self.report(News::Joined(room.clone(), name.into(), is_guest, users));
                 }
             }
             "l" => {
                 if let Some((users, name)) = rest.split_once(' ')
                     && let Ok(users) = users.parse()
                 {
-                    self.news
-                        .push_back(News::Left(room.clone(), name.into(), users));
+                    self.report(News::Left(room.clone(), name.into(), users));
                 }
             }
             "c" => {
                 if let Ok(users) = rest.parse() {
-                    self.news.push_back(News::Counted(room.clone(), users));
+                    self.report(News::Counted(room.clone(), users));
                 }
             }
             "e" => self.reload(room, now),
-            "x" => self.news.push_back(News::Gone(room.clone())),
+            "x" => self.report(News::Gone(room.clone())),
             _ => {}
         }
     }
@@ -94,7 +92,7 @@ impl Node {
                 let whisper = read_whisper(payload).map(News::Whisper);
                 self.news.extend(whisper);
             }
-            Some(("g", key)) => self.news.push_back(News::CloseGuests(key.into())),
+            Some(("g", key)) => self.report(News::CloseGuests(key.into())),
             _ => {}
         }
     }
@@ -107,7 +105,7 @@ impl Node {
             return;
         }
         match kind {
-            Some("s") => self.news.push_back(News::Wake),
+            Some("s") => self.report(News::Wake),
             Some("v") => {
                 let changes = parts.next().and_then(decode).map(Changes::from_bytes);
                 let changes = changes.unwrap_or_default();
@@ -116,13 +114,12 @@ impl Node {
                     Change::Remove(_) => None,
                 });
                 let put = put.collect();
-                self.news.push_back(News::Revoked(put));
+                self.report(News::Revoked(put));
             }
             Some("f") => {
                 let address = parts.next().and_then(|address| address.parse().ok());
                 if let Some((address, account)) = address.zip(parts.next()) {
-                    self.news
-                        .push_back(News::SignInFailed(account.into(), address));
+                    self.report(News::SignInFailed(account.into(), address));
                 }
             }
             _ => {}
@@ -142,8 +139,7 @@ impl Node {
                 data: data.into(),
             };
             let figures = Some(figures).filter(|figures| !figures.is_empty());
-            self.news
-                .push_back(News::Event(event, figures.map(Into::into)));
+            self.report(News::Event(event, figures.map(Into::into)));
         }
     }
 }

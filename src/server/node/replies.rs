@@ -41,12 +41,7 @@ impl Node {
         self.link.awaits_scripts = false;
         let loads: Vec<Vec<u8>> = self.scripts.load().collect();
         for command in loads {
-            let request = Request {
-                ask: Ask::Nothing,
-                command,
-                deadline: None,
-                sent_at: now.monotonic,
-            };
+            let request = Request::new(Ask::Nothing, command, None, now.monotonic);
             self.link.push(request, now.monotonic);
         }
         self.link.flush_queue(now.monotonic);
@@ -88,11 +83,7 @@ impl Node {
             self.link.put_back(request);
             return self.fail(error, now);
         }
-        if matches!(request.ask, Ask::Revoke(_)) {
-            // All that is known here is given to it after the next sign of life.
-            self.news.push_back(News::Unrevoked);
-        }
-        self.refuse(request.ask, ErrorCode::BackendUnavailable);
+        self.refuse(request, ErrorCode::BackendUnavailable);
         self.send_again(now);
     }
 
@@ -120,7 +111,7 @@ impl Node {
                 let count = reply.number_at(0).unwrap_or(0) as usize;
                 let names = reply.items().get(1).map(read_names).unwrap_or_default();
                 let crowd = Crowd::new(count, names);
-                self.news.push_back(News::Crowd(room, crowd));
+                self.report(News::Crowd(room, crowd));
             }
             ask => self.take_other_answer(ask, reply, now),
         }
@@ -132,44 +123,59 @@ impl Node {
             Ask::Seat(serial, room) => self.seated(serial, room, reply, now),
             Ask::Leave(room, name) => {
                 if let (Some(1), Some(users)) = (reply.number_at(0), reply.number_at(1)) {
-                    self.news.push_back(News::Left(room, name, users as usize));
+                    self.report(News::Left(room, name, users as usize));
                 }
             }
-            Ask::Claim(serial) => {
+            Ask::Claim(claim) => {
                 let claimed = match reply.text_at(0) {
                     Some("ok") => Claimed::Granted,
                     Some("taken") => Claimed::Taken,
                     Some("held") => Claimed::Held,
                     _ => Claimed::Unknown,
                 };
-                self.news.push_back(News::Claimed(serial, claimed));
+                self.report(News::Claimed(claim, claimed));
             }
-            Ask::Whisper(serial, _) => self.news.push_back(match reply.text_at(0) {
-                Some("ok") => News::Whispered(serial, true),
-                Some("known") => News::Whispered(serial, false),
-                Some("reused") => News::Failed(serial, ErrorCode::IdReused),
-                Some("none") => News::Failed(serial, ErrorCode::UserNotFound),
-                _ => News::Failed(serial, ErrorCode::BackendUnavailable),
-            }),
-            Ask::KeepTicket(serial) => self.news.push_back(News::TicketKept(serial, true)),
+            Ask::Whisper(brought) => {
+                let serial = brought.serial;
+                self.report(match reply.text_at(0) {
+                    Some("ok") => News::Whispered(serial, true),
+                    // The answer to this very request was lost, or the same `id` has come before.
+                    Some("known") => {
+                        News::Whispered(serial, reply.text_at(1) == Some(&brought.mark))
+                    }
+                    Some("reused") => News::Failed(serial, ErrorCode::IdReused),
+                    Some("none") => News::Failed(serial, ErrorCode::UserNotFound),
+                    _ => News::Failed(serial, ErrorCode::BackendUnavailable),
+                });
+            }
+            Ask::LateWhisper(brought) => {
+                let is_same = reply.text_at(1) == Some(&brought.mark);
+                if matches!(
+                    (reply.text_at(0), is_same),
+                    (Some("ok"), _) | (Some("known"), true)
+                ) {
+                    self.report(News::Whisper(brought.whisper));
+                }
+            }
+            Ask::KeepTicket(serial) => self.report(News::TicketKept(serial, true)),
             Ask::RedeemTicket(serial) => {
                 let identity = reply.text().map(Into::into);
-                self.news.push_back(News::Redeemed(serial, Ok(identity)));
+                self.report(News::Redeemed(serial, Ok(identity)));
             }
             Ask::Tell(serial, draft) => {
                 let id = match reply.text_at(0) {
                     Some("ok") => reply.number_at(1),
                     _ => None,
                 };
-                self.news.push_back(News::Told(Told {
+                self.report(News::Told(Told {
                     serial,
                     draft: *draft,
                     id: id.ok_or(ErrorCode::BackendUnavailable),
                 }));
             }
-            Ask::Revoke(Some(serial)) => self.news.push_back(News::Kept(serial, Ok(()))),
+            Ask::Revoke(Some(serial)) => self.report(News::Kept(serial, Ok(()))),
             Ask::Secret => self.take_secret(reply),
-            Ask::Events => self.news.push_back(News::Events(read_events(reply))),
+            Ask::Events => self.report(News::Events(read_events(reply))),
             Ask::Beat(number) => self.take_beat(number, reply, now),
             Ask::Sweep(node) => {
                 let (swept, is_done) = (reply.number_at(0), reply.number_at(1));
@@ -187,9 +193,7 @@ impl Node {
             }
             Ask::Rooms => self.take_room_names(reply, now),
             Ask::List(is_last) => self.take_listed(reply, is_last),
-            Ask::Count => self
-                .news
-                .push_back(News::People(reply.number().unwrap_or(0) as usize)),
+            Ask::Count => self.report(News::People(reply.number().unwrap_or(0) as usize)),
             Ask::Wait => self.confirmed(reply.number().unwrap_or(0)),
             _ => {}
         }
@@ -207,7 +211,7 @@ impl Node {
         now: Now,
     ) {
         let users = reply.number_at(2).unwrap_or(0) as usize;
-        self.news.push_back(match reply.text_at(0) {
+        self.report(match reply.text_at(0) {
             Some("ok") => News::Seated(serial, reply.number_at(1) == Some(1), users),
             Some("full") => News::Failed(serial, ErrorCode::RoomFull),
             _ => News::Failed(serial, ErrorCode::BackendUnavailable),
@@ -226,6 +230,9 @@ impl Node {
         if self.link.state == State::Up {
             self.ask_for_stale_crowds(now);
         }
+        for owed in std::mem::take(&mut self.owed) {
+            self.report(News::Owed(owed));
+        }
         self.is_leader = leads.number() == Some(1);
         if is_new.number() == Some(1) {
             self.registered = number;
@@ -235,7 +242,7 @@ impl Node {
                 self.figures.leases_lost += 1;
                 self.note(Level::Warn, "lease_lost", Vec::new());
             }
-            self.news.push_back(News::Anew);
+            self.report(News::Anew);
             let command = self.secret_command();
             self.ask(Ask::Secret, command, now);
             // Whatever ended the lease may have ended more.
@@ -245,6 +252,9 @@ impl Node {
                     .heard
                     .min(now.monotonic.saturating_sub(crate::config::ROOM_SILENCE));
             }
+        }
+        if is_new.number() != Some(1) && self.link.state != State::Up {
+            self.report(News::Reclaim);
         }
         let peers = figures.pairs().filter_map(|(node, figures)| {
             let node = node.text()?;
@@ -264,8 +274,7 @@ impl Node {
         });
         let peers: Vec<_> = peers.collect();
         self.figures.nodes = peers.len() + 1;
-        self.news
-            .push_back(News::Peers(peers, self.is_leader, self.figures.nodes));
+        self.report(News::Peers(peers, self.is_leader, self.figures.nodes));
         if let Some(dead) = dead.text().filter(|dead| !dead.is_empty()) {
             let dead = dead.to_owned();
             self.sweep(&dead, false, now);

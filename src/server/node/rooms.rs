@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::Node;
-use super::ask::{Ask, Request};
+use super::ask::Ask;
 use super::mirror::{Message, Mirror, Missing, State};
 use super::news::News;
 use super::scripts::Script;
@@ -20,7 +20,7 @@ use crate::domain::position::Position;
 use crate::domain::random::split_mix;
 use crate::domain::time::{Now, Timestamp};
 use crate::domain::wishes::Opening;
-use crate::wire::resp::{Reply, encode_command};
+use crate::wire::resp::{Command, Reply, read_hex};
 
 impl Node {
     /// Takes a room to open.
@@ -54,44 +54,32 @@ impl Node {
 
     /// The command that opens a room, for the engine of this connection.
     fn open_command(&mut self, room: &Rc<str>) -> Option<Vec<u8>> {
+        let renewed = split_mix(&mut self.random);
         let mirror = self.mirrors.get(room)?;
-        let (max_users, is_kept) = (mirror.max_users.to_string(), mirror.is_kept);
-        let (missing, epoch) = (mirror.missing, format!("{:016x}", mirror.proposed));
-        let renewed = format!("{:016x}", split_mix(&mut self.random));
-        let keys = [
-            self.keys.of("m", room),
-            self.keys.of("h", room),
-            self.keys.of("p", room),
-            self.keys.single("rooms"),
-            self.keys.single("idle"),
-            self.keys.seats(&self.id, room),
-        ];
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let millis = |time: std::time::Duration| time.as_millis().to_string();
-        let rest = [
-            self.rooms_max.to_string(),
-            ENGINE_KEPT_SECS.to_string(),
-            millis(KEPT_ROOM_IDLE_FOR),
-            millis(KEPT_ROOM_UNUSED_FOR),
-            PRESENCE_NAMES_MAX.to_string(),
-            HISTORY_MESSAGES_MAX.to_string(),
-            self.link.run.to_string(),
-            renewed,
-        ];
-        let (tag, missing) = (self.keys.tag(room).to_string(), (missing as u8).to_string());
-        let kept = if is_kept { "1" } else { "0" };
-        let mut arguments = vec![
-            self.keys.prefix(),
-            &tag,
-            room,
-            &missing,
-            &max_users,
-            kept,
-            &epoch,
-        ];
-        arguments.extend(rest.iter().map(String::as_str));
-        let arguments: Vec<&[u8]> = arguments.into_iter().map(str::as_bytes).collect();
-        Some(self.call(Script::Open, &keys, &arguments))
+        let mut command = self.call(Script::Open, 6);
+        for kind in ["m", "h", "p"] {
+            command.text(&self.keys.of(kind, room));
+        }
+        command.text(&self.keys.single("rooms"));
+        command.text(&self.keys.single("idle"));
+        command.text(&self.keys.seats(&self.id, room));
+        command.text(self.keys.prefix());
+        command.number(self.keys.tag(room).into()).text(room);
+        command.number(mirror.missing as u64);
+        command.number(mirror.max_users.into());
+        command.number(mirror.is_kept.into()).hex(mirror.proposed);
+        for limit in [
+            self.rooms_max as u64,
+            ENGINE_KEPT_SECS,
+            KEPT_ROOM_IDLE_FOR.as_millis() as u64,
+            KEPT_ROOM_UNUSED_FOR.as_millis() as u64,
+            PRESENCE_NAMES_MAX as u64,
+            HISTORY_MESSAGES_MAX as u64,
+        ] {
+            command.number(limit);
+        }
+        command.text(&self.link.run).hex(renewed);
+        Some(command.finish())
     }
 
     /// Rooms that are to be opened were asked for at another engine, or at an earlier run of it: they are asked for at this one.
@@ -111,24 +99,14 @@ impl Node {
 
     /// Asks also while everything is being asked for anew: that ends only when rooms are loaded.
     fn ask_at_once(&mut self, ask: Ask, command: Vec<u8>, now: Now) {
-        match self.link.state {
-            super::link::State::Setup(_) if self.link.setup_left > 0 || self.is_set_up() => {
-                let request = Request {
-                    ask,
-                    command,
-                    deadline: None,
-                    sent_at: now.monotonic,
-                };
-                self.link.push_setup(request, now.monotonic);
-            }
-            _ => self.ask(ask, command, now),
+        let is_setting_up = matches!(self.link.state, super::link::State::Setup(_))
+            && (self.link.setup_left > 0 || self.is_reloading());
+        // Before that it may be no engine for us.
+        let is_known = !self.link.run.is_empty();
+        match is_setting_up && is_known {
+            true => self.set_up_as(ask, command, now),
+            false => self.ask(ask, command, now),
         }
-    }
-
-    fn is_set_up(&self) -> bool {
-        self.mirrors
-            .values()
-            .any(|mirror| matches!(mirror.state, State::Reloading))
     }
 
     /// Takes the reply to an opening.
@@ -149,7 +127,7 @@ impl Node {
         };
         match mirror.state {
             State::Opening(serial) => {
-                self.news.push_back(News::Failed(serial, code));
+                self.report(News::Failed(serial, code));
                 self.drop_mirror(room);
             }
             // It stays as it is, and is compared again soon.
@@ -157,7 +135,7 @@ impl Node {
                 mirror.state = State::Live;
                 let again = std::mem::take(&mut mirror.again);
                 for request in again {
-                    self.refuse(request.ask, ErrorCode::BackendUnavailable);
+                    self.refuse(request, ErrorCode::BackendUnavailable);
                 }
             }
         }
@@ -171,13 +149,12 @@ impl Node {
             self.acknowledge(serial, Position { epoch, seq });
         }
         for request in std::mem::take(&mut mirror.again) {
-            self.refuse(request.ask, ErrorCode::BackendUnavailable);
+            self.refuse(request, ErrorCode::BackendUnavailable);
         }
-        let mut command = Vec::new();
-        let channel = self.keys.of("r", room);
-        encode_command(&[b"UNSUBSCRIBE", channel.as_bytes()], &mut command);
         if self.link.is_subscribed {
-            self.link.push_bytes(&command);
+            let mut command = Command::new("UNSUBSCRIBE");
+            command.text(&self.keys.of("r", room));
+            self.link.push_bytes(&command.finish());
         }
     }
 
@@ -222,7 +199,7 @@ impl Node {
                 };
                 self.offer(room, place, entry, None, now);
             }
-            self.news.push_back(News::Crowd(room.clone(), crowd));
+            self.report(News::Crowd(room.clone(), crowd));
         } else {
             let is_first = !mirror.is_open();
             let serial = match mirror.state {
@@ -240,7 +217,7 @@ impl Node {
                     vec![("room", room.to_string())],
                 );
             }
-            self.news.push_back(match is_first {
+            self.report(match is_first {
                 true => News::Opened(serial, opened, crowd),
                 false => News::Reloaded(room.clone(), opened, crowd),
             });
@@ -252,7 +229,7 @@ impl Node {
             .filter_map(Reply::text)
             .map(Into::into)
             .collect();
-        self.news.push_back(News::Reseat(room.clone(), seats));
+        self.report(News::Reseat(room.clone(), seats));
         self.publish_again(room, now);
     }
 
@@ -269,13 +246,8 @@ impl Node {
         }
     }
 
-    /// The engine has given up a room that is of use here: it is made again.
-    pub fn load_anew(&mut self, room: &Rc<str>, now: Now) {
-        self.reload(room, now);
-    }
-
     /// Loads a room anew. What was refused meanwhile is published after it.
-    pub(super) fn reload(&mut self, room: &Rc<str>, now: Now) {
+    pub fn reload(&mut self, room: &Rc<str>, now: Now) {
         let Some(mirror) = self.mirrors.get_mut(room) else {
             return;
         };
@@ -288,10 +260,11 @@ impl Node {
     }
 
     pub(super) fn ask_to_fill(&mut self, room: &Rc<str>, now: Now) {
-        let next = (self.mirrors[room].newest + 1).to_string();
-        let keys = [self.keys.of("m", room), self.keys.of("h", room)];
-        let command = self.call(Script::Fill, &[&keys[0], &keys[1]], &[next.as_bytes()]);
-        self.ask_at_once(Ask::Fill(room.clone()), command, now);
+        let mut command = self.call(Script::Fill, 2);
+        command.text(&self.keys.of("m", room));
+        command.text(&self.keys.of("h", room));
+        command.number(self.mirrors[room].newest + 1);
+        self.ask_at_once(Ask::Fill(room.clone()), command.finish(), now);
     }
 
     /// Takes messages that were missing.
@@ -303,12 +276,14 @@ impl Node {
             return;
         }
         mirror.state = State::Live;
-        let epoch = reply
-            .text_at(0)
-            .and_then(|epoch| u64::from_str_radix(epoch, 16).ok());
+        let epoch = reply.text_at(0).and_then(read_hex);
         let entries = reply.items().get(2).map(Reply::items).unwrap_or_default();
         let entries: Vec<_> = entries.iter().filter_map(Message::of_entry).collect();
         let first = entries.first().map(|(number, _)| *number);
+        if epoch == Some(mirror.epoch) && reply.number_at(1) == Some(mirror.newest) {
+            // They have come meanwhile.
+            return;
+        }
         if epoch != Some(mirror.epoch) || first.is_none_or(|first| first > mirror.newest + 1) {
             return self.reload(room, now);
         }
@@ -322,22 +297,17 @@ impl Node {
     pub(super) fn check_command(&mut self, room: &Rc<str>) -> Vec<u8> {
         let epoch = split_mix(&mut self.random);
         let mirror = &self.mirrors[room];
-        let keys = [self.keys.of("m", room), self.keys.of("h", room)];
-        let mark = match &*mirror.mark {
-            "" => String::new(),
-            mark => format!("{mark}\n"),
+        let mut command = self.call(Script::Check, 2);
+        command.text(&self.keys.of("m", room));
+        command.text(&self.keys.of("h", room));
+        command.hex(mirror.epoch).number(mirror.newest);
+        match &*mirror.mark {
+            "" => command.text(""),
+            mark => command.text(&format!("{mark}\n")),
         };
-        let arguments = [
-            format!("{:016x}", mirror.epoch),
-            mirror.newest.to_string(),
-            mark,
-            format!("{epoch:016x}"),
-            self.keys.of("r", room),
-            ENGINE_KEPT_SECS.to_string(),
-            self.link.run.to_string(),
-        ];
-        let arguments: Vec<&[u8]> = arguments.iter().map(|text| text.as_bytes()).collect();
-        self.call(Script::Check, &[&keys[0], &keys[1]], &arguments)
+        command.hex(epoch).text(&self.keys.of("r", room));
+        command.number(ENGINE_KEPT_SECS).text(&self.link.run);
+        command.finish()
     }
 
     /// Compares rooms of which nothing was heard for a while.
@@ -379,9 +349,6 @@ impl Node {
                 self.ask_to_fill(room, now);
             }
             Some("behind") => {}
-            Some("renewed") => {
-                self.reload(room, now);
-            }
             _ => self.reload(room, now),
         }
     }
@@ -412,7 +379,7 @@ fn read_room(room: &Rc<str>, reply: &Reply) -> Option<(OpenedRoom, Crowd, Box<st
     else {
         return None;
     };
-    let epoch = u64::from_str_radix(epoch.text()?, 16).ok()?;
+    let epoch = read_hex(epoch.text()?)?;
     let newest = newest.number()?;
     let mut messages = Vec::new();
     let mut mark: Option<Box<str>> = None;

@@ -4,7 +4,7 @@ use miniz_oxide::inflate::decompress_to_vec;
 use sha1::{Digest as _, Sha1};
 
 use super::keys::push_hex;
-use crate::wire::resp::{begin_command, encode_command, push_argument};
+use crate::wire::resp::Command;
 
 /// A script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,25 +92,15 @@ impl Scripts {
     /// The commands that give them to the engine, one each.
     pub fn load(&self) -> impl Iterator<Item = Vec<u8>> {
         self.texts.iter().map(|(_, text)| {
-            let mut command = Vec::new();
-            encode_command(&[b"SCRIPT", b"LOAD", text.as_bytes()], &mut command);
-            command
+            let mut command = Command::new("SCRIPT");
+            command.text("LOAD").text(text).finish()
         })
     }
 
-    /// The command that has the engine carry out a script.
-    pub fn call(&self, script: Script, keys: &[&str], arguments: &[&[u8]]) -> Vec<u8> {
-        let mut command = Vec::with_capacity(256);
-        begin_command(3 + keys.len() + arguments.len(), &mut command);
-        push_argument(b"EVALSHA", &mut command);
-        push_argument(self.texts[script as usize].0.as_bytes(), &mut command);
-        push_argument(keys.len().to_string().as_bytes(), &mut command);
-        for key in keys {
-            push_argument(key.as_bytes(), &mut command);
-        }
-        for argument in arguments {
-            push_argument(argument, &mut command);
-        }
+    /// The command that has the engine carry out a script on so many keys, which are its first arguments.
+    pub fn call(&self, script: Script, keys: u64) -> Command {
+        let mut command = Command::new("EVALSHA");
+        command.text(&self.texts[script as usize].0).number(keys);
         command
     }
 }

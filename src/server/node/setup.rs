@@ -9,33 +9,29 @@ use super::mirror;
 use super::news::News;
 use super::scripts::Script;
 use crate::config::{
-    BEAT_EVERY, ENGINE_SETUP_TIMEOUT, Endpoint, Level, ROOM_SILENCE, SUBSCRIBED_AT_ONCE,
+    BEAT_EVERY, ENGINE_SETUP_TIMEOUT, ENGINE_VERSION_MIN, Endpoint, Level, ROOM_SILENCE,
+    SUBSCRIBED_AT_ONCE,
 };
 use crate::domain::event_log::KeptEvents;
 use crate::domain::time::Now;
 use crate::domain::working_set::KeptEvent;
-use crate::wire::resp::{NUMBER_MAX, Reply, encode_command};
+use crate::wire::resp::{Command, NUMBER_MAX, Reply};
 
 impl Node {
     pub(super) fn set_up(&mut self, step: Step, command: Vec<u8>, now: Now) {
         self.set_up_as(Ask::Setup(step), command, now);
     }
 
-    fn set_up_as(&mut self, ask: Ask, command: Vec<u8>, now: Now) {
-        let request = Request {
-            ask,
-            command,
-            deadline: None,
-            sent_at: now.monotonic,
-        };
+    pub(super) fn set_up_as(&mut self, ask: Ask, command: Vec<u8>, now: Now) {
+        let request = Request::new(ask, command, None, now.monotonic);
         self.link.push_setup(request, now.monotonic);
     }
 
     fn set_up_plain(&mut self, step: Step, arguments: &[&str], now: Now) {
-        let arguments: Vec<&[u8]> = arguments.iter().map(|text| text.as_bytes()).collect();
-        let mut command = Vec::new();
-        encode_command(&arguments, &mut command);
-        self.set_up(step, command, now);
+        let (name, arguments) = arguments.split_first().expect("a command has a name");
+        let mut command = Command::new(name);
+        command.texts(arguments);
+        self.set_up(step, command.finish(), now);
     }
 
     /// Whether the connection is one to a sentinel, which is asked where the primary is.
@@ -47,7 +43,7 @@ impl Node {
     pub(super) fn greet(&mut self, now: Now) {
         let name = format!("sarang-{}", self.id);
         let user = self.cluster.user.clone().unwrap_or("default".into());
-        let password = self.password.clone();
+        let password = self.password.0.clone();
         // A sentinel has its own users, if any.
         let has_password = !self.asks_sentinel() && !password.is_empty();
         match has_password {
@@ -105,9 +101,9 @@ impl Node {
                     Some((decode(key.text()?)?, decode(value.text()?)?))
                 });
                 let all = all.collect();
-                self.news.push_back(News::Revoked(all));
+                self.report(News::Revoked(all));
             }
-            Step::Events => self.news.push_back(News::Events(read_events(reply))),
+            Step::Events => self.report(News::Events(read_events(reply))),
             Step::Beat(number) => self.take_beat(number, reply, now),
         }
         self.end_setup_if_done(now);
@@ -115,11 +111,9 @@ impl Node {
 
     /// The command that asks for the secret, and proposes one if there is none.
     pub(super) fn secret_command(&self) -> Vec<u8> {
-        self.call(
-            Script::Secret,
-            &[&self.keys.single("secret")],
-            &[&self.secret],
-        )
+        let mut command = self.call(Script::Secret, 1);
+        command.text(&self.keys.single("secret"));
+        command.bytes(&self.secret).finish()
     }
 
     pub(super) fn take_secret(&mut self, reply: &Reply) {
@@ -127,7 +121,7 @@ impl Node {
             && let Some(secret) = bytes.first_chunk::<32>()
         {
             self.secret = *secret;
-            self.news.push_back(News::Secret(*secret));
+            self.report(News::Secret(*secret));
         }
     }
 
@@ -149,10 +143,7 @@ impl Node {
     fn ask_for_everything(&mut self, info: &str, now: Now) {
         self.link.state = State::Setup(now.monotonic + ENGINE_SETUP_TIMEOUT);
         let version = value_of(info, "valkey_version").or_else(|| value_of(info, "redis_version"));
-        let about = vec![
-            ("address", self.endpoint().to_string()),
-            ("version", version.unwrap_or("unknown").to_owned()),
-        ];
+        self.link.version = version.unwrap_or("unknown").into();
         if self.cluster.database != 0 {
             let database = self.cluster.database.to_string();
             self.set_up_plain(Step::Plain, &["SELECT", &database], now);
@@ -195,22 +186,21 @@ impl Node {
                 self.set_up_as(Ask::Check(room, true), command, now);
             }
         }
-        self.note(Level::Info, "engine_up", about);
     }
 
     pub(super) fn subscribe(&mut self, channels: &[String]) {
         for channels in channels.chunks(SUBSCRIBED_AT_ONCE) {
-            let mut arguments: Vec<&[u8]> = vec![b"SUBSCRIBE"];
-            arguments.extend(channels.iter().map(|channel| channel.as_bytes()));
-            let mut command = Vec::new();
-            encode_command(&arguments, &mut command);
+            let mut command = Command::new("SUBSCRIBE");
+            for channel in channels {
+                command.text(channel);
+            }
             // Confirmed by pushes.
-            self.link.push_bytes(&command);
+            self.link.push_bytes(&command.finish());
         }
     }
 
     /// Whether rooms are still being loaded anew, of those that were compared in the setup.
-    fn is_reloading(&self) -> bool {
+    pub(super) fn is_reloading(&self) -> bool {
         let mut mirrors = self.mirrors.values();
         mirrors.any(|mirror| matches!(mirror.state, mirror::State::Reloading))
     }
@@ -227,6 +217,11 @@ impl Node {
         self.link.is_heard = true;
         self.link.restore_patience();
         self.told_reason.clear();
+        let about = vec![
+            ("address", self.endpoint().to_string()),
+            ("version", self.link.version.to_string()),
+        ];
+        self.note(Level::Info, "engine_up", about);
         self.probes = (self.probes.0, self.probes.0 - 1);
         self.beat_due = now.monotonic + BEAT_EVERY;
         self.check_due = now.monotonic + ROOM_SILENCE;
@@ -254,6 +249,17 @@ fn unfit(info: &str) -> Option<String> {
     }
     if value_of(info, "cluster_enabled") == Some("1") {
         return Some("it is one of a cluster of engines, which is not supported".into());
+    }
+    let version = value_of(info, "redis_version").unwrap_or_default();
+    let mut numbers = version
+        .split('.')
+        .map_while(|number| number.parse::<u32>().ok());
+    if let (Some(major), minor) = (numbers.next(), numbers.next())
+        && (major, minor.unwrap_or(0)) < ENGINE_VERSION_MIN
+    {
+        return Some(format!(
+            "its version is {version}, and the oldest that has all commands is 6.2"
+        ));
     }
     let policy = value_of(info, "maxmemory_policy").unwrap_or("noeviction");
     (policy != "noeviction").then(|| {

@@ -14,8 +14,8 @@ use crate::domain::time::Now;
 use crate::domain::tokens::Identity;
 use crate::server::Server;
 use crate::server::answer::{Exchange, Redeemed, json_response};
-use crate::server::node::news::Claimed;
-use crate::server::peers::{Claim, Named, WaitsForName};
+use crate::server::node::news::{Claim, Claimed};
+use crate::server::peers::{Named, WaitsForName};
 use crate::server::waiting::{Waiting, What};
 use crate::wire::close_code::CloseCode;
 use crate::wire::http::Request;
@@ -27,14 +27,24 @@ impl Server {
     pub(in crate::server) fn claim_name(&mut self, person: &Person, now: Now) -> Option<Serial> {
         let of = (Rc::from(&*key(&person.name)), person.clone());
         let node = self.chat.backend_mut().node_mut()?;
-        if self.sharing.names.contains_key(&of) {
+        // One that is still asked for may be refused: then each handshake has to be.
+        if self
+            .sharing
+            .names
+            .get(&of)
+            .is_some_and(|name| name.is_granted)
+        {
             return None;
         }
         let serial = self.jobs.next_serial();
-        node.claim(serial, &of.0, person, now);
-        *self.sharing.names.entry(of.clone()).or_default() += 1;
-        let is_renewal = false;
-        self.sharing.claims.insert(serial, Claim { of, is_renewal });
+        let claim = Claim {
+            serial,
+            key: of.0.clone(),
+            person: person.clone(),
+            is_renewal: false,
+        };
+        node.claim(claim, now);
+        self.sharing.names.entry(of).or_default().count += 1;
         Some(serial)
     }
 
@@ -47,7 +57,7 @@ impl Server {
     pub(in crate::server) fn hold_name(&mut self, id: ConnectionId, person: Person) {
         if self.is_shared() {
             let of: Named = (Rc::from(&*key(&person.name)), person);
-            *self.sharing.names.entry(of.clone()).or_default() += 1;
+            self.sharing.names.entry(of.clone()).or_default().count += 1;
             self.sharing.of_connection.insert(id, of);
         }
     }
@@ -60,17 +70,30 @@ impl Server {
     }
 
     fn release(&mut self, of: Named, now: Now) {
-        let Some(count) = self.sharing.names.get_mut(&of) else {
+        let Some(name) = self.sharing.names.get_mut(&of) else {
             return;
         };
-        *count -= 1;
-        if *count > 0 {
+        name.count -= 1;
+        if name.count > 0 {
             return;
         }
+        let is_owed = name.may_be_held;
         self.sharing.names.remove(&of);
-        let (key, person) = of;
-        let is_visitor = person.is_account && !self.sign_ins.auth().has_key(&key);
-        let held_for = match &person {
+        if is_owed {
+            self.unclaim(&of, now);
+        }
+    }
+
+    /// Gives up a name that the engine has refused to take back, unless somebody has it here again.
+    pub(super) fn unclaim_unused(&mut self, of: &Named, now: Now) {
+        if !self.sharing.names.contains_key(of) {
+            self.unclaim(of, now);
+        }
+    }
+
+    fn unclaim(&mut self, (key, person): &Named, now: Now) {
+        let is_visitor = person.is_account && !self.sign_ins.auth().has_key(key);
+        let held_for = match person {
             Person {
                 holder: Some(_), ..
             } => self.config.presence_grace,
@@ -78,7 +101,7 @@ impl Server {
             _ => Duration::ZERO,
         };
         if let Some(node) = self.chat.backend_mut().node_mut() {
-            node.unclaim(&key, &person, held_for, now);
+            node.unclaim(key, person, held_for, now);
         }
     }
 
@@ -88,32 +111,44 @@ impl Server {
         let Some(node) = self.chat.backend_mut().node_mut() else {
             return;
         };
-        for of in names {
-            let serial = self.jobs.next_serial();
-            node.claim(serial, &of.0, &of.1, now);
-            let is_renewal = true;
-            self.sharing.claims.insert(serial, Claim { of, is_renewal });
+        for (key, person) in names {
+            let claim = Claim {
+                serial: Serial(0),
+                key,
+                person,
+                is_renewal: true,
+            };
+            node.claim(claim, now);
         }
     }
 
-    pub(super) fn claimed(&mut self, serial: Serial, claimed: Claimed, now: Now) {
-        let Some(Claim { of, is_renewal }) = self.sharing.claims.remove(&serial) else {
-            return;
-        };
+    pub(super) fn claimed(&mut self, claim: Claim, claimed: Claimed, now: Now) {
+        let Claim {
+            serial,
+            key,
+            person,
+            is_renewal,
+        } = claim;
+        let of = (key, person);
+        let is_known = !matches!(claimed, Claimed::Unknown | Claimed::Unasked);
+        if let Some(name) = self.sharing.names.get_mut(&of) {
+            name.is_granted |= claimed == Claimed::Granted;
+            name.may_be_held |= matches!(claimed, Claimed::Granted | Claimed::Unknown);
+        }
         let refused = match claimed {
-            Claimed::Granted | Claimed::Unknown => None,
+            Claimed::Granted | Claimed::Unknown | Claimed::Unasked => None,
             Claimed::Taken => Some(CloseCode::INVALID_TICKET),
             Claimed::Held => Some(CloseCode::NAME_TAKEN),
         };
         if is_renewal {
-            self.sharing.has_unclaimed |= claimed == Claimed::Unknown;
+            self.sharing.has_unclaimed |= !is_known;
             if let Some(code) = refused {
                 self.close_people(&of, code, now);
             }
             return;
         }
         match self.waiting.take(serial) {
-            Some(waiting) if claimed == Claimed::Unknown => {
+            Some(waiting) if !is_known => {
                 let refusal: Refusal = ErrorCode::BackendUnavailable.into();
                 self.answer_waiting(serial, &waiting, Err(refusal), now);
             }
@@ -227,16 +262,26 @@ fn write_identity(identity: &Identity) -> String {
 }
 
 pub(super) fn read_identity(text: &str) -> Option<Identity> {
-    type Parts = (String, String, u64, u64, u64, bool, String);
-    let (username, family, issued, expires_at, authenticated_at, is_ours, key): Parts =
-        serde_json::from_str(text).ok()?;
-    Some(Identity {
-        username: username.into(),
-        family: family.into(),
-        issued: Issued::Elsewhere(issued),
+    let parts: Vec<serde_json::Value> = serde_json::from_str(text).ok()?;
+    let [
+        username,
+        family,
+        issued,
         expires_at,
         authenticated_at,
         is_ours,
-        key: KeyId(key.parse().ok()?),
+        key,
+    ] = &*parts
+    else {
+        return None;
+    };
+    Some(Identity {
+        username: username.as_str()?.into(),
+        family: family.as_str()?.into(),
+        issued: Issued::Elsewhere(issued.as_u64()?),
+        expires_at: expires_at.as_u64()?,
+        authenticated_at: authenticated_at.as_u64()?,
+        is_ours: is_ours.as_bool()?,
+        key: KeyId(key.as_str()?.parse().ok()?),
     })
 }

@@ -1,6 +1,6 @@
 //! What is read of the rooms of all nodes.
 
-use crate::config::ROOM_LIST_KEPT;
+use crate::config::{ROOM_LIST_KEPT, ROOM_LIST_READERS_MAX};
 use crate::conn::refusal::Refusal;
 use crate::domain::error::ErrorCode;
 use crate::domain::event::{Effect, Event, RoomInfo};
@@ -22,6 +22,11 @@ impl Server {
     ) {
         match self.listed(now) {
             Some(rooms) => self.reply_list(origin, rooms),
+            None if self.sharing.readers.len() >= ROOM_LIST_READERS_MAX => {
+                let code = ErrorCode::BackendUnavailable;
+                let (_, effects) = self.chat.rooms_mut();
+                effects.push_back(Effect::refusal(origin, code, message_id.map(Into::into)));
+            }
             None => {
                 let reader = Reader::Socket(origin, message_id.map(Into::into));
                 self.sharing.readers.push(reader);

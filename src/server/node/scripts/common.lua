@@ -12,13 +12,19 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
--- Nobody is in a room any more. Those in which nothing was ever said make way before all others.
+-- Nobody is in a room any more. Rooms make way in the order of their scores: those that a join has made and in which nothing was
+-- ever said before all others, one that is kept not before the time up to which it is.
 local function idle(meta, idle_rooms, reference)
-  local said = call('HGET', meta, 's')
-  if said then
+  local room = call('HMGET', meta, 's', 'k', 'w', 'v')
+  local is_silent = room[1] == '0'
+  if room[1] then
     local now = milliseconds()
+    local score = is_silent and now - 1e12 or now
+    if room[2] == '1' then
+      score = now + (is_silent and room[4] or room[3])
+    end
     call('HSET', meta, 'i', whole(now))
-    call('ZADD', idle_rooms, whole(said == '0' and now - 1e12 or now), reference)
+    call('ZADD', idle_rooms, whole(score), reference)
   end
 end
 

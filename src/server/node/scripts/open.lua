@@ -16,17 +16,13 @@ if epoch and ARGV[4] == '2' and epoch ~= ARGV[7] then
 end
 
 local function make_way(now)
-  for _, reference in ipairs(call('ZRANGE', KEYS[5], 0, 63)) do
+  for _, reference in ipairs(call('ZRANGEBYSCORE', KEYS[5], '-inf', whole(now), 'LIMIT', 0, 64)) do
     local tag, room = string.match(reference, '^(%d+)\n(.*)$')
     local base = ARGV[1] .. '{' .. tag .. '}'
-    local meta = call('HMGET', base .. 'm:' .. room, 'k', 's', 'i')
-    local patience = meta[2] == '0' and ARGV[11] or ARGV[10]
-    if call('HLEN', base .. 'p:' .. room) > 0 then
-      call('ZREM', KEYS[5], reference)
-    elseif meta[1] ~= '1' or now - (meta[3] or 0) > tonumber(patience) then
+    call('ZREM', KEYS[5], reference)
+    if call('HLEN', base .. 'p:' .. room) == 0 then
       call('DEL', base .. 'm:' .. room, base .. 'h:' .. room, base .. 'p:' .. room)
       call('HDEL', KEYS[4], room)
-      call('ZREM', KEYS[5], reference)
       call('PUBLISH', base .. 'r:' .. room, 'x')
       return true
     end
@@ -44,7 +40,7 @@ if not epoch then
   end
   epoch = ARGV[7]
   call('DEL', KEYS[2])
-  call('HSET', KEYS[1], 'e', epoch, 's', 0, 'b', 0, 'x', ARGV[5], 'k', ARGV[6], 'c', whole(now), 'g', ARGV[14])
+  call('HSET', KEYS[1], 'e', epoch, 's', 0, 'b', 0, 'x', ARGV[5], 'k', ARGV[6], 'c', whole(now), 'g', ARGV[14], 'w', ARGV[10], 'v', ARGV[11])
   call('HSET', KEYS[4], ARGV[3], ARGV[2])
   if call('HLEN', KEYS[3]) == 0 then
     idle(KEYS[1], KEYS[5], ARGV[2] .. '\n' .. ARGV[3])

@@ -1,7 +1,7 @@
 -- Orders and keeps a message, and tells it to all nodes.
 -- KEYS: meta, history, or also the key of its id. ARGV: an epoch, channel, payload, fingerprint, seconds an id is kept,
 -- the tag of a message that is sent again or nothing, messages kept, bytes kept, messages kept whatever their bytes, seconds a
--- room lives without a use.
+-- room lives without a use, the least number that a message that is sent again can have.
 local epoch = call('HGET', KEYS[1], 'e')
 if not epoch then
   return {'gone'}
@@ -13,7 +13,7 @@ if KEYS[3] then
   end
 end
 if ARGV[6] ~= '' then
-  for _, entry in ipairs(call('XREVRANGE', KEYS[2], '+', '-')) do
+  for _, entry in ipairs(call('XRANGE', KEYS[2], ARGV[11] .. '-0', '+')) do
     if string.sub(entry[2][4], 1, #ARGV[6]) == ARGV[6] then
       return {'known', ARGV[4] .. ' ' .. epoch .. ' ' .. string.match(entry[1], '^%d+')}
     end
@@ -29,7 +29,8 @@ if type(added) == 'table' and added.err then
   call('PUBLISH', ARGV[2], 'e')
   return {'renewed'}
 end
-if place == '1' then
+if tonumber(place) % 1000 == 1 then
+  call('EXPIRE', KEYS[1], ARGV[10])
   call('EXPIRE', KEYS[2], ARGV[10])
 end
 if call('HINCRBY', KEYS[1], 'b', #ARGV[3]) > 2 * ARGV[8] then

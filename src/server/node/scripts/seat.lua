@@ -4,8 +4,14 @@ local limit = call('HGET', KEYS[1], 'x')
 if not limit then
   return {'gone'}
 end
+local function renew()
+  for key = 1, 4 do
+    call('EXPIRE', KEYS[key], ARGV[5])
+  end
+end
 local held = call('HGET', KEYS[2], ARGV[3])
 if held and call('SISMEMBER', KEYS[3], ARGV[3]) == 1 then
+  renew()
   return {'ok', 0, call('HLEN', KEYS[2])}
 end
 if not held and call('HLEN', KEYS[2]) >= tonumber(limit) then
@@ -15,9 +21,7 @@ call('SADD', KEYS[3], ARGV[3])
 call('SADD', KEYS[4], 'r' .. ARGV[1])
 local count = held and tonumber(string.match(held, '^%d+')) or 0
 call('HSET', KEYS[2], ARGV[3], (count + 1) .. ARGV[4])
-for key = 1, 4 do
-  call('EXPIRE', KEYS[key], ARGV[5])
-end
+renew()
 local users = call('HLEN', KEYS[2])
 if held and string.sub(held, -1) == ARGV[4] then
   return {'ok', 0, users}
