@@ -373,10 +373,10 @@ impl RoomManager {
         self.trim_histories();
         let users: Vec<UserId> = self.rooms[id.index()].own_users().collect();
         for user in users {
-            let event = self.room_joined(&self.rooms[id.index()], user, None);
             for connection in self.people.connections(user) {
                 if self.people.rooms(*connection).contains(&id) {
-                    effects.push_back(Effect::Answer(*connection, event.clone()));
+                    let event = self.room_joined(&self.rooms[id.index()], user, None);
+                    effects.push_back(Effect::Answer(*connection, event));
                 }
             }
         }

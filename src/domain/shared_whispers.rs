@@ -71,7 +71,7 @@ impl RoomManager {
         by: Option<ConnectionId>,
         effects: &mut Effects,
     ) {
-        let event = Event::Whisper {
+        let event = || Event::Whisper {
             from: whisper.from.clone(),
             to: whisper.to.clone(),
             content: whisper.content.clone(),
@@ -84,7 +84,7 @@ impl RoomManager {
         ];
         for name in names.into_iter().flatten() {
             if let Some(user) = self.people.find(name) {
-                let event = event.clone();
+                let event = event();
                 effects.push_back(Effect::WhisperTo { by, user, event });
             }
         }

@@ -234,10 +234,13 @@ impl Server {
             }
             _ => _ = self.waiting.take_extension_of(self.connections.origin(id)),
         }
+        let named = self.named(id);
         let (rooms, effects) = self.chat.rooms_mut();
         rooms.exit(id, exit, now, effects);
         self.sign_ins.close_session(id, now);
-        self.release_name(id, now);
+        if let Some(named) = named {
+            self.release(named, now);
+        }
         self.settle(now);
     }
 

@@ -219,10 +219,8 @@ impl Server {
         match admission {
             Admission::Refuse(code) => return self.close_websocket(id, code, now),
             Admission::Open(admitted) => {
-                if let Some(person) = admitted.person() {
-                    self.hold_name(id, person);
-                }
                 self.enter_admitted(id, admitted, now);
+                self.hold_name(id);
             }
             Admission::Redeem(_) | Admission::Throttle(_) => {}
         }

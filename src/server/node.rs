@@ -172,14 +172,10 @@ impl Node {
 
     /// Whether something was asked for that has no answer yet.
     pub fn is_busy(&self) -> bool {
-        let owed = |request: &Request| request.ask.is_owed() || request.deadline.is_some();
-        let mut all = self
-            .link
-            .sent
-            .iter()
-            .chain(&self.link.queue)
-            .chain(&self.link.again);
-        self.link.state == State::Up && all.any(owed) || !self.news.is_empty()
+        let is_awaited = |request: &Request| request.ask.is_owed() || request.deadline.is_some();
+        let all = [&self.link.sent, &self.link.queue, &self.link.again];
+        let is_awaited = self.link.state == State::Up && all.into_iter().flatten().any(is_awaited);
+        is_awaited || self.has_news()
     }
 
     /// Requests without a reply.
@@ -214,7 +210,7 @@ impl Node {
 
     /// Whether the shell, or the server, has something to do.
     pub fn has_work(&self) -> bool {
-        self.link.has_dial() || !self.news.is_empty()
+        self.link.has_dial() || self.has_news()
     }
 
     /// Bytes for the engine. The shell removes what it has sent.

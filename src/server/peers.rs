@@ -49,8 +49,6 @@ pub struct WaitsForName {
 pub struct Sharing {
     /// The names of people here.
     pub names: HashMap<Named, Name>,
-    /// Who each connection is.
-    pub of_connection: HashMap<ConnectionId, Named>,
     /// Whether a name could not be asked for again.
     pub has_unclaimed: bool,
     /// Whether the engine has refused to keep what was revoked here.

@@ -14,29 +14,45 @@ use crate::domain::message_keys::Person;
 /// The checksum by which slots are found.
 const CRC: Crc<u16, crc::NoTable> = Crc::<u16, crc::NoTable>::new(&CRC_16_XMODEM);
 
+/// The number in each tag: the least one whose slot is in each part.
+const TAGS: [u16; ENGINE_TAGS as usize] = find_tags();
+
+const fn find_tags() -> [u16; ENGINE_TAGS as usize] {
+    let mut tags = [0; ENGINE_TAGS as usize];
+    let (mut found, mut number) = (0, 1);
+    while found < ENGINE_TAGS {
+        let slot = CRC.checksum(decimal(number, &mut [0; 5])) % ENGINE_SLOTS;
+        let tag = &mut tags[(slot / (ENGINE_SLOTS / ENGINE_TAGS)) as usize];
+        if *tag == 0 {
+            *tag = number;
+            found += 1;
+        }
+        number += 1;
+    }
+    tags
+}
+
+const fn decimal(mut number: u16, digits: &mut [u8; 5]) -> &[u8] {
+    let mut first = digits.len();
+    while number > 0 {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    digits.split_at(first).1
+}
+
 /// The names of keys and channels.
 #[derive(Debug)]
 pub struct Keys {
     prefix: Box<str>,
-    /// The number in each tag.
-    tags: Vec<u16>,
 }
 
 impl Keys {
     /// All begin with this.
     pub fn new(prefix: &str) -> Self {
-        let mut tags: Vec<Option<u16>> = vec![None; usize::from(ENGINE_TAGS)];
-        let width = ENGINE_SLOTS / ENGINE_TAGS;
-        for number in 0..=u16::MAX {
-            let slot = CRC.checksum(number.to_string().as_bytes()) % ENGINE_SLOTS;
-            tags[usize::from(slot / width)].get_or_insert(number);
-            if tags.iter().all(Option::is_some) {
-                break;
-            }
-        }
         Self {
             prefix: prefix.into(),
-            tags: tags.into_iter().flatten().collect(),
         }
     }
 
@@ -47,7 +63,7 @@ impl Keys {
 
     /// The number in the tag of a room, or of the key of a name.
     pub fn tag(&self, name: &str) -> u16 {
-        self.tags[usize::from(CRC.checksum(name.as_bytes()) % ENGINE_TAGS)]
+        TAGS[usize::from(CRC.checksum(name.as_bytes()) % ENGINE_TAGS)]
     }
 
     /// A key of which there is one.
@@ -67,9 +83,7 @@ impl Keys {
 
     /// All such keys.
     pub fn all_names(&self) -> impl ExactSizeIterator<Item = String> {
-        self.tags
-            .iter()
-            .map(|tag| format!("{}{{{tag}}}us", self.prefix))
+        TAGS.iter().map(|tag| format!("{}{{{tag}}}us", self.prefix))
     }
 
     /// The seats of a node in a room.
@@ -146,9 +160,7 @@ mod tests {
 
     #[test]
     fn tags_are_spread_evenly_over_the_slots_of_a_cluster() {
-        let keys = Keys::new("sg:");
-        let slots = keys
-            .tags
+        let slots = TAGS
             .iter()
             .map(|tag| CRC.checksum(tag.to_string().as_bytes()) % ENGINE_SLOTS);
         let parts: BTreeSet<u16> = slots

@@ -53,23 +53,23 @@ impl Server {
         self.sharing.refused.take()
     }
 
+    /// Who a connection is, where rooms are shared with other nodes.
+    pub(in crate::server) fn named(&self, id: ConnectionId) -> Option<Named> {
+        let people = self.chat.rooms().people();
+        let user = people.user_of(id).filter(|_| self.is_shared())?;
+        let person = people.person(user);
+        Some((Rc::from(&*key(&person.name)), person))
+    }
+
     /// A connection is one of somebody's, from here on.
-    pub(in crate::server) fn hold_name(&mut self, id: ConnectionId, person: Person) {
-        if self.is_shared() {
-            let of: Named = (Rc::from(&*key(&person.name)), person);
-            self.sharing.names.entry(of.clone()).or_default().count += 1;
-            self.sharing.of_connection.insert(id, of);
+    pub(in crate::server) fn hold_name(&mut self, id: ConnectionId) {
+        if let Some(of) = self.named(id) {
+            self.sharing.names.entry(of).or_default().count += 1;
         }
     }
 
-    /// It was one of somebody's up to here.
-    pub(in crate::server) fn release_name(&mut self, id: ConnectionId, now: Now) {
-        if let Some(of) = self.sharing.of_connection.remove(&id) {
-            self.release(of, now);
-        }
-    }
-
-    fn release(&mut self, of: Named, now: Now) {
+    /// A connection, or a handshake, is one of somebody's no more.
+    pub(in crate::server) fn release(&mut self, of: Named, now: Now) {
         let Some(name) = self.sharing.names.get_mut(&of) else {
             return;
         };
@@ -164,9 +164,11 @@ impl Server {
 
     /// Closes the connections of somebody whose name others have taken while this node was away.
     fn close_people(&mut self, of: &Named, code: CloseCode, now: Now) {
-        let all = self.sharing.of_connection.iter();
-        let all = all.filter(|(_, other)| *other == of).map(|(id, _)| *id);
-        for id in all.collect::<Vec<_>>() {
+        let people = self.chat.rooms().people();
+        let user = people.find(&of.1.name);
+        let user = user.filter(|user| people.person(*user) == of.1);
+        let connections = user.map_or(Vec::new(), |user| people.connections(user).to_vec());
+        for id in connections {
             self.end_session(id, code, now);
         }
     }
@@ -249,39 +251,32 @@ fn write_identity(identity: &Identity) -> String {
         Issued::Here(_) => identity.authenticated_at,
         Issued::Elsewhere(at) => at,
     };
-    serde_json::json!([
-        identity.username,
-        identity.family,
+    format!(
+        "{} {} {} {} {}\n{}\n{}",
         issued,
         identity.expires_at,
         identity.authenticated_at,
-        identity.is_ours,
-        identity.key.0.to_string(),
-    ])
-    .to_string()
+        u8::from(identity.is_ours),
+        identity.key.0,
+        // No name contains a line feed.
+        identity.username,
+        identity.family,
+    )
 }
 
 pub(super) fn read_identity(text: &str) -> Option<Identity> {
-    let parts: Vec<serde_json::Value> = serde_json::from_str(text).ok()?;
-    let [
-        username,
-        family,
-        issued,
+    let mut lines = text.splitn(3, '\n');
+    let mut numbers = lines.next()?.split(' ').map(|number| number.parse().ok());
+    let mut number = || -> Option<u64> { numbers.next()? };
+    let (issued, expires_at, authenticated_at) = (number()?, number()?, number()?);
+    let (is_ours, key) = (number()? == 1, KeyId(number()?));
+    Some(Identity {
+        username: lines.next()?.into(),
+        family: lines.next()?.into(),
+        issued: Issued::Elsewhere(issued),
         expires_at,
         authenticated_at,
         is_ours,
         key,
-    ] = &*parts
-    else {
-        return None;
-    };
-    Some(Identity {
-        username: username.as_str()?.into(),
-        family: family.as_str()?.into(),
-        issued: Issued::Elsewhere(issued.as_u64()?),
-        expires_at: expires_at.as_u64()?,
-        authenticated_at: authenticated_at.as_u64()?,
-        is_ours: is_ours.as_bool()?,
-        key: KeyId(key.as_str()?.parse().ok()?),
     })
 }
