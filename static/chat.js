@@ -203,7 +203,7 @@ function roomJoined({ room, messages, first, gap, online_users: others, guests =
   const again = first && conversation.items.length > 0;
   if (again) conversation.items = [];
   Object.assign(conversation, { standing: 'in', people: new Map(others.map((name) => [name, guests.includes(name)])), present });
-  if (gap) append(conversation, { kind: 'gap' });
+  if (gap && conversation.items.at(-1)?.kind !== 'gap') append(conversation, { kind: 'gap' });
   for (const message of messages) heard(conversation, message, message.username, first);
   settleSent(conversation);
   if (again && conversation === active) log.show(active);

@@ -22,15 +22,14 @@
  *   welcome      [{username, expires_at, guest?}]   `guest`, here and below: is marked as a guest
  *   room_joined  [{room, messages, gap, first, recovered, online_users, guests?, online_count, position, history}]
  *                `messages` are those of `history` that were not reported before: append them. `gap`: some between
- *                what was reported and these are gone for good. `first`: the first time since `join()`.
+ *                what was reported and these are gone for good, or may be. `first`: the first time since `join()`.
  *   join_failed  [{room, code, message}]   room_full, bad_room_name, …: the room is given up until the next `join()`
  *   chat         [{room, username, content, timestamp, position, guest?, id?, gap?}]   `id`: of our own Outgoing message
  *   whisper      [{from, to, content, timestamp, guest?, id?}]
  *   message      [Outgoing]          one of our own messages changed its status
  *   room_left, user_joined, user_left, room_users, room_list, error   as the server sent them
  *
- * @typedef {{name: 'connecting', attempt: number}
- *   | {name: 'connected'}
+ * @typedef {{name: 'connecting', attempt: number} | {name: 'connected'}
  *   | {name: 'reconnecting', attempt: number, retryInMs: number, retryAt: number, code: number, reason: string}
  *   | {name: 'closed', code: number, reason: string}} State
  *
@@ -46,8 +45,7 @@
  * @property {?string} position     of a chat that was acknowledged
  */
 
-const BACKOFF_BASE_MS = 500;
-const BACKOFF_CAP_MS = 15_000;
+const BACKOFF_BASE_MS = 500, BACKOFF_CAP_MS = 15_000;
 /** A connection that lasted this long ends a row of failures. */
 const STABLE_AFTER_MS = 5_000;
 /** A browser is told nothing of a dead path: a question that stays unanswered is the only sign of one. */
@@ -62,8 +60,8 @@ const IN_FLIGHT_MAX = 8;
 const ECHO_WAIT_MS = 5_000;
 /** A fresh ticket can be lost on its way, e.g. to a restart of the server; so many in a row are not. */
 const TICKETS_REFUSED_MAX = 3;
-const PAUSE_BASE_MS = 1_000;
-const PAUSE_CAP_MS = 8_000;
+const PAUSE_BASE_MS = 1_000, PAUSE_CAP_MS = 8_000;
+const REPORTED_MAX = 100; // twice what the server tells of a room's past: it may have lost the newest of them
 /** Unsent messages kept, when the caller names no other limit. */
 export const QUEUE_MAX = 200;
 
@@ -86,6 +84,8 @@ function parsePosition(position) {
 /** As UTF-8 can have it: without lone surrogates. (`toWellFormed` is not in every browser.) */
 const wellFormed = (text) => text.replace(/\p{Surrogate}/gu, '\ufffd');
 export const nameOf = (text) => wellFormed(text).normalize(); // the server's names are NFC
+const seqOf = (position) => position && parsePosition(position).seq;
+const tokenOf = ({ position, username, content, timestamp }) => JSON.stringify([seqOf(position), username, content, timestamp]); // the same in any epoch
 const coded = (code) => Object.assign(new Error(code), { code });
 
 export class Sarang extends EventTarget {
@@ -93,17 +93,13 @@ export class Sarang extends EventTarget {
   /** The name the server knows us by. @type {?string} */ username = null;
 
   #url; #key; #ticketed; #queueMax; #WebSocket;
-  #socket = null;
+  #socket = null; #listing = false;
   #turn = 0; // each attempt has its own number: events of an older socket are void
-  #attempt = 0;
   #retryTimer; #stableTimer; #answerTimer; #pauseTimer;
-  #pauseMs = 0;
-  #listing = false;
-  #joins = 0;
+  #attempt = 0; #pauseMs = 0; #joins = 0; #extended = 0;
   #ticketsRefused = 0; // in a row
   #extensions = []; // {id, resolve, reject}, in the order of `extend()`, in which they are answered
-  #extended = 0;
-  /** name → {name, status: 'waiting'|'joining'|'joined', request, epoch, seq}; in the order of `join()` */
+  /** name → {name, status: 'waiting'|'joining'|'joined', request, epoch, seq, reported}; in the order of `join()` */
   #rooms = new Map();
   /** id → {message, inFlight, attempts, firstSentAt, seenAt, rejoined}; in the order of sending */
   #outgoing = new Map();
@@ -126,7 +122,12 @@ export class Sarang extends EventTarget {
     super();
     [this.#url, this.#key, this.#ticketed, this.#queueMax, this.#WebSocket] = [url, key, ticketed, queueMax, WebSocket];
     const { signal } = this.#listeners;
-    const wake = () => globalThis.document?.visibilityState !== 'hidden' && this.#wake();
+    const wake = () => {
+      if (globalThis.document?.visibilityState === 'hidden') return;
+      // The network is back, or the page is looked at again: the connection may have died meanwhile.
+      this.retryNow();
+      this.listRooms();
+    };
     globalThis.addEventListener?.('online', wake, { signal });
     globalThis.document?.addEventListener('visibilitychange', wake, { signal });
     this.#open();
@@ -136,7 +137,7 @@ export class Sarang extends EventTarget {
   join(wanted) {
     const name = nameOf(wanted);
     if (this.state.name === 'closed' || this.#rooms.has(name)) return;
-    const room = { name, status: 'waiting', request: null, epoch: null, seq: 0 };
+    const room = { name, status: 'waiting', request: null, epoch: null, seq: 0, reported: [] };
     this.#rooms.set(name, room);
     if (this.state.name === 'connected') this.#join(room);
   }
@@ -250,12 +251,6 @@ export class Sarang extends EventTarget {
     for (const { reject } of this.#extensions.splice(0)) reject(coded('closed'));
   }
 
-  /** The network is back, or the page is looked at again: the connection may have died meanwhile. */
-  #wake() {
-    this.retryNow();
-    this.listRooms();
-  }
-
   #awaitAnswer() {
     clearTimeout(this.#answerTimer);
     const waiting = this.state.name === 'connecting' || this.#listing || this.#extensions.length > 0
@@ -322,11 +317,12 @@ export class Sarang extends EventTarget {
     const { epoch, seq } = parsePosition(event.position);
     const first = room.epoch === null;
     const sameLife = room.epoch === epoch;
-    if (!sameLife) this.#settleSeen(room, ({ seenAt, message }) => seenAt || message.status === 'sent');
-    const fresh = event.history.filter(({ position }) => !sameLife || parsePosition(position).seq > room.seq);
-    const contiguous = sameLife && seq - room.seq === fresh.length;
-    const messages = fresh.map((message) => ({ ...message, id: this.#claim(message) }));
+    if (!sameLife) this.#settleSeen(room, ({ seenAt }) => seenAt);
+    const isReported = (message) => (sameLife ? seqOf(message.position) <= room.seq : room.reported.includes(tokenOf(message)));
+    const fresh = event.history.slice(1 + event.history.findLastIndex(isReported));
+    const messages = fresh.map((message) => this.#report(room, message));
     this.#settleSeen(room, ({ message }) => message.status === 'sent'); // its echo fell into a gap
+    const contiguous = sameLife && seq - room.seq === fresh.length;
     Object.assign(room, { status: 'joined', epoch, seq });
     this.#emit('room_joined', { ...event, messages, first, gap: !first && !event.recovered && !contiguous });
     this.#flush();
@@ -339,7 +335,13 @@ export class Sarang extends EventTarget {
     if (epoch === room.epoch && seq <= room.seq) return;
     const gap = epoch !== room.epoch || seq > room.seq + 1;
     Object.assign(room, { epoch, seq });
-    this.#emit('chat', { ...event, id: this.#claim(event), gap });
+    this.#emit('chat', { ...this.#report(room, event), gap });
+  }
+
+  /** Notes a message that is about to be reported: the room's next epoch may begin with it. */
+  #report(room, message) {
+    room.reported = [...room.reported.slice(1 - REPORTED_MAX), tokenOf(message)];
+    return { ...message, id: this.#claim(message) };
   }
 
   #left(event) {
@@ -413,10 +415,9 @@ export class Sarang extends EventTarget {
   }
 
   #admit(message) {
-    let error = null;
-    if (this.state.name === 'closed') error = 'closed';
-    else if (message.kind === 'chat' && !this.#rooms.has(message.room)) error = 'not_in_room';
-    else if (this.#outgoing.size >= this.#queueMax) error = 'queue_full';
+    const error = this.state.name === 'closed' ? 'closed'
+      : message.kind === 'chat' && !this.#rooms.has(message.room) ? 'not_in_room'
+        : this.#outgoing.size >= this.#queueMax ? 'queue_full' : null;
     Object.assign(message, { status: error ? 'failed' : 'pending', error });
     if (!error) {
       this.#outgoing.set(message.id, { message, inFlight: false, attempts: 0, firstSentAt: null, seenAt: null, rejoined: false });
@@ -466,7 +467,7 @@ export class Sarang extends EventTarget {
     if ((username ?? from) !== this.username) return undefined;
     const mine = [...this.#outgoing.values()].filter(({ message }) => message.content === content
       && message.room === room && message.to === to);
-    const acknowledged = mine.find(({ message }) => message.status === 'sent' && (!position || message.position === position));
+    const acknowledged = mine.find(({ message }) => message.status === 'sent' && (!position || seqOf(message.position) === seqOf(position)));
     if (acknowledged) this.#outgoing.delete(acknowledged.message.id);
     const entry = acknowledged ?? mine.find(({ message, attempts, seenAt }) => message.status === 'pending' && attempts && !seenAt);
     if (entry) entry.seenAt = position ?? from;

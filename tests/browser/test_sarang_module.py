@@ -113,6 +113,48 @@ def test_an_unrecovered_room_is_merged_without_doubles_and_gaps_are_told_apart(m
     """)
 
 
+def test_a_room_that_goes_on_in_another_epoch_tells_nothing_again_and_a_gap_all_the_same(module):
+    module("""
+      await start(); chat.join('r'); last().welcomes(); last().says(joined('e1:2', [line(1), line(2)]), line(3), line(4));
+      const other = (epoch, ...seqs) => seqs.map((seq) => line(seq, 'you', `m${seq}`, epoch));
+      const told = () => { const { messages, gap } = seen('room_joined').at(-1); return [messages.map(({ content }) => content), gap]; };
+      // All is there, and nothing was said meanwhile.
+      last().says(joined('e2:4', other('e2', 1, 2, 3, 4)));
+      check(told(), [[], true]);
+      // All is there, and more.
+      last().says(...other('e2', 5), joined('e3:7', other('e3', 4, 5, 6, 7)));
+      check(told(), [['m6', 'm7'], true]);
+      // The last ones are lost: what is older was told, and their numbers are others' now.
+      last().says(joined('e4:6', [...other('e4', 0, 1, 4, 5), line(6, 'you', 'other', 'e4')]));
+      check(told(), [['other'], true]);
+      // Another past.
+      last().says(joined('e5:2', [line(1, 'you', 'm2', 'e5'), line(2, 'they', 'm2', 'e5')]), line(3, 'you', 'm3', 'e5'));
+      check(told(), [['m2', 'm2'], true]);
+      check(seen('chat').map(({ content, gap }) => [content, gap]), [['m3', false], ['m4', false], ['m5', false], ['m3', false]]);
+    """)
+
+
+def test_so_much_is_remembered_that_nothing_is_told_again_when_the_last_messages_are_lost(module):
+    module("""
+      await start(); chat.join('r'); last().welcomes(); last().says(joined('e1:0'));
+      const past = (epoch, from, to) => Array.from({ length: to - from + 1 }, (_, n) => line(from + n, 'you', `m${from + n}`, epoch));
+      last().says(...past('e1', 1, 300), joined('e2:250', past('e2', 201, 250)));
+      check(seen('room_joined')[1].messages.length, 0);
+    """)
+
+
+def test_our_own_message_whose_echo_was_lost_is_recognised_in_the_next_epoch(module):
+    module("""
+      await start(); chat.join('r'); last().welcomes(); last().says(joined('e1:1', [line(1)]));
+      const acknowledged = chat.say('r', 'hi'), unanswered = chat.say('r', 'ho'), lost = chat.say('r', 'hm');
+      last().says({ type: 'ack', id: acknowledged.id, position: 'e1:2' }, { type: 'ack', id: lost.id, position: 'e1:4' });
+      last().says(joined('e2:3', [line(1, 'you', 'm1', 'e2'), line(2, 'me', 'hi', 'e2'), line(3, 'me', 'ho', 'e2')]));
+      check(seen('room_joined')[1].messages.map(({ content, id }) => [content, id]), [['hi', acknowledged.id], ['ho', unanswered.id]]);
+      last().says({ type: 'ack', id: unanswered.id, position: 'e2:3' });
+      check([acknowledged.status, unanswered.status, lost.status], ['sent', 'sent', 'sent']);
+    """)
+
+
 def test_waiting_doubles_up_to_a_limit_and_starts_over_after_a_stable_connection(module):
     module("await start(); last().ends();")
     for wait in (500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000):
