@@ -1,7 +1,14 @@
 """A rolling restart behind a load balancer: nobody loses a message, hears one twice, or hears them in another order."""
 
+import signal
+
+from websockets.exceptions import ConnectionClosed
+
 from engines import until
 from ledger import PEOPLE, under_load
+
+# Closed 20 ms after each other: several seconds are left when the first of them is somewhere else.
+MANY = 200
 
 
 def roll(nodes, load):
@@ -36,3 +43,34 @@ def test_a_second_rolling_restart_finds_no_remains_of_the_first(start_engine, st
     alone = come_in(nodes[1], "alone")
     for room in load.ledger.said:
         assert alone.join(room)["online_users"] == []
+
+
+def is_closed(talker):
+    try:
+        talker.socket.recv(timeout=0)
+    except TimeoutError:
+        return False
+    except ConnectionClosed:
+        return True
+    raise AssertionError("nobody says anything")
+
+
+def is_served(talker):
+    """Whether it is still answered, which none is that the node has closed."""
+    try:
+        talker.send("room_list")
+        return bool(talker.expect("room_list"))
+    except ConnectionClosed:
+        return False
+
+
+def test_the_sockets_of_a_node_that_stops_are_closed_one_after_the_other(nodes, come_in):
+    people = [come_in(nodes[0], f"guest {number}") for number in range(MANY)]
+    nodes[0].process.send_signal(signal.SIGTERM)
+    until(lambda: any(is_closed(person) for person in people))
+    # The first is elsewhere before the last has to go.
+    come_in(nodes[1], "mover").join("tech")
+    assert any(is_served(person) for person in reversed(people)), "all were closed at once"
+    assert {person.close_code()[0] for person in people} == {1001}
+    # All were closed before the node ended, which was in time for it.
+    assert nodes[0].end() == 0

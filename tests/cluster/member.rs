@@ -38,7 +38,7 @@ pub struct Member {
     pub name: String,
     /// The node and the connection there.
     pub at: Option<(usize, ConnectionId)>,
-    is_open: bool,
+    pub is_open: bool,
     /// The code of the last close frame.
     pub closed: Option<u64>,
     pub rooms: HashMap<String, Room>,

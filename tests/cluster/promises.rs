@@ -147,6 +147,31 @@ fn whoever_is_back_at_another_node_in_time_has_never_left() {
 }
 
 #[test]
+fn a_node_that_stops_closes_its_sockets_one_after_the_other_within_10_seconds() {
+    for count in [1, 60, 700] {
+        let mut world = World::new(1, 1, count);
+        let clock = world.clock;
+        for member in &mut world.members {
+            member.connect(0, &mut world.nodes[0], clock);
+        }
+        let all_open = |world: &World| world.members.iter().all(|member| member.is_open);
+        world.until("all are connected", all_open);
+        let closed = |world: &World| {
+            let members = world.members.iter();
+            members.filter(|one| one.closed == Some(1001)).count()
+        };
+        let began = world.clock;
+        let now = world.nodes[0].now(began);
+        world.nodes[0].server.stop(now);
+        for before in 0..count {
+            world.until("another one is closed", |world| closed(world) > before);
+            assert_eq!(closed(&world), before + 1, "several were closed at once");
+        }
+        assert!(world.clock - began <= seconds(10));
+    }
+}
+
+#[test]
 fn a_whisper_finds_its_target_at_any_node_and_nobody_where_there_is_none() {
     let mut world = three();
     world.act(0, |member, node, _| member.whisper("m2", node));
