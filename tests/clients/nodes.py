@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 
 from engines import until
-from proxies import PATIENCE, Proxy
+from proxies import PATIENCE, Proxy, lines_of
 
 # Nobody leaves late, and a load may be as fast as it can.
 QUICK = ["--presence-grace", "0", "--messages-per-second", "0"]
@@ -113,19 +113,12 @@ class Nodes(list):
 
 
 def haproxy(folder, port, nodes):
-    """One address for all: a node that is not ready gets nobody new."""
-    servers = "".join(
-        f"    server node{number} {node.host} check inter 200ms fall 1 rise 1 on-marked-down shutdown-sessions\n"
-        for number, node in enumerate(nodes)
-    )
+    """One address for all, with the lines of README.md: a node that is not ready gets nobody new, and keeps whom it has."""
+    names = {f"10.0.0.{number}:8000": node.host for number, node in enumerate(nodes, start=11)}
+    # It notices ten times as soon that a node stops.
+    others = [("bind :80", f"bind 127.0.0.1:{port}"), ("chat.example.com", "127.0.0.1"), ("inter 2s", "inter 200ms")]
     config = folder / "haproxy.cfg"
-    config.write_text(
-        "defaults\n    mode http\n    option http-no-delay\n    option redispatch\n    retries 3\n"
-        "    timeout connect 5s\n    timeout client 60s\n    timeout server 60s\n    timeout tunnel 1h\n"
-        f"frontend chat\n    bind 127.0.0.1:{port}\n    option forwardfor\n    default_backend sarang\n"
-        # What a proxy asks of its own names the server, which it serves under its own address.
-        "backend sarang\n    balance leastconn\n    option httpchk GET /readyz\n" + servers
-    )
+    config.write_text(lines_of("haproxy-nodes", *names.items(), *others))
     return ["haproxy", "-db", "-f", config]
 
 
