@@ -205,7 +205,7 @@ impl Server {
     /// Takes what concerns rooms and who is in them.
     fn take_of_rooms(&mut self, news: News, now: Now) {
         if matches!(news, News::Anew) {
-            self.claim_again(now);
+            self.claim_again(true, now);
             self.revoke_again(now);
         }
         let (rooms, effects) = self.chat.rooms_mut();
@@ -270,7 +270,7 @@ impl Server {
     fn take_of_identity(&mut self, news: News, now: Now) {
         match news {
             News::Claimed(claim, claimed) => self.claimed(*claim, claimed, now),
-            News::Reclaim => self.claim_again(now),
+            News::Reclaim => self.claim_again(false, now),
             News::CloseGuests(key) => self.close_guests(&key, now),
             News::TicketKept(serial, is_kept) => self.answer_ticket(serial, is_kept, now),
             News::Redeemed(serial, redeemed) => {
@@ -323,7 +323,7 @@ impl Server {
     /// The engine takes requests: what it had refused is asked for again.
     fn ask_again(&mut self, now: Now) {
         if std::mem::take(&mut self.sharing.has_unclaimed) {
-            self.claim_again(now);
+            self.claim_again(true, now);
         }
         if std::mem::take(&mut self.sharing.has_unrevoked) {
             self.revoke_again(now);

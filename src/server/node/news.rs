@@ -98,7 +98,7 @@ pub enum News {
     Reseat(Rc<str>, Vec<Rc<str>>),
     /// All seats and names are to be asked for again: the lease was over.
     Anew,
-    /// All names are to be asked for again: it may have been missed that somebody else has taken one.
+    /// The names of guests are to be asked for again: that somebody has signed in under one may have been missed.
     Reclaim,
     /// A whisper of this server was brought to whom it is for; `false` if that was so before.
     Whispered(Serial, bool),

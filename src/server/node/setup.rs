@@ -222,7 +222,8 @@ impl Node {
             ("version", self.link.version.to_string()),
         ];
         self.note(Level::Info, "engine_up", about);
-        self.probes = (self.probes.0, self.probes.0 - 1);
+        // That of the first sign of life may have come back before its reply.
+        self.probes.1 = self.probes.1.max(self.probes.0 - 1);
         self.beat_due = now.monotonic + BEAT_EVERY;
         self.check_due = now.monotonic + ROOM_SILENCE;
         self.readdress_openings();

@@ -105,9 +105,11 @@ impl Server {
         }
     }
 
-    /// Asks again for all names of people here.
-    pub(super) fn claim_again(&mut self, now: Now) {
-        let names: Vec<Named> = self.sharing.names.keys().cloned().collect();
+    /// Asks again for the names of guests here, or for all.
+    pub(super) fn claim_again(&mut self, is_all: bool, now: Now) {
+        let names = self.sharing.names.keys();
+        let names = names.filter(|(_, person)| is_all || !person.is_account);
+        let names: Vec<Named> = names.cloned().collect();
         let Some(node) = self.chat.backend_mut().node_mut() else {
             return;
         };
