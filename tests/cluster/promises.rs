@@ -224,6 +224,29 @@ fn a_ticket_opens_one_connection_at_any_node_and_a_logout_ends_it_everywhere() {
 }
 
 #[test]
+fn a_guest_makes_way_for_who_signs_in_while_the_node_of_the_guest_has_no_connection() {
+    let mut world = World::new(9, 2, 2);
+    let clock = world.clock;
+    world.members[0].name = "boss".into();
+    world.members[0].connect(0, &mut world.nodes[0], clock);
+    world.pass(seconds(1));
+    let clock = world.clock;
+    world.nodes[0].cut(&mut world.engine, clock);
+    world.nodes[0].cut_until = clock + seconds(3);
+    let token = token(&world, "boss");
+    let (_, ticket) = world.post(1, "/auth/ws-ticket", &token, "");
+    let ticket = ticket["ticket"].as_str().expect("is one").to_owned();
+    world.members[1].name = format!("boss&ticket={ticket}");
+    let clock = world.clock;
+    world.members[1].connect(1, &mut world.nodes[1], clock);
+    world.pass(seconds(1));
+    assert_eq!(world.members[1].closed, None);
+    assert_eq!(world.members[0].closed, None, "its node cannot know");
+    world.until("makes way", |world| world.members[0].closed == Some(4001));
+    assert_eq!(world.members[1].closed, None);
+}
+
+#[test]
 fn a_name_that_a_guest_holds_is_nobody_elses_at_any_node_until_the_grace_is_over() {
     let mut world = World::new(4, 2, 3);
     let names = [
