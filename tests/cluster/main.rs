@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 #![cfg(feature = "cluster")]
 
+mod actors;
 mod alike;
+mod alike_stories;
 mod corpus;
 mod draw;
 mod engine;
@@ -12,6 +14,8 @@ mod member;
 mod nodes;
 mod peer;
 mod promises;
+mod shared;
 mod sockets;
+mod stage;
 mod stories;
 mod world;

@@ -18,6 +18,41 @@ use sarang::wire::jwt::Key;
 use crate::engine::{Client, Engine};
 use crate::sockets::{Socket, Sockets};
 
+/// Connections to an engine, be it the model or a real one.
+pub trait Transport {
+    fn connect(&mut self) -> Client;
+    /// The node has closed its connection.
+    fn disconnect(&mut self, client: Client);
+    /// The engine gets bytes. `unix` is the wall clock of the model.
+    fn receive(&mut self, client: Client, bytes: &[u8], unix: Duration);
+    /// Takes what the engine has sent.
+    fn take_output(&mut self, client: Client) -> Vec<u8>;
+    /// Whether the connection is closed, by whichever side.
+    fn is_closed(&self, client: Client) -> bool;
+}
+
+impl Transport for Engine {
+    fn connect(&mut self) -> Client {
+        Self::connect(self)
+    }
+
+    fn disconnect(&mut self, client: Client) {
+        Self::disconnect(self, client);
+    }
+
+    fn receive(&mut self, client: Client, bytes: &[u8], unix: Duration) {
+        Self::receive(self, client, bytes, unix);
+    }
+
+    fn take_output(&mut self, client: Client) -> Vec<u8> {
+        Self::take_output(self, client)
+    }
+
+    fn is_closed(&self, client: Client) -> bool {
+        Self::is_closed(self, client)
+    }
+}
+
 /// Bytes that arrive at a time.
 type Way = VecDeque<(Duration, Vec<u8>)>;
 
@@ -122,7 +157,7 @@ impl Node {
     }
 
     /// What the loop of the process does: reads the engine, runs turns, writes to the engine. `delay` is what a byte takes.
-    pub fn step(&mut self, engine: &mut Engine, delay: Duration, clock: Duration) {
+    pub fn step(&mut self, engine: &mut impl Transport, delay: Duration, clock: Duration) {
         if self.stopped_until > clock {
             return;
         }
@@ -167,7 +202,7 @@ impl Node {
     }
 
     /// The network: bytes that are due reach the engine, and what it answers is on its way.
-    pub fn carry(&mut self, engine: &mut Engine, delay: Duration, clock: Duration) {
+    pub fn carry(&mut self, engine: &mut impl Transport, delay: Duration, clock: Duration) {
         if self.cut_until > clock {
             return;
         }
@@ -182,7 +217,7 @@ impl Node {
         }
     }
 
-    fn carry_link(&mut self, engine: &mut Engine, delay: Duration, clock: Duration) {
+    fn carry_link(&mut self, engine: &mut impl Transport, delay: Duration, clock: Duration) {
         let Some(link) = self.link else {
             return;
         };
@@ -203,7 +238,7 @@ impl Node {
         }
     }
 
-    fn drop_link(&mut self, engine: &mut Engine) {
+    fn drop_link(&mut self, engine: &mut impl Transport) {
         let sent = std::mem::take(&mut self.to_engine);
         if let Some(link) = self.link.take() {
             match sent.is_empty() || engine.is_closed(link) {
@@ -216,7 +251,7 @@ impl Node {
     }
 
     /// The engine reads what was sent over connections that are given up, unless it was made to close them.
-    fn carry_orphans(&mut self, engine: &mut Engine, clock: Duration) {
+    fn carry_orphans(&mut self, engine: &mut impl Transport, clock: Duration) {
         for (link, mut sent) in std::mem::take(&mut self.orphans) {
             if engine.is_closed(link) {
                 continue;
@@ -234,17 +269,28 @@ impl Node {
     }
 
     /// The process is killed: its sockets are gone.
-    pub fn kill(&mut self, engine: &mut Engine) {
+    pub fn kill(&mut self, engine: &mut impl Transport) {
         self.drop_link(engine);
     }
 
     /// The connection to the engine breaks.
-    pub fn cut(&mut self, engine: &mut Engine, clock: Duration) {
+    pub fn cut(&mut self, engine: &mut impl Transport, clock: Duration) {
         if self.link.is_some() {
             self.drop_link(engine);
             let now = self.now(clock);
             self.server.engine_lost("reset", now);
         }
+    }
+
+    /// Its connection to the engine.
+    pub fn link(&self) -> Option<Client> {
+        self.link
+    }
+
+    /// Whether bytes are on their way between it and the engine, or a connection is being made.
+    pub fn is_exchanging(&self) -> bool {
+        let is_connecting = self.dialing.is_some();
+        is_connecting || !self.to_engine.is_empty() || !self.from_engine.is_empty()
     }
 
     /// Whether it samples for all.
@@ -253,7 +299,7 @@ impl Node {
     }
 
     /// Whether it answers `/readyz` with 200.
-    pub fn is_ready(&mut self, engine: &mut Engine, clock: Duration) -> bool {
+    pub fn is_ready(&mut self, engine: &mut impl Transport, clock: Duration) -> bool {
         let Some(id) = self.connect(clock) else {
             return false;
         };

@@ -89,7 +89,7 @@ pub fn command(words: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// Reads one reply. Returns how many bytes it took, if it is whole.
-fn parse(bytes: &[u8]) -> Option<(Said, usize)> {
+pub fn parse(bytes: &[u8]) -> Option<(Said, usize)> {
     let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
     let text = String::from_utf8_lossy(&bytes[1..end]).into_owned();
     let mut at = end + 2;
@@ -229,7 +229,7 @@ impl Peer {
         }
     }
 
-    /// Empties the engine and chooses the version of the protocol.
+    /// Empties the engine, gives it memory, and chooses the version of the protocol.
     pub fn begin(&mut self, is_three: bool) {
         let words = |text: &str| {
             command(
@@ -240,6 +240,7 @@ impl Peer {
             )
         };
         let answers = [
+            words("CONFIG SET maxmemory 0"),
             words("FLUSHALL"),
             words("SCRIPT FLUSH"),
             words(if is_three { "HELLO 3" } else { "HELLO 2" }),

@@ -165,27 +165,51 @@ impl Core {
         Ok(Reply::flag(at.is_some()))
     }
 
-    pub fn config(&self, words: &[Vec<u8>]) -> Outcome {
-        if upper(&words[1]) != "GET" {
-            return Err(unknown_part(words));
+    pub fn config(&mut self, words: &[Vec<u8>]) -> Outcome {
+        match upper(&words[1]).as_str() {
+            "GET" if words.len() < 3 => Err(commands::wrong_count("config|get")),
+            "GET" => Ok(self.settings(words)),
+            "SET" if words.len() < 4 => Err(commands::wrong_count("config|set")),
+            "SET" => self.set_memory_max(&words[2..]),
+            _ => Err(unknown_part(words)),
         }
-        if words.len() < 3 {
-            return Err(commands::wrong_count("config|get"));
+    }
+
+    /// `CONFIG SET maxmemory n`, the only form that is modelled. More is in use than any limit but 0, which is none.
+    fn set_memory_max(&mut self, words: &[Vec<u8>]) -> Outcome {
+        let [name, limit] = words else {
+            return Err(commands::SYNTAX.to_owned());
+        };
+        if upper(name) != "MAXMEMORY" {
+            return Err(format!(
+                "ERR Unknown option or number of arguments for CONFIG SET - '{}'",
+                String::from_utf8_lossy(name)
+            ));
         }
+        let limit = integer(limit)
+            .filter(|limit| *limit >= 0)
+            .ok_or("ERR CONFIG SET failed (possibly related to argument 'maxmemory') - argument must be a memory value")?;
+        self.memory_max = limit;
+        self.is_out_of_memory = limit > 0;
+        Ok(Reply::ok())
+    }
+
+    fn settings(&self, words: &[Vec<u8>]) -> Reply {
+        let memory_max = self.memory_max.to_string();
         let known = [
             ("maxmemory-policy", self.policy.as_str()),
-            ("maxmemory", "0"),
+            ("maxmemory", memory_max.as_str()),
         ];
         let asked = words[2..].iter().filter_map(|word| {
             known
                 .iter()
                 .find(|(name, _)| upper(word) == name.to_uppercase())
         });
-        Ok(Reply::Map(
+        Reply::Map(
             asked
                 .map(|(name, value)| (Reply::text(name), Reply::text(value)))
                 .collect(),
-        ))
+        )
     }
 
     pub fn info(&self, sections: &[Vec<u8>]) -> String {
@@ -206,7 +230,10 @@ impl Core {
             ("Clients", format!("connected_clients:{open}")),
             (
                 "Memory",
-                format!("maxmemory:0\r\nmaxmemory_policy:{}", self.policy),
+                format!(
+                    "maxmemory:{}\r\nmaxmemory_policy:{}",
+                    self.memory_max, self.policy
+                ),
             ),
             ("Persistence", "loading:0\r\nasync_loading:0".to_owned()),
             ("Replication", {

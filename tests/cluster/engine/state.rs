@@ -46,6 +46,8 @@ pub(crate) struct Core {
     pub replication_id: String,
     pub next_id: i64,
     pub is_out_of_memory: bool,
+    /// The limit of memory that is shown, in bytes.
+    pub memory_max: i64,
     pub is_read_only: bool,
     /// Whether a push of a connection's own command comes before the reply.
     pub has_early_pushes: bool,
@@ -99,6 +101,7 @@ impl Core {
             replication_id,
             next_id: 1,
             is_out_of_memory: false,
+            memory_max: 0,
             is_read_only: false,
             has_early_pushes: false,
             replicas: 0,
