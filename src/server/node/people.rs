@@ -1,5 +1,6 @@
 //! People at a node: their seats in rooms, their names, their whispers and tickets; and events, revocations and lists.
 
+use std::collections::BinaryHeap;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -246,8 +247,9 @@ impl Node {
     /// Takes the names of all rooms: asks for what is shown of them.
     pub(super) fn take_room_names(&mut self, reply: &Reply, now: Now) {
         self.listing.get_or_insert_default();
-        let mut names: Vec<&str> = reply.items().iter().filter_map(Reply::text).collect();
-        names.sort_unstable();
+        let names = reply.items().iter().filter_map(Reply::text);
+        // To sort this way takes a tenth of the code.
+        let names = names.collect::<BinaryHeap<&str>>().into_sorted_vec();
         if names.is_empty() {
             self.listing = None;
             return self.report(News::Rooms(Ok(Vec::new())));
@@ -267,22 +269,25 @@ impl Node {
 
     /// Takes what is shown of some rooms.
     pub(super) fn take_listed(&mut self, reply: &Reply, is_last: bool) {
-        let rooms = reply.items().iter().filter_map(|room| {
-            Some(RoomInfo {
-                name: room.text_at(0)?.into(),
-                max_users: room.number_at(1)?.try_into().ok()?,
-                users: room.number_at(2)?.try_into().ok()?,
-                messages: room.number_at(3)?,
-                created_at: Timestamp::from_secs(room.number_at(4)? / 1000),
-            })
-        });
-        if let Some(listing) = &mut self.listing {
-            listing.extend(rooms);
+        for room in reply.items() {
+            if let (Some(listing), Some(room)) = (&mut self.listing, read_listed(room)) {
+                listing.push(room);
+            }
         }
         if is_last && let Some(rooms) = self.listing.take() {
             self.report(News::Rooms(Ok(rooms)));
         }
     }
+}
+
+fn read_listed(room: &Reply) -> Option<RoomInfo> {
+    Some(RoomInfo {
+        name: room.text_at(0)?.into(),
+        max_users: room.number_at(1)?.try_into().ok()?,
+        users: room.number_at(2)?.try_into().ok()?,
+        messages: room.number_at(3)?,
+        created_at: Timestamp::from_secs(room.number_at(4)? / 1000),
+    })
 }
 
 /// A whisper as it is told to nodes.

@@ -89,8 +89,9 @@ impl Node {
                 }
             }
             Some(("w", payload)) => {
-                let whisper = read_whisper(payload).map(News::Whisper);
-                self.news.extend(whisper);
+                if let Some(whisper) = read_whisper(payload) {
+                    self.report(News::Whisper(whisper));
+                }
             }
             Some(("g", key)) => self.report(News::CloseGuests(key.into())),
             _ => {}
@@ -109,11 +110,12 @@ impl Node {
             Some("v") => {
                 let changes = parts.next().and_then(decode).map(Changes::from_bytes);
                 let changes = changes.unwrap_or_default();
-                let put = changes.iter().filter_map(|change| match change {
-                    Change::Put(key, value) => Some((key.to_vec(), value.to_vec())),
-                    Change::Remove(_) => None,
-                });
-                let put = put.collect();
+                let mut put = Vec::new();
+                for change in changes.iter() {
+                    if let Change::Put(key, value) = change {
+                        put.push((key.to_vec(), value.to_vec()));
+                    }
+                }
                 self.report(News::Revoked(put));
             }
             Some("f") => {

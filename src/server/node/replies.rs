@@ -256,28 +256,29 @@ impl Node {
         if is_new.number() != Some(1) && self.link.state != State::Up {
             self.report(News::Reclaim);
         }
-        let peers = figures.pairs().filter_map(|(node, figures)| {
-            let node = node.text()?;
-            let numbers = figures
-                .text()?
-                .split(' ')
-                .map(|number| number.parse().unwrap_or(0));
-            let numbers: Vec<u64> = numbers.collect();
-            let at = |place: usize| numbers.get(place).copied().unwrap_or(0);
-            let figures = PeerFigures {
-                requests: at(0),
-                errors: at(1),
-                micros: at(2),
-                subscribers: at(3),
-            };
-            (node != &*self.id).then(|| (node.into(), figures))
-        });
-        let peers: Vec<_> = peers.collect();
+        let mut peers = Vec::new();
+        for (node, figures) in figures.pairs() {
+            if let Some(node) = node.text().filter(|node| **node != *self.id) {
+                peers.push((node.into(), read_figures(figures)));
+            }
+        }
         self.figures.nodes = peers.len() + 1;
         self.report(News::Peers(peers, self.is_leader, self.figures.nodes));
         if let Some(dead) = dead.text().filter(|dead| !dead.is_empty()) {
             let dead = dead.to_owned();
             self.sweep(&dead, false, now);
         }
+    }
+}
+
+/// Reads what a node tells of itself. What cannot be read is none.
+fn read_figures(reply: &Reply) -> PeerFigures {
+    let mut numbers = reply.text().unwrap_or_default().split(' ');
+    let mut next = || numbers.next().and_then(|number| number.parse().ok());
+    PeerFigures {
+        requests: next().unwrap_or(0),
+        errors: next().unwrap_or(0),
+        micros: next().unwrap_or(0),
+        subscribers: next().unwrap_or(0),
     }
 }

@@ -179,11 +179,10 @@ impl Node {
             let (newest, before) = (mirror.newest, mirror.mark.clone());
             let answered = mirror.loaded(opened.epoch, newest, before);
             self.acknowledge_all(answered);
-            let new = opened
-                .messages
-                .iter()
-                .filter(|message| message.position.seq > newest);
-            for message in new.cloned().collect::<Vec<_>>() {
+            for message in &opened.messages {
+                if message.position.seq <= newest {
+                    continue;
+                }
                 self.figures.filled += 1;
                 let place = (opened.epoch, message.position.seq);
                 let entry = Message {
@@ -223,12 +222,12 @@ impl Node {
             });
         }
         self.drain(room);
-        let seats = reply.items().get(9).map(Reply::items).unwrap_or_default();
-        let seats = seats
-            .iter()
-            .filter_map(Reply::text)
-            .map(Into::into)
-            .collect();
+        let mut seats = Vec::new();
+        for name in reply.items().get(9).map(Reply::items).unwrap_or_default() {
+            if let Some(name) = name.text() {
+                seats.push(name.into());
+            }
+        }
         self.report(News::Reseat(room.clone(), seats));
         self.publish_again(room, now);
     }
@@ -356,10 +355,13 @@ impl Node {
 
 /// Names and marks of users, as the engine keeps them.
 pub(super) fn read_names(reply: &Reply) -> Vec<(Rc<str>, bool)> {
-    let names = reply.pairs();
-    let names =
-        names.filter_map(|(name, kind)| Some((name.text()?.into(), kind.text()?.ends_with('g'))));
-    names.collect()
+    let mut names = Vec::new();
+    for (name, kind) in reply.pairs() {
+        if let Some((name, kind)) = name.text().zip(kind.text()) {
+            names.push((name.into(), kind.ends_with('g')));
+        }
+    }
+    names
 }
 
 /// Reads a room that was opened, who is there, and the mark of its newest message.

@@ -97,10 +97,13 @@ impl Node {
             Step::Plain | Step::Kill => {}
             Step::Secret => self.take_secret(reply),
             Step::Revocations => {
-                let all = reply.pairs().filter_map(|(key, value)| {
-                    Some((decode(key.text()?)?, decode(value.text()?)?))
-                });
-                let all = all.collect();
+                let mut all = Vec::new();
+                for (key, value) in reply.pairs() {
+                    let read = |part: &Reply| part.text().and_then(decode);
+                    if let Some(record) = read(key).zip(read(value)) {
+                        all.push(record);
+                    }
+                }
                 self.report(News::Revoked(all));
             }
             Step::Events => self.report(News::Events(read_events(reply))),
@@ -272,39 +275,47 @@ pub(super) fn read_events(reply: &Reply) -> KeptEvents {
     let [newest, events, latest, figures] = reply.items() else {
         return KeptEvents::default();
     };
-    let events = events.items().iter().filter_map(|entry| {
-        let [id, fields] = entry.items() else {
-            return None;
-        };
-        Some(KeptEvent {
-            id: id
-                .text()?
-                .split('-')
-                .next()?
-                .parse()
-                .ok()
-                .filter(|id| (1..=NUMBER_MAX).contains(id))?,
-            name: fields.text_at(1)?.into(),
-            data: fields.text_at(3)?.into(),
-        })
-    });
-    let latest = latest.pairs().filter_map(|(name, value)| {
-        let (id, data) = value.text()?.split_once(' ')?;
-        Some(KeptEvent {
-            id: id.parse().ok()?,
-            name: name.text()?.into(),
-            data: data.into(),
-        })
-    });
-    KeptEvents {
+    let mut kept = KeptEvents {
         newest: newest.number(),
-        events: events.collect(),
-        latest: latest.collect(),
         figures: figures
             .text()
             .filter(|text| !text.is_empty())
             .map(Into::into),
+        ..KeptEvents::default()
+    };
+    for entry in events.items() {
+        if let Some(event) = read_event(entry) {
+            kept.events.push(event);
+        }
     }
+    for (name, value) in latest.pairs() {
+        if let Some(event) = read_latest(name, value) {
+            kept.latest.push(event);
+        }
+    }
+    kept
+}
+
+fn read_event(entry: &Reply) -> Option<KeptEvent> {
+    let [id, fields] = entry.items() else {
+        return None;
+    };
+    let id = id.text()?.split('-').next()?.parse().ok()?;
+    Some(KeptEvent {
+        id: Some(id).filter(|id| (1..=NUMBER_MAX).contains(id))?,
+        name: fields.text_at(1)?.into(),
+        data: fields.text_at(3)?.into(),
+    })
+}
+
+/// The latest event of a channel.
+fn read_latest(name: &Reply, value: &Reply) -> Option<KeptEvent> {
+    let (id, data) = value.text()?.split_once(' ')?;
+    Some(KeptEvent {
+        id: id.parse().ok()?,
+        name: name.text()?.into(),
+        data: data.into(),
+    })
 }
 
 /// What was encoded as base64.
