@@ -138,6 +138,7 @@ impl Link {
         self.send(request, now);
     }
 
+    #[inline(never)]
     fn send(&mut self, mut request: Request, now: Duration) {
         self.out.extend_from_slice(&request.command);
         request.sent_at = now;
@@ -184,20 +185,18 @@ impl Link {
     pub fn flush_queue(&mut self, now: Duration) {
         let again = std::mem::take(&mut self.again);
         let queue = std::mem::take(&mut self.queue);
-        for request in again.into_iter().chain(queue) {
-            self.send(request, now);
+        for list in [again, queue] {
+            for request in list {
+                self.send(request, now);
+            }
         }
     }
 
     /// When the next request is past its deadline.
     pub fn next_deadline(&self) -> Option<Duration> {
-        let sent = self
-            .sent
-            .iter()
-            .skip(self.expired)
-            .find_map(|request| request.deadline);
-        let queued = self.queue.iter().find_map(|request| request.deadline);
-        let again = self.again.front().and_then(|request| request.deadline);
+        let sent = first_deadline(&self.sent, self.expired);
+        let queued = first_deadline(&self.queue, 0);
+        let again = first_deadline(&self.again, 0);
         [sent, queued, again].into_iter().flatten().min()
     }
 
@@ -288,4 +287,9 @@ impl Link {
             _ => crate::config::ENGINE_AWAY_PATIENCE,
         }
     }
+}
+
+/// The deadline of the first request that has one.
+fn first_deadline(list: &VecDeque<Request>, from: usize) -> Option<Duration> {
+    list.range(from..).find_map(|request| request.deadline)
 }
