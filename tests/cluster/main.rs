@@ -14,6 +14,7 @@ mod member;
 mod nodes;
 mod peer;
 mod promises;
+mod regressions;
 mod shared;
 mod sockets;
 mod stage;

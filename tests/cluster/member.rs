@@ -39,6 +39,8 @@ pub struct Member {
     /// The node and the connection there.
     pub at: Option<(usize, ConnectionId)>,
     pub is_open: bool,
+    /// How often it was welcomed.
+    pub welcomes: usize,
     /// The code of the last close frame.
     pub closed: Option<u64>,
     pub rooms: HashMap<String, Room>,
@@ -61,6 +63,7 @@ impl Member {
             name: name.into(),
             at: None,
             is_open: false,
+            welcomes: 0,
             closed: None,
             rooms: HashMap::new(),
             unacked: BTreeMap::new(),
@@ -223,6 +226,7 @@ impl Member {
     fn take(&mut self, message: &Value) {
         let text = |name: &str| message[name].as_str().unwrap_or_default().to_owned();
         match message["type"].as_str() {
+            Some("welcome") => self.welcomes += 1,
             Some("room_joined") => self.joined(&text("room"), message),
             Some("chat") => self.heard(message),
             Some("user_joined") => {

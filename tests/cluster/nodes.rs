@@ -71,6 +71,8 @@ pub struct Node {
     pub stopped_until: Duration,
     /// No byte gets through until then.
     pub cut_until: Duration,
+    /// Until then nothing that the engine says gets through, while it hears all.
+    pub deaf_until: Duration,
     /// When the process was started.
     started: Duration,
 }
@@ -118,6 +120,7 @@ impl Node {
             orphans: Vec::new(),
             stopped_until: Duration::ZERO,
             cut_until: Duration::ZERO,
+            deaf_until: Duration::ZERO,
             started: clock,
         }
     }
@@ -226,6 +229,11 @@ impl Node {
         {
             engine.receive(link, &bytes, clock);
         }
+        // It may have waited for replicas.
+        engine.receive(link, &[], clock);
+        if self.deaf_until > clock {
+            return;
+        }
         let bytes = engine.take_output(link);
         if !bytes.is_empty() {
             // In order.
@@ -291,6 +299,11 @@ impl Node {
     pub fn is_exchanging(&self) -> bool {
         let is_connecting = self.dialing.is_some();
         is_connecting || !self.to_engine.is_empty() || !self.from_engine.is_empty()
+    }
+
+    /// Whether it has a connection to the engine.
+    pub fn has_link(&self) -> bool {
+        self.link.is_some()
     }
 
     /// Whether it samples for all.

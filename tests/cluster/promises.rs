@@ -10,7 +10,7 @@ use crate::world::World;
 
 const ROOM: &str = "tech";
 
-fn seconds(count: u64) -> Duration {
+pub fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
@@ -29,7 +29,7 @@ fn say(world: &mut World, member: usize) {
 }
 
 /// What a member was told, by code.
-fn errors(world: &World, member: usize, code: &str) -> usize {
+pub fn errors(world: &World, member: usize, code: &str) -> usize {
     world.members[member].errors.get(code).copied().unwrap_or(0)
 }
 
@@ -192,7 +192,7 @@ fn a_whisper_finds_its_target_at_any_node_and_nobody_where_there_is_none() {
 }
 
 /// A token of somebody, as another back end signs it.
-fn token(world: &World, name: &str) -> String {
+pub fn token(world: &World, name: &str) -> String {
     let at = world.clock.as_secs();
     key().sign(&json!({"sub": name, "iat": at, "exp": at + 600, "jti": name}))
 }

@@ -162,6 +162,12 @@ impl World {
 /// An HTTP exchange with a node: the answer's head and body.
 impl World {
     pub fn request(&mut self, node: usize, request: &str) -> (String, serde_json::Value) {
+        let (head, body) = self.exchange(node, request);
+        (head, serde_json::from_str(&body).unwrap_or_default())
+    }
+
+    /// The same, with the body as it is.
+    pub fn exchange(&mut self, node: usize, request: &str) -> (String, String) {
         let clock = self.clock;
         let id = self.nodes[node].connect(clock).expect("is accepted");
         self.nodes[node].send(id, request.as_bytes());
@@ -174,8 +180,7 @@ impl World {
             let text = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
             if let Some((head, body)) = text.split_once("\r\n\r\n") {
                 self.nodes[node].hang_up(id);
-                let body = serde_json::from_str(body).unwrap_or_default();
-                return (head.to_owned(), body);
+                return (head.to_owned(), body.to_owned());
             }
         }
         panic!("no answer to {request}");

@@ -293,3 +293,19 @@ impl Link {
 fn first_deadline(list: &VecDeque<Request>, from: usize) -> Option<Duration> {
     list.range(from..).find_map(|request| request.deadline)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_of_which_only_the_number_is_known_is_not_ended_later() {
+        let mut link = Link::new();
+        (link.number, link.run) = (Some(3), "first".into());
+        link.drop_connection();
+        // The engine has given a number and not said yet which run of it that was.
+        link.number = Some(4);
+        link.drop_connection();
+        assert_eq!(link.old, [("first".into(), 3)]);
+    }
+}

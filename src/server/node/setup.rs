@@ -331,3 +331,26 @@ pub(super) fn encode(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD_NO_PAD.encode(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_that_lacks_commands_is_refused_by_its_version() {
+        let reason = |version: &str| unfit(&format!("redis_version:{version}\r\nrole:master\r\n"));
+        for version in ["2.8.24", "5.0.14", "6.0.16", "6.1"] {
+            let reason = reason(version).expect("is refused");
+            assert!(
+                reason.contains(version) && reason.contains("6.2"),
+                "{reason}"
+            );
+        }
+        for version in ["6.2.0", "6.10.1", "7.0.15", "10.0.1", ""] {
+            assert_eq!(reason(version), None, "{version}");
+        }
+        // It says which version of the other one it stands for.
+        let valkey = "valkey_version:8.0.1\r\nredis_version:7.2.4\r\n";
+        assert_eq!(unfit(valkey), None);
+    }
+}

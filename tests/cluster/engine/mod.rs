@@ -68,7 +68,7 @@ impl Engine {
             std::mem::take(&mut connection.input)
         };
         let mut done = 0;
-        while !self.is_closed(client) {
+        while !self.is_closed(client) && !self.core.borrow_mut().is_waiting() {
             match wire::read(&input[done..]) {
                 Request::Incomplete => break,
                 Request::Whole(words, length) => {
@@ -110,6 +110,12 @@ impl Engine {
     /// Whether the connection is closed, by whichever side.
     pub fn is_closed(&self, client: Client) -> bool {
         self.core.borrow().connections[client.0].is_closed
+    }
+
+    /// How often a command on keys was carried out, alone or by a script.
+    pub fn count(&self, command: &str) -> usize {
+        let core = self.core.borrow();
+        core.counts.get(command).copied().unwrap_or(0)
     }
 
     /// All keys that are there, over all databases, with their time to live.
@@ -158,6 +164,11 @@ impl Engine {
         self.core.borrow_mut().is_read_only = is_on;
     }
 
+    /// The error of commands that write, with its code: as of one without enough replicas, or that cannot save.
+    pub fn set_writes_refused(&mut self, error: Option<&'static str>) {
+        self.core.borrow_mut().refuses_writes = error;
+    }
+
     /// Whether what a connection publishes to itself comes before the reply to that command, as from Redis 7.0, or after it, as
     /// from Valkey 8 (and at first here).
     pub fn set_early_pushes(&mut self, is_on: bool) {
@@ -172,6 +183,11 @@ impl Engine {
     /// The eviction policy that CONFIG and INFO show.
     pub fn set_policy(&mut self, policy: &str) {
         policy.clone_into(&mut self.core.borrow_mut().policy);
+    }
+
+    /// The version that INFO shows.
+    pub fn set_version(&mut self, version: &str) {
+        version.clone_into(&mut self.core.borrow_mut().version);
     }
 
     /// The password of the user `default`. Connections that are open stay known.

@@ -4,9 +4,6 @@ use super::commands::{self, Outcome, integer, upper};
 use super::reply::Reply;
 use super::state::Core;
 
-/// The version that the model takes after.
-const VERSION: &str = "7.0.15";
-
 impl Core {
     fn is_right(&self, user: &[u8], password: &[u8]) -> bool {
         user == b"default"
@@ -91,11 +88,12 @@ impl Core {
         } else {
             "master"
         };
+        let number = self.version.clone();
         let me = self.me();
         let (id, version) = (me.id, if me.is_three { 3 } else { 2 });
         let pairs = [
             ("server", Reply::text("redis")),
-            ("version", Reply::text(VERSION)),
+            ("version", Reply::text(&number)),
             ("proto", Reply::Integer(version)),
             ("id", Reply::Integer(id)),
             ("mode", Reply::text("standalone")),
@@ -223,8 +221,8 @@ impl Core {
             (
                 "Server",
                 format!(
-                    "redis_version:{VERSION}\r\nredis_mode:standalone\r\nrun_id:{}",
-                    self.run_id
+                    "redis_version:{}\r\nredis_mode:standalone\r\nrun_id:{}",
+                    self.version, self.run_id
                 ),
             ),
             ("Clients", format!("connected_clients:{open}")),

@@ -28,6 +28,8 @@ pub(crate) struct Connection {
     pub is_known: bool,
     database: usize,
     pub name: String,
+    /// The replicas that WAIT asks for, and when it gives up: until then no other command of this connection is carried out.
+    waits: Option<(i64, Option<Duration>)>,
     channels: BTreeSet<Vec<u8>>,
 }
 
@@ -49,10 +51,15 @@ pub(crate) struct Core {
     /// The limit of memory that is shown, in bytes.
     pub memory_max: i64,
     pub is_read_only: bool,
+    /// The error of commands that write, where a setting hinders them.
+    pub refuses_writes: Option<&'static str>,
     /// Whether a push of a connection's own command comes before the reply.
     pub has_early_pushes: bool,
     pub replicas: i64,
     pub policy: String,
+    pub version: String,
+    /// How often each command on keys was carried out.
+    pub counts: BTreeMap<&'static str, usize>,
     pub password: Option<String>,
     pub unix: Duration,
     /// The connection whose command is carried out.
@@ -103,9 +110,12 @@ impl Core {
             is_out_of_memory: false,
             memory_max: 0,
             is_read_only: false,
+            refuses_writes: None,
             has_early_pushes: false,
             replicas: 0,
             policy: "noeviction".to_owned(),
+            version: "7.0.15".to_owned(),
+            counts: BTreeMap::new(),
             password: None,
             unix: Duration::ZERO,
             current: 0,
@@ -115,6 +125,14 @@ impl Core {
 
     pub fn me(&mut self) -> &mut Connection {
         &mut self.connections[self.current]
+    }
+
+    /// The error of a command that writes, while there is one.
+    fn refuses_write(&self) -> Option<&'static str> {
+        match self.is_read_only {
+            true => Some(READ_ONLY),
+            false => self.refuses_writes,
+        }
     }
 
     /// What hinders the current connection from carrying out a command now.
@@ -147,8 +165,10 @@ impl Core {
         if self.is_out_of_memory && effect == Effect::Grows {
             return Some(OUT_OF_MEMORY.to_owned());
         }
-        if self.is_read_only && effect != Effect::Reads {
-            return Some(READ_ONLY.to_owned());
+        if let Some(refusal) = self.refuses_write()
+            && effect != Effect::Reads
+        {
+            return Some(refusal.to_owned());
         }
         let listens = !connection.is_three && !connection.channels.is_empty();
         if listens && !["SUBSCRIBE", "UNSUBSCRIBE", "PING", "QUIT"].contains(&name) {
@@ -168,6 +188,7 @@ impl Core {
         words: &[Vec<u8>],
         database: usize,
     ) -> Outcome {
+        *self.counts.entry(command.name).or_default() += 1;
         let mut context = Context {
             unix: self.unix,
             chance: &mut self.chance,
@@ -250,8 +271,11 @@ impl Core {
             return self.answer(name, words);
         };
         // A script that has written is not stopped any more, so that it is not left half done.
-        if command.effect != Effect::Reads && !running.has_written && self.is_read_only {
-            return Err(READ_ONLY.to_owned());
+        if let Some(refusal) = self.refuses_write()
+            && command.effect != Effect::Reads
+            && !running.has_written
+        {
+            return Err(refusal.to_owned());
         }
         if command.effect == Effect::Grows && !running.has_written && self.is_out_of_memory {
             return Err(OUT_OF_MEMORY.to_owned());
@@ -385,8 +409,9 @@ impl Core {
         ))
     }
 
-    fn wait(&self, words: &[Vec<u8>]) -> Outcome {
-        integer(&words[1]).ok_or(NOT_INTEGER)?;
+    /// Has the connection wait, unless there are enough replicas; the reply is written by [`Self::is_waiting`] then.
+    fn wait(&mut self, words: &[Vec<u8>]) -> Outcome {
+        let wanted = integer(&words[1]).ok_or(NOT_INTEGER)?;
         match integer(&words[2]) {
             None => Err("ERR timeout is not an integer or out of range".to_owned()),
             Some(timeout) if timeout < 0 => Err("ERR timeout is negative".to_owned()),
@@ -396,8 +421,27 @@ impl Core {
                      propagated."
                     .to_owned())
             }
-            Some(_) => Ok(Reply::Integer(self.replicas)),
+            Some(timeout) => {
+                let timeout = u64::try_from(timeout).unwrap_or(0);
+                let until = (timeout > 0).then(|| self.unix + Duration::from_millis(timeout));
+                self.me().waits = Some((wanted, until));
+                Ok(Reply::Several(Vec::new()))
+            }
         }
+    }
+
+    /// Whether the current connection still waits for replicas. Answers it when it does not any more.
+    pub fn is_waiting(&mut self) -> bool {
+        let (replicas, unix) = (self.replicas, self.unix);
+        let Some((wanted, until)) = self.me().waits else {
+            return false;
+        };
+        if replicas < wanted && until.is_none_or(|until| until > unix) {
+            return true;
+        }
+        self.me().waits = None;
+        self.reply(&Reply::Integer(replicas));
+        false
     }
 }
 
