@@ -103,6 +103,9 @@ pub struct Node {
     unconfirmed: Vec<(Serial, Position)>,
     /// So many of them, from the first, does the command under way ask for.
     awaited: usize,
+    /// The numbers in the marks of whispers that the engine may have kept, while their senders were told that they were not, in
+    /// order: when one is said again, people here have not got it yet.
+    unanswered: VecDeque<u64>,
     /// What the engine has refused to undo.
     owed: Vec<Owed>,
     /// The list of rooms that is being read.
@@ -144,6 +147,7 @@ impl Node {
             is_leader: false,
             unconfirmed: Vec::new(),
             awaited: 0,
+            unanswered: VecDeque::new(),
             owed: Vec::new(),
             listing: None,
             figures: Figures {
@@ -410,7 +414,12 @@ impl Node {
             Ask::Seat(serial, _) => News::Failed(serial, code),
             Ask::Leave(room, name) => return self.owed.push(Owed::Seat(room, name)),
             Ask::Unclaim(owed) => return self.owed.push(*owed),
-            Ask::Whisper(brought) => News::Failed(brought.serial, code),
+            Ask::Whisper(brought) => {
+                if request.was_sent && brought.has_id {
+                    self.leave_unanswered(&brought.mark);
+                }
+                News::Failed(brought.serial, code)
+            }
             Ask::Wait => return self.confirmed(0),
             Ask::Open(room) => return self.refuse_opening(&room, code),
             Ask::Claim(claim) if !request.was_sent => News::Claimed(claim, Claimed::Unasked),

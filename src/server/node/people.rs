@@ -12,8 +12,8 @@ use super::news::{Claim, News, Owed};
 use super::scripts::Script;
 use super::setup::encode;
 use crate::config::{
-    ACKNOWLEDGED_FOR, ENGINE_KEPT_SECS, EVENTS_KEPT, OWN_CHANNELS_MAX, PRESENCE_NAMES_MAX,
-    ROOMS_LISTED_AT_ONCE,
+    ACKNOWLEDGED_FOR, ENGINE_KEPT_SECS, ENGINE_REQUESTS_MAX, EVENTS_KEPT, OWN_CHANNELS_MAX,
+    PRESENCE_NAMES_MAX, ROOMS_LISTED_AT_ONCE,
 };
 use crate::domain::changes::{Change, Changes};
 use crate::domain::drafts::Draft;
@@ -147,6 +147,33 @@ impl Node {
             has_id: said.is_some(),
         });
         self.ask(Ask::Whisper(brought), command.finish(), now);
+    }
+
+    /// The number in a mark of this node.
+    fn number_of(&self, mark: &str) -> Option<u64> {
+        let (node, number) = mark.split_once(':')?;
+        number.parse().ok().filter(|_| *node == *self.id)
+    }
+
+    /// Nobody knows whether the engine has kept a whisper.
+    pub(super) fn leave_unanswered(&mut self, mark: &str) {
+        if let Some(number) = self.number_of(mark)
+            && let Err(place) = self.unanswered.binary_search(&number)
+        {
+            self.unanswered.insert(place, number);
+            if self.unanswered.len() > ENGINE_REQUESTS_MAX {
+                self.unanswered.pop_front();
+            }
+        }
+    }
+
+    /// The engine has kept this whisper. Returns whether nobody knew.
+    pub(super) fn take_unanswered(&mut self, mark: &str) -> bool {
+        let number = self.number_of(mark);
+        let place = number.and_then(|number| self.unanswered.binary_search(&number).ok());
+        place
+            .and_then(|place| self.unanswered.remove(place))
+            .is_some()
     }
 
     /// Has a ticket kept for any node, with what it stands for.

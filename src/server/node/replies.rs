@@ -137,16 +137,19 @@ impl Node {
             }
             Ask::Whisper(brought) => {
                 let serial = brought.serial;
-                self.report(match reply.text_at(0) {
+                let news = match reply.text_at(0) {
                     Some("ok") => News::Whispered(serial, true),
                     // The answer to this very request was lost, or the same `id` has come before.
                     Some("known") => {
-                        News::Whispered(serial, reply.text_at(1) == Some(&brought.mark))
+                        let mark = reply.text_at(1).unwrap_or_default();
+                        let is_new = mark == &*brought.mark || self.take_unanswered(mark);
+                        News::Whispered(serial, is_new)
                     }
                     Some("reused") => News::Failed(serial, ErrorCode::IdReused),
                     Some("none") => News::Failed(serial, ErrorCode::UserNotFound),
                     _ => News::Failed(serial, ErrorCode::BackendUnavailable),
-                });
+                };
+                self.report(news);
             }
             Ask::LateWhisper(brought) => {
                 let is_same = reply.text_at(1) == Some(&brought.mark);
@@ -154,6 +157,7 @@ impl Node {
                     (reply.text_at(0), is_same),
                     (Some("ok"), _) | (Some("known"), true)
                 ) {
+                    self.take_unanswered(&brought.mark);
                     self.report(News::Whisper(brought.whisper));
                 }
             }
