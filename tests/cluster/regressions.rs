@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::ledger::{check_acknowledged, check_order};
 use crate::nodes::config;
+use crate::peer::command;
 use crate::promises::{errors, seconds, token};
 use crate::world::World;
 
@@ -367,6 +368,47 @@ fn a_list_of_rooms_is_answered_when_two_connections_were_lost_before_it_could_be
     let answer = String::from_utf8(answer(&world)).expect("is text");
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(answer.contains(r#""name":"tech""#), "{answer}");
+}
+
+#[test]
+fn messages_of_one_author_keep_their_order_while_their_room_is_loaded_anew() {
+    for seed in 20..40 {
+        let mut world = gathered(seed, 2, &[0, 1]);
+        let keys = world.engine.keys(world.clock);
+        let meta = keys.iter().find(|(key, _)| key.ends_with("}m:tech"));
+        let channel = meta
+            .expect("there is the room")
+            .0
+            .replace("}m:", "}r:")
+            .into_bytes();
+        let client = world.engine.connect();
+        for round in 0..20 {
+            say(&mut world, 0);
+            if round == 8 {
+                // It has lost the room; nodes are told so before what they have asked is answered.
+                world.engine.flush_all();
+                let told = command(&[b"PUBLISH".to_vec(), channel.clone(), b"e".to_vec()]);
+                let clock = world.clock;
+                world.engine.receive(client, &told, clock);
+            }
+            world.step();
+        }
+        world.until("all are acknowledged", World::is_settled);
+        world.pass(seconds(1));
+        let room = &world.members[1].rooms[ROOM];
+        let (epoch, _) = room.newest.as_ref().expect("has a position");
+        let of_epoch = room.seen.iter().filter(|((of, _), _)| of == epoch);
+        let numbers: Vec<u64> = of_epoch
+            .map(|(_, (_, text))| {
+                text.rsplit(' ')
+                    .next()
+                    .and_then(|number| number.parse().ok())
+            })
+            .collect::<Option<_>>()
+            .expect("each has a number");
+        assert!(numbers.len() > 8, "{numbers:?}");
+        assert!(numbers.is_sorted(), "seed {seed}: {numbers:?}");
+    }
 }
 
 #[test]

@@ -91,7 +91,9 @@ impl Node {
         ] {
             command.number(limit as u64);
         }
-        command.number(ENGINE_KEPT_SECS).number(after + 1).finish()
+        command.number(ENGINE_KEPT_SECS).number(after + 1);
+        let known = self.mirrors.get(room).map_or(0, |mirror| mirror.epoch);
+        command.hex(known).finish()
     }
 
     /// Takes a message of the engine: delivers it if it is the next one.

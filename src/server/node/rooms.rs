@@ -83,14 +83,17 @@ impl Node {
     }
 
     /// Rooms that are to be opened were asked for at another engine, or at an earlier run of it: they are asked for at this one.
-    pub(super) fn readdress_openings(&mut self) {
+    /// Messages were said in rooms that may have another epoch since.
+    pub(super) fn readdress_requests(&mut self) {
         for mut request in std::mem::take(&mut self.link.queue) {
-            if let Ask::Open(room) = &request.ask {
-                let room = room.clone();
+            let command = match &request.ask {
+                Ask::Open(room) => self.open_command(&room.clone()),
+                Ask::Publish(said) => Some(self.publish_command(said, request.was_sent)),
+                _ => None,
+            };
+            if let Some(command) = command {
                 self.link.take_bytes(&request);
-                if let Some(command) = self.open_command(&room) {
-                    request.command = command;
-                }
+                request.command = command;
                 self.link.add_bytes(&request);
             }
             self.link.queue.push_back(request);

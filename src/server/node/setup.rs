@@ -229,7 +229,7 @@ impl Node {
         self.probes.1 = self.probes.1.max(self.probes.0 - 1);
         self.beat_due = now.monotonic + BEAT_EVERY;
         self.check_due = now.monotonic + ROOM_SILENCE;
-        self.readdress_openings();
+        self.readdress_requests();
         self.link.flush_queue(now.monotonic);
         self.ask_for_stale_crowds(now);
     }

@@ -1,7 +1,7 @@
 -- Orders and keeps a message, and tells it to all nodes.
 -- KEYS: meta, history, or also the key of its id. ARGV: an epoch, channel, payload, fingerprint, seconds an id is kept,
 -- the tag of a message that is sent again or nothing, messages kept, bytes kept, messages kept whatever their bytes, seconds a
--- room lives without a use, the least number that a message that is sent again can have.
+-- room lives without a use, the least number that a message that is sent again can have, the epoch of the room as its node knows it.
 local epoch = call('HGET', KEYS[1], 'e')
 if not epoch then
   return {'gone'}
@@ -18,6 +18,10 @@ if ARGV[6] ~= '' then
       return {'known', ARGV[4] .. ' ' .. epoch .. ' ' .. string.match(entry[1], '^%d+')}
     end
   end
+end
+if epoch ~= ARGV[12] then
+  -- An earlier message of the same author may have found the room gone, and comes again: this one may not come before it.
+  return {'gone'}
 end
 local now = whole(milliseconds())
 local place = whole(call('HINCRBY', KEYS[1], 's', 1))
