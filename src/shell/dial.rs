@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 
+use mio::event::Event;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
@@ -95,6 +96,8 @@ pub struct Dialer {
     is_connected: bool,
     is_readable: bool,
     is_writable: bool,
+    /// Whether it has ended: reading goes on until that is read.
+    is_closed: bool,
     buffer: Vec<u8>,
 }
 
@@ -107,14 +110,16 @@ impl Dialer {
             is_connected: false,
             is_readable: false,
             is_writable: false,
+            is_closed: false,
             buffer: Vec::new(),
         }
     }
 
-    /// An event of the connection.
-    pub fn ready(&mut self, is_readable: bool, is_writable: bool) {
-        self.is_readable |= is_readable;
-        self.is_writable |= is_writable;
+    /// An event of the connection. An end or an error is found by reading.
+    pub fn ready(&mut self, event: &Event) {
+        self.is_closed |= event.is_read_closed() || event.is_error();
+        self.is_readable |= event.is_readable() || self.is_closed;
+        self.is_writable |= event.is_writable();
     }
 
     /// Whether there is more to read.
@@ -139,8 +144,8 @@ impl Dialer {
         match stream.read(&mut self.buffer) {
             Ok(0) => self.lose("it has closed the connection", server, now),
             Ok(count) => {
-                // A short read has emptied the socket (epoll(7)).
-                self.is_readable = count == self.buffer.len();
+                // A short read has emptied the socket (epoll(7)). The end may have come with these bytes, as one event.
+                self.is_readable = self.is_closed || count == self.buffer.len();
                 server.engine_received(&self.buffer[..count], now);
             }
             Err(error) => match error.kind() {
@@ -217,5 +222,6 @@ impl Dialer {
         self.is_connected = false;
         self.is_readable = false;
         self.is_writable = false;
+        self.is_closed = false;
     }
 }

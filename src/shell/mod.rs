@@ -335,9 +335,7 @@ impl Shell {
                 SIGNAL => self.take_signals(now),
                 ENGINE => {
                     if let Some(dialer) = &mut self.dialer {
-                        // An end or an error is found by reading.
-                        let is_readable = event.is_readable() || event.is_read_closed();
-                        dialer.ready(is_readable || event.is_error(), event.is_writable());
+                        dialer.ready(event);
                     }
                 }
                 WORKER => {

@@ -1,6 +1,8 @@
 """What an engine, a link or a node can do to a cluster, under load: what the people and the operator see, and that it passes."""
 
 import json
+import socket
+import struct
 import time
 
 import pytest
@@ -13,6 +15,8 @@ from nodes import QUICK, Nodes
 DURABLE = ["--appendonly", "yes", "--appendfsync", "always"]
 # Longer than a node's lease.
 LONG_AFTER_LEASE = 16
+# More than an engine has ready for a connection without counting it.
+LONG = "가" * 20_000
 
 
 def wait_for(talker, kind, **fields):
@@ -21,6 +25,16 @@ def wait_for(talker, kind, **fields):
         message = json.loads(talker.receive())
         if message["type"] == kind and fields.items() <= message.items():
             return message
+
+
+def say_until_acknowledged(talker, **message):
+    while True:
+        talker.send("chat", **message)
+        while (answer := json.loads(talker.receive()))["type"] not in ["ack", "error"]:
+            pass
+        if answer["type"] == "ack" and answer["id"] == message["id"]:
+            return
+        assert answer.get("code", "backend_unavailable") == "backend_unavailable", answer
 
 
 def all_unready(nodes):
@@ -112,6 +126,28 @@ def test_nobody_notices_that_connections_were_killed(start_engine, start_nodes):
     assert count(nodes, "connects_total") > 3
 
 
+def test_nothing_is_lost_when_the_engine_cuts_nodes_for_what_they_have_not_read(start_engine, start_nodes, come_in):
+    engine = start_engine()
+    nodes = start_nodes(engine.url, "--content-chars", str(len(LONG)))
+    guests = [come_in(node, f"guest {number}") for number, node in enumerate(nodes)]
+    for guest in guests:
+        guest.join("hall")
+    with under_load(nodes) as load:
+        engine.ask("CONFIG", "SET", "client-output-buffer-limit", "pubsub 1 1 1")
+        guests[0].send("chat", room="hall", content=LONG, id="1")
+        # It cuts them when it is said, and again when they ask for it.
+        until(lambda: all(node.figure("connects_total") > 2 for node in nodes))
+        engine.ask("CONFIG", "SET", "client-output-buffer-limit", "pubsub 32mb 8mb 60")
+        until(all_ready, nodes)
+        load.goes_on()
+        say_until_acknowledged(guests[0], room="hall", content=LONG, id="1")
+        say_until_acknowledged(guests[0], room="hall", content="the next", id="2")
+    assert "output buffer limits" in engine.log.read_text()
+    for guest in guests[1:]:
+        assert wait_for(guest, "chat")["content"] == LONG
+        assert wait_for(guest, "chat")["content"] == "the next"
+
+
 def test_a_paused_engine_is_waited_for(start_engine, start_nodes):
     engine = start_engine()
     nodes = start_nodes(engine.url)
@@ -155,6 +191,25 @@ def test_an_engine_without_memory_refuses_and_loses_nothing(start_engine, start_
         until(lambda: any("OOM" in line for line in engine.ask("INFO", "errorstats").splitlines()))
         engine.ask("CONFIG", "SET", "maxmemory", "0")
         load.goes_on()
+
+
+@pytest.mark.parametrize("is_reset", [False, True])
+def test_an_end_that_comes_together_with_the_last_bytes_is_noticed(ends, tmp_path, is_reset):
+    with socket.create_server(("127.0.0.1", 0)) as engine:
+        nodes = ends(Nodes(["redis://127.0.0.1:{}".format(*engine.getsockname()[1:])], tmp_path / "nodes", *QUICK))
+        nodes.begin(ready=False)
+        (node,) = nodes
+        link, _ = engine.accept()
+        link.recv(65536)
+        # When it goes on, both are there.
+        node.pause()
+        link.sendall(b"+a reply without its en")
+        if is_reset:
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        link.close()
+        node.resume()
+        until(lambda: node.logged("engine_refused"))
+    assert "no answer in time" not in node.logged("engine_refused")[0]
 
 
 def test_an_engine_that_may_forget_is_refused_until_it_may_not(start_engine, ends, tmp_path):
