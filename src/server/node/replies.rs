@@ -1,7 +1,7 @@
 //! What a reply of the engine means, by what was asked.
 
 use super::Node;
-use super::ask::{Ask, Request};
+use super::ask::{Ask, Brought, Request};
 use super::link::State;
 use super::news::{Claimed, News, PeerFigures};
 use super::rooms::read_names;
@@ -135,32 +135,8 @@ impl Node {
                 };
                 self.report(News::Claimed(claim, claimed));
             }
-            Ask::Whisper(brought) => {
-                let serial = brought.serial;
-                let news = match reply.text_at(0) {
-                    Some("ok") => News::Whispered(serial, true),
-                    // The answer to this very request was lost, or the same `id` has come before.
-                    Some("known") => {
-                        let mark = reply.text_at(1).unwrap_or_default();
-                        let is_new = mark == &*brought.mark || self.take_unanswered(mark);
-                        News::Whispered(serial, is_new)
-                    }
-                    Some("reused") => News::Failed(serial, ErrorCode::IdReused),
-                    Some("none") => News::Failed(serial, ErrorCode::UserNotFound),
-                    _ => News::Failed(serial, ErrorCode::BackendUnavailable),
-                };
-                self.report(news);
-            }
-            Ask::LateWhisper(brought) => {
-                let is_same = reply.text_at(1) == Some(&brought.mark);
-                if matches!(
-                    (reply.text_at(0), is_same),
-                    (Some("ok"), _) | (Some("known"), true)
-                ) {
-                    self.take_unanswered(&brought.mark);
-                    self.report(News::Whisper(brought.whisper));
-                }
-            }
+            Ask::Whisper(brought) => self.take_whisper_answer(&brought, reply),
+            Ask::LateWhisper(brought) => self.take_late_whisper(*brought, reply),
             Ask::KeepTicket(serial) => self.report(News::TicketKept(serial, true)),
             Ask::RedeemTicket(serial) => {
                 let identity = reply.text().map(Into::into);
@@ -200,6 +176,35 @@ impl Node {
             Ask::Count => self.report(News::People(reply.number().unwrap_or(0) as usize)),
             Ask::Wait => self.confirmed(reply.number().unwrap_or(0)),
             _ => {}
+        }
+    }
+
+    fn take_whisper_answer(&mut self, brought: &Brought, reply: &Reply) {
+        let serial = brought.serial;
+        let news = match reply.text_at(0) {
+            Some("ok") => News::Whispered(serial, true),
+            // The answer to this very request was lost, or the same `id` has come before.
+            Some("known") => {
+                let mark = reply.text_at(1).unwrap_or_default();
+                let is_new = mark == &*brought.mark || self.take_unanswered(mark);
+                News::Whispered(serial, is_new)
+            }
+            Some("reused") => News::Failed(serial, ErrorCode::IdReused),
+            Some("none") => News::Failed(serial, ErrorCode::UserNotFound),
+            _ => News::Failed(serial, ErrorCode::BackendUnavailable),
+        };
+        self.report(news);
+    }
+
+    fn take_late_whisper(&mut self, brought: Brought, reply: &Reply) {
+        let is_brought = match reply.text_at(0) {
+            Some("ok") => true,
+            Some("known") => reply.text_at(1) == Some(&brought.mark),
+            _ => false,
+        };
+        if is_brought {
+            self.take_unanswered(&brought.mark);
+            self.report(News::Whisper(brought.whisper));
         }
     }
 
