@@ -370,17 +370,27 @@ fn a_list_of_rooms_is_answered_when_two_connections_were_lost_before_it_could_be
     assert!(answer.contains(r#""name":"tech""#), "{answer}");
 }
 
+/// Whether the messages of the first member have their order in the newest epoch, of which the second was told.
+fn check_order_of_author(world: &mut World) {
+    world.until("all are acknowledged", World::is_settled);
+    world.pass(seconds(1));
+    let room = &world.members[1].rooms[ROOM];
+    let (epoch, _) = room.newest.as_ref().expect("has a position");
+    let of_epoch = room.seen.iter().filter(|((of, _), _)| of == epoch);
+    let number = |text: &str| text.rsplit(' ').next()?.parse::<u64>().ok();
+    let numbers: Vec<_> = of_epoch.map(|(_, (_, text))| number(text)).collect();
+    assert!(numbers.len() > 8, "{numbers:?}");
+    assert!(numbers.is_sorted(), "{numbers:?}");
+}
+
 #[test]
 fn messages_of_one_author_keep_their_order_while_their_room_is_loaded_anew() {
     for seed in 20..40 {
         let mut world = gathered(seed, 2, &[0, 1]);
         let keys = world.engine.keys(world.clock);
         let meta = keys.iter().find(|(key, _)| key.ends_with("}m:tech"));
-        let channel = meta
-            .expect("there is the room")
-            .0
-            .replace("}m:", "}r:")
-            .into_bytes();
+        let (meta, _) = meta.expect("there is the room");
+        let channel = meta.replace("}m:", "}r:").into_bytes();
         let client = world.engine.connect();
         for round in 0..20 {
             say(&mut world, 0);
@@ -393,21 +403,26 @@ fn messages_of_one_author_keep_their_order_while_their_room_is_loaded_anew() {
             }
             world.step();
         }
-        world.until("all are acknowledged", World::is_settled);
-        world.pass(seconds(1));
-        let room = &world.members[1].rooms[ROOM];
-        let (epoch, _) = room.newest.as_ref().expect("has a position");
-        let of_epoch = room.seen.iter().filter(|((of, _), _)| of == epoch);
-        let numbers: Vec<u64> = of_epoch
-            .map(|(_, (_, text))| {
-                text.rsplit(' ')
-                    .next()
-                    .and_then(|number| number.parse().ok())
-            })
-            .collect::<Option<_>>()
-            .expect("each has a number");
-        assert!(numbers.len() > 8, "{numbers:?}");
-        assert!(numbers.is_sorted(), "seed {seed}: {numbers:?}");
+        check_order_of_author(&mut world);
+    }
+}
+
+#[test]
+fn messages_of_one_author_keep_their_order_when_the_connection_and_the_room_are_lost() {
+    for seed in 40..50 {
+        let mut world = gathered(seed, 2, &[0, 1]);
+        for _ in 0..10 {
+            say(&mut world, 0);
+            world.step();
+        }
+        world.engine.flush_all();
+        cut(&mut world, 0);
+        // While there is none, and as the next one begins.
+        for _ in 0..200 {
+            say(&mut world, 0);
+            world.step();
+        }
+        check_order_of_author(&mut world);
     }
 }
 
