@@ -108,6 +108,24 @@ fn a_whisper_that_is_acknowledged_when_it_is_said_again_long_after_its_answer_wa
 }
 
 #[test]
+fn a_whisper_whose_answer_was_lost_is_also_brought_when_it_is_said_again_at_another_node() {
+    let mut world = gathered(5, 2, &[0, 0]);
+    without_answers(&mut world, 0, |world| whisper(world, 0, "m1", "psst"));
+    cut(&mut world, 0);
+    world.nodes[0].cut_until = world.clock + seconds(8);
+    world.until("is refused", |world| {
+        errors(world, 0, "backend_unavailable") == 1
+    });
+    world.pass(seconds(20));
+    leave(&mut world, 0);
+    world.enter(0, 1, ROOM);
+    whisper(&mut world, 0, "m1", "psst");
+    world.until("is acknowledged", World::is_settled);
+    world.pass(seconds(1));
+    assert_eq!(told(&world, 1, "psst"), 1);
+}
+
+#[test]
 fn a_whisper_to_a_node_that_hears_nothing_is_refused_and_brought_once_when_it_is_said_again() {
     let mut world = gathered(3, 2, &[0, 1]);
     cut(&mut world, 1);

@@ -176,7 +176,7 @@ impl Node {
         }
     }
 
-    fn refuse_message(&mut self, said: Box<Said>, code: ErrorCode) {
+    fn refuse_message(&mut self, said: &Said, code: ErrorCode) {
         self.report(News::Failed(said.publication.serial, code));
     }
 
@@ -222,7 +222,7 @@ impl Node {
                 let epoch = reply.text_at(1).and_then(read_hex);
                 let place = epoch.zip(reply.number_at(2));
                 let Some((place, milliseconds)) = place.zip(reply.number_at(3)) else {
-                    return self.refuse_message(said, ErrorCode::BackendUnavailable);
+                    return self.refuse_message(&said, ErrorCode::BackendUnavailable);
                 };
                 let message = Message {
                     mark: said.mark.clone(),
@@ -240,7 +240,7 @@ impl Node {
                     Some((of, position)) if of == print.as_deref().unwrap_or("-") => {
                         self.acknowledge(publication.serial, position);
                     }
-                    _ => self.refuse_message(said, ErrorCode::IdReused),
+                    _ => self.refuse_message(&said, ErrorCode::IdReused),
                 }
             }
             Some("gone" | "renewed") => {
@@ -255,7 +255,7 @@ impl Node {
                 }
                 self.reload(&room, now);
             }
-            _ => self.refuse_message(said, ErrorCode::BackendUnavailable),
+            _ => self.refuse_message(&said, ErrorCode::BackendUnavailable),
         }
     }
 }

@@ -93,6 +93,14 @@ impl Node {
                     self.report(News::Whisper(whisper));
                 }
             }
+            Some(("k", rest)) => {
+                if let Some((mark, payload)) = rest.split_once(' ')
+                    && let Some(whisper) = read_whisper(payload)
+                    && self.take_unanswered(mark)
+                {
+                    self.report(News::Whisper(whisper));
+                }
+            }
             Some(("g", key)) => self.report(News::CloseGuests(key.into())),
             _ => {}
         }

@@ -5,7 +5,12 @@ if KEYS[4] then
   local known = call('GET', KEYS[4])
   if known then
     local print, mark = string.match(known, '^(%S+) (.*)$')
-    return print == ARGV[4] and {'known', mark} or {'reused'}
+    if print ~= ARGV[4] then
+      return {'reused'}
+    end
+    -- The node that has brought it may never have had the answer: then it brings it to its own people now.
+    call('PUBLISH', ARGV[3] .. string.match(mark, '^[^:]*'), 'k ' .. mark .. ' ' .. ARGV[2])
+    return {'known', mark}
   end
 end
 local now = milliseconds()
