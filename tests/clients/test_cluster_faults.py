@@ -367,6 +367,17 @@ def test_the_people_of_a_killed_node_leave(start_engine, start_nodes, come_in):
     assert park.join("tech")["online_users"] == ["kim"]
 
 
+def test_a_name_that_a_killed_node_had_too_is_not_held_for_good(start_engine, start_nodes, come_in):
+    engine = start_engine()
+    nodes = start_nodes(engine.url, "--presence-grace", "3")
+    kim, _ = (come_in(node, "kim", "a key of 16 chars") for node in nodes[:2])
+    assert engine.ask("KEYS", "*u:kim")
+    nodes[1].kill()
+    # The engine does not know yet that nobody else has the name.
+    kim.drop()
+    until(lambda: not engine.ask("KEYS", "*u:kim"))
+
+
 def test_the_people_of_a_node_that_ends_leave_at_once(start_engine, start_nodes, come_in):
     engine = start_engine()
     nodes = start_nodes(engine.url)

@@ -54,6 +54,21 @@ local function leave(meta, presence, seats, idle_rooms, reference, channel, name
   return 1, users
 end
 
+-- Nobody is here under the names of this key any more, but they are held for those who may come back: until the last of these times.
+local function end_holds(holders, now)
+  local latest
+  for _, who in ipairs(call('HVALS', holders)) do
+    local ends = tonumber(string.match(who, '^x(%d+) '))
+    if not ends then
+      return
+    end
+    latest = math.max(latest or ends, ends)
+  end
+  if latest then
+    call('PEXPIRE', holders, whole(math.max(latest - now, 1)))
+  end
+end
+
 -- A name of a node is gone: it is not here any more unless another node has it, and the node holds nothing of its key unless it has
 -- another name with this key.
 local function drop_name(holders, names, holdings, node, name, reference)

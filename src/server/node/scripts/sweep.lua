@@ -25,6 +25,7 @@ while swept < chunk do
         drop_name(holders, base .. 'us', KEYS[3], node, spelt, tag .. '\n' .. name)
       end
     end
+    end_holds(holders, now)
     call('SREM', KEYS[3], reference)
     swept = swept + 1
   else

@@ -6,15 +6,9 @@ if call('HGET', KEYS[1], field) ~= ARGV[2] then
 end
 call('HDEL', KEYS[1], field)
 drop_name(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[5], ARGV[3])
-local hold = tonumber(ARGV[4])
+local hold, now = tonumber(ARGV[4]), milliseconds()
 if hold > 0 then
-  call('HSET', KEYS[1], field, 'x' .. whole(milliseconds() + hold) .. ' ' .. ARGV[2])
-  local is_empty = true
-  for _, who in ipairs(call('HVALS', KEYS[1])) do
-    is_empty = is_empty and string.sub(who, 1, 1) == 'x'
-  end
-  if is_empty then
-    call('PEXPIRE', KEYS[1], hold)
-  end
+  call('HSET', KEYS[1], field, 'x' .. whole(now + hold) .. ' ' .. ARGV[2])
 end
+end_holds(KEYS[1], now)
 return 1
