@@ -46,8 +46,8 @@ pub const ROOMS_CHECKED_AT_ONCE: usize = 256;
 pub const ROOM_FOLLOWED_FOR: Duration = Duration::from_secs(60);
 /// How long the engine keeps a room, and what a node holds, without a use.
 pub const ENGINE_KEPT_SECS: u64 = 30 * 24 * 60 * 60;
-/// Between two renewals of that for what is in use.
-pub const ENGINE_RENEWED_EVERY: Duration = Duration::from_secs(60 * 60);
+/// What is in use is renewed in so many parts, one with each sign of life: all of it within an hour.
+pub const ENGINE_RENEWAL_PARTS: u64 = 1_200;
 /// How long the list of rooms of all nodes is good.
 pub const ROOM_LIST_KEPT: Duration = Duration::from_secs(1);
 /// Commands that wait for one list of rooms; one more is refused with `backend_unavailable`.

@@ -235,14 +235,10 @@ impl RoomManager {
         }
     }
 
-    /// Asks again for all seats.
-    pub fn renew_all_seats(&mut self, effects: &mut Effects) {
-        let rooms: Vec<RoomId> = self
-            .rooms
-            .iter()
-            .map(|(slot, _)| RoomId(slot as u32))
-            .collect();
-        for id in rooms {
+    /// Asks again for all seats in these rooms.
+    pub fn renew_seats_in(&mut self, is_meant: impl Fn(RoomId) -> bool, effects: &mut Effects) {
+        let rooms = self.rooms.iter().map(|(slot, _)| RoomId(slot as u32));
+        for id in rooms.filter(|id| is_meant(*id)).collect::<Vec<_>>() {
             self.renew_seats(id, effects);
         }
     }

@@ -95,7 +95,6 @@ pub struct Node {
     registered: u64,
     beat_due: Duration,
     check_due: Duration,
-    renew_due: Duration,
     /// What this node tells of itself with each sign of life.
     own_figures: String,
     is_leader: bool,
@@ -142,7 +141,6 @@ impl Node {
             registered: 0,
             beat_due: Duration::ZERO,
             check_due: Duration::ZERO,
-            renew_due: Duration::ZERO,
             own_figures: String::new(),
             is_leader: false,
             unconfirmed: Vec::new(),

@@ -29,7 +29,7 @@ pub enum Reader {
 pub struct Name {
     /// Connections, and handshakes that wait for it.
     pub count: u32,
-    /// Whether the engine has granted it.
+    /// Whether the engine has granted it, when it was last asked.
     pub is_granted: bool,
     /// Whether the engine may have it as one of this node.
     pub may_be_held: bool,

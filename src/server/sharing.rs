@@ -7,18 +7,19 @@ mod start;
 
 use std::time::Duration;
 
-use names::read_identity;
+use names::{Again, read_identity};
 
 use super::Server;
 use super::node::news::{News, Owed, PeerFigures};
 use super::node::{Dial, Node};
-use crate::config::{Config, Level, STORE_ANSWERS_PER_TURN};
+use crate::config::{Config, ENGINE_RENEWAL_PARTS, Level, STORE_ANSWERS_PER_TURN};
 use crate::domain::auth::BadTicket;
 use crate::domain::changes::Changes;
 use crate::domain::credentials::Credentials;
 use crate::domain::derived::{Purpose, derive};
 use crate::domain::event::Effect;
 use crate::domain::facts::Outcome;
+use crate::domain::ids::RoomId;
 use crate::domain::metrics::Traffic;
 use crate::domain::time::Now;
 use crate::domain::working_set::Loader;
@@ -185,6 +186,7 @@ impl Server {
             | News::Counted(..)
             | News::Gone(_)
             | News::Reseat(..)
+            | News::Renew(_)
             | News::Anew => self.take_of_rooms(news, now),
             News::Claimed(..)
             | News::Reclaim
@@ -204,9 +206,13 @@ impl Server {
 
     /// Takes what concerns rooms and who is in them.
     fn take_of_rooms(&mut self, news: News, now: Now) {
-        if matches!(news, News::Anew) {
-            self.claim_again(true, now);
-            self.revoke_again(now);
+        match news {
+            News::Anew => {
+                self.claim_again(Again::All, now);
+                self.revoke_again(now);
+            }
+            News::Renew(part) => self.claim_again(Again::Part(part), now),
+            _ => {}
         }
         let (rooms, effects) = self.chat.rooms_mut();
         match news {
@@ -258,7 +264,11 @@ impl Server {
                     rooms.release_strange(id, &seats, effects);
                 }
             }
-            News::Anew => rooms.renew_all_seats(effects),
+            News::Anew => rooms.renew_seats_in(|_| true, effects),
+            News::Renew(part) => {
+                let is_of_part = |id: RoomId| u64::from(id.0) % ENGINE_RENEWAL_PARTS == part;
+                rooms.renew_seats_in(is_of_part, effects);
+            }
             News::Whispered(serial, is_new) => rooms.whispered(serial, is_new, effects),
             News::Whisper(whisper) => rooms.deliver_whisper(&whisper, None, effects),
             _ => {}
@@ -270,7 +280,7 @@ impl Server {
     fn take_of_identity(&mut self, news: News, now: Now) {
         match news {
             News::Claimed(claim, claimed) => self.claimed(*claim, claimed, now),
-            News::Reclaim => self.claim_again(false, now),
+            News::Reclaim => self.claim_again(Again::All, now),
             News::CloseGuests(key) => self.close_guests(&key, now),
             News::TicketKept(serial, is_kept) => self.answer_ticket(serial, is_kept, now),
             News::Redeemed(serial, redeemed) => {
@@ -323,7 +333,7 @@ impl Server {
     /// The engine takes requests: what it had refused is asked for again.
     fn ask_again(&mut self, now: Now) {
         if std::mem::take(&mut self.sharing.has_unclaimed) {
-            self.claim_again(true, now);
+            self.claim_again(Again::Unknown, now);
         }
         if std::mem::take(&mut self.sharing.has_unrevoked) {
             self.revoke_again(now);

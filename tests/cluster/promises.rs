@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sarang::config::ENGINE_KEPT_SECS;
 use serde_json::json;
 
 use crate::ledger::{check_acknowledged, check_order, check_presence};
@@ -444,6 +445,35 @@ fn no_key_of_the_engine_is_without_an_end_but_those_of_which_there_is_one() {
         assert!(
             !key.contains('{') || key.ends_with("}us"),
             "{key} stays for good"
+        );
+    }
+}
+
+#[test]
+fn what_people_hold_is_renewed_bit_by_bit_within_an_hour() {
+    let mut world = World::new(1, 1, 4);
+    for number in 0..4 {
+        world.enter(number, 0, &format!("room {number}"));
+    }
+    let hour = seconds(3_600);
+    world.pass(hour + seconds(30));
+    let left = |kind: &str| -> Vec<Duration> {
+        let keys = world.engine.keys(world.clock).into_iter();
+        let of_kind = keys.filter(|(key, _)| key.contains(kind));
+        of_kind.filter_map(|(_, left)| left).collect()
+    };
+    let kept = seconds(ENGINE_KEPT_SECS);
+    for kind in ["}u:", "}p:", "}s:"] {
+        let left = left(kind);
+        assert_eq!(left.len(), 4, "{kind}");
+        assert!(
+            left.iter().all(|left| *left + hour + seconds(60) > kept),
+            "{kind} {left:?}"
+        );
+        let first = left[0];
+        assert!(
+            left.iter().any(|left| left.abs_diff(first) > seconds(2)),
+            "{kind} {left:?}"
         );
     }
 }

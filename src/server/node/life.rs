@@ -5,7 +5,7 @@ use super::ask::{Ask, Step};
 use super::link::State;
 use super::news::News;
 use super::scripts::Script;
-use crate::config::{BEAT_EVERY, ENGINE_RENEWED_EVERY, LEASE, PRESENCE_NAMES_MAX, SWEPT_AT_ONCE};
+use crate::config::{BEAT_EVERY, ENGINE_RENEWAL_PARTS, LEASE, PRESENCE_NAMES_MAX, SWEPT_AT_ONCE};
 use crate::domain::time::Now;
 
 impl Node {
@@ -37,10 +37,7 @@ impl Node {
             }
             self.ask(Ask::Count, command.finish(), now);
         }
-        if now.monotonic >= self.renew_due {
-            self.renew_due = now.monotonic + ENGINE_RENEWED_EVERY;
-            self.report(News::Anew);
-        }
+        self.report(News::Renew(self.probes.0 % ENGINE_RENEWAL_PARTS));
     }
 
     /// The server ends: takes its people out.

@@ -98,7 +98,10 @@ pub enum News {
     Reseat(Rc<str>, Vec<Rc<str>>),
     /// All seats and names are to be asked for again: the lease was over.
     Anew,
-    /// The names of guests are to be asked for again: that somebody has signed in under one may have been missed.
+    /// This part of the seats and names is to be asked for again, so that the engine keeps them.
+    Renew(u64),
+    /// All names are to be asked for again: the engine may have lost some, and that somebody has signed in under one may have been
+    /// missed.
     Reclaim,
     /// A whisper of this server was brought to whom it is for; `false` if that was so before.
     Whispered(Serial, bool),

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::config::SIGNED_IN_NAME_HELD_FOR;
+use crate::config::{ENGINE_RENEWAL_PARTS, SIGNED_IN_NAME_HELD_FOR};
 use crate::conn::refusal::Refusal;
 use crate::domain::error::ErrorCode;
 use crate::domain::ids::{ConnectionId, Serial};
@@ -105,11 +105,15 @@ impl Server {
         }
     }
 
-    /// Asks again for the names of guests here, or for all.
-    pub(super) fn claim_again(&mut self, is_all: bool, now: Now) {
-        let names = self.sharing.names.keys();
-        let names = names.filter(|(_, person)| is_all || !person.is_account);
-        let names: Vec<Named> = names.cloned().collect();
+    /// Asks again for names here.
+    pub(super) fn claim_again(&mut self, which: Again, now: Now) {
+        let names = self.sharing.names.iter();
+        let names = names.filter(|(of, name)| match which {
+            Again::All => true,
+            Again::Part(part) => part_of(&of.0) == part,
+            Again::Unknown => !name.is_granted,
+        });
+        let names: Vec<Named> = names.map(|(of, _)| of.clone()).collect();
         let Some(node) = self.chat.backend_mut().node_mut() else {
             return;
         };
@@ -143,7 +147,10 @@ impl Server {
             Claimed::Held => Some(CloseCode::NAME_TAKEN),
         };
         if is_renewal {
-            self.sharing.has_unclaimed |= !is_known;
+            if !is_known && let Some(name) = self.sharing.names.get_mut(&of) {
+                name.is_granted = false;
+                self.sharing.has_unclaimed = true;
+            }
             if let Some(code) = refused {
                 self.close_people(&of, code, now);
             }
@@ -244,6 +251,22 @@ impl Server {
             self.serve(waiting.connection, *request, redeemed, now);
         }
     }
+}
+
+/// Which names are asked for again.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Again {
+    All,
+    /// Those of one part of [`ENGINE_RENEWAL_PARTS`].
+    Part(u64),
+    /// Those that the engine may not have.
+    Unknown,
+}
+
+/// The part of a name with this key.
+fn part_of(key: &str) -> u64 {
+    let add = |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte));
+    key.bytes().fold(0, add) % ENGINE_RENEWAL_PARTS
 }
 
 /// An identity, as it is kept with a ticket.
