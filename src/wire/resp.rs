@@ -76,8 +76,8 @@ pub struct Malformed;
 
 /// Reads replies from bytes as they come.
 ///
-/// A reply is read once all of it has come. Until then each byte is looked at once: of what has come, only how many values
-/// are missing is known.
+/// A reply is read once all of it has come. Until then only how many values are missing is known, so that what has come is not
+/// looked at again with each part of a long one.
 #[derive(Debug)]
 pub struct Replies {
     buffer: Vec<u8>,
