@@ -62,6 +62,17 @@ fn gathered(seed: u64, nodes: usize, members: &[usize]) -> World {
     world
 }
 
+/// The first member whispers to the second. The engine keeps it, its answer is lost, and the sender is told that nobody knows.
+fn whisper_refused_without_its_answer(world: &mut World) {
+    without_answers(world, 0, |world| whisper(world, 0, "m1", "psst"));
+    cut(world, 0);
+    world.nodes[0].cut_until = world.clock + seconds(8);
+    world.until("is refused", |world| {
+        errors(world, 0, "backend_unavailable") == 1
+    });
+    world.pass(seconds(20));
+}
+
 #[test]
 fn a_whisper_whose_answer_is_lost_is_brought_once_to_people_at_its_own_node() {
     let mut world = gathered(1, 2, &[0, 0]);
@@ -94,13 +105,7 @@ fn a_whisper_that_is_answered_too_late_is_brought_once_and_the_same_again_only_a
 fn a_whisper_that_is_acknowledged_when_it_is_said_again_long_after_its_answer_was_lost_is_brought()
 {
     let mut world = gathered(2, 2, &[0, 0]);
-    without_answers(&mut world, 0, |world| whisper(world, 0, "m1", "psst"));
-    cut(&mut world, 0);
-    world.nodes[0].cut_until = world.clock + seconds(8);
-    world.until("is refused", |world| {
-        errors(world, 0, "backend_unavailable") == 1
-    });
-    world.pass(seconds(20));
+    whisper_refused_without_its_answer(&mut world);
     whisper(&mut world, 0, "m1", "psst");
     world.until("is acknowledged", World::is_settled);
     world.pass(seconds(1));
@@ -110,13 +115,7 @@ fn a_whisper_that_is_acknowledged_when_it_is_said_again_long_after_its_answer_wa
 #[test]
 fn a_whisper_whose_answer_was_lost_is_also_brought_when_it_is_said_again_at_another_node() {
     let mut world = gathered(5, 2, &[0, 0]);
-    without_answers(&mut world, 0, |world| whisper(world, 0, "m1", "psst"));
-    cut(&mut world, 0);
-    world.nodes[0].cut_until = world.clock + seconds(8);
-    world.until("is refused", |world| {
-        errors(world, 0, "backend_unavailable") == 1
-    });
-    world.pass(seconds(20));
+    whisper_refused_without_its_answer(&mut world);
     leave(&mut world, 0);
     world.enter(0, 1, ROOM);
     whisper(&mut world, 0, "m1", "psst");

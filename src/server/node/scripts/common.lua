@@ -23,7 +23,6 @@ local function idle(meta, idle_rooms, reference)
     if room[2] == '1' then
       score = now + (is_silent and room[4] or room[3])
     end
-    call('HSET', meta, 'i', whole(now))
     call('ZADD', idle_rooms, whole(score), reference)
   end
 end
