@@ -3,6 +3,7 @@
 //! A limit that an operator may need to change is a field of [`Config`] and a command line option (`options.rs`); the
 //! others are constants. README.md has a table of all limits and the effect of each.
 
+mod backend;
 pub mod cidr;
 mod cluster;
 mod identity;
@@ -15,6 +16,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use backend::*;
 use cidr::Cidr;
 pub use cluster::*;
 pub use identity::*;

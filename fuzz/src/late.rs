@@ -15,6 +15,7 @@ use sarang::domain::ids::Serial;
 use sarang::domain::issuer::Issued;
 use sarang::domain::names::nfc;
 use sarang::domain::position::Position;
+use sarang::domain::rules::Rules;
 use sarang::domain::time::{Now, Timestamp};
 use sarang::domain::tokens::Identity;
 use sarang::domain::wishes::{Opening, Publication};
@@ -288,6 +289,7 @@ impl Store {
                 timestamp,
                 position,
                 guest: publication.is_guest,
+                deleted_at: None,
             }));
         }
         let message = &room.messages[position.seq as usize - 1];
@@ -322,6 +324,7 @@ impl Store {
             epoch: room.epoch,
             max_users: room.max_users,
             is_kept: room.is_kept,
+            rules: Rules::default(),
             created_at: Timestamp::from(now),
             newest: newest as u64,
             messages: room.messages[first..].to_vec(),

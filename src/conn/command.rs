@@ -32,7 +32,10 @@ pub enum Command<'a> {
     Leave {
         room: Cow<'a, str>,
     },
-    RoomList,
+    RoomList {
+        after: Option<Cow<'a, str>>,
+        limit: Option<u64>,
+    },
     Auth {
         ticket: Ticket<'a>,
     },
@@ -57,6 +60,8 @@ struct Fields<'a> {
     content: Option<Field<'a>>,
     since: Option<Field<'a>>,
     ticket: Option<Field<'a>>,
+    after: Option<Field<'a>>,
+    limit: Option<Field<'a>>,
     id: Option<Field<'a>>,
     /// Whether one of them occurs twice: two parsers could take different values (RFC 8259 section 4).
     has_duplicate: bool,
@@ -72,6 +77,8 @@ impl Fields<'_> {
             content: owned(self.content),
             since: owned(self.since),
             ticket: owned(self.ticket),
+            after: owned(self.after),
+            limit: owned(self.limit),
             id: owned(self.id),
             has_duplicate: self.has_duplicate,
         }
@@ -88,6 +95,8 @@ enum Name {
     Content,
     Since,
     Ticket,
+    After,
+    Limit,
     Id,
     #[serde(other)]
     Other,
@@ -119,6 +128,8 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 Name::Content => &mut fields.content,
                 Name::Since => &mut fields.since,
                 Name::Ticket => &mut fields.ticket,
+                Name::After => &mut fields.after,
+                Name::Limit => &mut fields.limit,
                 Name::Id => &mut fields.id,
                 Name::Other => {
                     map.next_value::<IgnoredAny>()?;
@@ -136,10 +147,11 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 }
 
-/// The value of a field, as far as it matters: text, `null` or anything else.
+/// The value of a field, as far as it matters: text, a whole number, `null` or anything else.
 enum Field<'a> {
     Null,
     Text(Cow<'a, str>),
+    Number(u64),
     Other,
 }
 
@@ -148,6 +160,7 @@ impl Field<'_> {
         match self {
             Self::Null => Field::Null,
             Self::Text(text) => Field::Text(Cow::Owned(text.into_owned())),
+            Self::Number(number) => Field::Number(number),
             Self::Other => Field::Other,
         }
     }
@@ -188,8 +201,8 @@ impl<'de> Visitor<'de> for FieldVisitor {
         Ok(Field::Other)
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(Field::Other)
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Field::Number(number))
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
@@ -217,7 +230,15 @@ fn optional(field: Option<Field<'_>>) -> Result<Optional<'_>, ErrorCode> {
     match field {
         None | Some(Field::Null) => Ok(None),
         Some(Field::Text(text)) => Ok(Some(text)),
-        Some(Field::Other) => Err(ErrorCode::BadRequest),
+        Some(Field::Number(_) | Field::Other) => Err(ErrorCode::BadRequest),
+    }
+}
+
+fn optional_number(field: Option<Field<'_>>) -> Result<Option<u64>, ErrorCode> {
+    match field {
+        None | Some(Field::Null) => Ok(None),
+        Some(Field::Number(number)) => Ok(Some(number)),
+        Some(Field::Text(_) | Field::Other) => Err(ErrorCode::BadRequest),
     }
 }
 
@@ -288,7 +309,10 @@ fn read_command(fields: Fields<'_>) -> Result<Command<'_>, ErrorCode> {
         "leave" => Command::Leave {
             room: required(fields.room)?,
         },
-        "room_list" => Command::RoomList,
+        "room_list" => Command::RoomList {
+            after: optional(fields.after)?,
+            limit: optional_number(fields.limit)?,
+        },
         "auth" => Command::Auth {
             ticket: Ticket(required(fields.ticket)?),
         },
@@ -299,6 +323,11 @@ fn read_command(fields: Fields<'_>) -> Result<Command<'_>, ErrorCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LIST: Command<'_> = Command::RoomList {
+        after: None,
+        limit: None,
+    };
 
     #[test]
     fn commands_are_read_with_their_optional_fields() {
@@ -347,12 +376,9 @@ mod tests {
     fn a_field_that_the_type_does_not_have_may_be_anything() {
         assert_eq!(
             parse(r#"{"type":"room_list","room":5,"since":{}}"#),
-            Ok((Command::RoomList, None))
+            Ok((LIST, None))
         );
-        assert_eq!(
-            parse(r#"{"type":"room_list","id":null}"#),
-            Ok((Command::RoomList, None))
-        );
+        assert_eq!(parse(r#"{"type":"room_list","id":null}"#), Ok((LIST, None)));
     }
 
     #[test]

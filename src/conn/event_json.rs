@@ -29,6 +29,8 @@ fn write_chat(message: &ChatMessage, out: &mut Vec<u8>) {
         timestamp,
         position,
         guest,
+        // One that was deleted is no chat message any more.
+        deleted_at: _,
     } = message;
     out.extend_from_slice(br#"{"type":"chat","room":"#);
     write_string(room, out);
@@ -89,6 +91,7 @@ mod tests {
                 timestamp: Timestamp(1_705_314_600),
                 position: Position { epoch: 7, seq: 42 },
                 guest: n % 2 == 0,
+                deleted_at: None,
             });
             let mut written = Vec::new();
             write_chat(&message, &mut written);

@@ -13,7 +13,7 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use super::changes::Changes;
-use super::ids::{Origin, RoomKey};
+use super::ids::{RoomKey, Waiter};
 use super::message_keys::{Destination, MessageKey, Person};
 use super::position::Position;
 use super::record::{KeptId, Key, Record, SaidAt};
@@ -37,7 +37,7 @@ pub enum Claim {
     OtherContent,
 }
 
-type Waiters = SmallVec<[Origin; 1]>;
+type Waiters = SmallVec<[Waiter; 1]>;
 
 #[derive(Debug)]
 struct Pending {
@@ -117,7 +117,7 @@ impl Acknowledged {
         &mut self,
         key: MessageKey,
         content: &str,
-        origin: Origin,
+        waiter: Waiter,
         now: Duration,
     ) -> Claim {
         self.forget_until(now);
@@ -128,7 +128,7 @@ impl Acknowledged {
                 if pending.fingerprint != fingerprint {
                     return Claim::OtherContent;
                 }
-                pending.waiters.push(origin);
+                pending.waiters.push(waiter);
                 Claim::UnderWay
             }
             Some(Slot::Done(number)) => match &self.done[&number] {
@@ -140,7 +140,7 @@ impl Acknowledged {
                 let slot = self.pending.insert(Pending {
                     key,
                     fingerprint,
-                    waiters: SmallVec::from_elem(origin, 1),
+                    waiters: SmallVec::from_elem(waiter, 1),
                 }) as u32;
                 self.add_to_index(hash, Slot::Pending(slot));
                 Claim::New(PendingId(slot))
@@ -217,7 +217,7 @@ impl Acknowledged {
         });
     }
 
-    /// The message was committed or delivered: returns its `id` and the connections to acknowledge it to. Above
+    /// The message was committed or delivered: returns its `id` and who waits for it. Above
     /// [`ACKNOWLEDGED_PER_USER_MAX`] the sender's oldest entry is forgotten, above [`ACKNOWLEDGED_MAX`] the oldest of
     /// all.
     pub fn done(
@@ -265,7 +265,7 @@ impl Acknowledged {
         }
     }
 
-    /// The message failed: it may be sent again. Returns its `id` and the connections to refuse.
+    /// The message failed: it may be sent again. Returns its `id` and who waits for it.
     pub fn failed(&mut self, id: PendingId) -> (Box<str>, Waiters) {
         let pending = self.remove_pending(id);
         (pending.key.id, pending.waiters)

@@ -1,6 +1,7 @@
 //! Changes of a store, in order, as bytes: one buffer however many there are.
 
 use super::record::{Key, Record};
+use super::rules::Rules;
 
 /// Changes of a store, in order, as bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +40,14 @@ impl Changes {
         // A message, the largest record, has at most 64 KiB.
         let length = (self.bytes.len() - value) as u32;
         self.bytes[start + 2..start + LENGTHS_BYTES].copy_from_slice(&length.to_be_bytes());
+    }
+
+    /// Adds or replaces the rules of a room, or removes them if they are the usual ones.
+    pub fn put_rules(&mut self, epoch: u64, rules: Rules) {
+        match rules == Rules::default() {
+            true => self.remove(&Key::Rules(epoch)),
+            false => self.put(&Record::Rules { epoch, rules }),
+        }
     }
 
     /// Removes a record.

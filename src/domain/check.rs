@@ -76,6 +76,7 @@ impl RoomManager {
     /// Each message under way is counted in its room, which still exists, and is entered under its `id` if it has one.
     fn check_wishes(&self) {
         let mut under_way: BTreeMap<(RoomId, UserId), u32> = BTreeMap::new();
+        let mut posts: BTreeMap<RoomId, u32> = BTreeMap::new();
         let (mut pending, mut joins, mut openings) = (0, 0, 0);
         for wish in self.wishes.iter() {
             match wish {
@@ -88,7 +89,10 @@ impl RoomManager {
                     // One that is shared may have lost its past since.
                     let is_same = self.key(room.id) == *room || self.is_shared;
                     assert!(is_same, "a room with wishes stays");
-                    *under_way.entry((room.id, *user)).or_default() += 1;
+                    match user {
+                        Some(user) => *under_way.entry((room.id, *user)).or_default() += 1,
+                        None => *posts.entry(room.id).or_default() += 1,
+                    }
                     pending += usize::from(is_pending.is_some());
                 }
                 Wish::Open {
@@ -112,6 +116,9 @@ impl RoomManager {
             under_way.into_iter().eq(counted),
             "messages under way by room"
         );
+        let counted = self.rooms.iter().filter(|(_, room)| room.posts > 0);
+        let counted = counted.map(|(index, room)| (RoomId(index as u32), room.posts));
+        assert!(posts.into_iter().eq(counted), "posts under way by room");
         assert_eq!(pending, self.acknowledged.pending());
         assert_eq!((openings, joins), (self.opening.len(), self.joining.len()));
     }

@@ -49,6 +49,7 @@ error_codes! {
     RoomFull = "room_full", 403, "방이 가득 찼습니다", "The room is full";
     ForbiddenOrigin = "forbidden_origin", 403, "허용되지 않은 출처입니다", "That origin is not allowed";
     ChannelReserved = "channel_reserved", 403, "서버가 쓰는 채널 이름입니다", "That channel name is the server's own";
+    Forbidden = "forbidden", 403, "허용되지 않습니다", "You may not do that";
     NotFound = "not_found", 404, "찾을 수 없습니다", "There is nothing here";
     RoomNotFound = "room_not_found", 404, "그런 방이 없습니다", "There is no such room";
     UserNotFound = "user_not_found", 404, "그런 사용자가 접속해 있지 않습니다", "That user is not here";

@@ -1,13 +1,16 @@
 //! Events for connections, and other effects outside the domain, as values.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 use std::ops::Not;
 use std::rc::Rc;
 
 use serde::Serialize;
 
+use super::ban::Ban;
+use super::changes::Changes;
 use super::error::ErrorCode;
-use super::ids::{ConnectionId, Origin, RoomId, Serial, UserId};
+use super::ids::{ConnectionId, Origin, RoomId, Serial, UserId, Waiter};
 use super::message_keys::Person;
 use super::position::Position;
 use super::time::Timestamp;
@@ -29,6 +32,24 @@ pub struct ChatMessage {
     /// Whether it is marked as a guest's. In the demo none is.
     #[serde(skip_serializing_if = "Not::not")]
     pub guest: bool,
+    /// If it was deleted, the number of the newest message of the room then: nothing else is left of it but its position.
+    #[serde(skip)]
+    pub deleted_at: Option<NonZeroU64>,
+}
+
+impl ChatMessage {
+    /// What is left of it when it is deleted, while `newest` is the number of the newest message of its room.
+    pub fn deleted(&self, newest: NonZeroU64) -> Self {
+        Self {
+            room: self.room.clone(),
+            username: "".into(),
+            content: "".into(),
+            timestamp: self.timestamp,
+            position: self.position,
+            guest: false,
+            deleted_at: Some(newest),
+        }
+    }
 }
 
 /// A room as `GET /rooms` and `room_list` show it.
@@ -44,6 +65,18 @@ pub struct RoomInfo {
     pub messages: u64,
     /// When it was created.
     pub created_at: Timestamp,
+}
+
+/// A page of a list of rooms: they, and the name after which the next page begins, if there is one.
+pub type RoomPage = (Vec<RoomInfo>, Option<Rc<str>>);
+
+/// Which page of a list is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// It begins after this one.
+    pub after: Option<Rc<str>>,
+    /// So many are in it, at most.
+    pub limit: usize,
 }
 
 /// An event for a connection. Serialized, it is the JSON of SPEC section 3.
@@ -72,8 +105,14 @@ pub enum Event {
         position: Position,
         recovered: bool,
     },
-    /// The answer to `leave`.
-    RoomLeft { room: Rc<str> },
+    /// The answer to `leave`, or a user has to leave a room, and why.
+    RoomLeft {
+        room: Rc<str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<Rc<str>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until: Option<Option<Timestamp>>,
+    },
     /// A user's first connection entered a room.
     UserJoined {
         room: Rc<str>,
@@ -92,6 +131,8 @@ pub enum Event {
     RoomUsers { room: Rc<str>, count: usize },
     /// A message in a room.
     Chat(Rc<ChatMessage>),
+    /// A message was deleted; in a history it stands in the place of that message.
+    Deleted { room: Rc<str>, position: Position },
     /// A private message.
     Whisper {
         from: Rc<str>,
@@ -102,7 +143,18 @@ pub enum Event {
         guest: bool,
     },
     /// The answer to `room_list`.
-    RoomList { rooms: Vec<RoomInfo> },
+    RoomList {
+        rooms: Vec<RoomInfo>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<Rc<str>>,
+    },
+    /// A user is banned: the connection is closed.
+    Banned {
+        reason: Rc<str>,
+        until: Option<Timestamp>,
+    },
+    /// A user is put out: the connection is closed.
+    Kicked { reason: Rc<str> },
     /// A message with an `id` was committed (a whisper: was delivered, and has no position).
     Ack {
         id: Box<str>,
@@ -114,16 +166,44 @@ pub enum Event {
         code: ErrorCode,
         message: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<Rc<str>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until: Option<Option<Timestamp>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<Box<str>>,
     },
 }
 
 impl Event {
+    /// What is shown of a message of a history.
+    pub fn of_message(message: &Rc<ChatMessage>) -> Self {
+        match message.deleted_at {
+            None => Self::Chat(message.clone()),
+            Some(_) => Self::Deleted {
+                room: message.room.clone(),
+                position: message.position,
+            },
+        }
+    }
+
     /// The refusal of a command with this `id`. Over WebSocket the message is always Korean: clients go by the code.
     pub fn error(code: ErrorCode, id: Option<Box<str>>) -> Self {
         Self::Error {
             code,
             message: code.korean(),
+            reason: None,
+            until: None,
+            id,
+        }
+    }
+
+    /// The refusal of a command of somebody who is banned.
+    pub fn banned_error(ban: &Ban, id: Option<Box<str>>) -> Self {
+        Self::Error {
+            code: ErrorCode::Forbidden,
+            message: ErrorCode::Forbidden.korean(),
+            reason: Some(ban.reason.clone()),
+            until: Some(ban.ends()),
             id,
         }
     }
@@ -136,6 +216,9 @@ pub enum Effect {
     Answer(ConnectionId, Event),
     /// Answer a command of this WebSocket in a later turn, if it is still open.
     Reply(Origin, Event),
+    /// A message of the request with this serial, by its number there, is kept at this position (a whisper has none), or is
+    /// refused.
+    Posted(Serial, u16, Result<Option<Position>, ErrorCode>),
     /// Deliver a whisper to every connection of its target and of its sender, who may be the same.
     Whisper {
         /// The connection it was sent over.
@@ -209,6 +292,10 @@ pub enum Effect {
     Renewed(RoomId, Position),
     /// Carry out the next commands of a parked connection.
     Resume(ConnectionId),
+    /// The room whose removal was asked for with this serial is gone, and what a store is to change.
+    Removed(Option<Serial>, Changes),
+    /// Messages of a room before this number are not kept any more. Only where rooms are shared with other nodes.
+    Trimmed(Rc<str>, u64),
     /// Answer the `POST /rooms` with this serial.
     Created(Serial, Result<RoomInfo, ErrorCode>),
 }
@@ -217,6 +304,22 @@ impl Effect {
     /// The refusal of a command in a later turn.
     pub fn refusal(origin: Origin, code: ErrorCode, id: Option<Box<str>>) -> Self {
         Self::Reply(origin, Event::error(code, id))
+    }
+
+    /// Tells whoever waits for a message with this `id` that it is refused.
+    pub fn refused(waiter: Waiter, code: ErrorCode, id: Option<Box<str>>) -> Self {
+        match waiter {
+            Waiter::Socket(origin) => Self::refusal(origin, code, id),
+            Waiter::Request(serial, part) => Self::Posted(serial, part, Err(code)),
+        }
+    }
+
+    /// Tells whoever waits for a message with this `id` that it is kept.
+    pub fn acknowledged(waiter: Waiter, position: Option<Position>, id: Box<str>) -> Self {
+        match waiter {
+            Waiter::Socket(origin) => Self::Reply(origin, Event::Ack { id, position }),
+            Waiter::Request(serial, part) => Self::Posted(serial, part, Ok(position)),
+        }
     }
 }
 

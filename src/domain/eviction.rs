@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::ids::RoomId;
 use super::owners::Creator;
 use super::place::{EvictionClass, Place};
+use super::room::Room;
 use super::rooms::RoomManager;
 use super::time::Now;
 
@@ -92,21 +93,31 @@ impl RoomManager {
     /// Evicts a room, with its history. Members in grace leave, and nobody is there to be told.
     pub(super) fn evict(&mut self, place: Place) {
         self.unlist_evictable(place.id);
-        let mut room = self.rooms.remove(place.id.index());
-        debug_assert!(room.is_evictable(), "a room in use stays");
+        let room = self.drop_room(place.id);
         self.note_evicted(&room);
-        for user in room.take_users() {
-            self.graces.remove(place.id, user);
-            self.people.remove_leaving(user);
-        }
-        self.history_bytes -= room.history.bytes();
         self.by_name.remove(&room.name);
+        self.in_order.remove(&room.name);
         if self.is_shared {
             self.closed.push(room.name.clone());
         }
+    }
+
+    /// Takes a room out that nobody uses and that is not listed as evictable.
+    pub(super) fn drop_room(&mut self, id: RoomId) -> Room {
+        let mut room = self.rooms.remove(id.index());
+        debug_assert!(room.is_evictable(), "a room in use stays");
+        for user in room.take_users() {
+            self.graces.remove(id, user);
+            self.people.remove_leaving(user);
+        }
+        if let Some(due) = room.age_due {
+            self.ages_due.remove(&(due, id));
+        }
+        self.history_bytes -= room.history.bytes();
         if room.is_kept {
             self.kept.remove(room.creator.as_deref());
         }
+        room
     }
 }
 

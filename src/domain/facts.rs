@@ -7,6 +7,7 @@ use super::error::ErrorCode;
 use super::event::ChatMessage;
 use super::ids::{RoomKey, Serial};
 use super::position::Position;
+use super::rules::Rules;
 use super::time::Timestamp;
 use super::wishes::{Opening, Publication};
 
@@ -53,6 +54,8 @@ pub struct OpenedRoom {
     pub max_users: u32,
     /// Whether it was created by `POST /rooms`, and is kept while it is empty.
     pub is_kept: bool,
+    /// Its other rules.
+    pub rules: Rules,
     /// When it was created.
     pub created_at: Timestamp,
     /// The sequence number of its newest message, 0 before the first.
@@ -68,6 +71,7 @@ impl OpenedRoom {
             epoch,
             max_users: opening.max_users,
             is_kept: opening.is_kept,
+            rules: Rules::default(),
             created_at,
             newest: 0,
             messages: Vec::new(),

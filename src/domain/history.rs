@@ -4,6 +4,7 @@
 //! So a client that sends its last position gets exactly the messages it missed, or learns that some of them are gone.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 use std::rc::Rc;
 
 use super::event::ChatMessage;
@@ -94,6 +95,69 @@ impl History {
         }
     }
 
+    /// Deletes a message: its content and author are gone, its position stays. `None` if it is not kept; else whether it was
+    /// there until now.
+    pub fn delete(&mut self, position: Position) -> Option<bool> {
+        let place = self.place_of(position)?;
+        let newest = NonZeroU64::new(self.newest)?;
+        Some(self.put_deleted(place, newest))
+    }
+
+    /// The same for one that was deleted elsewhere, when `newest` was the number of the newest message.
+    pub fn take_deleted(&mut self, position: Position, newest: NonZeroU64) -> bool {
+        match self.place_of(position) {
+            Some(place) => self.put_deleted(place, newest),
+            None => false,
+        }
+    }
+
+    fn put_deleted(&mut self, place: usize, newest: NonZeroU64) -> bool {
+        let message = Rc::make_mut(&mut self.messages[place]);
+        if message.deleted_at.is_some() {
+            return false;
+        }
+        self.bytes -= message.content.len();
+        *message = message.deleted(newest);
+        true
+    }
+
+    /// The message at a position, deleted or not, if it is kept.
+    pub fn get(&self, position: Position) -> Option<&Rc<ChatMessage>> {
+        let place = self.place_of(position)?;
+        self.messages.get(place)
+    }
+
+    fn place_of(&self, position: Position) -> Option<usize> {
+        let is_ours = position.epoch == self.epoch && position.seq <= self.newest;
+        let place = position.seq.checked_sub(self.first()).filter(|_| is_ours)?;
+        usize::try_from(place).ok()
+    }
+
+    /// Messages up to `since` that may have been deleted after it: who has seen the room up to there does not know.
+    pub fn deleted_since(&self, since: Position) -> impl Iterator<Item = &Rc<ChatMessage>> {
+        let seen = since.seq.saturating_sub(self.first().saturating_sub(1));
+        let seen = usize::try_from(seen).unwrap_or(usize::MAX);
+        let seen = self.messages.range(..seen.min(self.messages.len()));
+        seen.filter(move |message| message.deleted_at.is_some_and(|at| at.get() >= since.seq))
+    }
+
+    /// The last `count` messages before a position, oldest first, and whether there are more before them; `None` if the
+    /// position has another epoch.
+    pub fn before(
+        &self,
+        position: Position,
+        count: usize,
+    ) -> Option<(impl Iterator<Item = &Rc<ChatMessage>>, bool)> {
+        if position.epoch != self.epoch {
+            return None;
+        }
+        let end = position.seq.saturating_sub(self.first());
+        let end = usize::try_from(end).unwrap_or(usize::MAX);
+        let end = end.min(self.messages.len());
+        let start = end.saturating_sub(count);
+        Some((self.messages.range(start..end), start > 0))
+    }
+
     /// Drops the oldest message.
     pub fn drop_oldest(&mut self) {
         if let Some(message) = self.messages.pop_front() {
@@ -136,6 +200,7 @@ mod tests {
             timestamp: Timestamp(0),
             position: Position { epoch: 7, seq },
             guest: false,
+            deleted_at: None,
         })
     }
 
@@ -148,6 +213,49 @@ mod tests {
         assert!(history.append(message(3)) && history.append(message(4)));
         assert_eq!(seqs(history.last(9)), [1, 2, 3, 4]);
         assert_eq!(history.position(), Position { epoch: 7, seq: 4 });
+    }
+
+    #[test]
+    fn a_deleted_message_leaves_its_position_and_whoever_was_away_learns_of_it() {
+        let mut history = history_of(0);
+        for seq in 1..=5 {
+            assert!(history.append(message(seq)));
+        }
+        let at = |seq| Position { epoch: 7, seq };
+        let before = history.bytes();
+        assert_eq!(history.delete(at(2)), Some(true));
+        assert_eq!(history.delete(at(2)), Some(false));
+        assert!(history.bytes() < before);
+        assert_eq!((history.delete(at(0)), history.delete(at(6))), (None, None));
+        assert_eq!(history.delete(Position { epoch: 8, seq: 1 }), None);
+        assert!(history.append(message(6)));
+        assert_eq!(seqs(history.last(9)), [1, 2, 3, 4, 5, 6]);
+        let message = history.get(at(2)).expect("is kept");
+        assert_eq!((&*message.content, &*message.username), ("", ""));
+        // Who has seen it before it was deleted, and who has not, or knows.
+        assert_eq!(seqs(history.deleted_since(at(4))), [2]);
+        assert!(seqs(history.deleted_since(at(1))).is_empty());
+        // What was deleted right after they have seen it may be told to them once more.
+        assert_eq!(seqs(history.deleted_since(at(5))), [2]);
+        assert!(seqs(history.deleted_since(at(6))).is_empty());
+    }
+
+    #[test]
+    fn pages_end_before_a_position_and_say_whether_there_is_more() {
+        let mut history = history_of(0);
+        for seq in 1..=5 {
+            assert!(history.append(message(seq)));
+        }
+        let page = |seq, count| {
+            let page = history.before(Position { epoch: 7, seq }, count);
+            page.map(|(messages, has_more)| (seqs(messages), has_more))
+        };
+        assert_eq!(page(6, 2), Some((vec![4, 5], true)));
+        assert_eq!(page(4, 2), Some((vec![2, 3], true)));
+        assert_eq!(page(2, 2), Some((vec![1], false)));
+        assert_eq!(page(1, 2), Some((vec![], false)));
+        assert_eq!(page(99, 5), Some((vec![1, 2, 3, 4, 5], false)));
+        assert!(history.before(Position { epoch: 8, seq: 2 }, 2).is_none());
     }
 
     fn seqs<'a>(messages: impl Iterator<Item = &'a Rc<ChatMessage>>) -> Vec<u64> {

@@ -51,6 +51,15 @@ pub struct Origin {
     pub generation: u32,
 }
 
+/// Who waits for the answer to a wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiter {
+    /// A WebSocket.
+    Socket(Origin),
+    /// A request, and which of its messages this is.
+    Request(Serial, u16),
+}
+
 /// A guest who holds a name by a key: the truncated hash of the key, keyed by a secret of this process. The same key is the
 /// same guest, also when the name was free in between.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -32,6 +32,7 @@ impl RoomManager {
         self.epochs = seed;
         self.changes = Some(std::mem::take(&mut kept.stale));
         self.acknowledged.note_changes();
+        self.bans.load(std::mem::take(&mut kept.bans));
         let mut loaded = std::mem::take(&mut kept.rooms);
         let surplus = loaded.len().saturating_sub(self.limits.rooms);
         for KeptRoom { name, room, .. } in loaded.drain(..surplus) {
@@ -143,6 +144,7 @@ impl RoomManager {
             keep_room(room, changes);
         }
         self.acknowledged.keep_all(now, changes);
+        self.bans.keep_all(changes);
     }
 
     pub(super) fn note_removed(&mut self, key: &Key<'_>) {
@@ -166,7 +168,7 @@ impl RoomManager {
     /// The room is gone.
     pub(super) fn note_evicted(&mut self, room: &Room) {
         if let Some(changes) = &mut self.changes {
-            remove_room(room, changes);
+            changes.remove_room(room);
         }
     }
 
@@ -193,7 +195,7 @@ impl RoomManager {
         let Some(changes) = &mut self.changes else {
             return;
         };
-        remove_room(room, changes);
+        changes.remove_room(room);
         let room = &mut self.rooms[id.index()];
         room.is_loaded = false;
         room.history.renew(epoch);
@@ -208,12 +210,16 @@ impl RoomManager {
     }
 }
 
-fn remove_room(room: &Room, changes: &mut Changes) {
-    let Position { epoch, seq } = room.history.position();
-    changes.remove(&Key::Room(epoch));
-    changes.remove(&Key::Newest(epoch));
-    for seq in room.history.first()..=seq {
-        changes.remove(&Key::Message(Position { epoch, seq }));
+impl Changes {
+    /// Removes a room with its messages.
+    pub(super) fn remove_room(&mut self, room: &Room) {
+        let Position { epoch, seq } = room.history.position();
+        self.remove(&Key::Room(epoch));
+        self.remove(&Key::Newest(epoch));
+        self.remove(&Key::Rules(epoch));
+        for seq in room.history.first()..=seq {
+            self.remove(&Key::Message(Position { epoch, seq }));
+        }
     }
 }
 
@@ -228,6 +234,7 @@ fn keep_room(room: &Room, changes: &mut Changes) {
         creator: creator.map(|creator| (creator.address(), creator.user())),
         name: &room.name,
     });
+    changes.put_rules(position.epoch, room.rules);
     changes.put(&Record::Newest(position));
     for message in room.history.iter() {
         changes.put(&message.record());

@@ -122,6 +122,9 @@ impl RoomManager {
             .people
             .user_of(connection)
             .ok_or(ErrorCode::Unauthorized)?;
+        if self.rooms[id.index()].gone.is_some() {
+            return Err(ErrorCode::RoomNotFound);
+        }
         if self.people.rooms(connection).contains(&id) {
             return Err(ErrorCode::AlreadyInRoom);
         }
@@ -223,9 +226,9 @@ impl RoomManager {
 
     /// The answer to a join.
     pub(super) fn room_joined(&self, room: &Room, user: UserId, since: Option<Position>) -> Event {
-        let missed = since.and_then(|since| room.history.after(since));
+        let missed = since.and_then(|since| room.missed(since));
         let (history, recovered) = match missed {
-            Some(messages) => (messages.cloned().map(Event::Chat).collect(), true),
+            Some(missed) => (missed, true),
             None => (room.recent(), false),
         };
         Event::RoomJoined {
@@ -253,8 +256,24 @@ impl RoomManager {
         let room = self.joined(connection, name)?;
         self.remove_member(connection, room, Exit::AtOnce, now, effects);
         let name = self.rooms[room.index()].name.clone();
-        effects.push_back(Effect::Answer(connection, Event::RoomLeft { room: name }));
+        let left = Event::RoomLeft {
+            room: name,
+            reason: None,
+            until: None,
+        };
+        effects.push_back(Effect::Answer(connection, left));
         Ok(())
+    }
+
+    /// A connection that is in a room has to leave it.
+    pub(super) fn leave_at_once(
+        &mut self,
+        connection: ConnectionId,
+        id: RoomId,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        self.remove_member(connection, id, Exit::AtOnce, now, effects);
     }
 
     fn remove_member(

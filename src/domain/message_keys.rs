@@ -23,6 +23,17 @@ pub struct Person {
     pub holder: Option<HolderId>,
 }
 
+impl Person {
+    /// Whoever has an account of this name.
+    pub fn account(name: &Rc<str>) -> Self {
+        Self {
+            name: name.clone(),
+            is_account: true,
+            holder: None,
+        }
+    }
+}
+
 /// The destination of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {

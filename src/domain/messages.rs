@@ -1,14 +1,26 @@
 //! Messages: in rooms, where they enter the history, and in private.
 
+use std::rc::Rc;
+
 use super::acknowledged::{Claim, PendingId};
 use super::error::ErrorCode;
 use super::event::{Effect, Effects, Event};
-use super::ids::{Origin, UserId};
-use super::message_keys::{Destination, MessageKey};
+use super::ids::{Origin, RoomId, UserId, Waiter};
+use super::message_keys::{Destination, MessageKey, Person};
 use super::names::nfc;
 use super::rooms::RoomManager;
+use super::rules::Writers;
 use super::time::{Now, Timestamp};
-use super::wishes::{Publication, Wish};
+use super::wishes::{Publication, Whispered, Wish};
+
+/// Who says something in a room.
+struct Author {
+    waiter: Waiter,
+    name: Rc<str>,
+    is_guest: bool,
+    /// The member; `None` if it is said in a name.
+    user: Option<UserId>,
+}
 
 impl RoomManager {
     /// A message in a room: becomes a wish for the backend to order and store it. If its `id` was acknowledged before,
@@ -32,6 +44,57 @@ impl RoomManager {
             .people
             .user_of(origin.connection)
             .ok_or(ErrorCode::Unauthorized)?;
+        if !self.may_write(user, room) {
+            return Err(ErrorCode::Forbidden);
+        }
+        let author = Author {
+            waiter: Waiter::Socket(origin),
+            name: self.people.name(user).clone(),
+            is_guest: !self.people.is_account(user),
+            user: Some(user),
+        };
+        self.say(author, room, content, id, now, effects)
+    }
+
+    /// A message of a back end, or of a moderator in a name: as [`Self::chat`], without being in the room. The name is a user
+    /// name, and the text was checked ([`Self::check_content`]).
+    ///
+    /// # Errors
+    /// `room_not_found`, `id_reused`, `storage_unavailable`.
+    pub fn post(
+        &mut self,
+        (waiter, name): (Waiter, &Rc<str>),
+        room: &str,
+        content: &str,
+        id: Option<&str>,
+        now: Now,
+        effects: &mut Effects,
+    ) -> Result<(), ErrorCode> {
+        let room = self.id_of(room).ok_or(ErrorCode::RoomNotFound)?;
+        let author = Author {
+            waiter,
+            name: name.clone(),
+            is_guest: false,
+            user: None,
+        };
+        self.say(author, room, content, id, now, effects)
+    }
+
+    fn say(
+        &mut self,
+        author: Author,
+        room: RoomId,
+        content: &str,
+        id: Option<&str>,
+        now: Now,
+        effects: &mut Effects,
+    ) -> Result<(), ErrorCode> {
+        let Author {
+            waiter,
+            name,
+            is_guest,
+            user,
+        } = author;
         if !self.wishes.has_room_for(content.len()) {
             return Err(ErrorCode::StorageUnavailable);
         }
@@ -39,8 +102,12 @@ impl RoomManager {
         let claimed = match id {
             None => Ok(None),
             Some(id) => {
+                let sender = match user {
+                    Some(user) => self.people.person(user),
+                    None => Person::account(&name),
+                };
                 let destination = Destination::Room(key);
-                self.claim(origin, user, destination, content, id, now, effects)
+                self.claim(waiter, sender, destination, content, id, now, effects)
             }
         };
         let pending = match claimed {
@@ -49,18 +116,24 @@ impl RoomManager {
         };
         let said_by = pending.map(|pending| self.acknowledged.said_by(pending));
         let serial = self.wishes.add(Wish::Publish {
-            origin,
+            waiter,
             room: key,
             user,
             pending,
             bytes: content.len(),
         });
-        self.rooms[room.index()].add_wish(user);
+        match user {
+            Some(user) => self.rooms[room.index()].add_wish(user),
+            None => {
+                self.unlist_evictable(room);
+                self.rooms[room.index()].posts += 1;
+            }
+        }
         effects.push_back(Effect::Publish(Publication {
             serial,
             room: key,
-            username: self.people.name(user).clone(),
-            is_guest: !self.people.is_account(user),
+            username: name,
+            is_guest,
             content: content.into(),
             message_id: id.map(Into::into),
             said_by,
@@ -75,8 +148,8 @@ impl RoomManager {
     )]
     fn claim(
         &mut self,
-        origin: Origin,
-        user: UserId,
+        waiter: Waiter,
+        sender: Person,
         destination: Destination,
         content: &str,
         id: &str,
@@ -84,17 +157,17 @@ impl RoomManager {
         effects: &mut Effects,
     ) -> Result<Option<PendingId>, Result<(), ErrorCode>> {
         let key = MessageKey {
-            sender: self.people.person(user),
+            sender,
             destination,
             id: id.into(),
         };
-        let claim = self.acknowledged.claim(key, content, origin, now.monotonic);
-        Self::answer_claim(claim, origin, id, effects)
+        let claim = self.acknowledged.claim(key, content, waiter, now.monotonic);
+        Self::answer_claim(claim, waiter, id, effects)
     }
 
     fn answer_claim(
         claim: Claim,
-        origin: Origin,
+        waiter: Waiter,
         id: &str,
         effects: &mut Effects,
     ) -> Result<Option<PendingId>, Result<(), ErrorCode>> {
@@ -104,8 +177,12 @@ impl RoomManager {
             Claim::OtherContent => Err(Err(ErrorCode::IdReused)),
             Claim::Done(position) => {
                 let id = id.into();
-                let ack = Event::Ack { id, position };
-                effects.push_back(Effect::Answer(origin.connection, ack));
+                effects.push_back(match waiter {
+                    Waiter::Socket(origin) => {
+                        Effect::Answer(origin.connection, Event::Ack { id, position })
+                    }
+                    Waiter::Request(serial, part) => Effect::Posted(serial, part, Ok(position)),
+                });
                 Err(Ok(()))
             }
         }
@@ -119,8 +196,8 @@ impl RoomManager {
     )]
     fn claim_whisper(
         &mut self,
-        origin: Origin,
-        from: UserId,
+        waiter: Waiter,
+        sender: Person,
         (to, target): (&str, Option<UserId>),
         content: &str,
         id: &str,
@@ -129,14 +206,13 @@ impl RoomManager {
     ) -> Result<Option<PendingId>, Result<(), ErrorCode>> {
         if let Some(target) = target {
             let destination = Destination::Person(self.people.person(target));
-            return self.claim(origin, from, destination, content, id, now, effects);
+            return self.claim(waiter, sender, destination, content, id, now, effects);
         }
-        let sender = self.people.person(from);
         let claim = self
             .acknowledged
             .claim_of_absent(sender, to, id, content, now.monotonic);
         match claim {
-            Some(claim) => Self::answer_claim(claim, origin, id, effects),
+            Some(claim) => Self::answer_claim(claim, waiter, id, effects),
             None => Ok(None),
         }
     }
@@ -161,13 +237,15 @@ impl RoomManager {
             .ok_or(ErrorCode::Unauthorized)?;
         self.check_content(content)?;
         let to = &*nfc(to);
+        let waiter = Waiter::Socket(origin);
+        let sender = self.people.person(from);
         if self.is_shared {
-            return self.whisper_to_all_nodes((origin, from), (to, content), id, now, effects);
+            return self.whisper_to_all_nodes((waiter, sender), (to, content), id, now, effects);
         }
         let target = self.people.find(to);
         let claimed = match id {
             None => Ok(None),
-            Some(id) => self.claim_whisper(origin, from, (to, target), content, id, now, effects),
+            Some(id) => self.claim_whisper(waiter, sender, (to, target), content, id, now, effects),
         };
         let pending = match claimed {
             Ok(pending) => pending,
@@ -194,7 +272,69 @@ impl RoomManager {
         Ok(())
     }
 
-    fn check_content(&self, content: &str) -> Result<(), ErrorCode> {
+    /// A whisper of a back end, or of a moderator in a name, as [`Self::whisper`].
+    ///
+    /// # Errors
+    /// `user_not_found`, `id_reused`, `backend_unavailable`.
+    pub fn notify(
+        &mut self,
+        (waiter, name): (Waiter, &Rc<str>),
+        to: &str,
+        content: &str,
+        id: Option<&str>,
+        now: Now,
+        effects: &mut Effects,
+    ) -> Result<(), ErrorCode> {
+        let to = &*nfc(to);
+        let sender = Person::account(name);
+        if self.is_shared {
+            return self.whisper_to_all_nodes((waiter, sender), (to, content), id, now, effects);
+        }
+        let target = self.people.find(to);
+        let claimed = match id {
+            None => Ok(None),
+            Some(id) => self.claim_whisper(waiter, sender, (to, target), content, id, now, effects),
+        };
+        let pending = match claimed {
+            Ok(pending) => pending,
+            Err(refused) => return refused,
+        };
+        let target = target.ok_or(ErrorCode::UserNotFound)?;
+        let whisper = Whispered {
+            from: name.clone(),
+            is_guest: false,
+            to: self.people.name(target).clone(),
+            content: content.into(),
+            timestamp: Timestamp::from(now),
+        };
+        self.deliver_whisper(&whisper, None, effects);
+        match (pending, waiter) {
+            (Some(pending), _) => {
+                let stored = self.next_whisper();
+                self.acknowledge(pending, (None, stored), now, effects);
+            }
+            (None, Waiter::Request(serial, part)) => {
+                effects.push_back(Effect::Posted(serial, part, Ok(None)));
+            }
+            (None, Waiter::Socket(_)) => {}
+        }
+        Ok(())
+    }
+
+    /// Whether somebody may write in a room that they are in.
+    fn may_write(&self, user: UserId, room: RoomId) -> bool {
+        match self.rooms[room.index()].rules.write {
+            Writers::Everyone => true,
+            Writers::SignedIn => self.people.is_account(user),
+            Writers::Moderators => false,
+        }
+    }
+
+    /// Checks the text of a message.
+    ///
+    /// # Errors
+    /// `bad_request` (no text), `content_too_long`.
+    pub fn check_content(&self, content: &str) -> Result<(), ErrorCode> {
         let max = self.limits.content_chars;
         if content.is_empty() {
             return Err(ErrorCode::BadRequest);

@@ -5,8 +5,11 @@
 
 pub mod accounts;
 pub mod acknowledged;
+mod ages;
 pub mod allowance;
 pub mod auth;
+pub mod ban;
+pub mod bans;
 pub mod changes;
 pub mod channels;
 mod check;
@@ -34,6 +37,7 @@ pub mod membership;
 pub mod message_keys;
 mod messages;
 pub mod metrics;
+pub mod moderation;
 pub mod names;
 mod opening;
 mod outcomes;
@@ -49,6 +53,7 @@ pub mod record_codec;
 pub mod revocations;
 pub mod room;
 pub mod rooms;
+pub mod rules;
 pub mod sessions;
 pub mod shared;
 pub mod shared_whispers;

@@ -286,6 +286,7 @@ impl RoomManager {
         }
         self.history_bytes += room.history.bytes();
         let id = RoomId(self.rooms.insert(room) as u32);
+        self.in_order.insert(name.clone());
         self.by_name.insert(name, id);
         self.mark_used(id, now);
         self.trim_histories();

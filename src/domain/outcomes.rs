@@ -6,7 +6,7 @@ use super::acknowledged::PendingId;
 use super::error::ErrorCode;
 use super::event::{ChatMessage, Effect, Effects, Event};
 use super::facts::{Fact, Outcome};
-use super::ids::{Origin, RoomId, RoomKey, Serial, UserId};
+use super::ids::{RoomId, RoomKey, Serial, UserId, Waiter};
 use super::position::Position;
 use super::record::SaidAt;
 use super::room::Answered;
@@ -49,6 +49,7 @@ impl RoomManager {
     ) {
         let wish = serial.and_then(|serial| self.wishes.take(serial));
         let Some(Wish::Publish {
+            waiter,
             room,
             user,
             pending,
@@ -57,9 +58,16 @@ impl RoomManager {
         else {
             return;
         };
-        if let Some(pending) = pending {
-            let stored = self.has_store().then(|| position.into());
-            self.acknowledge(pending, (Some(position), stored), now, effects);
+        match (pending, waiter) {
+            (Some(pending), _) => {
+                let stored = self.has_store().then(|| position.into());
+                self.acknowledge(pending, (Some(position), stored), now, effects);
+            }
+            (None, Waiter::Request(serial, part)) => {
+                effects.push_back(Effect::Posted(serial, part, Ok(Some(position))));
+            }
+            // Without an `id` a WebSocket is told by the message itself.
+            (None, Waiter::Socket(_)) => {}
         }
         self.finish_wish(room, user, now, effects);
     }
@@ -79,6 +87,7 @@ impl RoomManager {
             timestamp: fact.timestamp,
             position: fact.position,
             guest: fact.is_guest && self.marks_guests,
+            deleted_at: None,
         });
         // The first message changes the room's place.
         self.unlist_evictable(id);
@@ -91,9 +100,12 @@ impl RoomManager {
         room.trim_history();
         self.history_bytes = self.history_bytes - before + room.history.bytes();
         self.note_dropped(id, first);
+        if self.rooms[id.index()].rules.history_seconds.is_some() {
+            self.drop_aged(id, now, effects);
+        }
         self.mark_used(id, now);
         self.trim_histories();
-        self.send_to_room(id, Event::Chat(message), None, effects);
+        self.send_to_room(id, Event::of_message(&message), None, effects);
     }
 
     pub(super) fn acknowledge(
@@ -104,9 +116,8 @@ impl RoomManager {
         effects: &mut Effects,
     ) {
         let (id, waiters) = self.acknowledged.done(pending, position, stored, now);
-        for origin in waiters {
-            let id = id.clone();
-            effects.push_back(Effect::Reply(origin, Event::Ack { id, position }));
+        for waiter in waiters {
+            effects.push_back(Effect::acknowledged(waiter, position, id.clone()));
         }
     }
 
@@ -120,16 +131,16 @@ impl RoomManager {
         match self.wishes.take(serial) {
             None | Some(Wish::Open { .. } | Wish::Seat { .. }) => {}
             Some(Wish::Whisper {
-                origin, message_id, ..
-            }) => effects.push_back(Effect::refusal(origin, code, message_id)),
+                waiter, message_id, ..
+            }) => effects.push_back(Effect::refused(waiter, code, message_id)),
             Some(Wish::Publish {
-                origin,
+                waiter,
                 room,
                 user,
                 pending,
                 ..
             }) => {
-                self.refuse(origin, pending, code, effects);
+                self.refuse(waiter, pending, code, effects);
                 self.finish_wish(room, user, now, effects);
             }
         }
@@ -138,25 +149,36 @@ impl RoomManager {
     /// Refuses a message under way, to all who have sent it.
     fn refuse(
         &mut self,
-        origin: Origin,
+        waiter: Waiter,
         pending: Option<PendingId>,
         code: ErrorCode,
         effects: &mut Effects,
     ) {
         match pending {
-            None => effects.push_back(Effect::refusal(origin, code, None)),
+            None => effects.push_back(Effect::refused(waiter, code, None)),
             Some(pending) => {
                 let (id, waiters) = self.acknowledged.failed(pending);
                 let refusals = waiters
                     .into_iter()
-                    .map(|origin| Effect::refusal(origin, code, Some(id.clone())));
+                    .map(|waiter| Effect::refused(waiter, code, Some(id.clone())));
                 effects.extend(refusals);
             }
         }
     }
 
     /// A message is answered: its author may leave, and its room be evicted.
-    fn finish_wish(&mut self, room: RoomKey, user: UserId, now: Now, effects: &mut Effects) {
+    fn finish_wish(
+        &mut self,
+        room: RoomKey,
+        user: Option<UserId>,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        let Some(user) = user else {
+            self.rooms[room.id.index()].posts -= 1;
+            self.list_evictable(room.id);
+            return self.drop_if_gone(room.id, effects);
+        };
         let is_in_grace = self.graces.contains(room.id, user);
         match self.rooms[room.id.index()].remove_wish(user, is_in_grace) {
             Answered::Nothing => {}
@@ -167,6 +189,7 @@ impl RoomManager {
             Answered::Rest => self.people.remove_leaving(user),
         }
         self.list_evictable(room.id);
+        self.drop_if_gone(room.id, effects);
     }
 
     /// Above the limit of all histories together, the least recently used rooms drop their oldest messages, until a
@@ -428,6 +451,7 @@ mod tests {
                     timestamp: Timestamp(0),
                     position: Position { epoch, seq },
                     guest,
+                    deleted_at: None,
                 }));
             }
             room.newest = 2;

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Bound;
 use std::rc::Rc;
 
 use hashbrown::HashTable;
@@ -15,6 +16,7 @@ use smallvec::SmallVec;
 use super::ids::{ConnectionId, HolderId, RoomId, UserId};
 use super::message_keys::Person;
 use super::names::key;
+use super::time::Timestamp;
 
 /// The connected users.
 #[derive(Debug, Default)]
@@ -24,7 +26,9 @@ pub struct People {
     /// for a sixth of a second.
     by_name: HashTable<(NameHash, UserId)>,
     hasher: RandomState,
-    /// Connected guests whose name is not its own key ([`key`]), by key. Most names are.
+    /// All users by name.
+    in_order: BTreeSet<(Rc<str>, UserId)>,
+    /// Connected users whose name is not its own key ([`key`]), by key. Most names are.
     respelled: BTreeMap<Rc<str>, BTreeSet<UserId>>,
     /// By user: whether they signed in, not a guest.
     is_account: Vec<bool>,
@@ -57,6 +61,8 @@ impl NameHash {
 #[derive(Debug)]
 struct User {
     name: Rc<str>,
+    /// When the first of the connections came, in seconds since 1970.
+    since: u64,
     /// Sorted, for binary search.
     connections: SmallVec<[ConnectionId; 4]>,
 }
@@ -137,9 +143,7 @@ impl People {
         }
         if connections.len() == 1 {
             self.connected += 1;
-            if !self.is_account[user.index()]
-                && let Some(key) = other_key(&self.users[user.index()].name)
-            {
+            if let Some(key) = other_key(&self.users[user.index()].name) {
                 self.respelled.entry(key).or_default().insert(user);
             }
         }
@@ -159,6 +163,7 @@ impl People {
             users,
             by_name,
             hasher,
+            in_order,
             is_account: accounts,
             holders,
             ..
@@ -175,8 +180,11 @@ impl People {
             Entry::Vacant(entry) => {
                 let user = UserId(users.vacant_key() as u32);
                 entry.insert((hash, user));
+                let name: Rc<str> = name.into();
+                in_order.insert((name.clone(), user));
                 users.insert(User {
-                    name: name.into(),
+                    name,
+                    since: 0,
                     connections: SmallVec::new(),
                 });
                 if accounts.len() <= user.index() {
@@ -205,9 +213,7 @@ impl People {
         }
         if connections.is_empty() {
             self.connected -= 1;
-            if !self.is_account(user) {
-                self.remove_respelled(user);
-            }
+            self.remove_respelled(user);
         }
         self.forget_if_gone(user);
         Some(user)
@@ -231,6 +237,7 @@ impl People {
             return;
         }
         let name = self.users.remove(user.index()).name;
+        self.in_order.remove(&(name.clone(), user));
         self.holders.remove(&user);
         let hash = NameHash::of(&name, &self.hasher);
         if let Ok(entry) = self
@@ -311,11 +318,39 @@ impl People {
         found.map(|(_, id)| *id)
     }
 
-    /// The guests connected under names with this key ([`key`]).
-    pub fn guests_alike(&self, key: &str) -> impl Iterator<Item = UserId> + use<'_> {
-        let same = self.find(key).filter(|user| !self.is_account(*user));
+    /// The users connected under names with this key ([`key`]).
+    pub fn alike(&self, key: &str) -> impl Iterator<Item = UserId> + use<'_> {
         let others = self.respelled.get(key).into_iter().flatten();
-        same.into_iter().chain(others.copied())
+        self.find(key).into_iter().chain(others.copied())
+    }
+
+    /// Those of them who are guests.
+    pub fn guests_alike(&self, key: &str) -> impl Iterator<Item = UserId> + use<'_> {
+        self.alike(key).filter(|user| !self.is_account(*user))
+    }
+
+    /// A connection has come at this time: if it is the first one of its user, they are here since then.
+    pub fn note_entered(&mut self, user: UserId, now: Timestamp) {
+        if let Some(user) = self.users.get_mut(user.index())
+            && user.connections.len() == 1
+        {
+            user.since = now.0;
+        }
+    }
+
+    /// Since when a user is here.
+    pub fn since(&self, user: UserId) -> Timestamp {
+        Timestamp::from_secs(self.users[user.index()].since)
+    }
+
+    /// The connected users by name, after those of this name.
+    pub fn after(&self, name: Option<&str>) -> impl Iterator<Item = UserId> + use<'_> {
+        let from = name.map_or(Bound::Unbounded, |name| {
+            Bound::Excluded((Rc::from(name), UserId(u32::MAX)))
+        });
+        let users = self.in_order.range((from, Bound::Unbounded));
+        let users = users.map(|(_, user)| *user);
+        users.filter(|user| !self.connections(*user).is_empty())
     }
 
     /// Every open connection of a user, sorted.
@@ -376,119 +411,4 @@ fn other_key(name: &str) -> Option<Rc<str>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const A: ConnectionId = ConnectionId(0);
-    const B: ConnectionId = ConnectionId(1);
-
-    #[test]
-    fn two_connections_of_one_name_are_one_user_until_the_last_exits() {
-        let mut people = People::default();
-        people.enter(A, "김철수", false);
-        people.enter(B, "김철수", false);
-        assert_eq!(people.count(), 1);
-        let user = people.find("김철수").expect("is here");
-        assert_eq!(people.connections(user), [A, B]);
-        for id in [9, 5, 7, 3, 11] {
-            people.enter(ConnectionId(id), "김철수", false);
-        }
-        assert_eq!(
-            people.connections(user),
-            [0, 1, 3, 5, 7, 9, 11].map(ConnectionId)
-        );
-        for id in [7, 3, 11, 9, 5] {
-            people.exit(ConnectionId(id));
-        }
-        assert_eq!(people.connections(user), [A, B]);
-        people.exit(A);
-        assert_eq!(people.find("김철수"), Some(user));
-        people.exit(B);
-        assert_eq!(people.find("김철수"), None);
-        assert_eq!(people.count(), 0);
-    }
-
-    #[test]
-    fn guests_whose_names_have_one_key_are_found_together_while_they_are_here() {
-        let mut people = People::default();
-        let names = ["kim", "Kim", "ＫＩＭ", "Kim", "kin", "kimm", "Kin"];
-        for (n, name) in names.into_iter().enumerate() {
-            people.enter(ConnectionId(n as u32), name, false);
-        }
-        let alike = |people: &People| -> String {
-            let users = people.guests_alike("kim");
-            let names: Vec<&str> = users.map(|user| &**people.name(user)).collect();
-            names.join(" ")
-        };
-        assert_eq!(alike(&people), "kim Kim ＫＩＭ");
-        people.exit(ConnectionId(1));
-        people.exit(ConnectionId(0));
-        assert_eq!(alike(&people), "Kim ＫＩＭ");
-        people.exit(ConnectionId(3));
-        assert_eq!(alike(&people), "ＫＩＭ");
-        people.exit(ConnectionId(2));
-        // Who signed in is no guest.
-        people.enter(A, "kim", true);
-        people.enter(B, "KIM", true);
-        assert_eq!(alike(&people), "");
-        assert_eq!(people.respelled.len(), 1);
-    }
-
-    #[test]
-    fn a_connection_is_in_the_rooms_it_was_added_to_and_not_removed_from() {
-        let mut people = People::default();
-        people.enter(A, "김철수", false);
-        for room in 0..3 {
-            people.add_room(A, RoomId(room));
-        }
-        assert!(people.remove_room(A, RoomId(1)));
-        assert!(!people.remove_room(A, RoomId(1)));
-        assert_eq!(people.rooms(A), [RoomId(0), RoomId(2)]);
-    }
-
-    #[test]
-    fn each_of_many_is_found_by_name_and_no_longer_when_gone() {
-        let mut people = People::default();
-        for n in 0..5_000 {
-            people.enter(ConnectionId(n), &n.to_string(), false);
-        }
-        for n in (0..5_000).step_by(2) {
-            people.exit(ConnectionId(n));
-        }
-        for n in 0..5_000 {
-            let found = people.find(&n.to_string());
-            let expected = people.user_of(ConnectionId(n));
-            assert_eq!((found, found.is_some()), (expected, n % 2 == 1), "{n}");
-        }
-    }
-
-    #[test]
-    fn a_session_costs_24_bytes() {
-        assert_eq!(size_of::<Session>(), 24);
-    }
-
-    #[test]
-    fn one_room_is_left_by_its_own_number_only() {
-        let mut people = People::default();
-        people.enter(A, "김철수", false);
-        people.add_room(A, RoomId(7));
-        assert!(!people.remove_room(A, RoomId(8)));
-        assert_eq!(people.rooms(A), [RoomId(7)]);
-        assert!(people.remove_room(A, RoomId(7)));
-        assert!(people.rooms(A).is_empty());
-        assert!(!people.remove_room(B, RoomId(7)));
-    }
-
-    #[test]
-    fn a_user_keeps_the_connections_that_did_not_exit() {
-        let mut people = People::default();
-        people.enter(A, "김철수", false);
-        people.enter(B, "김철수", false);
-        let user = people.user_of(B).expect("has entered");
-        assert_eq!(people.user_of(A), Some(user));
-        people.exit(A);
-        assert_eq!(people.user_of(A), None);
-        assert_eq!(people.connections(user), [B]);
-        assert_eq!(&**people.name(user), "김철수");
-    }
-}
+mod tests;

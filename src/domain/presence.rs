@@ -14,7 +14,9 @@ impl RoomManager {
     /// When [`Self::handle_timeout`] is next due, as time since the server's start.
     pub fn next_timeout(&self) -> Option<Duration> {
         let count_due = self.counts_due.first().map(|(time, _)| *time);
-        count_due.into_iter().chain(self.graces.first_end()).min()
+        let age_due = self.ages_due.first().map(|(time, _)| *time);
+        let graces = self.graces.first_end();
+        [count_due, age_due, graces].into_iter().flatten().min()
     }
 
     /// Ends the graces that are over, [`GRACES_PER_TURN`] at most, and announces the numbers of users that are due.
@@ -29,6 +31,7 @@ impl RoomManager {
             }
             self.end_first_grace(now, effects);
         }
+        self.drop_all_aged(now, effects);
         let is_due = |(time, _): &(Duration, RoomId)| *time <= now.monotonic;
         while self.counts_due.first().is_some_and(is_due) {
             let Some((_, room)) = self.counts_due.pop_first() else {

@@ -1,9 +1,12 @@
 //! Records: what a store on disk keeps. `record_codec.rs` has their bytes.
 
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 
+use super::ban::Ban;
 use super::message_keys::Person;
 use super::position::Position;
+use super::rules::Rules;
 use super::time::Timestamp;
 
 /// Where a message with an `id` is kept: as the message at a position, or as a whisper with a number.
@@ -59,7 +62,9 @@ pub enum Key<'a> {
     Room(u64),
     /// [`Record::Newest`], by epoch.
     Newest(u64),
-    /// [`Record::Message`].
+    /// [`Record::Rules`], by epoch.
+    Rules(u64),
+    /// [`Record::Message`], or [`Record::Deleted`].
     Message(Position),
     /// [`Record::Said`].
     Said(SaidAt),
@@ -79,6 +84,8 @@ pub enum Key<'a> {
     EventBase,
     /// [`Record::Secret`].
     Secret,
+    /// [`Record::Ban`], by the room if it is only from one, and the key of the name.
+    Ban(&'a str, &'a str),
 }
 
 /// A record.
@@ -99,6 +106,13 @@ pub enum Record<'a> {
         /// Its name.
         name: &'a str,
     },
+    /// The rules of a room, if they are not the usual ones.
+    Rules {
+        /// The epoch of the room.
+        epoch: u64,
+        /// Its rules.
+        rules: Rules,
+    },
     /// The position of the newest message of a room, kept or not.
     Newest(Position),
     /// A message of a room.
@@ -113,6 +127,15 @@ pub enum Record<'a> {
         username: &'a str,
         /// Its text.
         content: &'a str,
+    },
+    /// What is left of a message of a room that was deleted.
+    Deleted {
+        /// Its position.
+        position: Position,
+        /// When it was ordered.
+        timestamp: Timestamp,
+        /// The number of the newest message of the room when it was deleted.
+        newest: NonZeroU64,
     },
     /// An acknowledged message with an `id`.
     Said {
@@ -171,6 +194,15 @@ pub enum Record<'a> {
     EventBase(u64),
     /// The secret from which those of this server are derived.
     Secret([u8; 32]),
+    /// Somebody is banned, or is not any more.
+    Ban {
+        /// The room, or nothing for all.
+        room: &'a str,
+        /// The key of the name.
+        key: &'a str,
+        /// The ban.
+        ban: Ban,
+    },
 }
 
 impl<'a> Record<'a> {
@@ -178,8 +210,11 @@ impl<'a> Record<'a> {
     pub fn key(&self) -> Key<'a> {
         match self {
             Self::Room { epoch, .. } => Key::Room(*epoch),
+            Self::Rules { epoch, .. } => Key::Rules(*epoch),
             Self::Newest(position) => Key::Newest(position.epoch),
-            Self::Message { position, .. } => Key::Message(*position),
+            Self::Message { position, .. } | Self::Deleted { position, .. } => {
+                Key::Message(*position)
+            }
             Self::Said { at, .. } => Key::Said(*at),
             Self::Family { family, .. } => Key::Family(family),
             Self::Mark { name, .. } => Key::Mark(name),
@@ -189,6 +224,7 @@ impl<'a> Record<'a> {
             Self::Figures(_) => Key::Figures,
             Self::EventBase(_) => Key::EventBase,
             Self::Secret(_) => Key::Secret,
+            Self::Ban { room, key, .. } => Key::Ban(room, key),
         }
     }
 }

@@ -4,16 +4,22 @@
 //! [`FORMAT`]; a store names it, and one that this program does not know is refused.
 
 use std::net::IpAddr;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::rc::Rc;
 
+use super::ban::Ban;
 use super::ids::HolderId;
 use super::message_keys::Person;
 use super::position::Position;
 use super::record::{Key, Record, SaidAt};
+use super::rules::{Rules, Writers};
 use super::time::Timestamp;
 
-/// The version of the format of keys and values.
-pub const FORMAT: u64 = 1;
+/// The version of the format of keys and values. Version 1 had no rules of rooms, no deleted messages and no bans; whatever it
+/// has reads the same.
+pub const FORMAT: u64 = 2;
+/// The oldest version that is read.
+pub const FORMAT_MIN: u64 = 1;
 
 const ROOM: u8 = 1;
 const NEWEST: u8 = 2;
@@ -28,6 +34,11 @@ const LATEST: u8 = 10;
 const FIGURES: u8 = 11;
 const EVENT_BASE: u8 = 12;
 const SECRET: u8 = 13;
+const RULES: u8 = 14;
+const BAN: u8 = 15;
+
+/// In the place of the flag for guests.
+const DELETED: u8 = 2;
 
 impl Key<'_> {
     /// Appends its bytes.
@@ -46,6 +57,12 @@ impl Key<'_> {
             Self::Figures => out.push(FIGURES),
             Self::EventBase => out.push(EVENT_BASE),
             Self::Secret => out.push(SECRET),
+            Self::Rules(epoch) => put_numbers(RULES, &[*epoch], out),
+            Self::Ban(room, key) => {
+                out.push(BAN);
+                put_text(room, out);
+                out.extend(key.as_bytes());
+            }
         }
     }
 }
@@ -68,7 +85,11 @@ impl<'a> Record<'a> {
                 put_creator(*creator, out);
                 out.extend(name.as_bytes());
             }
+            Self::Rules { rules, .. } => put_rules(rules, out),
             Self::Newest(position) => put_number(position.seq, out),
+            Self::Deleted {
+                timestamp, newest, ..
+            } => put_deleted(*timestamp, *newest, out),
             Self::Message {
                 timestamp,
                 is_guest,
@@ -113,6 +134,7 @@ impl<'a> Record<'a> {
             Self::Figures(json) => out.extend(json.as_bytes()),
             Self::EventBase(id) => put_number(*id, out),
             Self::Secret(bytes) => out.extend(bytes),
+            Self::Ban { ban, .. } => put_ban(ban, out),
         }
     }
 
@@ -133,13 +155,7 @@ impl<'a> Record<'a> {
                 epoch: key.number()?,
                 seq: value.number()?,
             }),
-            MESSAGE => Self::Message {
-                position: key.position()?,
-                timestamp: value.timestamp()?,
-                is_guest: value.flag()?,
-                username: value.text()?,
-                content: value.rest()?,
-            },
+            MESSAGE => read_message(key.position()?, &mut value)?,
             SAID | WHISPERED => {
                 let at = match kind {
                     SAID => key.position()?.into(),
@@ -180,10 +196,62 @@ impl<'a> Record<'a> {
             FIGURES => Self::Figures(value.rest()?),
             EVENT_BASE => Self::EventBase(value.number()?),
             SECRET => Self::Secret(value.array()?),
+            RULES => Self::Rules {
+                epoch: key.number()?,
+                rules: value.rules()?,
+            },
+            BAN => Self::Ban {
+                room: key.text()?,
+                key: key.rest()?,
+                ban: value.ban()?,
+            },
             _ => return None,
         };
         (key.0.is_empty() && value.0.is_empty()).then_some(record)
     }
+}
+
+fn read_message<'a>(position: Position, value: &mut Bytes<'a>) -> Option<Record<'a>> {
+    let timestamp = value.timestamp()?;
+    let is_guest = match value.byte()? {
+        DELETED => {
+            return Some(Record::Deleted {
+                position,
+                timestamp,
+                newest: NonZeroU64::new(value.number()?)?,
+            });
+        }
+        flag => flag_of(flag)?,
+    };
+    Some(Record::Message {
+        position,
+        timestamp,
+        is_guest,
+        username: value.text()?,
+        content: value.rest()?,
+    })
+}
+
+fn put_deleted(timestamp: Timestamp, newest: NonZeroU64, out: &mut Vec<u8>) {
+    put_number(timestamp.0, out);
+    out.push(DELETED);
+    put_number(newest.get(), out);
+}
+
+fn put_rules(rules: &Rules, out: &mut Vec<u8>) {
+    out.extend(rules.history_messages.to_be_bytes());
+    let seconds = rules.history_seconds.map_or(0, NonZeroU32::get);
+    out.extend(seconds.to_be_bytes());
+    out.push(rules.write as u8);
+}
+
+fn put_ban(ban: &Ban, out: &mut Vec<u8>) {
+    put_number(ban.at, out);
+    put_number(ban.until.unwrap_or(0), out);
+    out.push(u8::from(ban.is_lifted));
+    put_text(&ban.username, out);
+    put_text(&ban.by, out);
+    out.extend(ban.reason.as_bytes());
 }
 
 fn put_numbers(kind: u8, numbers: &[u64], out: &mut Vec<u8>) {
@@ -249,6 +317,14 @@ fn put_creator(creator: Option<(IpAddr, Option<&str>)>, out: &mut Vec<u8>) {
     }
 }
 
+fn flag_of(byte: u8) -> Option<bool> {
+    match byte {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
+}
+
 /// Bytes that are being read.
 struct Bytes<'a>(&'a [u8]);
 
@@ -285,11 +361,35 @@ impl<'a> Bytes<'a> {
     }
 
     fn flag(&mut self) -> Option<bool> {
-        match self.byte()? {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
-        }
+        flag_of(self.byte()?)
+    }
+
+    fn small_number(&mut self) -> Option<u32> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    fn rules(&mut self) -> Option<Rules> {
+        Some(Rules {
+            history_messages: self.small_number()?,
+            history_seconds: NonZeroU32::new(self.small_number()?),
+            write: match self.byte()? {
+                0 => Writers::Everyone,
+                1 => Writers::SignedIn,
+                2 => Writers::Moderators,
+                _ => return None,
+            },
+        })
+    }
+
+    fn ban(&mut self) -> Option<Ban> {
+        Some(Ban {
+            at: self.number()?,
+            until: Some(self.number()?).filter(|until| *until > 0),
+            is_lifted: self.flag()?,
+            username: self.text()?.into(),
+            by: self.text()?.into(),
+            reason: self.rest()?.into(),
+        })
     }
 
     fn text(&mut self) -> Option<&'a str> {

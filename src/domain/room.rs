@@ -9,13 +9,14 @@ use super::crowd::Crowd;
 use super::event::{Event, RoomInfo};
 use super::facts::OpenedRoom;
 use super::history::History;
-use super::ids::{RoomId, UserId};
+use super::ids::{RoomId, Serial, UserId};
 use super::owners::Creator;
 use super::place::{EvictionClass, Place};
+use super::position::Position;
+use super::rules::Rules;
 use super::time::Timestamp;
 use crate::config::{
-    GRACES_PER_TURN, HISTORY_MESSAGES_MAX, HISTORY_ON_ENTRY, HISTORY_ROOM_BYTES_MAX,
-    PRESENCE_NAMES_MAX,
+    GRACES_PER_TURN, HISTORY_ON_ENTRY, HISTORY_ROOM_BYTES_MAX, PRESENCE_NAMES_MAX,
 };
 
 /// A room. Presence counts users: a user's second connection changes nothing for the others.
@@ -27,6 +28,8 @@ pub struct Room {
     pub max_users: u32,
     /// When it was created.
     pub created_at: Timestamp,
+    /// Its other rules.
+    pub rules: Rules,
     /// Its last messages.
     pub history: History,
     /// Users, with the number of their connections here; 0 for an absent user, who is in grace or whose messages are under
@@ -36,6 +39,12 @@ pub struct Room {
     present: usize,
     /// Users with messages under way and their number, sorted by user.
     authors: Vec<(UserId, u32)>,
+    /// It was removed, and goes when nothing in it is under way any more; the serial of the request.
+    pub gone: Option<Option<Serial>>,
+    /// When its oldest message is too old by its rules, since the server's start.
+    pub age_due: Option<Duration>,
+    /// Messages of a back end that are under way.
+    pub posts: u32,
     /// Created by `POST /rooms`, not by a join.
     pub is_kept: bool,
     /// Who created it, if it is kept and was created here.
@@ -97,11 +106,15 @@ impl Room {
         Self {
             name,
             max_users: opened.max_users,
+            rules: opened.rules,
             created_at: opened.created_at,
             history: History::with(opened.epoch, opened.newest, opened.messages),
             users: BTreeMap::new(),
             present: 0,
             authors: Vec::new(),
+            gone: None,
+            age_due: None,
+            posts: 0,
             is_kept: opened.is_kept,
             creator: None,
             count_sent_at: None,
@@ -219,6 +232,11 @@ impl Room {
         self.is_absent(user) && self.users.remove(&user).is_some()
     }
 
+    /// Removes an absent user, unless messages of theirs are under way; false if they stay.
+    pub fn remove_absent_without_wishes(&mut self, user: UserId) -> bool {
+        !self.has_wishes_of(user) && self.remove_absent(user)
+    }
+
     /// Removes the users of a room that is evicted.
     pub fn take_users(&mut self) -> impl Iterator<Item = UserId> + use<> {
         std::mem::take(&mut self.users).into_keys()
@@ -233,13 +251,14 @@ impl Room {
     pub fn is_evictable(&self) -> bool {
         self.present == 0
             && self.awaited == 0
+            && self.posts == 0
             && self.authors.is_empty()
             && self.users.len() <= GRACES_PER_TURN
     }
 
     /// The place in the order of eviction; `None` if the room is in use.
     pub fn place(&self, id: RoomId) -> Option<Place> {
-        if !self.is_evictable() {
+        if !self.is_evictable() || self.gone.is_some() {
             return None;
         }
         let class = match (self.is_kept, self.history.position().seq) {
@@ -307,15 +326,23 @@ impl Room {
     pub fn recent(&self) -> Vec<Event> {
         self.history
             .last(HISTORY_ON_ENTRY)
-            .cloned()
-            .map(Event::Chat)
+            .map(Event::of_message)
             .collect()
     }
 
-    /// Drops the oldest messages above the room's own limits; the last [`HISTORY_ON_ENTRY`] always stay.
+    /// What a member has missed since a position: what was deleted of what they have seen, then the messages after it. `None`
+    /// if some of these are gone.
+    pub fn missed(&self, since: Position) -> Option<Vec<Event>> {
+        let after = self.history.after(since)?;
+        let missed = self.history.deleted_since(since).chain(after);
+        Some(missed.map(Event::of_message).collect())
+    }
+
+    /// Drops the oldest messages above the room's own limits; the last [`HISTORY_ON_ENTRY`] always stay, unless the room keeps
+    /// fewer.
     pub fn trim_history(&mut self) {
         let history = &mut self.history;
-        while history.len() > HISTORY_MESSAGES_MAX
+        while history.len() > self.rules.history_messages as usize
             || (history.bytes() > HISTORY_ROOM_BYTES_MAX && history.len() > HISTORY_ON_ENTRY)
         {
             history.drop_oldest();
@@ -337,14 +364,15 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::HISTORY_MESSAGES_MAX;
     use crate::domain::event::ChatMessage;
-    use crate::domain::position::Position;
 
     fn room() -> Room {
         let opened = OpenedRoom {
             epoch: 7,
             max_users: 1,
             is_kept: false,
+            rules: Rules::default(),
             created_at: Timestamp(0),
             newest: 0,
             messages: Vec::new(),
@@ -367,6 +395,7 @@ mod tests {
                     ..position
                 },
                 guest: false,
+                deleted_at: None,
             };
             assert!(room.history.append(Rc::new(message)));
             room.trim_history();

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,9 +10,10 @@ use slab::Slab;
 
 use super::acknowledged::Acknowledged;
 use super::allowance::Allowances;
+use super::bans::Bans;
 use super::changes::Changes;
 use super::error::ErrorCode;
-use super::event::{Effect, Effects, Event, RoomInfo};
+use super::event::{Effect, Effects, Event, Page, RoomInfo, RoomPage};
 use super::graces::Graces;
 use super::ids::{ConnectionId, RoomId, RoomKey, Serial, UserId};
 use super::kept::KeptRooms;
@@ -20,6 +22,7 @@ use super::owners::Owner;
 use super::people::People;
 use super::place::Place;
 use super::room::Room;
+use super::time::Now;
 use super::wishes::Wishes;
 use crate::config::RoomLimits;
 
@@ -29,6 +32,10 @@ pub struct RoomManager {
     pub(super) limits: RoomLimits,
     pub(super) rooms: Slab<Room>,
     pub(super) by_name: HashMap<Rc<str>, RoomId>,
+    /// The names of the rooms.
+    pub(super) in_order: BTreeSet<Rc<str>>,
+    /// Rooms by the time at which their oldest message is too old, since the server's start.
+    pub(super) ages_due: BTreeSet<(Duration, RoomId)>,
     pub(super) people: People,
     /// Whether the tables of users are freed when the last in grace has left.
     pub(super) is_forgetting_people: bool,
@@ -47,6 +54,8 @@ pub struct RoomManager {
     /// The names of shared rooms that are not followed here any more.
     pub(super) closed: Vec<Rc<str>>,
     pub(super) acknowledged: Acknowledged,
+    /// Who is banned.
+    pub bans: Bans,
     /// Changes that the store has not been given yet; `None` if there is no store.
     pub(super) changes: Option<Changes>,
     /// Whether they are to be stored without waiting for something else.
@@ -103,6 +112,8 @@ impl RoomManager {
             limits,
             rooms: Slab::new(),
             by_name: HashMap::new(),
+            in_order: BTreeSet::new(),
+            ages_due: BTreeSet::new(),
             people: People::default(),
             is_forgetting_people: false,
             wishes: Wishes::default(),
@@ -113,6 +124,7 @@ impl RoomManager {
             is_shared: false,
             closed: Vec::new(),
             acknowledged: Acknowledged::default(),
+            bans: Bans::default(),
             changes: None,
             are_changes_urgent: false,
             last_whisper: 0,
@@ -133,6 +145,11 @@ impl RoomManager {
     /// The connected users.
     pub fn people(&self) -> &People {
         &self.people
+    }
+
+    /// A connection of a user has come.
+    pub fn note_entered(&mut self, user: UserId, now: Now) {
+        self.people.note_entered(user, now.into());
     }
 
     /// Frees the tables of users, once no user is left: some may be in grace.
@@ -244,6 +261,19 @@ impl RoomManager {
     /// All rooms, by slot.
     pub fn list(&self) -> Vec<RoomInfo> {
         self.rooms.iter().map(|(_, room)| room.info()).collect()
+    }
+
+    /// A page of the rooms that may be shown, by name.
+    pub fn page(&self, page: &Page, is_shown: impl Fn(&str) -> bool) -> RoomPage {
+        let after = page.after.as_deref();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let names = self.in_order.range::<str, _>((from, Bound::Unbounded));
+        let mut names = names.filter(|name| is_shown(name));
+        let page: Vec<&Rc<str>> = names.by_ref().take(page.limit).collect();
+        let has_more = names.next().is_some();
+        let next = page.last().filter(|_| has_more).map(|name| Rc::clone(name));
+        let ids = page.iter().filter_map(|name| self.by_name.get(*name));
+        (ids.map(|id| self.rooms[id.index()].info()).collect(), next)
     }
 
     pub(super) fn joined(&self, connection: ConnectionId, name: &str) -> Result<RoomId, ErrorCode> {

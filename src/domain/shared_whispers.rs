@@ -2,7 +2,8 @@
 
 use super::error::ErrorCode;
 use super::event::{Effect, Effects, Event};
-use super::ids::{ConnectionId, Origin, Serial, UserId};
+use super::ids::{ConnectionId, Serial, Waiter};
+use super::message_keys::Person;
 use super::rooms::RoomManager;
 use super::time::{Now, Timestamp};
 use super::wishes::{Whispered, Wish};
@@ -11,7 +12,7 @@ impl RoomManager {
     /// A whisper to somebody who may be at any node.
     pub(super) fn whisper_to_all_nodes(
         &mut self,
-        (origin, from): (Origin, UserId),
+        (waiter, sender): (Waiter, Person),
         (to, content): (&str, &str),
         id: Option<&str>,
         now: Now,
@@ -20,7 +21,6 @@ impl RoomManager {
         if !self.wishes.has_room_for(content.len()) {
             return Err(ErrorCode::BackendUnavailable);
         }
-        let sender = self.people.person(from);
         let whisper = Whispered {
             from: sender.name.clone(),
             is_guest: !sender.is_account,
@@ -31,7 +31,7 @@ impl RoomManager {
         let print = self.acknowledged.fingerprint(content);
         let said = id.map(|id| (sender, id.into(), print));
         let serial = self.wishes.add(Wish::Whisper {
-            origin,
+            waiter,
             message_id: id.map(Into::into),
             whisper: whisper.clone(),
         });
@@ -49,7 +49,7 @@ impl RoomManager {
             return;
         }
         let Some(Wish::Whisper {
-            origin,
+            waiter,
             message_id,
             whisper,
         }) = self.wishes.take(serial)
@@ -57,10 +57,18 @@ impl RoomManager {
             return;
         };
         if is_new {
-            self.deliver_whisper(&whisper, Some(origin.connection), effects);
+            let by = match waiter {
+                Waiter::Socket(origin) => Some(origin.connection),
+                Waiter::Request(..) => None,
+            };
+            self.deliver_whisper(&whisper, by, effects);
         }
-        if let Some(id) = message_id {
-            effects.push_back(Effect::Reply(origin, Event::Ack { id, position: None }));
+        match (waiter, message_id) {
+            (Waiter::Request(serial, part), _) => {
+                effects.push_back(Effect::Posted(serial, part, Ok(None)));
+            }
+            (_, Some(id)) => effects.push_back(Effect::acknowledged(waiter, None, id)),
+            (_, None) => {}
         }
     }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use slab::Slab;
 
 use super::acknowledged::PendingId;
-use super::ids::{Origin, RoomKey, Serial, UserId};
+use super::ids::{Origin, RoomKey, Serial, UserId, Waiter};
 use super::message_keys::Person;
 use super::owners::Creator;
 use super::position::Position;
@@ -85,11 +85,11 @@ pub(super) type Creation = (Serial, Rc<Creator>);
 pub(super) enum Wish {
     /// A message is under way.
     Publish {
-        /// The WebSocket that sent it.
-        origin: Origin,
+        waiter: Waiter,
         room: RoomKey,
-        /// Its author, who stays a user of the room until it is answered.
-        user: UserId,
+        /// Its author, who stays a user of the room until it is answered; `None` if it is a back end's, or a moderator's in a
+        /// name.
+        user: Option<UserId>,
         /// The entry of its `id`, if it has one.
         pending: Option<PendingId>,
         bytes: usize,
@@ -118,8 +118,7 @@ pub(super) enum Wish {
     },
     /// A whisper is brought to the nodes of its people.
     Whisper {
-        /// The WebSocket that sent it.
-        origin: Origin,
+        waiter: Waiter,
         /// The `id` with which its sender may send it again.
         message_id: Option<Box<str>>,
         whisper: Whispered,
@@ -193,12 +192,12 @@ mod tests {
     fn wish(bytes: usize) -> Wish {
         let id = RoomId(0);
         Wish::Publish {
-            origin: Origin {
+            waiter: Waiter::Socket(Origin {
                 connection: ConnectionId(0),
                 generation: 1,
-            },
+            }),
             room: RoomKey { id, epoch: 0 },
-            user: UserId(0),
+            user: Some(UserId(0)),
             pending: None,
             bytes,
         }

@@ -2,16 +2,19 @@
 //! nothing is read later.
 
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU64;
 use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
+use super::ban::KeptBan;
 use super::changes::Changes;
 use super::event::ChatMessage;
 use super::facts::OpenedRoom;
 use super::owners::Creator;
 use super::position::Position;
 use super::record::{KeptId, Key, Record, SaidAt};
+use super::rules::Rules;
 use super::time::Timestamp;
 use crate::config::{EVENTS_KEPT, RESTORED_EVENT_IDS};
 
@@ -61,6 +64,8 @@ pub struct WorkingSet {
     pub marks: Vec<(Box<str>, u64)>,
     /// The second up to which no token at all is good.
     pub floor: Option<u64>,
+    /// Who is banned.
+    pub bans: Vec<KeptBan>,
     /// The events kept for those who resume, without a gap.
     pub events: Vec<KeptEvent>,
     /// The latest event of each channel of one's own.
@@ -104,8 +109,14 @@ impl Loader {
         }
         match record {
             Record::Room { .. } => self.add_room(&record)?,
+            Record::Rules { epoch, rules } => self.room_of(epoch)?.rules = rules,
             Record::Newest(position) => self.room_of(position.epoch)?.newest = position.seq,
             Record::Message { .. } => self.add_message(&record)?,
+            Record::Deleted {
+                position,
+                timestamp,
+                newest,
+            } => self.add_deleted(position, timestamp, newest)?,
             Record::Said { .. } => self.add_id(record)?,
             Record::Family {
                 family,
@@ -132,6 +143,11 @@ impl Loader {
             }
             Record::EventBase(id) => self.set.event_base = Some(id),
             Record::Secret(secret) => self.set.secret = Some(secret),
+            Record::Ban { room, key, ban } => self.set.bans.push(KeptBan {
+                room: room.into(),
+                key: key.into(),
+                ban,
+            }),
         }
         Ok(())
     }
@@ -184,6 +200,7 @@ impl Loader {
                 epoch,
                 max_users,
                 is_kept,
+                rules: Rules::default(),
                 created_at,
                 newest: 0,
                 messages: Vec::new(),
@@ -218,6 +235,37 @@ impl Loader {
                 name
             }
         };
+        self.push_message(ChatMessage {
+            room: "".into(),
+            username,
+            content: content.into(),
+            timestamp,
+            position,
+            guest: is_guest,
+            deleted_at: None,
+        })
+    }
+
+    fn add_deleted(
+        &mut self,
+        position: Position,
+        timestamp: Timestamp,
+        newest: NonZeroU64,
+    ) -> Result<(), Damaged> {
+        self.push_message(ChatMessage {
+            room: "".into(),
+            username: "".into(),
+            content: "".into(),
+            timestamp,
+            position,
+            guest: false,
+            deleted_at: Some(newest),
+        })
+    }
+
+    /// Adds a message to its room, as the next one.
+    fn push_message(&mut self, message: ChatMessage) -> Result<(), Damaged> {
+        let position = message.position;
         let place = self.by_epoch.get(&position.epoch);
         let kept = &mut self.set.rooms[*place.ok_or(Damaged("a room is missing"))?];
         let messages = &mut kept.room.messages;
@@ -230,11 +278,7 @@ impl Loader {
         }
         messages.push(Rc::new(ChatMessage {
             room: kept.name.clone(),
-            username,
-            content: content.into(),
-            timestamp,
-            position,
-            guest: is_guest,
+            ..message
         }));
         Ok(())
     }
@@ -311,6 +355,10 @@ impl WorkingSet {
         for kept in &self.rooms {
             let room = &kept.room;
             changes.put(&room.record(&kept.name, kept.creator.as_ref()));
+            if room.rules != Rules::default() {
+                let (epoch, rules) = (room.epoch, room.rules);
+                changes.put(&Record::Rules { epoch, rules });
+            }
             changes.put(&Record::Newest(room.position()));
             for message in &room.messages {
                 changes.put(&message.record());
@@ -334,6 +382,10 @@ impl WorkingSet {
         for (name, second) in &self.marks {
             let second = *second;
             changes.put(&Record::Mark { name, second });
+        }
+        for KeptBan { room, key, ban } in &self.bans {
+            let ban = ban.clone();
+            changes.put(&Record::Ban { room, key, ban });
         }
         for event in &self.events {
             let KeptEvent { id, name, data } = event;
@@ -393,12 +445,19 @@ impl WorkingSet {
 impl ChatMessage {
     /// Its record.
     pub fn record(&self) -> Record<'_> {
-        Record::Message {
-            position: self.position,
-            timestamp: self.timestamp,
-            is_guest: self.guest,
-            username: &self.username,
-            content: &self.content,
+        match self.deleted_at {
+            None => Record::Message {
+                position: self.position,
+                timestamp: self.timestamp,
+                is_guest: self.guest,
+                username: &self.username,
+                content: &self.content,
+            },
+            Some(newest) => Record::Deleted {
+                position: self.position,
+                timestamp: self.timestamp,
+                newest,
+            },
         }
     }
 }

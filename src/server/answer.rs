@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::conn::refusal::Refusal;
 use crate::domain::auth::{Auth, BadTicket};
 use crate::domain::error::ErrorCode;
+use crate::domain::event::Page;
 use crate::domain::rooms::RoomManager;
 use crate::domain::time::Now;
 use crate::domain::tokens::Identity;
@@ -55,7 +56,7 @@ pub enum Answer {
     /// A ticket that is to be kept for all nodes, and what it stands for.
     KeepTicket(String, Identity),
     /// The list of the rooms of all nodes.
-    RoomList,
+    RoomList(Page),
     /// A room that may be at other nodes, by name: it is opened, then the request is served.
     ReadRoom(String),
     /// A ticket must be redeemed by a job first; then the request is served with the result.

@@ -15,11 +15,13 @@ use super::whispers::Whispers;
 use crate::config::{RoomLimits, SHARED_FROM};
 use crate::conn::Phase;
 use crate::conn::event_json::encode_event;
+use crate::domain::changes::Changes;
 use crate::domain::error::ErrorCode;
 use crate::domain::event::{Effect, Effects, Event, RoomInfo};
 use crate::domain::facts::Outcome;
 use crate::domain::ids::{ConnectionId, RoomId, Serial, UserId};
 use crate::domain::names::key;
+use crate::domain::position::Position;
 use crate::domain::rooms::RoomManager;
 use crate::domain::time::Now;
 
@@ -32,6 +34,12 @@ pub type Created = (Serial, Result<RoomInfo, ErrorCode>);
 /// The outcome of opening a room that a request wants to read, with the serial of the request.
 pub type ToRead = (Serial, Result<(), ErrorCode>);
 
+/// A message of a request: its serial, its number there, and its position, or why it is refused.
+pub type Posted = (Serial, u16, Result<Option<Position>, ErrorCode>);
+
+/// A room that was removed: the serial of the request, and what a store is to change.
+pub type Removed = (Option<Serial>, Changes);
+
 /// Rooms, their fan-out and their backend.
 #[derive(Debug)]
 pub struct Chat {
@@ -41,6 +49,10 @@ pub struct Chat {
     backend: Backend,
     effects: Effects,
     created: Vec<Created>,
+    /// Messages of requests that are kept, or refused.
+    posted: Vec<Posted>,
+    /// Rooms that were removed.
+    removed: Vec<Removed>,
     /// Rooms that requests want to read, which are open or are not.
     to_read: Vec<ToRead>,
     /// Members that are slow, blocked or broken after a pass, or whose outbox is over its limit.
@@ -63,6 +75,8 @@ impl Chat {
             backend,
             effects: Effects::new(),
             created: Vec::new(),
+            posted: Vec::new(),
+            removed: Vec::new(),
             to_read: Vec::new(),
             troubled: Troubled::default(),
             messages: 0,
@@ -176,6 +190,16 @@ impl Chat {
         self.created.pop()
     }
 
+    /// The messages of requests that are kept, or refused, since the last call.
+    pub fn take_posted(&mut self) -> Vec<Posted> {
+        std::mem::take(&mut self.posted)
+    }
+
+    /// The rooms that were removed since the last call.
+    pub fn take_removed(&mut self) -> Vec<Removed> {
+        std::mem::take(&mut self.removed)
+    }
+
     /// Carries out all effects, including those that follow from them.
     pub fn settle(&mut self, connections: &mut Connections, now: Now) {
         while let Some(effect) = self.effects.pop_front() {
@@ -202,7 +226,12 @@ impl Chat {
                     self.fan_out.unsubscribe(id, &mut connections[id], room);
                     connections.list(id);
                 }
-                Effect::Entered(id, user) => self.whispers.entered(id, user),
+                Effect::Entered(id, user) => {
+                    self.rooms.note_entered(user, now);
+                    self.whispers.entered(id, user);
+                }
+                Effect::Posted(serial, part, answer) => self.posted.push((serial, part, answer)),
+                Effect::Removed(serial, changes) => self.removed.push((serial, changes)),
                 Effect::Exited(id, user) => {
                     if self.whispers.exited(id, user, &mut connections[id]) {
                         connections.list(id);

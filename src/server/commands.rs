@@ -1,19 +1,36 @@
 //! Carries out messages received over WebSocket.
 
+use std::borrow::Cow;
+
 use super::Server;
 use super::answer::Redeemed;
 use super::waiting::Extension;
-use crate::config::{COMMANDS_PER_TURN, OUTBOX_HIGH_WATER_BYTES, RATE_WARNINGS_MAX};
+use crate::config::{
+    COMMANDS_PER_TURN, OUTBOX_HIGH_WATER_BYTES, RATE_WARNINGS_MAX, ROOMS_LISTED_MAX,
+};
 use crate::conn::command::{Command, parse};
 use crate::conn::{Mark, Phase};
 use crate::domain::error::ErrorCode;
-use crate::domain::event::{Effect, Event};
+use crate::domain::event::{Effect, Event, Page};
 use crate::domain::ids::{ConnectionId, Origin, Serial};
 use crate::domain::rooms::Joined;
 use crate::domain::time::{Now, Timestamp};
 use crate::wire::close_code::CloseCode;
 use crate::wire::frame_reader::Incoming;
 use crate::wire::websocket::{BINARY, TEXT, encode, encode_close_answer, encode_pong};
+
+/// The page of the list of rooms that a command asks for.
+fn page_of(after: Option<Cow<'_, str>>, limit: Option<u64>) -> Result<Page, ErrorCode> {
+    let limit = limit.unwrap_or(ROOMS_LISTED_MAX as u64);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    match (1..=ROOMS_LISTED_MAX).contains(&limit) {
+        true => Ok(Page {
+            after: after.map(Into::into),
+            limit,
+        }),
+        false => Err(ErrorCode::BadRequest),
+    }
+}
 
 /// The progress of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,12 +222,13 @@ impl Server {
                 rooms.whisper(origin, &to, &content, message_id, now, effects)?;
             }
             Command::Leave { room } => rooms.leave_room(id, &room, now, effects)?,
-            Command::RoomList if rooms.is_shared() => {
+            Command::RoomList { .. } if rooms.is_shared() => {
                 self.list_for_socket(origin, message_id, now);
             }
-            Command::RoomList => {
-                let rooms = rooms.list();
-                effects.push_back(Effect::Answer(id, Event::RoomList { rooms }));
+            Command::RoomList { after, limit } => {
+                let page = page_of(after, limit)?;
+                let (rooms, next) = rooms.page(&page, |_| true);
+                effects.push_back(Effect::Answer(id, Event::RoomList { rooms, next }));
             }
             Command::Auth { ticket } => {
                 return self.redeem_to_extend(origin, &ticket.0, message_id, now);

@@ -7,6 +7,7 @@ use super::cors::preflight;
 use super::hosts::is_served;
 use super::routes::{Resource, find};
 use super::{assets, event_requests, rest, sign_in};
+use crate::config::ROOMS_LISTED_MAX;
 use crate::conn::refusal::Refusal;
 use crate::domain::error::ErrorCode;
 use crate::wire::http::{Method, Request, Upgrade};
@@ -64,8 +65,13 @@ pub fn answer(context: &mut Context<'_>, request: &mut Request) -> Result<Answer
         Resource::Rooms if request.method == Method::Post => {
             return rest::create_room(context, request, identity);
         }
-        Resource::Rooms if context.is_shared => return Ok(Answer::RoomList),
-        Resource::Rooms => rest::rooms(context.rooms),
+        Resource::Rooms => {
+            let page = rest::page(request, ROOMS_LISTED_MAX, ROOMS_LISTED_MAX)?;
+            if context.is_shared {
+                return Ok(Answer::RoomList(page));
+            }
+            rest::rooms(context.rooms, &page)
+        }
         Resource::Room(name) | Resource::History(name)
             if context.is_shared && context.rooms.find(name).is_err() =>
         {

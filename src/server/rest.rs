@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, Context, check_origin, json_response, read_json};
 use super::routes::location_of_room;
+use crate::config::{HISTORY_ON_ENTRY, HISTORY_PAGE_MAX};
 use crate::conn::refusal::Refusal;
 use crate::domain::error::ErrorCode;
-use crate::domain::event::{Event, RoomInfo};
+use crate::domain::event::{Event, Page, RoomInfo, RoomPage};
 use crate::domain::position::Position;
 use crate::domain::rooms::RoomManager;
+use crate::domain::rules::Rules;
 use crate::domain::tokens::Identity;
 use crate::wire::http::{BodyLength, Request};
 use crate::wire::response::Response;
@@ -19,6 +21,8 @@ use crate::wire::response::Response;
 #[derive(Serialize)]
 struct RoomList {
     rooms: Vec<RoomInfo>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<Rc<str>>,
 }
 
 /// Serialized directly, like [`RoomList`].
@@ -28,6 +32,8 @@ struct HistoryPage<'a> {
     messages: Vec<Event>,
     position: Position,
     recovered: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    more: Option<bool>,
 }
 
 /// Serialized directly, like [`RoomList`].
@@ -35,6 +41,9 @@ struct HistoryPage<'a> {
 struct RoomWithUsers {
     #[serde(flatten)]
     info: RoomInfo,
+    kept: bool,
+    #[serde(flatten)]
+    rules: Rules,
     online_count: usize,
     online_users: Vec<Rc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,13 +57,30 @@ struct NewRoom {
 }
 
 /// `GET /rooms`.
-pub fn rooms(rooms: &RoomManager) -> Response {
-    room_list(rooms.list())
+pub fn rooms(rooms: &RoomManager, page: &Page) -> Response {
+    room_list(rooms.page(page, |_| true))
 }
 
 /// The response with these rooms.
-pub fn room_list(rooms: Vec<RoomInfo>) -> Response {
-    json_response(200, &RoomList { rooms })
+pub fn room_list((rooms, next): RoomPage) -> Response {
+    json_response(200, &RoomList { rooms, next })
+}
+
+/// The page of a list that a request asks for, of `most` at most and of `usual` if it names no number.
+///
+/// # Errors
+/// 400.
+pub fn page(request: &Request, usual: usize, most: usize) -> Result<Page, Refusal> {
+    let after = request.parameter("after")?.map(Into::into);
+    let limit = match request.parameter("limit")? {
+        None => usual,
+        Some(limit) => limit
+            .parse()
+            .ok()
+            .filter(|limit| (1..=most).contains(limit))
+            .ok_or(ErrorCode::BadRequest)?,
+    };
+    Ok(Page { after, limit })
 }
 
 /// `POST /rooms`.
@@ -80,7 +106,10 @@ pub fn created(info: &RoomInfo) -> Response {
 /// `GET /rooms/{name}`.
 pub fn room(rooms: &RoomManager, name: &str) -> Result<Response, Refusal> {
     let (info, online_users) = rooms.get_room_info(name)?;
+    let (_, kept, rules) = rooms.room_rules(name)?;
     let room = RoomWithUsers {
+        kept,
+        rules,
         online_count: info.users,
         online_users,
         guests: rooms.guests_except(rooms.find(name)?, None),
@@ -92,23 +121,43 @@ pub fn room(rooms: &RoomManager, name: &str) -> Result<Response, Refusal> {
 /// `GET /rooms/{name}/history`.
 pub fn history(rooms: &RoomManager, name: &str, request: &Request) -> Result<Response, Refusal> {
     let room = rooms.find(name)?;
-    let since = request
-        .parameter("since")?
-        .and_then(|since| Position::parse(&since));
-    let missed = since.and_then(|since| room.history.after(since));
-    let recovered = missed.is_some();
-    let messages = match missed {
-        Some(messages) => messages.cloned().map(Event::Chat).collect(),
-        None => room.recent(),
+    let position = |name| -> Result<Option<Position>, Refusal> {
+        let text = request.parameter(name)?;
+        Ok(text.and_then(|text| Position::parse(&text)))
     };
-    let position = room.history.position();
+    let (mut more, mut recovered) = (None, true);
+    let messages = match request.parameter("before")?.is_some() {
+        true => {
+            let limit = page(request, HISTORY_ON_ENTRY, HISTORY_PAGE_MAX)?.limit;
+            let before = position("before")?;
+            let before = before.and_then(|before| room.history.before(before, limit));
+            recovered = before.is_some();
+            let (messages, has_more) = match before {
+                Some((messages, has_more)) => (messages.map(Event::of_message).collect(), has_more),
+                None => {
+                    let last = room.history.last(limit).map(Event::of_message);
+                    (last.collect(), room.history.len() > limit)
+                }
+            };
+            more = Some(has_more);
+            messages
+        }
+        false => match position("since")?.and_then(|since| room.missed(since)) {
+            Some(missed) => missed,
+            None => {
+                recovered = false;
+                room.recent()
+            }
+        },
+    };
     Ok(json_response(
         200,
         &HistoryPage {
             room: &room.name,
             messages,
-            position,
+            position: room.history.position(),
             recovered,
+            more,
         },
     ))
 }

@@ -1,5 +1,6 @@
 //! The file of the store: a `redb` database with one table of records and one of numbers.
 
+use std::cell::Cell;
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -14,7 +15,7 @@ use super::store_folder::FILE_MODE;
 use crate::config::STORE_CACHE_BYTES;
 use crate::domain::changes::{Change, Changes};
 use crate::domain::record::Record;
-use crate::domain::record_codec::FORMAT;
+use crate::domain::record_codec::{FORMAT, FORMAT_MIN};
 use crate::domain::working_set::{Loader, WorkingSet};
 
 /// The records.
@@ -84,6 +85,8 @@ pub struct Loaded {
 pub struct StoreFile {
     database: Database,
     path: PathBuf,
+    /// Whether it names the current version of the format.
+    is_current: Cell<bool>,
 }
 
 impl StoreFile {
@@ -99,7 +102,7 @@ impl StoreFile {
             Ok(meta.get(name)?.map(|value| value.value()))
         };
         match number(FORMAT_KEY)? {
-            Some(FORMAT) => {}
+            Some(FORMAT_MIN..=FORMAT) => {}
             Some(other) => return Err(Unusable::UnknownFormat(other)),
             None => return Err(Unusable::Damaged("it names no format".into())),
         }
@@ -159,6 +162,7 @@ impl StoreFile {
         Ok(Self {
             database: builder.create_with_backend(FileBackend::new(file)?)?,
             path: path.into(),
+            is_current: Cell::new(false),
         })
     }
 
@@ -182,7 +186,8 @@ impl StoreFile {
                 }
             }
             let mut meta = transaction.open_table(META)?;
-            if is_new {
+            // Also one of an older version has records of this one from now on.
+            if is_new || !self.is_current.replace(true) {
                 meta.insert(FORMAT_KEY, FORMAT)?;
             }
             meta.insert(BATCH_KEY, batch)?;

@@ -13,6 +13,7 @@ use sarang::domain::event::ChatMessage;
 use sarang::domain::facts::{Fact, OpenedRoom, Outcome};
 use sarang::domain::ids::{RoomId, RoomKey, Serial};
 use sarang::domain::position::Position;
+use sarang::domain::rules::Rules;
 use sarang::domain::time::{Now, Timestamp};
 use sarang::domain::tokens::Identity;
 use sarang::domain::wishes::{Opening, Publication};
@@ -261,6 +262,7 @@ impl Backend {
             timestamp: fact.timestamp,
             position: fact.position,
             guest: fact.is_guest,
+            deleted_at: None,
         });
         past.messages.push(message.clone());
         let spot = (room.epoch, fact.position.seq);
@@ -323,6 +325,7 @@ impl Backend {
             epoch: past.epoch,
             max_users,
             is_kept,
+            rules: Rules::default(),
             created_at,
             newest: past.messages.len() as u64,
             messages: past.messages[first..].to_vec(),

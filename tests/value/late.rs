@@ -7,6 +7,7 @@ use sarang::domain::error::ErrorCode;
 use sarang::domain::facts::{Fact, OpenedRoom, Outcome};
 use sarang::domain::ids::{ConnectionId, RoomKey, Serial};
 use sarang::domain::position::Position;
+use sarang::domain::rules::Rules;
 use sarang::domain::time::Timestamp;
 use sarang::domain::wishes::{Opening, Publication};
 use sarang::server::jobs::{Done, Job};
@@ -62,6 +63,7 @@ impl Late {
             epoch: self.rooms,
             max_users: opening.max_users,
             is_kept: opening.is_kept,
+            rules: Rules::default(),
             created_at: Timestamp(0),
             newest: 0,
             messages: Vec::new(),

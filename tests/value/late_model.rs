@@ -9,6 +9,7 @@ use sarang::domain::error::ErrorCode;
 use sarang::domain::facts::{Fact, OpenedRoom, Outcome};
 use sarang::domain::ids::{ConnectionId, RoomKey};
 use sarang::domain::position::Position;
+use sarang::domain::rules::Rules;
 use sarang::domain::time::Timestamp;
 use sarang::server::jobs::{Done, Job};
 use serde_json::{Value, json};
@@ -208,6 +209,7 @@ impl Model {
             epoch,
             max_users: opening.max_users,
             is_kept: opening.is_kept,
+            rules: Rules::default(),
             created_at: Timestamp(0),
             newest: 0,
             messages: Vec::new(),

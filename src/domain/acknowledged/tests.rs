@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::ids::{ConnectionId, HolderId, RoomId};
+use crate::domain::ids::{ConnectionId, HolderId, Origin, RoomId};
 
 const START: Duration = Duration::from_secs(1000);
 const POSITION: Option<Position> = Some(Position { epoch: 1, seq: 1 });
@@ -15,11 +15,11 @@ fn at(monotonic: Duration) -> Now {
     }
 }
 
-fn origin(n: u32) -> Origin {
-    Origin {
+fn origin(n: u32) -> Waiter {
+    Waiter::Socket(Origin {
         connection: ConnectionId(n),
         generation: n,
-    }
+    })
 }
 
 fn person(name: &str, is_account: bool) -> Person {

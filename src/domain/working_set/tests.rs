@@ -1,12 +1,15 @@
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use serde_json::json;
 
 use super::*;
+use crate::domain::ban::Ban;
 use crate::domain::changes::Change;
 use crate::domain::ids::HolderId;
 use crate::domain::message_keys::Person;
 use crate::domain::random::split_mix;
+use crate::domain::rules::Writers;
 
 type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -26,6 +29,7 @@ fn message(epoch: u64, seq: u64, room: &str) -> Rc<ChatMessage> {
         timestamp: Timestamp(1_705_314_600 + seq),
         position: Position { epoch, seq },
         guest: seq.is_multiple_of(2),
+        deleted_at: None,
     })
 }
 
@@ -37,6 +41,7 @@ fn room(name: &str, epoch: u64, seqs: std::ops::Range<u64>) -> KeptRoom {
             epoch,
             max_users: 7,
             is_kept: epoch % 2 == 1,
+            rules: Rules::default(),
             created_at: Timestamp(1_705_314_000 + epoch),
             newest: messages.last().map_or(9, |last| last.position.seq),
             messages,
@@ -52,12 +57,35 @@ fn room(name: &str, epoch: u64, seqs: std::ops::Range<u64>) -> KeptRoom {
     }
 }
 
+fn ban(key: &str, room: &str, until: Option<u64>) -> KeptBan {
+    KeptBan {
+        room: room.into(),
+        key: key.into(),
+        ban: Ban {
+            at: 1_705_314_600_123,
+            until,
+            is_lifted: until.is_none(),
+            username: key.to_uppercase().into(),
+            by: "admin".into(),
+            reason: "광고".into(),
+        },
+    }
+}
+
 fn event_of(id: u64, name: &str) -> KeptEvent {
     KeptEvent {
         id,
         name: name.into(),
         data: json!({"n": id}).to_string().into(),
     }
+}
+
+/// Something of everything that format 1 has.
+pub(crate) fn everything_of_format_1() -> WorkingSet {
+    let mut all = everything();
+    all.bans.clear();
+    all.rooms[2] = room("광장", 3, 1..6);
+    all
 }
 
 /// Something of everything.
@@ -72,12 +100,16 @@ pub(crate) fn everything() -> WorkingSet {
     };
     let in_room = SaidAt::Position(Position { epoch: 1, seq: 3 });
     let guest = person("이영희", false, Some(3));
+    let mut square = room("광장", 3, 1..6);
+    let newest = NonZeroU64::new(5).expect("is none");
+    square.room.messages[1] = Rc::new(square.room.messages[1].deleted(newest));
+    square.room.rules = Rules {
+        history_messages: 7,
+        history_seconds: NonZeroU32::new(60),
+        write: Writers::SignedIn,
+    };
     WorkingSet {
-        rooms: vec![
-            room("empty", 2, 1..1),
-            room("tech", 1, 2..5),
-            room("광장", 3, 1..6),
-        ],
+        rooms: vec![room("empty", 2, 1..1), room("tech", 1, 2..5), square],
         ids: vec![
             id(in_room, None, person("홍길동", true, None)),
             id(SaidAt::Whisper(5), Some(guest.clone()), guest),
@@ -88,6 +120,10 @@ pub(crate) fn everything() -> WorkingSet {
             second: 1_705_314_600,
         }],
         marks: vec![("lee".into(), 1_705_314_601)],
+        bans: vec![
+            ban("kim", "", None),
+            ban("lee", "tech", Some(1_705_318_200)),
+        ],
         floor: Some(3),
         events: vec![event_of(11, "system_metrics"), event_of(12, "deploys")],
         latest: vec![event_of(12, "deploys"), event_of(4, "other")],
@@ -215,11 +251,14 @@ fn no_byte_of_a_record_can_be_missing() {
             let record = Record::decode(&longer, &value);
             // A name may be longer.
             let is_name = record.is_some_and(|record| {
-                matches!(record.key(), Key::Family(_) | Key::Mark(_) | Key::Latest(_))
+                matches!(
+                    record.key(),
+                    Key::Family(_) | Key::Mark(_) | Key::Latest(_) | Key::Ban(..)
+                )
             });
             assert!(is_name || Record::decode(&longer, &value).is_none());
         }
-        let kinds_that_end_in_text = [1, 3, 4, 5, 9, 10, 11];
+        let kinds_that_end_in_text = [1, 3, 4, 5, 9, 10, 11, 15];
         for length in 0..value.len() {
             let record = Record::decode(&key, &value[..length]);
             assert!(record.is_none() || kinds_that_end_in_text.contains(&key[0]));

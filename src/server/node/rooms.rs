@@ -18,6 +18,7 @@ use crate::domain::facts::OpenedRoom;
 use crate::domain::ids::Serial;
 use crate::domain::position::Position;
 use crate::domain::random::split_mix;
+use crate::domain::rules::Rules;
 use crate::domain::time::{Now, Timestamp};
 use crate::domain::wishes::Opening;
 use crate::wire::resp::{Command, Reply, read_hex};
@@ -401,6 +402,7 @@ fn read_room(room: &Rc<str>, reply: &Reply) -> Option<(OpenedRoom, Crowd, Box<st
             timestamp: message.timestamp,
             position: Position { epoch, seq: number },
             guest: message.is_guest,
+            deleted_at: None,
         }));
     }
     messages.reverse();
@@ -408,6 +410,7 @@ fn read_room(room: &Rc<str>, reply: &Reply) -> Option<(OpenedRoom, Crowd, Box<st
         epoch,
         max_users: max_users.number()?.try_into().ok()?,
         is_kept: kept.text() == Some("1"),
+        rules: Rules::default(),
         created_at: Timestamp::from_secs(created.number()? / 1000),
         newest,
         messages,

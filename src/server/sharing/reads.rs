@@ -3,7 +3,7 @@
 use crate::config::{ROOM_LIST_KEPT, ROOM_LIST_READERS_MAX};
 use crate::conn::refusal::Refusal;
 use crate::domain::error::ErrorCode;
-use crate::domain::event::{Effect, Event, RoomInfo};
+use crate::domain::event::{Effect, Event, Page, RoomInfo, RoomPage};
 use crate::domain::ids::{ConnectionId, Origin, Serial};
 use crate::domain::time::Now;
 use crate::server::answer::Exchange;
@@ -21,7 +21,7 @@ impl Server {
         now: Now,
     ) {
         match self.listed(now) {
-            Some(rooms) => self.reply_list(origin, rooms),
+            Some(rooms) => self.reply_list(origin, (rooms, None)),
             None if self.sharing.readers.len() >= ROOM_LIST_READERS_MAX => {
                 let code = ErrorCode::BackendUnavailable;
                 let (_, effects) = self.chat.rooms_mut();
@@ -34,9 +34,9 @@ impl Server {
         }
     }
 
-    fn reply_list(&mut self, origin: Origin, rooms: Vec<RoomInfo>) {
+    fn reply_list(&mut self, origin: Origin, (rooms, next): RoomPage) {
         let (_, effects) = self.chat.rooms_mut();
-        effects.push_back(Effect::Reply(origin, Event::RoomList { rooms }));
+        effects.push_back(Effect::Reply(origin, Event::RoomList { rooms, next }));
     }
 
     /// The same for a request.
@@ -44,6 +44,7 @@ impl Server {
         &mut self,
         id: ConnectionId,
         exchange: Exchange,
+        _page: Page,
         now: Now,
     ) {
         let serial = self.jobs.next_serial();
@@ -72,7 +73,9 @@ impl Server {
         for reader in std::mem::take(&mut self.sharing.readers) {
             match (reader, &rooms) {
                 (Reader::Request(serial), rooms) => self.answer_list(serial, rooms.clone(), now),
-                (Reader::Socket(origin, _), Ok(rooms)) => self.reply_list(origin, rooms.clone()),
+                (Reader::Socket(origin, _), Ok(rooms)) => {
+                    self.reply_list(origin, (rooms.clone(), None));
+                }
                 (Reader::Socket(origin, id), Err(code)) => {
                     let (_, effects) = self.chat.rooms_mut();
                     effects.push_back(Effect::refusal(origin, *code, id));
@@ -84,7 +87,8 @@ impl Server {
 
     fn answer_list(&mut self, serial: Serial, rooms: Result<Vec<RoomInfo>, ErrorCode>, now: Now) {
         if let Some(waiting) = self.waiting.take(serial) {
-            let answer = rooms.map(rest::room_list).map_err(Refusal::from);
+            let answer = rooms.map(|rooms| rest::room_list((rooms, None)));
+            let answer = answer.map_err(Refusal::from);
             self.answer_waiting(serial, &waiting, answer, now);
         }
     }

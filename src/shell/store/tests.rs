@@ -9,7 +9,8 @@ use crate::domain::position::Position;
 use crate::domain::random::split_mix;
 use crate::domain::record::{Record, SaidAt};
 use crate::domain::time::Timestamp;
-use crate::domain::working_set::tests::everything;
+use crate::domain::working_set::WorkingSet;
+use crate::domain::working_set::tests::{everything, everything_of_format_1};
 
 /// A folder that is removed with this value.
 struct Scratch(PathBuf);
@@ -259,21 +260,26 @@ fn damage_is_never_taken_for_the_truth() {
     }
 }
 
-/// A store of format 1 with everything that `everything` has, compressed. Every later version opens it.
-const SAMPLE: &[u8] = include_bytes!("../../../tests/value/samples/store-1.redb.gz");
+/// A store of each format with everything that it has, compressed. Every later version opens them.
+const SAMPLE_1: &[u8] = include_bytes!("../../../tests/value/samples/store-1.redb.gz");
+const SAMPLE_2: &[u8] = include_bytes!("../../../tests/value/samples/store-2.redb.gz");
 
 #[test]
-fn a_store_of_the_first_format_opens() {
+fn a_store_of_every_earlier_format_opens() {
+    opens(SAMPLE_1, everything_of_format_1());
+    opens(SAMPLE_2, everything());
+}
+
+fn opens(sample: &[u8], mut expected: WorkingSet) {
     let scratch = Scratch::new();
     fs::create_dir_all(&scratch.0).expect("can be made");
     let mut whole = Vec::new();
-    let mut sample = flate2::read::GzDecoder::new(SAMPLE);
+    let mut sample = flate2::read::GzDecoder::new(sample);
     io::Read::read_to_end(&mut sample, &mut whole).expect("is whole");
     fs::write(scratch.file(), whole).expect("can be written");
     let opened = scratch.open();
     let events: Vec<&str> = opened.remarks.iter().map(|one| one.event).collect();
     assert_eq!(events, ["folder_open"]);
-    let mut expected = everything();
     expected.batch = 17;
     expected.latest.sort_by(|a, b| a.name.cmp(&b.name));
     assert_eq!(opened.kept, expected);
@@ -289,7 +295,7 @@ fn make_sample() {
     drop(file.expect("is made"));
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/tests/value/samples/store-1.redb.gz"
+        "/tests/value/samples/store-2.redb.gz"
     );
     let target = fs::File::create_new(path).expect("is not there yet");
     let mut target = flate2::write::GzEncoder::new(target, flate2::Compression::best());
@@ -307,13 +313,13 @@ fn a_store_of_an_unknown_format_is_refused_and_left_as_it_is() {
     let transaction = database.begin_write().expect("begins");
     transaction
         .open_table(meta)
-        .and_then(|mut table| table.insert("format", 2).map(|_| ()).map_err(Into::into))
+        .and_then(|mut table| table.insert("format", 3).map(|_| ()).map_err(Into::into))
         .expect("is written");
     transaction.commit().expect("is committed");
     drop(database);
     let refused = open(&scratch.0, [7; 32])
         .map(|_| ())
         .expect_err("is refused");
-    assert!(refused.contains("format 2"), "{refused}");
+    assert!(refused.contains("format 3"), "{refused}");
     assert!(scratch.file().exists());
 }

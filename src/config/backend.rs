@@ -1,0 +1,28 @@
+//! Limits of what a back end and moderators may do (SPEC section 5).
+
+use std::time::Duration;
+
+/// Messages of one `POST /rooms/{name}/messages`.
+pub const BATCH_MESSAGES_MAX: usize = 1_000;
+/// The body of such a request, in bytes; above it 413.
+pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The longest time that a room keeps messages for, or that a ban lasts unless it has no end, in seconds: ten years.
+pub const RULE_SECONDS_MAX: u32 = 315_360_000;
+/// Bans; above it `unavailable`.
+pub const BANS_MAX: usize = 10_000;
+/// How long it is remembered that a ban was lifted, so that no node that was away brings it back.
+pub const LIFTED_BAN_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The reason of a ban or of a removal, in characters.
+pub const REASON_CHARS_MAX: usize = 256;
+/// The reason in a close frame, in bytes (RFC 6455 section 5.5).
+pub const CLOSE_REASON_BYTES_MAX: usize = 123;
+/// Users of one page of `GET /users`, and bans of one of `GET /bans`, if the request names no number.
+pub const PEOPLE_LISTED: usize = 50;
+/// The largest number that it may name.
+pub const PEOPLE_LISTED_MAX: usize = 200;
+/// Rooms of one page of `GET /rooms`.
+pub const ROOMS_LISTED_MAX: usize = 1_000;
+/// Messages of one page of a history.
+pub const HISTORY_PAGE_MAX: usize = 200;
+/// Audit events that are kept for those who resume.
+pub const AUDIT_EVENTS_KEPT: usize = 1_000;
