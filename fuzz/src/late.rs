@@ -14,6 +14,7 @@ use sarang::domain::facts::{Fact, OpenedRoom, Outcome};
 use sarang::domain::ids::Serial;
 use sarang::domain::issuer::Issued;
 use sarang::domain::names::nfc;
+use sarang::domain::permissions::Permissions;
 use sarang::domain::position::Position;
 use sarang::domain::time::{Now, Timestamp};
 use sarang::domain::tokens::Identity;
@@ -363,6 +364,7 @@ fn redeem(ticket: &Ticket, how: How, now: Now) -> Option<Result<Identity, BadTic
             authenticated_at: unix,
             is_ours: false,
             key: secret().key_id(),
+            permissions: Permissions::usual(),
         })),
     }
 }

@@ -15,7 +15,7 @@ impl RoomManager {
     /// it is only acknowledged again.
     ///
     /// # Errors
-    /// `not_in_room`, `bad_request` (no text), `content_too_long`, `id_reused`, `storage_unavailable` (too many wishes
+    /// `not_in_room`, `forbidden`, `bad_request` (no text), `content_too_long`, `id_reused`, `storage_unavailable` (too many wishes
     /// are under way).
     pub fn chat(
         &mut self,
@@ -27,6 +27,10 @@ impl RoomManager {
         effects: &mut Effects,
     ) -> Result<(), ErrorCode> {
         let room = self.joined(origin.connection, room)?;
+        let name = &self.rooms[room.index()].name;
+        if !self.permissions(origin.connection).may_write(name) {
+            return Err(ErrorCode::Forbidden);
+        }
         self.check_content(content)?;
         let user = self
             .people

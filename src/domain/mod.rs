@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod acknowledged;
 pub mod allowance;
+pub mod api_keys;
 pub mod auth;
 pub mod changes;
 pub mod channels;
@@ -40,6 +41,7 @@ mod outcomes;
 pub mod owners;
 pub mod parked;
 pub mod people;
+pub mod permissions;
 pub mod place;
 pub mod position;
 mod presence;

@@ -18,6 +18,7 @@ use super::kept::KeptRooms;
 use super::names::nfc;
 use super::owners::Owner;
 use super::people::People;
+use super::permissions::Permissions;
 use super::place::Place;
 use super::room::Room;
 use super::wishes::Wishes;
@@ -30,6 +31,8 @@ pub struct RoomManager {
     pub(super) rooms: Slab<Room>,
     pub(super) by_name: HashMap<Rc<str>, RoomId>,
     pub(super) people: People,
+    /// What connections may do, of those that may more or less than is usual.
+    pub(super) permissions: HashMap<ConnectionId, Rc<Permissions>>,
     /// Whether the tables of users are freed when the last in grace has left.
     pub(super) is_forgetting_people: bool,
     /// Wishes the backend has not answered.
@@ -104,6 +107,7 @@ impl RoomManager {
             rooms: Slab::new(),
             by_name: HashMap::new(),
             people: People::default(),
+            permissions: HashMap::new(),
             is_forgetting_people: false,
             wishes: Wishes::default(),
             opening: HashMap::new(),
@@ -243,7 +247,14 @@ impl RoomManager {
 
     /// All rooms, by slot.
     pub fn list(&self) -> Vec<RoomInfo> {
-        self.rooms.iter().map(|(_, room)| room.info()).collect()
+        self.list_for(&Permissions::default())
+    }
+
+    /// The rooms that may be entered with these permissions, by slot.
+    pub fn list_for(&self, permissions: &Permissions) -> Vec<RoomInfo> {
+        let rooms = self.rooms.iter().map(|(_, room)| room);
+        let open = rooms.filter(|room| permissions.may_enter(&room.name));
+        open.map(Room::info).collect()
     }
 
     pub(super) fn joined(&self, connection: ConnectionId, name: &str) -> Result<RoomId, ErrorCode> {

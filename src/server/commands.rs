@@ -209,7 +209,7 @@ impl Server {
                 self.list_for_socket(origin, message_id, now);
             }
             Command::RoomList => {
-                let rooms = rooms.list();
+                let rooms = rooms.list_for(&rooms.permissions(id));
                 effects.push_back(Effect::Answer(id, Event::RoomList { rooms }));
             }
             Command::Auth { ticket } => {
@@ -278,16 +278,23 @@ impl Server {
         }
         let username = identity.username.clone();
         let expires_at = Timestamp::from_secs(identity.expires_at.max(current.expires_at));
-        // A token that expires sooner does not shorten the session.
-        if identity.expires_at > current.expires_at {
+        // A token that expires sooner does not shorten the session, and changes nothing of what it may do.
+        let is_newer = identity.expires_at > current.expires_at;
+        let permissions = identity.permissions.clone();
+        if is_newer {
             sessions.open(id, identity, now);
+        }
+        let (rooms, effects) = self.chat.rooms_mut();
+        if is_newer {
+            rooms.set_permissions(id, permissions);
         }
         let event = Event::Welcome {
             username,
             expires_at: Some(expires_at),
             guest: false,
+            admin: rooms.permissions(id).is_moderator,
         };
-        self.push_effect(Effect::Answer(id, event));
+        effects.push_back(Effect::Answer(id, event));
         Ok(())
     }
 

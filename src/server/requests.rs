@@ -208,7 +208,7 @@ impl Server {
             Answer::KeepTicket(ticket, identity) => {
                 return self.keep_ticket(id, (ticket, &identity), exchange, now);
             }
-            Answer::RoomList => return self.list_for_request(id, exchange, now),
+            Answer::RoomList(of) => return self.list_for_request(id, exchange, of, now),
             Answer::ReadRoom(name) => {
                 return self.open_to_read(id, &name, exchange, Box::new(request), now);
             }

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::answer::{Answer, Context, check_origin, json_response, read_json};
 use super::routes::location_of_room;
 use crate::conn::refusal::Refusal;
+use crate::domain::auth::Caller;
 use crate::domain::error::ErrorCode;
 use crate::domain::event::{Event, RoomInfo};
 use crate::domain::position::Position;
 use crate::domain::rooms::RoomManager;
-use crate::domain::tokens::Identity;
 use crate::wire::http::{BodyLength, Request};
 use crate::wire::response::Response;
 
@@ -47,12 +47,7 @@ struct NewRoom {
     max_users: Option<u32>,
 }
 
-/// `GET /rooms`.
-pub fn rooms(rooms: &RoomManager) -> Response {
-    room_list(rooms.list())
-}
-
-/// The response with these rooms.
+/// The response to `GET /rooms`, with these rooms.
 pub fn room_list(rooms: Vec<RoomInfo>) -> Response {
     json_response(200, &RoomList { rooms })
 }
@@ -61,12 +56,18 @@ pub fn room_list(rooms: Vec<RoomInfo>) -> Response {
 pub fn create_room(
     context: &Context<'_>,
     request: &Request,
-    identity: Option<Identity>,
+    caller: Option<Caller>,
 ) -> Result<Answer, Refusal> {
     check_origin(context.config, request)?;
     let NewRoom { name, max_users } = read_json(request)?;
+    if caller
+        .as_ref()
+        .is_some_and(|caller| !caller.permissions().may_enter(&name))
+    {
+        return Err(ErrorCode::Forbidden.into());
+    }
     Ok(Answer::CreateRoom {
-        user: identity.map(|identity| identity.username),
+        user: caller.map(|caller| caller.actor()),
         name,
         max_users,
     })

@@ -1,10 +1,13 @@
 //! What is read of the rooms of all nodes.
 
+use std::rc::Rc;
+
 use crate::config::{ROOM_LIST_KEPT, ROOM_LIST_READERS_MAX};
 use crate::conn::refusal::Refusal;
 use crate::domain::error::ErrorCode;
 use crate::domain::event::{Effect, Event, RoomInfo};
 use crate::domain::ids::{ConnectionId, Origin, Serial};
+use crate::domain::permissions::Permissions;
 use crate::domain::time::Now;
 use crate::server::answer::Exchange;
 use crate::server::peers::Reader;
@@ -35,7 +38,8 @@ impl Server {
     }
 
     fn reply_list(&mut self, origin: Origin, rooms: Vec<RoomInfo>) {
-        let (_, effects) = self.chat.rooms_mut();
+        let (manager, effects) = self.chat.rooms_mut();
+        let rooms = open_to(&manager.permissions(origin.connection), rooms);
         effects.push_back(Effect::Reply(origin, Event::RoomList { rooms }));
     }
 
@@ -44,10 +48,11 @@ impl Server {
         &mut self,
         id: ConnectionId,
         exchange: Exchange,
+        permissions: Rc<Permissions>,
         now: Now,
     ) {
         let serial = self.jobs.next_serial();
-        self.wait_for(serial, id, exchange, What::RoomList);
+        self.wait_for(serial, id, exchange, What::RoomList(permissions));
         match self.listed(now) {
             Some(rooms) => self.answer_list(serial, Ok(rooms), now),
             None => self.sharing.readers.push(Reader::Request(serial)),
@@ -84,6 +89,10 @@ impl Server {
 
     fn answer_list(&mut self, serial: Serial, rooms: Result<Vec<RoomInfo>, ErrorCode>, now: Now) {
         if let Some(waiting) = self.waiting.take(serial) {
+            let rooms = rooms.map(|rooms| match &waiting.what {
+                What::RoomList(permissions) => open_to(permissions, rooms),
+                _ => rooms,
+            });
             let answer = rooms.map(rest::room_list).map_err(Refusal::from);
             self.answer_waiting(serial, &waiting, answer, now);
         }
@@ -134,4 +143,10 @@ impl Server {
             _ => {}
         }
     }
+}
+
+/// The rooms that may be entered with these permissions.
+fn open_to(permissions: &Permissions, mut rooms: Vec<RoomInfo>) -> Vec<RoomInfo> {
+    rooms.retain(|room| permissions.may_enter(&room.name));
+    rooms
 }
