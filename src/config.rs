@@ -317,6 +317,8 @@ pub struct Config {
     pub users: Option<PathBuf>,
     /// The file of token secrets.
     pub secret_file: Option<PathBuf>,
+    /// The file of API keys. With it alone the server is still a demo.
+    pub api_key_file: Option<PathBuf>,
     /// Whether event streams and metrics need no token even with accounts.
     pub public_dashboard: bool,
     /// The time from the issue of a token to its expiry, in seconds.
@@ -455,6 +457,7 @@ impl Default for Config {
             unix_mode: 0o660,
             users: None,
             secret_file: None,
+            api_key_file: None,
             public_dashboard: false,
             token_ttl_secs: 3_600,
             audience: None,

@@ -44,7 +44,7 @@
 //! | `shared.rs`, `shared_whispers.rs`, `crowd.rs` | rooms that are shared with other nodes: seats, who is there, whispers |
 //! | `eviction.rs`, `place.rs`, `kept.rs`, `owners.rs` | which rooms make way for new ones, and who holds how many of those created by `POST /rooms` |
 //! | `messages.rs`, `wishes.rs`, `facts.rs`, `outcomes.rs`, `message_keys.rs`, `acknowledged.rs`, `history.rs`, `position.rs` | messages: a wish, then a fact |
-//! | `accounts.rs`, `credentials.rs`, `auth.rs`, `tokens.rs`, `issuer.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `parked.rs`, `turns.rs`, `random.rs`, `derived.rs` | identity |
+//! | `accounts.rs`, `api_keys.rs`, `credentials.rs`, `auth.rs`, `tokens.rs`, `permissions.rs`, `issuer.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `parked.rs`, `turns.rs`, `random.rs`, `derived.rs` | identity |
 //! | `revocations.rs`, `marks.rs` | tokens that are refused before they expire |
 //! | `moderation.rs`, `rules.rs`, `ages.rs`, `ban.rs`, `bans.rs` | what moderators do: deleted messages, rules of rooms, removed rooms, bans |
 //! | `guests.rs`, `holders.rs`; `allowance.rs`, `expiring.rs` | names that guests may not take, and those that they hold by a key; how often something may be done in a row |
@@ -116,7 +116,7 @@
 //! | an option | a row in `options/table.rs`, a field in `config.rs`, and the row that the failing test prints in README.md |
 //! | a metric channel `net` | `Kind` and `Channel` in `domain/channels.rs`, its data in `domain/metrics.rs`, its sample in `shell/machine.rs` |
 //! | `POST` that publishes into a room | a row in `server/routes.rs`, the request in `server/rest.rs`, the wish in `domain/messages.rs` |
-//! | who may join which room, from token claims | the claims in `domain/tokens.rs`, the check in `domain/membership.rs` |
+//! | a claim that says what its bearer may do | `domain/permissions.rs`, asked in `domain/membership.rs` and `server/dispatch.rs` |
 //! | another kind of address to listen on | `config/listen.rs`, opened in `shell/binding.rs` |
 //! | history size by room | `domain/room.rs` (`trim_history`), its setting in `domain/opening.rs` |
 //! | another error code | a row in `domain/error.rs` |

@@ -61,8 +61,12 @@ pub struct StoreCommand {
 #[derive(Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are the arguments")]
 pub enum UserCommand {
-    /// Add an account, or change its password.
-    Add { name: String, file: PathBuf },
+    /// Add an account, or change its password; and whether it is a moderator's.
+    Add {
+        name: String,
+        file: PathBuf,
+        is_moderator: bool,
+    },
     /// Remove an account.
     Remove { name: String, file: PathBuf },
     /// List the accounts.
@@ -89,7 +93,8 @@ pub fn parse(
     match (&*arguments.command, &words[..]) {
         ("user", words) => {
             only(&arguments, &["users", "config"])?;
-            user_command(words, configured()?.users).map(Invocation::User)
+            let users = configured()?.users;
+            user_command(words, arguments.has_switch, users).map(Invocation::User)
         }
         (command @ ("backup" | "restore"), words) => {
             only(&arguments, &["data", "config"])?;
@@ -192,14 +197,22 @@ fn completions_for(words: &[&str]) -> Result<String, String> {
 }
 
 /// Parses the words after `sarang user`.
-fn user_command(words: &[&str], file: Option<PathBuf>) -> Result<UserCommand, String> {
+fn user_command(
+    words: &[&str],
+    is_moderator: bool,
+    file: Option<PathBuf>,
+) -> Result<UserCommand, String> {
     const VERBS: [&str; 3] = ["add", "remove", "list"];
     let file = || file.ok_or("--users FILE is missing");
     match *words {
         ["add", name] => Ok(UserCommand::Add {
             name: name.into(),
             file: file()?,
+            is_moderator,
         }),
+        ["remove" | "list", ..] if is_moderator => {
+            Err("user: only add has the option --admin".into())
+        }
         ["remove", name] => Ok(UserCommand::Remove {
             name: name.into(),
             file: file()?,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sarang::config::ACCOUNTS_MAX;
 use sarang::domain::accounts::{Accounts, DEMO_ACCOUNTS};
+use sarang::domain::api_keys::ApiKeys;
 use sarang::domain::credentials::{Credentials, Reload};
 use sarang::domain::ids::Serial;
 use sarang::server::jobs::{Done, Job};
@@ -20,7 +21,8 @@ const CHANGED: usize = 100;
 
 /// A users file of `count` accounts. If `is_changed`, the first [`CHANGED`] have another password.
 fn users_file(count: usize, is_changed: bool) -> String {
-    let hash = DEMO_ACCOUNTS.trim().trim_start_matches("admin");
+    let line = DEMO_ACCOUNTS.trim().trim_start_matches("admin");
+    let hash = line.trim_end_matches(":admin");
     let other = hash.replace("$c2FyYW5n", "$c2FyYW5m");
     let mut text = DEMO_ACCOUNTS.to_owned();
     for number in 1..count {
@@ -38,6 +40,7 @@ fn credentials(users: &str) -> Result<Credentials> {
     Ok(Credentials {
         accounts: Accounts::parse(users, [1; 32])?.into(),
         keys: vec![Key::new(None, &[2; 32]).map_err(|refused| refused.0)?],
+        api_keys: ApiKeys::default(),
     })
 }
 

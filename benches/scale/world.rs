@@ -12,6 +12,7 @@ use std::time::Duration;
 use sarang::config::{Config, RoomLimits};
 use sarang::conn::transmit::{Sent, Transmit};
 use sarang::domain::accounts::{Accounts, DEMO_ACCOUNTS};
+use sarang::domain::api_keys::ApiKeys;
 use sarang::domain::credentials::Credentials;
 use sarang::domain::ids::{ConnectionId, Serial};
 use sarang::domain::metrics::Machine;
@@ -106,6 +107,7 @@ impl World {
                 .expect("the demo's accounts read")
                 .into(),
             keys: vec![Key::new(None, &[2; 32]).expect("32 bytes are long enough")],
+            api_keys: ApiKeys::default(),
         };
         let now = Now {
             monotonic: Duration::ZERO,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use sarang::config::{Cluster, Config};
 use sarang::conn::transmit::{Sent, Transmit};
 use sarang::domain::accounts::{Accounts, DEMO_ACCOUNTS};
+use sarang::domain::api_keys::ApiKeys;
 use sarang::domain::credentials::Credentials;
 use sarang::domain::ids::ConnectionId;
 use sarang::domain::metrics::Machine;
@@ -90,6 +91,7 @@ impl Node {
                 .expect("reads")
                 .into(),
             keys: vec![Key::new(None, &[2; 32]).expect("is long enough")],
+            api_keys: ApiKeys::default(),
         };
         let mut node = Self {
             server: Server::with_cluster(config, credentials, &[7; 32], now),

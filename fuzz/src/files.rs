@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sarang::domain::accounts::{Accounts, DEMO_ACCOUNTS, Verifier};
+use sarang::domain::api_keys::ApiKeys;
 use sarang::domain::credentials::Credentials;
 use sarang::wire::jwt::Key;
 
@@ -92,6 +93,7 @@ impl Files {
         Credentials {
             accounts: Accounts::parse(&text, [9; 32]).expect("reads").into(),
             keys: self.keys.iter().map(|key| keys[*key].clone()).collect(),
+            api_keys: ApiKeys::default(),
         }
     }
 }

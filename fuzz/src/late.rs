@@ -14,6 +14,7 @@ use sarang::domain::facts::{Fact, OpenedRoom, Outcome};
 use sarang::domain::ids::Serial;
 use sarang::domain::issuer::Issued;
 use sarang::domain::names::nfc;
+use sarang::domain::permissions::Permissions;
 use sarang::domain::position::Position;
 use sarang::domain::rules::Rules;
 use sarang::domain::time::{Now, Timestamp};
@@ -366,6 +367,7 @@ fn redeem(ticket: &Ticket, how: How, now: Now) -> Option<Result<Identity, BadTic
             authenticated_at: unix,
             is_ours: false,
             key: secret().key_id(),
+            permissions: Permissions::usual(),
         })),
     }
 }

@@ -10,6 +10,7 @@ use sarang::config::Config;
 use sarang::config::listen::UNIX_PEER;
 use sarang::conn::transmit::{Sent, Transmit};
 use sarang::domain::accounts::{Accounts, DEMO_ACCOUNTS};
+use sarang::domain::api_keys::ApiKeys;
 use sarang::domain::credentials::{Credentials, Reload};
 use sarang::domain::ids::{ConnectionId, Serial};
 use sarang::domain::metrics::Machine;
@@ -123,6 +124,7 @@ fn credentials(has_account: bool) -> Credentials {
     Credentials {
         accounts: Accounts::parse(text, [1; 32]).expect("reads").into(),
         keys: vec![secret()],
+        api_keys: ApiKeys::default(),
     }
 }
 

@@ -8,7 +8,7 @@ pub const ACCOUNT_NAME_CHARS_MAX: usize = 64;
 pub const PASSWORD_BYTES_MAX: usize = 1024;
 /// Accounts in the users file; a file with more is refused.
 pub const ACCOUNTS_MAX: usize = 100_000;
-/// The size of the users file and of the secrets file, in bytes; a larger file is refused.
+/// The size of the users file, of the secrets file and of that of API keys, in bytes; a larger file is refused.
 pub const CREDENTIALS_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// How long `sarang user` waits for another one that changes the same users file; then it fails, and changes nothing.
 pub const USERS_LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -134,3 +134,13 @@ pub const REFRESHES_MAX: u32 = 30;
 pub const REFRESH_REFILL: Duration = Duration::from_secs(2);
 /// Secrets in the secrets file; a file with more is refused.
 pub const SECRETS_MAX: usize = 16;
+/// Keys in the file of `--api-key-file`; a file with more is refused.
+pub const API_KEYS_MAX: usize = 64;
+/// The shortest such key, in bytes; a file with a shorter one is refused.
+pub const API_KEY_BYTES_MIN: usize = 32;
+/// The longest such key, in bytes; a file with a longer one is refused.
+pub const API_KEY_BYTES_MAX: usize = 512;
+/// Patterns in the claims `rooms` and `write` of a token, in each; above it the token is refused.
+pub const PATTERNS_MAX: usize = 64;
+/// The longest of them, in characters, like a room's name; above it the token is refused.
+pub const PATTERN_CHARS_MAX: usize = 64;

@@ -26,6 +26,9 @@ pub struct Refusal {
     allow: Option<&'static str>,
 }
 
+/// The challenge to a token that is good, but not for this (RFC 6750 section 3.1).
+const INSUFFICIENT_SCOPE: &str = "Bearer error=\"insufficient_scope\"";
+
 // The numbers in the details below.
 const _: () = assert!(CHANNEL_NAME_CHARS_MAX == 64 && CHANNELS_PER_STREAM_MAX == 16);
 const _: () = assert!(OWN_CHANNELS_MAX == 64 && POSTED_FIGURES_MAX == 64);
@@ -76,6 +79,10 @@ impl Refusal {
         "too many different selections of channels have subscribers",
     );
 
+    /// A good token of somebody who is no moderator (RFC 6750 section 3.1).
+    pub const NOT_A_MODERATOR: Self =
+        Self::detailed(ErrorCode::Forbidden, "this is for moderators and API keys");
+
     const fn detailed(code: ErrorCode, detail: &'static str) -> Self {
         Self {
             code,
@@ -124,6 +131,9 @@ impl Refusal {
             .field("Cache-Control", "no-store");
         if status == 401 {
             response = response.field("WWW-Authenticate", self.challenge());
+        }
+        if self == Self::NOT_A_MODERATOR {
+            response = response.field("WWW-Authenticate", INSUFFICIENT_SCOPE);
         }
         if status == 426 {
             response = response

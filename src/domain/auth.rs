@@ -13,6 +13,7 @@ use super::allowance::Allowances;
 use super::credentials::{Credentials, Reload};
 use super::ids::ConnectionId;
 use super::issuer::{Issuer, Run};
+use super::permissions::Permissions;
 use super::random::Random;
 use super::revocations::{Noted, Revocations};
 use super::sessions::Sessions;
@@ -34,6 +35,44 @@ pub enum Denied {
     Missing,
     /// Its bearer token is not valid.
     Invalid(Refused),
+}
+
+/// Who has sent a request with a bearer token, or with a ticket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// A user.
+    Somebody(Identity),
+    /// A back end, by an API key: a moderator, but no user.
+    Key {
+        /// The name of the key.
+        name: Rc<str>,
+    },
+}
+
+impl Caller {
+    /// The user, unless it is a key.
+    pub fn identity(&self) -> Option<&Identity> {
+        match self {
+            Self::Somebody(identity) => Some(identity),
+            Self::Key { .. } => None,
+        }
+    }
+
+    /// The name under which it is noted what the caller does: of a key `key:` and its name.
+    pub fn actor(&self) -> Rc<str> {
+        match self {
+            Self::Somebody(identity) => identity.username.clone(),
+            Self::Key { name } => format!("key:{name}").into(),
+        }
+    }
+
+    /// What the caller may do.
+    pub fn permissions(&self) -> Rc<Permissions> {
+        match self {
+            Self::Somebody(identity) => identity.permissions.clone(),
+            Self::Key { .. } => Permissions::moderator(),
+        }
+    }
 }
 
 /// Why a ticket is not valid.
@@ -153,6 +192,38 @@ impl Auth {
         self.identify(token, identify, now).map_err(Denied::Invalid)
     }
 
+    /// Like [`Self::authenticate`], also for an API key.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn authenticate_caller(
+        &self,
+        authorization: Option<&str>,
+        now: Now,
+    ) -> Result<Caller, Denied> {
+        let token = bearer_token(authorization).ok_or(Denied::Missing)?;
+        if let Some(name) = self.credentials.api_keys.name_of(token) {
+            let name = (**name).into();
+            return Ok(Caller::Key { name });
+        }
+        let identity = self.identify(token, identify, now);
+        identity.map(Caller::Somebody).map_err(Denied::Invalid)
+    }
+
+    /// Whether somebody is a moderator now: of one of our tokens the account decides, as it is in force, else the claim.
+    pub fn is_moderator(&self, identity: &Identity) -> bool {
+        match identity.is_ours {
+            true => self.credentials.accounts.is_moderator(&identity.username),
+            false => identity.permissions.is_moderator,
+        }
+    }
+
+    /// An identity that was read before, with the permissions it has now.
+    pub fn renewed(&self, mut identity: Identity) -> Identity {
+        identity.permissions = identity.permissions.marked(self.is_moderator(&identity));
+        identity
+    }
+
     /// Like [`Self::authenticate`], for a logout: one of our tokens may have expired, as long as another token of its
     /// sign-in may be good. So a thief who refreshes a stolen token is signed out by whoever has an older one.
     ///
@@ -195,7 +266,7 @@ impl Auth {
         if self.revocations.covers(&identity) {
             return Err(Refused("the token was revoked"));
         }
-        Ok(identity)
+        Ok(self.renewed(identity))
     }
 
     /// The first token of a sign-in, for an account whose password was checked at `authenticated_at` (seconds since
@@ -306,7 +377,7 @@ impl Auth {
         if self.revocations.covers(&identity) || !self.credentials.has_key(identity.key) {
             return Err(BadTicket::Unknown);
         }
-        Ok(identity)
+        Ok(self.renewed(identity))
     }
 
     /// Logs out: revokes the family of a token and its tickets, or, if too many are revoked, every token and ticket the
@@ -352,6 +423,8 @@ impl Auth {
     /// the tokens and tickets of the names in [`Reload::gone`] are refused, and those of keys that are gone.
     pub fn reload(&mut self, reload: &mut Reload, now: Now) -> Ended {
         let keys_gone = self.credentials.keys_gone_in(&reload.credentials);
+        let api_keys = &self.credentials.api_keys;
+        let api_keys_gone = api_keys.gone_in(&reload.credentials.api_keys);
         std::mem::swap(&mut self.credentials, &mut reload.credentials);
         // Our own tokens for another password are known by their fingerprint; those of another back end are not, and
         // an account that is added again with the same password makes none good.
@@ -364,10 +437,28 @@ impl Auth {
             self.tickets.void_keys(&keys_gone);
             connections.append(&mut self.sessions.of_keys(&keys_gone));
         }
+        connections.append(&mut self.sessions.of_api_keys(&api_keys_gone));
         Ended {
             connections,
             is_floor_raised,
         }
+    }
+
+    /// Has the sessions of these accounts, whose mark as a moderator's has changed, follow it. Returns their connections,
+    /// with what they may do now.
+    pub fn remark(&mut self, names: &[Arc<str>]) -> Vec<(ConnectionId, Rc<Permissions>)> {
+        let mut remarked = Vec::new();
+        for connection in self.sessions.of_names(names) {
+            let Some(identity) = self.sessions.of(connection) else {
+                continue;
+            };
+            let permissions = identity.permissions.marked(self.is_moderator(identity));
+            if permissions != identity.permissions {
+                self.sessions.permit(connection, permissions.clone());
+                remarked.push((connection, permissions));
+            }
+        }
+        remarked
     }
 
     /// The revocations, for a store.

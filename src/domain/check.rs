@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::ids::{RoomId, UserId};
 use super::kept::KeptRooms;
 use super::names::key as key_of;
+use super::permissions::Permissions;
 use super::rooms::RoomManager;
 use super::wishes::Wish;
 use crate::config::MEMBERS_IN_GRACE_MAX;
@@ -16,6 +17,14 @@ impl RoomManager {
         self.check_wishes();
         self.check_leaving();
         self.check_guests();
+        for (connection, permissions) in &self.permissions {
+            assert!(self.people.user_of(*connection).is_some(), "has entered");
+            assert_ne!(
+                **permissions,
+                Permissions::default(),
+                "the usual ones are not kept"
+            );
+        }
     }
 
     /// Nobody shares a name, in any spelling, with a guest who holds it.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::accounts::{Accounts, entries};
+use super::api_keys::ApiKeys;
 use super::names::shared_key;
 use super::tokens::FINGERPRINT;
 use crate::config::SECRETS_MAX;
@@ -22,6 +23,8 @@ pub struct Credentials {
     pub accounts: Arc<Accounts>,
     /// The secrets of tokens: the first one signs, all of them verify.
     pub keys: Vec<Key>,
+    /// The keys of back ends.
+    pub api_keys: ApiKeys,
 }
 
 impl Credentials {
@@ -79,6 +82,8 @@ pub struct Reload {
     pub added: Vec<Arc<str>>,
     /// The keys of names that had an account before, and are no account's now.
     pub removed: Vec<Arc<str>>,
+    /// The names of accounts that have become moderators' or are it no more, sorted.
+    pub marked: Vec<Arc<str>>,
     /// What an operator should know about the files, a sentence each.
     pub remarks: Vec<String>,
 }
@@ -92,6 +97,7 @@ impl Reload {
         Self {
             added: added.map(shared_key).collect(),
             removed: removed.filter(|key| !newer.accounts.has_key(key)).collect(),
+            marked: in_force.marked_in(&newer.accounts).cloned().collect(),
             gone,
             credentials: newer,
             remarks: Vec::new(),
@@ -178,6 +184,7 @@ mod tests {
             ))
             .into(),
             keys: Vec::new(),
+            api_keys: ApiKeys::default(),
         };
         let reload = Reload::new(newer, &old);
         let names = |names: &[Arc<str>]| names.join(" ");
@@ -192,6 +199,7 @@ mod tests {
         let credentials = |secrets: &str| Credentials {
             accounts: Accounts::parse("", [0; 32]).expect("reads").into(),
             keys: parse_secrets(secrets).expect("reads"),
+            api_keys: ApiKeys::default(),
         };
         let line = |kid: &str, secret: &str| format!("{kid}:{secret}\n");
         let other = SECRET.to_uppercase();

@@ -47,9 +47,9 @@ error_codes! {
     InvalidToken = "invalid_token", 401, "토큰이 유효하지 않습니다", "The token is not valid";
     NotInRoom = "not_in_room", 403, "이 방에 들어가 있지 않습니다", "You are not in that room";
     RoomFull = "room_full", 403, "방이 가득 찼습니다", "The room is full";
+    Forbidden = "forbidden", 403, "권한이 없습니다", "You may not do that";
     ForbiddenOrigin = "forbidden_origin", 403, "허용되지 않은 출처입니다", "That origin is not allowed";
     ChannelReserved = "channel_reserved", 403, "서버가 쓰는 채널 이름입니다", "That channel name is the server's own";
-    Forbidden = "forbidden", 403, "허용되지 않습니다", "You may not do that";
     NotFound = "not_found", 404, "찾을 수 없습니다", "There is nothing here";
     RoomNotFound = "room_not_found", 404, "그런 방이 없습니다", "There is no such room";
     UserNotFound = "user_not_found", 404, "그런 사용자가 접속해 있지 않습니다", "That user is not here";
@@ -133,6 +133,7 @@ mod tests {
         for (code, name, status) in [
             (ErrorCode::BadJson, "bad_json", 400),
             (ErrorCode::NotInRoom, "not_in_room", 403),
+            (ErrorCode::Forbidden, "forbidden", 403),
             (ErrorCode::RoomNotFound, "room_not_found", 404),
             (ErrorCode::RoomExists, "room_exists", 409),
             (ErrorCode::IdReused, "id_reused", 409),

@@ -93,6 +93,8 @@ pub enum Event {
         expires_at: Option<Timestamp>,
         #[serde(skip_serializing_if = "Not::not")]
         guest: bool,
+        #[serde(skip_serializing_if = "Not::not")]
+        admin: bool,
     },
     /// The answer to `join`.
     RoomJoined {

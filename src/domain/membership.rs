@@ -1,8 +1,11 @@
 //! Entering and leaving the server and its rooms.
 
+use std::rc::Rc;
+
 use super::error::ErrorCode;
 use super::event::{Effect, Effects, Event};
 use super::ids::{ConnectionId, HolderId, Origin, RoomId, UserId};
+use super::permissions::Permissions;
 use super::position::Position;
 use super::room::{Entered, Left, Room};
 use super::rooms::{Joined, RoomManager};
@@ -59,14 +62,30 @@ impl RoomManager {
                 username: self.people.name(user).clone(),
                 expires_at,
                 guest: self.is_marked(user),
+                admin: self.permissions(connection).is_moderator,
             },
         ));
         effects.push_back(Effect::Entered(connection, user));
     }
 
+    /// Sets what a connection may do, before it enters or later; for [`Permissions::usual`] that is not needed.
+    pub fn set_permissions(&mut self, connection: ConnectionId, permissions: Rc<Permissions>) {
+        match *permissions == Permissions::default() {
+            true => self.permissions.remove(&connection),
+            false => self.permissions.insert(connection, permissions),
+        };
+    }
+
+    /// What a connection may do.
+    pub fn permissions(&self, connection: ConnectionId) -> Rc<Permissions> {
+        let own = self.permissions.get(&connection);
+        own.map_or_else(Permissions::usual, Rc::clone)
+    }
+
     /// A connection has closed: it leaves every room, and cancels a pending join.
     pub fn exit(&mut self, connection: ConnectionId, exit: Exit, now: Now, effects: &mut Effects) {
         self.stop_joining(connection);
+        self.permissions.remove(&connection);
         while let Some(&room) = self.people.rooms(connection).last() {
             self.remove_member(connection, room, exit, now, effects);
         }
@@ -80,7 +99,7 @@ impl RoomManager {
     /// `message_id`.
     ///
     /// # Errors
-    /// `already_in_room`, `room_full`, `too_many_rooms`, `room_not_found` (without auto-rooms), `bad_room_name`.
+    /// `forbidden`, `already_in_room`, `room_full`, `too_many_rooms`, `room_not_found` (without auto-rooms), `bad_room_name`.
     pub fn join_room(
         &mut self,
         origin: Origin,
@@ -89,6 +108,9 @@ impl RoomManager {
         now: Now,
         effects: &mut Effects,
     ) -> Result<Joined, ErrorCode> {
+        if !self.permissions(origin.connection).may_enter(name) {
+            return Err(ErrorCode::Forbidden);
+        }
         let since = since.and_then(Position::parse);
         match self.id_of(name) {
             Some(id) if self.needs_seat(origin.connection, id)? => {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::acknowledged::{Claim, PendingId};
 use super::error::ErrorCode;
 use super::event::{Effect, Effects, Event};
-use super::ids::{Origin, RoomId, UserId, Waiter};
+use super::ids::{ConnectionId, Origin, RoomId, UserId, Waiter};
 use super::message_keys::{Destination, MessageKey, Person};
 use super::names::nfc;
 use super::rooms::RoomManager;
@@ -27,7 +27,7 @@ impl RoomManager {
     /// it is only acknowledged again.
     ///
     /// # Errors
-    /// `not_in_room`, `bad_request` (no text), `content_too_long`, `id_reused`, `storage_unavailable` (too many wishes
+    /// `not_in_room`, `forbidden`, `bad_request` (no text), `content_too_long`, `id_reused`, `storage_unavailable` (too many wishes
     /// are under way).
     pub fn chat(
         &mut self,
@@ -39,14 +39,14 @@ impl RoomManager {
         effects: &mut Effects,
     ) -> Result<(), ErrorCode> {
         let room = self.joined(origin.connection, room)?;
-        self.check_content(content)?;
         let user = self
             .people
             .user_of(origin.connection)
             .ok_or(ErrorCode::Unauthorized)?;
-        if !self.may_write(user, room) {
+        if !self.may_write(origin.connection, user, room) {
             return Err(ErrorCode::Forbidden);
         }
+        self.check_content(content)?;
         let author = Author {
             waiter: Waiter::Socket(origin),
             name: self.people.name(user).clone(),
@@ -322,12 +322,16 @@ impl RoomManager {
     }
 
     /// Whether somebody may write in a room that they are in.
-    fn may_write(&self, user: UserId, room: RoomId) -> bool {
-        match self.rooms[room.index()].rules.write {
+    fn may_write(&self, connection: ConnectionId, user: UserId, room: RoomId) -> bool {
+        let room = &self.rooms[room.index()];
+        let own = self.permissions.get(&connection);
+        let is_moderator = own.is_some_and(|own| own.is_moderator);
+        let is_writer = match room.rules.write {
             Writers::Everyone => true,
             Writers::SignedIn => self.people.is_account(user),
             Writers::Moderators => false,
-        }
+        };
+        is_moderator || is_writer && own.is_none_or(|own| own.may_write(&room.name))
     }
 
     /// Checks the text of a message.

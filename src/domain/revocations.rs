@@ -260,6 +260,7 @@ fn put(family: &str, until: Until, logout: Logout, changes: &mut Changes) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::permissions::Permissions;
     use crate::wire::jwt::Key;
 
     const NOW: u64 = 1_700_000_000;
@@ -284,6 +285,7 @@ mod tests {
             authenticated_at: 0,
             is_ours: matches!(issued, Issued::Here(_)),
             key: key.key_id(),
+            permissions: Permissions::usual(),
         }
     }
 

@@ -20,6 +20,7 @@ use super::kept::KeptRooms;
 use super::names::nfc;
 use super::owners::Owner;
 use super::people::People;
+use super::permissions::Permissions;
 use super::place::Place;
 use super::room::Room;
 use super::time::Now;
@@ -37,6 +38,8 @@ pub struct RoomManager {
     /// Rooms by the time at which their oldest message is too old, since the server's start.
     pub(super) ages_due: BTreeSet<(Duration, RoomId)>,
     pub(super) people: People,
+    /// What connections may do, of those that may more or less than is usual.
+    pub(super) permissions: HashMap<ConnectionId, Rc<Permissions>>,
     /// Whether the tables of users are freed when the last in grace has left.
     pub(super) is_forgetting_people: bool,
     /// Wishes the backend has not answered.
@@ -115,6 +118,7 @@ impl RoomManager {
             in_order: BTreeSet::new(),
             ages_due: BTreeSet::new(),
             people: People::default(),
+            permissions: HashMap::new(),
             is_forgetting_people: false,
             wishes: Wishes::default(),
             opening: HashMap::new(),
@@ -263,12 +267,12 @@ impl RoomManager {
         self.rooms.iter().map(|(_, room)| room.info()).collect()
     }
 
-    /// A page of the rooms that may be shown, by name.
-    pub fn page(&self, page: &Page, is_shown: impl Fn(&str) -> bool) -> RoomPage {
+    /// A page of the rooms that may be entered with these permissions, by name.
+    pub fn page(&self, page: &Page, permissions: &Permissions) -> RoomPage {
         let after = page.after.as_deref();
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let names = self.in_order.range::<str, _>((from, Bound::Unbounded));
-        let mut names = names.filter(|name| is_shown(name));
+        let mut names = names.filter(|name| permissions.may_enter(name));
         let page: Vec<&Rc<str>> = names.by_ref().take(page.limit).collect();
         let has_more = names.next().is_some();
         let next = page.last().filter(|_| has_more).map(|name| Rc::clone(name));

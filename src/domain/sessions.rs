@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::ids::ConnectionId;
 use super::names::{key, shared_key};
+use super::permissions::Permissions;
 use super::time::Now;
 use super::tokens::Identity;
 use crate::wire::jwt::KeyId;
@@ -19,6 +20,8 @@ pub struct Sessions {
     by_family: BTreeSet<(Rc<str>, ConnectionId)>,
     /// The keys of the users' names, each with its number of sessions.
     keys: HashMap<Rc<str>, usize>,
+    /// Event streams opened with an API key, by connection, with its name. They have no session.
+    by_api_key: HashMap<ConnectionId, Rc<str>>,
 }
 
 impl Sessions {
@@ -35,6 +38,7 @@ impl Sessions {
 
     /// Ends the session of a connection, if there is one; returns its identity.
     pub fn close(&mut self, connection: ConnectionId) -> Option<Identity> {
+        self.by_api_key.remove(&connection);
         let (identity, due) = self.identities.remove(&connection)?;
         self.by_expiry.remove(&(due, connection));
         self.by_family
@@ -47,6 +51,27 @@ impl Sessions {
             }
         }
         Some(identity)
+    }
+
+    /// Notes that a connection was opened with the API key of this name, until [`Self::close`].
+    pub fn open_by_api_key(&mut self, connection: ConnectionId, name: Rc<str>) {
+        self.by_api_key.insert(connection, name);
+    }
+
+    /// The connections opened with the API keys of these names, sorted.
+    pub fn of_api_keys(&self, names: &[Arc<str>]) -> Vec<ConnectionId> {
+        let all = self.by_api_key.iter();
+        let chosen = all.filter(|(_, of)| names.iter().any(|name| **name == ***of));
+        let mut connections: Vec<_> = chosen.map(|(connection, _)| *connection).collect();
+        connections.sort_unstable();
+        connections
+    }
+
+    /// Sets what the user of a session may do.
+    pub fn permit(&mut self, connection: ConnectionId, permissions: Rc<Permissions>) {
+        if let Some((identity, _)) = self.identities.get_mut(&connection) {
+            identity.permissions = permissions;
+        }
     }
 
     /// The identity of a connection's session; `None` for a guest.
@@ -187,6 +212,7 @@ mod tests {
             authenticated_at: 0,
             is_ours: true,
             key: key(1),
+            permissions: Permissions::usual(),
         }
     }
 

@@ -148,6 +148,7 @@ impl Tickets {
 mod tests {
     use super::*;
     use crate::domain::issuer::Issued;
+    use crate::domain::permissions::Permissions;
     use crate::wire::jwt::Key;
 
     const NOW: Duration = Duration::from_secs(100);
@@ -166,6 +167,7 @@ mod tests {
             authenticated_at: 0,
             is_ours: true,
             key: key(1),
+            permissions: Permissions::usual(),
         }
     }
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::issuer::{Issued, Issuer};
 use super::names::nfc;
+use super::permissions::Permissions;
 use crate::config::{SUBJECT_CHARS_MAX, TOKEN_CLOCK_LEEWAY_SECS, TOKEN_ID_BYTES_MAX};
 use crate::wire::jwt::{KeyId, Refused};
 
@@ -41,6 +42,9 @@ pub struct Identity {
     pub is_ours: bool,
     /// The key that verified it. The identity is good while this key is in force.
     pub key: KeyId,
+    /// What its bearer may do, by its claims. Whether the bearer of one of ours is a moderator is the account's: see
+    /// [`Auth::is_moderator`](super::auth::Auth::is_moderator).
+    pub permissions: Rc<Permissions>,
 }
 
 impl Identity {
@@ -118,6 +122,7 @@ pub fn identify_also_expired(
         authenticated_at: date(claims, "auth_time")?.unwrap_or(0),
         is_ours,
         key,
+        permissions: Permissions::of_claims(claims)?,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use super::commands::switch_of;
 use super::names::{self, is_command, nearest_option};
 use super::setting::Setting;
 use super::source::Source;
@@ -18,6 +19,8 @@ pub struct Arguments {
     pub words: Vec<String>,
     /// The options, each with its value; that of a switch without a value is `true`.
     options: Vec<(&'static Setting, String)>,
+    /// Whether the switch of the command is there, for the one that has one.
+    pub has_switch: bool,
     /// `--help` or `--version`. What follows it is not read.
     pub print: Option<&'static Setting>,
 }
@@ -36,6 +39,10 @@ impl Arguments {
                 // What is asked about is not given.
                 lexopt::Arg::Long(name) if read.command == "help" => {
                     read.words.push(name.to_owned());
+                    continue;
+                }
+                lexopt::Arg::Long(name) if switch_of(&read.command) == Some(name) => {
+                    read.has_switch = true;
                     continue;
                 }
                 lexopt::Arg::Long(name) => match find(name) {

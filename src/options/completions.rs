@@ -62,7 +62,10 @@ fn bash() -> String {
     }
     let mut arguments = String::new();
     for command in commands::named().filter(|command| !command.words.is_empty()) {
-        let words = command.words.join(" ");
+        let mut words = command.words.join(" ");
+        if let Some(switch) = &command.switch {
+            words.push_str(&format!(" --{}", switch.name));
+        }
         arguments.push_str(&format!(
             "            {}) words+=\" {words}\" ;;\n",
             command.name
@@ -143,9 +146,15 @@ fn zsh() -> String {
     let mut arguments = String::new();
     for command in commands::named().filter(|command| !command.words.is_empty()) {
         let words = command.words.join(" ");
+        let switch = command.switch.as_ref();
+        let switch = switch.map(|switch| {
+            let help = escaped(switch.help);
+            format!("; options+=('--{}[{help}]')", switch.name)
+        });
         arguments.push_str(&format!(
-            "        {}) words_of_command=({words}) ;;\n",
-            command.name
+            "        {}) words_of_command=({words}){} ;;\n",
+            command.name,
+            switch.unwrap_or_default()
         ));
     }
     format!(
@@ -194,6 +203,14 @@ fn fish() -> String {
                 "complete -c sarang -n '__fish_seen_subcommand_from {}' -a {}\n",
                 command.name,
                 quoted(&command.words.join(" "))
+            ));
+        }
+        if let Some(switch) = &command.switch {
+            script.push_str(&format!(
+                "complete -c sarang -n '__fish_seen_subcommand_from {}' -l {} -d {}\n",
+                command.name,
+                switch.name,
+                quoted(switch.help)
             ));
         }
     }

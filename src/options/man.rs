@@ -6,7 +6,7 @@ use super::setting::{Group, Setting};
 use super::table::OPTIONS;
 
 /// When the text of the page last changed.
-const DATE: &str = "2026-11-26";
+const DATE: &str = "2026-11-27";
 
 /// The page.
 pub fn page() -> String {
@@ -73,7 +73,9 @@ const SECTIONS: [(&str, &[&str]); 4] = [
     ),
     (
         "SIGNALS",
-        &["SIGINT and SIGTERM stop the server. SIGHUP rereads the files of accounts and secrets."],
+        &[
+            "SIGINT and SIGTERM stop the server. SIGHUP rereads the files of accounts, secrets and API keys.",
+        ],
     ),
     (
         "EXIT STATUS",

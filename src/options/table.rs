@@ -37,7 +37,7 @@ const fn optional(name: &'static str, example: &'static str, kind: Kind) -> Opti
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Setting; 41] = [
+pub static OPTIONS: [Setting; 42] = [
     Setting {
         name: "listen",
         value: Some(Value { name: "ADDR:PORT", default: Some("127.0.0.1:8000"), example: "127.0.0.1:9000", kind: Kind::Address }),
@@ -114,6 +114,15 @@ pub static OPTIONS: [Setting; 41] = [
         effect: One(|config, text| set(&mut config.secret_file, path(text).map(Some))),
         help: "token secrets of at least 32 bytes, one KID:SECRET per line; the first signs",
         details: "SIGHUP rereads it. With accounts or secrets the server is no demo.",
+    },
+    Setting {
+        name: "api-key-file",
+        value: optional("FILE", "/etc/sarang/api-keys", Kind::File),
+        group: Group::Accounts,
+        effect: One(|config, text| set(&mut config.api_key_file, path(text).map(Some))),
+        help: "keys of back ends, which are moderators, one NAME:KEY per line",
+        details: "A key has 32 to 512 visible characters of ASCII, and is sent as `Authorization: Bearer KEY`. SIGHUP rereads the \
+            file.",
     },
     Setting {
         name: "token-ttl",

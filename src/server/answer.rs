@@ -14,6 +14,7 @@ use crate::conn::refusal::Refusal;
 use crate::domain::auth::{Auth, BadTicket};
 use crate::domain::error::ErrorCode;
 use crate::domain::event::Page;
+use crate::domain::permissions::Permissions;
 use crate::domain::rooms::RoomManager;
 use crate::domain::time::Now;
 use crate::domain::tokens::Identity;
@@ -36,7 +37,7 @@ pub enum Answer {
     Logout(Identity),
     /// The creation of a room.
     CreateRoom {
-        /// The user, if the request has a token.
+        /// The user, or the key, if the request has a token.
         user: Option<Rc<str>>,
         /// Its name.
         name: String,
@@ -55,8 +56,8 @@ pub enum Answer {
     Readiness,
     /// A ticket that is to be kept for all nodes, and what it stands for.
     KeepTicket(String, Identity),
-    /// The list of the rooms of all nodes.
-    RoomList(Page),
+    /// A page of the list of the rooms of all nodes, of those that may be entered with these permissions.
+    RoomList(Page, Rc<Permissions>),
     /// A room that may be at other nodes, by name: it is opened, then the request is served.
     ReadRoom(String),
     /// A ticket must be redeemed by a job first; then the request is served with the result.

@@ -227,7 +227,8 @@ impl Server {
             }
             Command::RoomList { after, limit } => {
                 let page = page_of(after, limit)?;
-                let (rooms, next) = rooms.page(&page, |_| true);
+                let permissions = rooms.permissions(id);
+                let (rooms, next) = rooms.page(&page, &permissions);
                 effects.push_back(Effect::Answer(id, Event::RoomList { rooms, next }));
             }
             Command::Auth { ticket } => {
@@ -296,16 +297,23 @@ impl Server {
         }
         let username = identity.username.clone();
         let expires_at = Timestamp::from_secs(identity.expires_at.max(current.expires_at));
-        // A token that expires sooner does not shorten the session.
-        if identity.expires_at > current.expires_at {
+        // A token that expires sooner does not shorten the session, and changes nothing of what it may do.
+        let is_newer = identity.expires_at > current.expires_at;
+        let permissions = identity.permissions.clone();
+        if is_newer {
             sessions.open(id, identity, now);
+        }
+        let (rooms, effects) = self.chat.rooms_mut();
+        if is_newer {
+            rooms.set_permissions(id, permissions);
         }
         let event = Event::Welcome {
             username,
             expires_at: Some(expires_at),
             guest: false,
+            admin: rooms.permissions(id).is_moderator,
         };
-        self.push_effect(Effect::Answer(id, event));
+        effects.push_back(Effect::Answer(id, event));
         Ok(())
     }
 

@@ -9,7 +9,9 @@ use super::routes::{Resource, find};
 use super::{assets, event_requests, rest, sign_in};
 use crate::config::ROOMS_LISTED_MAX;
 use crate::conn::refusal::Refusal;
+use crate::domain::auth::Caller;
 use crate::domain::error::ErrorCode;
+use crate::domain::permissions::Permissions;
 use crate::wire::http::{Method, Request, Upgrade};
 use crate::wire::response::Response;
 use crate::wire::websocket::accept_value;
@@ -34,14 +36,20 @@ pub fn answer(context: &mut Context<'_>, request: &mut Request) -> Result<Answer
         let response = preflight(context.config, request, route.allow());
         return Ok(Answer::Response(response));
     }
-    let identity = if route.is_private(context.config) {
+    let caller = if route.is_private(context.config) {
         match sign_in::authorize(context, request, route.takes_ticket)? {
-            sign_in::Authorized::Known(identity) => Some(identity),
+            sign_in::Authorized::Known(caller) => Some(caller),
             sign_in::Authorized::Redeem(ticket) => return Ok(Answer::Redeem(ticket)),
         }
     } else {
         None
     };
+    if route.is_for_moderators() {
+        sign_in::check_moderator(caller.as_ref())?;
+    }
+    let permissions = caller
+        .as_ref()
+        .map_or_else(Permissions::usual, Caller::permissions);
     let response = match resource {
         Resource::WebSocket(endpoint) => return upgrade(request, endpoint),
         Resource::Login => return sign_in::login(context, request),
@@ -53,8 +61,9 @@ pub fn answer(context: &mut Context<'_>, request: &mut Request) -> Result<Answer
             json_response(200, &json!({"guests": guests, "demo": demo}))
         }
         Resource::EventStream(channels) => {
-            return event_requests::subscribe(request, channels, identity);
+            return event_requests::subscribe(request, channels, caller);
         }
+        Resource::Audit => return Err(ErrorCode::NotFound.into()),
         Resource::Figures => return event_requests::posted(context, request),
         Resource::Event(channel) => return event_requests::told(context, request, channel),
         Resource::Exposition => return Ok(Answer::Exposition),
@@ -63,14 +72,17 @@ pub fn answer(context: &mut Context<'_>, request: &mut Request) -> Result<Answer
         Resource::Asset(asset) => assets::response(asset, request),
         Resource::Moved(to) => moved(to, request),
         Resource::Rooms if request.method == Method::Post => {
-            return rest::create_room(context, request, identity);
+            return rest::create_room(context, request, caller);
         }
         Resource::Rooms => {
             let page = rest::page(request, ROOMS_LISTED_MAX, ROOMS_LISTED_MAX)?;
             if context.is_shared {
-                return Ok(Answer::RoomList(page));
+                return Ok(Answer::RoomList(page, permissions));
             }
-            rest::rooms(context.rooms, &page)
+            rest::room_list(context.rooms.page(&page, &permissions))
+        }
+        Resource::Room(name) | Resource::History(name) if !permissions.may_enter(name) => {
+            return Err(ErrorCode::Forbidden.into());
         }
         Resource::Room(name) | Resource::History(name)
             if context.is_shared && context.rooms.find(name).is_err() =>

@@ -6,9 +6,9 @@ use super::answer::{Answer, Context, check_origin, read_json};
 use super::streams::Subscription;
 use crate::config::POSTED_BYTES_MAX;
 use crate::conn::refusal::Refusal;
+use crate::domain::auth::Caller;
 use crate::domain::channels::{BadList, Named, Wanted};
 use crate::domain::error::ErrorCode;
-use crate::domain::tokens::Identity;
 use crate::wire::http::Request;
 use crate::wire::response::Response;
 
@@ -19,7 +19,7 @@ use crate::wire::response::Response;
 pub fn subscribe(
     request: &Request,
     channels: &str,
-    identity: Option<Identity>,
+    caller: Option<Caller>,
 ) -> Result<Answer, Refusal> {
     let wanted = Wanted::parse(channels).map_err(|error| match error {
         BadList::NoChannel => Refusal::NO_CHANNEL,
@@ -39,7 +39,7 @@ pub fn subscribe(
         wanted,
         is_chunked: request.is_http11,
         last_event_id,
-        identity,
+        caller,
     };
     Ok(Answer::EventStream(response, subscription))
 }

@@ -276,7 +276,10 @@ impl Server {
     fn enter_signed_in(&mut self, id: ConnectionId, identity: Identity, now: Now) {
         self.close_guests(&key(&identity.username), now);
         let expires_at = Some(Timestamp::from_secs(identity.expires_at));
+        // It may have waited for its name since it was read.
+        let identity = self.sign_ins.auth().renewed(identity);
         let (rooms, effects) = self.chat.rooms_mut();
+        rooms.set_permissions(id, identity.permissions.clone());
         rooms.enter(id, &identity.username, expires_at, effects);
         self.sign_ins.auth_mut().sessions.open(id, identity, now);
     }

@@ -1,5 +1,6 @@
 //! Sign-in, sign-out and reload, with what follows for connections.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Server;
@@ -10,6 +11,7 @@ use super::sign_in::token_response;
 use super::sign_ins::{Attempt, Checked, Pending};
 use super::waiting::{Waiting, What};
 use crate::config::{CLOCK_SET_FROM_SECS, Level};
+use crate::conn::Phase;
 use crate::conn::refusal::Refusal;
 use crate::domain::auth::Ended;
 use crate::domain::credentials::Reload;
@@ -219,6 +221,23 @@ impl Server {
         }
     }
 
+    /// Has the connections of accounts that have become moderators', or are it no more, follow that. What an event stream
+    /// is sent was decided when it was opened: it ends, and its client opens another.
+    fn remark(&mut self, names: &[Arc<str>], now: Now) {
+        for (id, permissions) in self.sign_ins.auth_mut().remark(names) {
+            match self.connections[id].phase {
+                Phase::WebSocket(_) => {
+                    let (rooms, _) = self.chat.rooms_mut();
+                    rooms.set_permissions(id, permissions);
+                }
+                Phase::EventStream(_) if !permissions.is_moderator => {
+                    self.end_session(id, CloseCode::SESSION_ENDED, now);
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Puts new credentials in force. Users whose account is gone or has another password are signed out, and those
     /// whose token was verified by a key that is gone; guests whose name now belongs to an account are closed.
     fn replace_credentials(&mut self, mut reload: Reload, now: Now) {
@@ -226,6 +245,7 @@ impl Server {
         self.keep_revocations(None, now);
         self.sign_ins.hold_removed(&reload.removed, now);
         self.end_sessions(ended, now);
+        self.remark(&reload.marked, now);
         for key in &reload.added {
             self.close_guests(key, now);
         }

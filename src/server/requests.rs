@@ -208,7 +208,9 @@ impl Server {
             Answer::KeepTicket(ticket, identity) => {
                 return self.keep_ticket(id, (ticket, &identity), exchange, now);
             }
-            Answer::RoomList(page) => return self.list_for_request(id, exchange, page, now),
+            Answer::RoomList(page, of) => {
+                return self.list_for_request(id, exchange, (page, of), now);
+            }
             Answer::ReadRoom(name) => {
                 return self.open_to_read(id, &name, exchange, Box::new(request), now);
             }

@@ -8,12 +8,12 @@ use super::answer::{Answer, Context, check_origin, json_response, read_json};
 use super::routes::location_of_room;
 use crate::config::{HISTORY_ON_ENTRY, HISTORY_PAGE_MAX};
 use crate::conn::refusal::Refusal;
+use crate::domain::auth::Caller;
 use crate::domain::error::ErrorCode;
 use crate::domain::event::{Event, Page, RoomInfo, RoomPage};
 use crate::domain::position::Position;
 use crate::domain::rooms::RoomManager;
 use crate::domain::rules::Rules;
-use crate::domain::tokens::Identity;
 use crate::wire::http::{BodyLength, Request};
 use crate::wire::response::Response;
 
@@ -56,12 +56,7 @@ struct NewRoom {
     max_users: Option<u32>,
 }
 
-/// `GET /rooms`.
-pub fn rooms(rooms: &RoomManager, page: &Page) -> Response {
-    room_list(rooms.page(page, |_| true))
-}
-
-/// The response with these rooms.
+/// The response to `GET /rooms`, with these rooms.
 pub fn room_list((rooms, next): RoomPage) -> Response {
     json_response(200, &RoomList { rooms, next })
 }
@@ -87,12 +82,18 @@ pub fn page(request: &Request, usual: usize, most: usize) -> Result<Page, Refusa
 pub fn create_room(
     context: &Context<'_>,
     request: &Request,
-    identity: Option<Identity>,
+    caller: Option<Caller>,
 ) -> Result<Answer, Refusal> {
     check_origin(context.config, request)?;
     let NewRoom { name, max_users } = read_json(request)?;
+    if caller
+        .as_ref()
+        .is_some_and(|caller| !caller.permissions().may_enter(&name))
+    {
+        return Err(ErrorCode::Forbidden.into());
+    }
     Ok(Answer::CreateRoom {
-        user: identity.map(|identity| identity.username),
+        user: caller.map(|caller| caller.actor()),
         name,
         max_users,
     })

@@ -36,6 +36,8 @@ pub enum Resource<'r> {
     Logout,
     /// An event stream, by the names of its channels, separated by commas.
     EventStream(&'r str),
+    /// The event stream of what was done, for moderators.
+    Audit,
     /// Figures a back end posts.
     Figures,
     /// An event of a channel of one's own, by name.
@@ -50,7 +52,7 @@ pub enum Resource<'r> {
     Server,
 }
 
-/// Access to a resource when accounts are configured; in the demo all are open.
+/// Access to a resource. In the demo all are open but those for moderators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
     /// No token needed, or the resource has its own rule.
@@ -59,6 +61,8 @@ enum Access {
     SignedIn,
     /// A valid token is needed, unless `--public-dashboard` is given.
     Dashboard,
+    /// A moderator's token, or an API key, is needed, also in the demo.
+    Moderator,
 }
 
 /// Makes the [`Resource`] of a path that matches; `name` is the segment at `*`.
@@ -118,7 +122,7 @@ impl Route {
     }
 }
 
-use Access::{Dashboard, SignedIn};
+use Access::{Dashboard, Moderator, SignedIn};
 
 /// Every route; the first that matches is used.
 #[rustfmt::skip]
@@ -133,6 +137,7 @@ const ROUTES: &[Route] = &[
     route(&["rooms"], READ_AND_WRITE, |_| Some(Resource::Rooms)).to(SignedIn),
     route(&["rooms", "*"], READ, |name| Some(Resource::Room(name))).to(SignedIn),
     route(&["rooms", "*", "history"], READ, |name| Some(Resource::History(name))).to(SignedIn),
+    route(&["sse", "audit"], READ, |_| Some(Resource::Audit)).to(Moderator).with_ticket(),
     route(&["sse", "*"], READ, |name| Some(Resource::EventStream(name))).to(Dashboard).with_ticket(),
     route(&["events", "business"], WRITE, |_| Some(Resource::Figures)).to(SignedIn),
     route(&["events", "*"], WRITE, |name| Some(Resource::Event(name))).to(SignedIn),
@@ -212,7 +217,13 @@ impl Route {
             Access::Open => false,
             SignedIn => !config.is_demo(),
             Dashboard => !config.is_demo() && !config.public_dashboard,
+            Moderator => true,
         }
+    }
+
+    /// Whether that has to be a moderator's, or an API key.
+    pub fn is_for_moderators(&self) -> bool {
+        self.access == Moderator
     }
 }
 

@@ -8,7 +8,7 @@ use super::answer::{Answer, Context, check_origin, json_response, read_json};
 use super::sign_ins::Attempt;
 use crate::config::PASSWORD_BYTES_MAX;
 use crate::conn::refusal::Refusal;
-use crate::domain::auth::{Denied, NotRefreshed};
+use crate::domain::auth::{Caller, Denied, NotRefreshed};
 use crate::domain::error::ErrorCode;
 use crate::domain::names::{is_valid_account_name, nfc};
 use crate::domain::tokens::Identity;
@@ -21,16 +21,16 @@ struct Form {
     password: String,
 }
 
-/// The identity of a request.
+/// Who has sent a request.
 pub enum Authorized {
     /// Known.
-    Known(Identity),
+    Known(Caller),
     /// The ticket must be redeemed by a job first.
     Redeem(String),
 }
 
-/// The identity of a request, by its bearer token or, if `takes_ticket`, by a ticket: a browser cannot send a bearer
-/// token with an event stream.
+/// Who has sent a request, by its bearer token, which may be an API key, or, if `takes_ticket`, by a ticket: a browser
+/// cannot send a bearer token with an event stream.
 ///
 /// # Errors
 /// 401, with the reason.
@@ -42,16 +42,30 @@ pub fn authorize(
     if takes_ticket && let Some(ticket) = request.parameter("ticket")? {
         return match context.redeem(&ticket) {
             None => Ok(Authorized::Redeem(ticket)),
-            Some(Ok(identity)) => Ok(Authorized::Known(identity)),
+            Some(Ok(identity)) => Ok(Authorized::Known(Caller::Somebody(identity))),
             Some(Err(_)) => Err(Refusal::invalid_token(
                 "the ticket is unknown, used or expired",
             )),
         };
     }
-    bearer(context, request).map(Authorized::Known)
+    let authorization = request.fields.authorization.as_deref();
+    let caller = context.auth.authenticate_caller(authorization, context.now);
+    caller.map(Authorized::Known).map_err(denial)
 }
 
-/// The identity of the request's bearer token (RFC 6750 section 2.1).
+/// Refuses whoever is no moderator.
+///
+/// # Errors
+/// 403, of nobody 401.
+pub fn check_moderator(caller: Option<&Caller>) -> Result<(), Refusal> {
+    match caller {
+        None => Err(ErrorCode::Unauthorized.into()),
+        Some(caller) if caller.permissions().is_moderator => Ok(()),
+        Some(_) => Err(Refusal::NOT_A_MODERATOR),
+    }
+}
+
+/// The identity of the request's bearer token (RFC 6750 section 2.1). An API key is none.
 fn bearer(context: &Context<'_>, request: &Request) -> Result<Identity, Refusal> {
     let authorization = request.fields.authorization.as_deref();
     let authenticated = context.auth.authenticate(authorization, context.now);

@@ -15,6 +15,7 @@ use crate::config::{
 };
 use crate::conn::refusal::Refusal;
 use crate::conn::{EventStream, Phase};
+use crate::domain::auth::Caller;
 use crate::domain::changes::Changes;
 use crate::domain::channels::{Channel, Kinds, Wanted};
 use crate::domain::drafts::Draft;
@@ -24,7 +25,6 @@ use crate::domain::ids::ConnectionId;
 use crate::domain::metrics::{Gauges, Machine, Metrics, Traffic};
 use crate::domain::random::Random;
 use crate::domain::time::{Now, Timestamp};
-use crate::domain::tokens::Identity;
 use crate::domain::working_set::WorkingSet;
 use crate::wire::event_stream::{
     LAST_CHUNK, encode_chunk, encode_comment, encode_event, encode_notice, encode_retry,
@@ -39,8 +39,8 @@ pub struct Subscription {
     pub is_chunked: bool,
     /// The last event ID, as the client sent it.
     pub last_event_id: Option<String>,
-    /// The identity whose token ends the stream when it expires.
-    pub identity: Option<Identity>,
+    /// Who has subscribed. The token of a user ends the stream when it expires.
+    pub caller: Option<Caller>,
 }
 
 /// Blocks of a stream for one subscriber, each in a chunk of its own if the stream is chunked.

@@ -6,6 +6,7 @@ use super::streams::Subscription;
 use crate::config::{EVENT_STALL_TIMEOUT, Level};
 use crate::conn::refusal::Refusal;
 use crate::conn::{EventStream, Phase};
+use crate::domain::auth::Caller;
 use crate::domain::ids::ConnectionId;
 use crate::domain::names::key;
 use crate::domain::time::Now;
@@ -16,7 +17,7 @@ impl Server {
     /// # Errors
     /// 503: too many channels, or too many selections.
     pub(super) fn select(&mut self, subscription: &Subscription) -> Result<u16, Refusal> {
-        let is_stranger = subscription.identity.is_none() && !self.config.is_demo();
+        let is_stranger = subscription.caller.is_none() && !self.config.is_demo();
         self.streams.select(&subscription.wanted, is_stranger)
     }
 
@@ -31,7 +32,7 @@ impl Server {
         let Subscription {
             is_chunked,
             last_event_id,
-            identity,
+            caller,
             ..
         } = subscription;
         let stream = EventStream {
@@ -42,9 +43,15 @@ impl Server {
         self.streams
             .open(id, stream, last_event_id, connections, now.monotonic);
         self.tell_subscribed(now);
-        if let Some(identity) = identity {
-            self.close_guests(&key(&identity.username), now);
-            self.sign_ins.auth_mut().sessions.open(id, identity, now);
+        match caller {
+            Some(Caller::Somebody(identity)) => {
+                self.close_guests(&key(&identity.username), now);
+                self.sign_ins.auth_mut().sessions.open(id, identity, now);
+            }
+            Some(Caller::Key { name }) => {
+                self.sign_ins.auth_mut().sessions.open_by_api_key(id, name);
+            }
+            None => {}
         }
         if self.connections.is_draining {
             self.depart(id, now);

@@ -2,11 +2,13 @@
 //! behind it until it is answered.
 
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use super::answer::Exchange;
 use super::peers::WaitsForName;
 use super::sign_ins::Pending;
 use crate::domain::ids::{ConnectionId, Origin, Serial};
+use crate::domain::permissions::Permissions;
 use crate::wire::http::Request;
 
 /// A waiting request.
@@ -35,8 +37,8 @@ pub enum What {
     Ticket(Box<Request>),
     /// That this ticket is kept for all nodes.
     TicketKept(String),
-    /// The list of the rooms of all nodes.
-    RoomList,
+    /// The list of the rooms of all nodes, of those that may be entered with these permissions.
+    RoomList(Rc<Permissions>),
     /// A room of another node; then the request is served.
     Reading(Box<Request>),
     /// A name; then the handshake goes on.

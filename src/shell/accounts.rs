@@ -1,4 +1,4 @@
-//! The users file and the secrets file: read at the start and on SIGHUP.
+//! The users file, the secrets file and that of API keys: read at the start and on SIGHUP.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -11,15 +11,17 @@ use zeroize::Zeroizing;
 
 use crate::config::{CREDENTIALS_BYTES_MAX, Config};
 use crate::domain::accounts::{Accounts, DEMO_ACCOUNTS};
+use crate::domain::api_keys::ApiKeys;
 use crate::domain::credentials::{Credentials, parse_secrets};
 use crate::wire::jwt::Key;
 
-/// The paths of the users file and the secrets file. Without a secrets file a random secret is used, which lasts as
+/// The paths of the users file, the secrets file and the file of API keys. Without a secrets file a random secret is used, which lasts as
 /// long as the process.
 #[derive(Clone)]
 pub struct Files {
     users: Option<PathBuf>,
     secrets: Option<PathBuf>,
+    api_keys: Option<PathBuf>,
     random_secret: [u8; 32],
 }
 
@@ -29,11 +31,12 @@ impl Files {
         Self {
             users: config.users.clone(),
             secrets: config.secret_file.clone(),
+            api_keys: config.api_key_file.clone(),
             random_secret,
         }
     }
 
-    /// Reads both files.
+    /// Reads all files.
     ///
     /// # Errors
     /// A message that names the file.
@@ -56,13 +59,20 @@ impl Files {
                 vec![key.map_err(|refused| refused.0.to_owned())?]
             }
         };
+        let api_keys = match &self.api_keys {
+            Some(path) => {
+                ApiKeys::parse(&read(path)?).map_err(|what| named(&self.api_keys, what))?
+            }
+            None => ApiKeys::default(),
+        };
         Ok(Credentials {
             accounts: accounts.into(),
             keys,
+            api_keys,
         })
     }
 
-    /// Reads both files again in a running server. Only regular files are read: a pipe can block, and cannot be read
+    /// Reads all files again in a running server. Only regular files are read: a pipe can block, and cannot be read
     /// twice.
     ///
     /// # Errors
@@ -86,7 +96,8 @@ impl Files {
     }
 
     fn paths(&self) -> impl Iterator<Item = &PathBuf> {
-        [&self.users, &self.secrets].into_iter().flatten()
+        let all = [&self.users, &self.secrets, &self.api_keys];
+        all.into_iter().flatten()
     }
 
     /// What an operator should know about the files, a sentence each: others can read them, or change them.

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::accounts::{entropy, read};
 use super::users_file::LockedFile;
 use crate::config::{CREDENTIALS_BYTES_MAX, PASSWORD_BYTES_MAX};
-use crate::domain::accounts::{Accounts, hash_password};
+use crate::domain::accounts::{Accounts, MODERATOR_MARK, hash_password};
 use crate::domain::names::{is_valid_account_name, key, nfc};
 use crate::options::UserCommand;
 
@@ -28,14 +28,22 @@ pub struct Told {
 /// A message for the user; then nothing has changed.
 pub fn run(command: &UserCommand) -> Result<Told, String> {
     match command {
-        UserCommand::Add { name, file } => {
+        UserCommand::Add {
+            name,
+            file,
+            is_moderator,
+        } => {
             let name = &*nfc(name);
             if !is_valid_account_name(name) {
                 return Err("a name has 1 to 64 characters, none of them invisible (as format and control characters are), without colons, a # at the start or spaces at its ends".into());
             }
             // Before the file is locked: a question and a hash take their time.
             let hash = hash_password(ask_password(name)?.as_bytes(), &entropy()?)?;
-            let changed = rewrite(file, name, Some(&format!("{name}:{hash}")))?;
+            let mark = match is_moderator {
+                true => format!(":{MODERATOR_MARK}"),
+                false => String::new(),
+            };
+            let changed = rewrite(file, name, Some(&format!("{name}:{hash}{mark}")))?;
             let verb = if changed.is_new { "added" } else { "changed" };
             Ok(Told {
                 text: format!("{verb} {name} in {}\n", file.display()),
@@ -48,11 +56,16 @@ pub fn run(command: &UserCommand) -> Result<Told, String> {
         }),
         UserCommand::List { file } => {
             let text = read(file)?;
-            Accounts::parse(&text, [0; 32])
+            let accounts = Accounts::parse(&text, [0; 32])
                 .map_err(|what| format!("{}: {what}", file.display()))?;
             let names = text.lines().filter_map(name_of);
+            // As in the file. No name has a colon, so a script can tell the mark from it.
+            let line = |name: Cow<'_, str>| match accounts.is_moderator(&name) {
+                true => format!("{name}:{MODERATOR_MARK}\n"),
+                false => format!("{name}\n"),
+            };
             Ok(Told {
-                text: names.map(|name| format!("{name}\n")).collect(),
+                text: names.map(line).collect(),
                 warning: None,
             })
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sarang::config::{Cluster, Config};
 use sarang::domain::accounts::{Accounts, DEMO_ACCOUNTS};
+use sarang::domain::api_keys::ApiKeys;
 use sarang::domain::credentials::Credentials;
 use sarang::domain::ids::ConnectionId;
 use sarang::domain::metrics::Machine;
@@ -88,6 +89,7 @@ fn credentials() -> Credentials {
     Credentials {
         accounts: accounts.into(),
         keys: vec![key],
+        api_keys: ApiKeys::default(),
     }
 }
 

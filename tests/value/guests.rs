@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sarang::config::{Config, GUEST_REFUSALS, GUEST_REFUSALS_REFILL, SIGNED_IN_NAME_HELD_FOR};
 use sarang::domain::accounts::{Accounts, DEMO_ACCOUNTS};
+use sarang::domain::api_keys::ApiKeys;
 use sarang::domain::credentials::{Credentials, Reload};
 use sarang::domain::ids::ConnectionId;
 use sarang::server::jobs::{Done, Job};
@@ -118,6 +119,7 @@ fn put_in_force(world: &mut World, accounts: &str) {
     let newer = Credentials {
         accounts: Accounts::parse(accounts, [1; 32]).expect("reads").into(),
         keys: vec![Key::new(None, &[2; 32]).expect("is long enough")],
+        api_keys: ApiKeys::default(),
     };
     let done = Done::CredentialsRead(Ok(Box::new(Reload::new(newer, &in_force))));
     world.server.finished(serial, done, world.now);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sarang::config::{KEPT_REVOCATION_MIN, REVOCATIONS_PER_USER_MAX};
 use sarang::domain::changes::Changes;
 use sarang::domain::issuer::{Issued, Issuer};
+use sarang::domain::permissions::Permissions;
 use sarang::domain::random::split_mix;
 use sarang::domain::revocations::Revocations;
 use sarang::domain::time::Now;
@@ -57,6 +58,7 @@ impl Story {
             authenticated_at: iat,
             is_ours,
             key: key.key_id(),
+            permissions: Permissions::usual(),
         };
         let after = Identity {
             issued: Issued::Elsewhere(iat),
@@ -179,6 +181,7 @@ fn a_user_with_too_many_logouts_has_one_mark_on_disk() {
             authenticated_at: 0,
             is_ours: true,
             key,
+            permissions: Permissions::usual(),
         };
         revocations.revoke(&identity, u64::MAX, n as u64, now);
         commit(&mut disk, revocations.take_changes());
@@ -205,6 +208,7 @@ fn a_logout_is_on_disk_until_its_tokens_have_expired_whatever_the_clock_was_at_a
         authenticated_at: 0,
         is_ours: false,
         key,
+        permissions: Permissions::usual(),
     };
     let end = now.unix.as_secs() + 60;
     revocations.revoke(&of("a"), end, 0, now);

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use sarang::config::{BACKEND_PATIENCE, Config};
 use sarang::domain::accounts::{Accounts, DEMO_ACCOUNTS};
+use sarang::domain::api_keys::ApiKeys;
 use sarang::domain::auth::BadTicket;
 use sarang::domain::credentials::{Credentials, Reload};
 use sarang::domain::ids::{ConnectionId, Serial};
 use sarang::domain::issuer::Issued;
+use sarang::domain::permissions::Permissions;
 use sarang::domain::tokens::Identity;
 use sarang::server::jobs::{Done, Job};
 use sarang::wire::jwt::Key;
@@ -51,6 +53,7 @@ fn identity(late: &Late) -> Identity {
         authenticated_at: 0,
         is_ours: false,
         key: key().key_id(),
+        permissions: Permissions::usual(),
     }
 }
 
@@ -113,6 +116,7 @@ fn put_in_force(late: &mut Late, accounts: &str, keys: Vec<Key>) {
     let newer = Credentials {
         accounts: Accounts::parse(accounts, [1; 32]).expect("reads").into(),
         keys,
+        api_keys: ApiKeys::default(),
     };
     let newer = Box::new(Reload::new(newer, &in_force));
     late.finish(reload, Done::CredentialsRead(Ok(newer)));

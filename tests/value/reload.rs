@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sarang::config::{Config, SIGNED_IN_NAME_HELD_FOR};
 use sarang::domain::accounts::{Accounts, DEMO_ACCOUNTS};
+use sarang::domain::api_keys::ApiKeys;
 use sarang::domain::credentials::{Credentials, Reload};
 use sarang::domain::ids::{ConnectionId, Serial};
 use sarang::server::jobs::{Done, Job};
@@ -22,6 +23,7 @@ fn credentials(accounts: &str) -> Credentials {
     Credentials {
         accounts: Accounts::parse(accounts, [1; 32]).expect("reads").into(),
         keys: vec![Key::new(None, &[2; 32]).expect("is long enough")],
+        api_keys: ApiKeys::default(),
     }
 }
 
@@ -94,7 +96,10 @@ fn an_account_removed_while_its_password_is_checked_gives_no_session() {
 fn a_guest_gives_way_to_a_new_account_and_to_no_other() {
     let mut world = World::new(Config::default());
     let (kim, lee) = (world.guest("kim"), world.guest("lee"));
-    let both = format!("{DEMO_ACCOUNTS}{}", DEMO_ACCOUNTS.replace("admin", "kim"));
+    let both = format!(
+        "{DEMO_ACCOUNTS}{}",
+        DEMO_ACCOUNTS.replacen("admin", "kim", 1)
+    );
     put_in_force(&mut world, &both);
     assert_eq!(world.told(kim), [json!({"close": 4001})]);
     assert_eq!(world.told(lee), [json!(null); 0]);

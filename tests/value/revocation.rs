@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sarang::config::{Config, REFRESHES_MAX, REVOCATIONS_PER_USER_MAX};
 use sarang::domain::accounts::{Accounts, DEMO_ACCOUNTS};
+use sarang::domain::api_keys::ApiKeys;
 use sarang::domain::credentials::{Credentials, Reload};
 use sarang::domain::ids::{ConnectionId, Serial};
 use sarang::server::jobs::{Done, Job, PasswordCheck};
@@ -43,6 +44,7 @@ fn put_in_force(world: &mut World, accounts: &str, keys: Vec<Key>) {
     let newer = Credentials {
         accounts: Accounts::parse(accounts, [1; 32]).expect("reads").into(),
         keys,
+        api_keys: ApiKeys::default(),
     };
     let done = Done::CredentialsRead(Ok(Box::new(Reload::new(newer, &in_force))));
     world.server.finished(serial, done, world.now);
@@ -233,7 +235,7 @@ fn a_back_ends_token_of_a_removed_name_or_an_old_password_never_is_good_again() 
         // Many others come and go, and much time passes.
         for round in 0..3 {
             let many: String = (0..1_000)
-                .map(|n| DEMO_ACCOUNTS.replace("admin", &format!("{round} {n}")))
+                .map(|n| DEMO_ACCOUNTS.replacen("admin", &format!("{round} {n}"), 1))
                 .collect();
             put_in_force(&mut world, &format!("{DEMO_ACCOUNTS}{many}"), vec![key(2)]);
             put_in_force(&mut world, DEMO_ACCOUNTS, vec![key(2)]);
@@ -365,7 +367,7 @@ fn a_name_that_makes_way_for_others_leaves_a_floor_and_a_line_in_the_log() {
     world.pass(Duration::from_secs(1));
     let users = |round: usize| -> String {
         (0..50_000)
-            .map(|n| DEMO_ACCOUNTS.replace("admin", &format!("{round} {n}")))
+            .map(|n| DEMO_ACCOUNTS.replacen("admin", &format!("{round} {n}"), 1))
             .chain([DEMO_ACCOUNTS.to_owned()])
             .collect()
     };

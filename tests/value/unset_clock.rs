@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sarang::config::{CLOCK_SET_FROM_SECS, Config, Level, RANDOM_EVENT_ID_MAX};
 use sarang::domain::accounts::Accounts;
+use sarang::domain::api_keys::ApiKeys;
 use sarang::domain::credentials::{Credentials, Reload};
 use sarang::server::jobs::{Done, Job};
 use sarang::wire::jwt::Key;
@@ -147,6 +148,7 @@ fn remove_every_account(world: &mut World) {
     let newer = Credentials {
         accounts: Accounts::parse("", [1; 32]).expect("reads").into(),
         keys: vec![key()],
+        api_keys: ApiKeys::default(),
     };
     let done = Done::CredentialsRead(Ok(Box::new(Reload::new(newer, &in_force))));
     world.server.finished(serial, done, world.now);

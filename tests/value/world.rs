@@ -8,6 +8,7 @@ use std::time::Duration;
 use sarang::config::Config;
 use sarang::conn::transmit::{Sent, Transmit};
 use sarang::domain::accounts::{Accounts, DEMO_ACCOUNTS};
+use sarang::domain::api_keys::ApiKeys;
 use sarang::domain::credentials::Credentials;
 use sarang::domain::ids::{ConnectionId, Serial};
 use sarang::domain::metrics::Machine;
@@ -131,6 +132,7 @@ fn credentials() -> Credentials {
     Credentials {
         accounts: accounts.into(),
         keys: vec![key],
+        api_keys: ApiKeys::default(),
     }
 }
 

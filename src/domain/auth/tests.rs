@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::accounts::DEMO_ACCOUNTS;
+use crate::domain::api_keys::ApiKeys;
 use crate::domain::credentials::parse_secrets;
 use crate::wire::jwt::Key;
 use serde_json::Value;
@@ -13,6 +14,7 @@ fn credentials(accounts: &str, keys: Vec<Key>) -> Credentials {
     Credentials {
         accounts: Accounts::parse(accounts, [0; 32]).expect("reads").into(),
         keys,
+        api_keys: ApiKeys::default(),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::config::{ENGINE_RENEWAL_PARTS, SIGNED_IN_NAME_HELD_FOR};
 use crate::conn::refusal::Refusal;
 use crate::domain::error::ErrorCode;
@@ -10,6 +12,7 @@ use crate::domain::ids::{ConnectionId, Serial};
 use crate::domain::issuer::Issued;
 use crate::domain::message_keys::Person;
 use crate::domain::names::key;
+use crate::domain::permissions::Permissions;
 use crate::domain::time::Now;
 use crate::domain::tokens::Identity;
 use crate::server::Server;
@@ -276,8 +279,13 @@ fn write_identity(identity: &Identity) -> String {
         Issued::Here(_) => identity.authenticated_at,
         Issued::Elsewhere(at) => at,
     };
+    // JSON has no line feed in a string. Nodes of before read the numbers only.
+    let permissions = match identity.permissions.claims() {
+        claims if claims.is_empty() => String::new(),
+        claims => format!(" {}", Value::Object(claims)),
+    };
     format!(
-        "{} {} {} {} {}\n{}\n{}",
+        "{} {} {} {} {}{permissions}\n{}\n{}",
         issued,
         identity.expires_at,
         identity.authenticated_at,
@@ -291,10 +299,14 @@ fn write_identity(identity: &Identity) -> String {
 
 pub(super) fn read_identity(text: &str) -> Option<Identity> {
     let mut lines = text.splitn(3, '\n');
-    let mut numbers = lines.next()?.split(' ').map(|number| number.parse().ok());
-    let mut number = || -> Option<u64> { numbers.next()? };
+    let mut parts = lines.next()?.splitn(6, ' ');
+    let mut number = || -> Option<u64> { parts.next()?.parse().ok() };
     let (issued, expires_at, authenticated_at) = (number()?, number()?, number()?);
     let (is_ours, key) = (number()? == 1, KeyId(number()?));
+    let permissions = match parts.next() {
+        None => Permissions::usual(),
+        Some(claims) => Permissions::of_claims(&serde_json::from_str(claims).ok()?).ok()?,
+    };
     Some(Identity {
         username: lines.next()?.into(),
         family: lines.next()?.into(),
@@ -303,5 +315,6 @@ pub(super) fn read_identity(text: &str) -> Option<Identity> {
         authenticated_at,
         is_ours,
         key,
+        permissions,
     })
 }

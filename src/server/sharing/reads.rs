@@ -1,10 +1,13 @@
 //! What is read of the rooms of all nodes.
 
+use std::rc::Rc;
+
 use crate::config::{ROOM_LIST_KEPT, ROOM_LIST_READERS_MAX};
 use crate::conn::refusal::Refusal;
 use crate::domain::error::ErrorCode;
 use crate::domain::event::{Effect, Event, Page, RoomInfo, RoomPage};
 use crate::domain::ids::{ConnectionId, Origin, Serial};
+use crate::domain::permissions::Permissions;
 use crate::domain::time::Now;
 use crate::server::answer::Exchange;
 use crate::server::peers::Reader;
@@ -35,7 +38,8 @@ impl Server {
     }
 
     fn reply_list(&mut self, origin: Origin, (rooms, next): RoomPage) {
-        let (_, effects) = self.chat.rooms_mut();
+        let (manager, effects) = self.chat.rooms_mut();
+        let rooms = open_to(&manager.permissions(origin.connection), rooms);
         effects.push_back(Effect::Reply(origin, Event::RoomList { rooms, next }));
     }
 
@@ -44,11 +48,11 @@ impl Server {
         &mut self,
         id: ConnectionId,
         exchange: Exchange,
-        _page: Page,
+        (_page, permissions): (Page, Rc<Permissions>),
         now: Now,
     ) {
         let serial = self.jobs.next_serial();
-        self.wait_for(serial, id, exchange, What::RoomList);
+        self.wait_for(serial, id, exchange, What::RoomList(permissions));
         match self.listed(now) {
             Some(rooms) => self.answer_list(serial, Ok(rooms), now),
             None => self.sharing.readers.push(Reader::Request(serial)),
@@ -87,6 +91,10 @@ impl Server {
 
     fn answer_list(&mut self, serial: Serial, rooms: Result<Vec<RoomInfo>, ErrorCode>, now: Now) {
         if let Some(waiting) = self.waiting.take(serial) {
+            let rooms = rooms.map(|rooms| match &waiting.what {
+                What::RoomList(permissions) => open_to(permissions, rooms),
+                _ => rooms,
+            });
             let answer = rooms.map(|rooms| rest::room_list((rooms, None)));
             let answer = answer.map_err(Refusal::from);
             self.answer_waiting(serial, &waiting, answer, now);
@@ -138,4 +146,10 @@ impl Server {
             _ => {}
         }
     }
+}
+
+/// The rooms that may be entered with these permissions.
+fn open_to(permissions: &Permissions, mut rooms: Vec<RoomInfo>) -> Vec<RoomInfo> {
+    rooms.retain(|room| permissions.may_enter(&room.name));
+    rooms
 }

@@ -28,47 +28,49 @@ struct Row(
 /// | `-` | 401 `unauthorized`: no token |
 /// | `x` | 401 `invalid_token`: the token is not accepted |
 /// | `p` | 401 `invalid_credentials`: no such account |
+/// | `f` | 403 `forbidden`: no moderator |
 ///
 /// The clients are: nothing, a guest's name, a user's token, another user's token, an expired token, a revoked token, a
-/// forged token, an unsigned token. HEAD is answered as GET; OPTIONS to everybody; another method is 405 for everybody.
+/// forged token, an unsigned token, a moderator's token, an API key. In the demo a user is a moderator. HEAD is answered as GET; OPTIONS to everybody; another method is 405 for everybody.
 #[rustfmt::skip]
-const ROUTES: [Row; 26] = [
-    //                                                            demo        accounts    + guests    secrets     + public dashboard
-    Row("GET",  "/",                "/",                   200, ["++++++++", "++++++++", "++++++++", "++++++++", "++++++++"]),
-    Row("GET",  "/dashboard",       "/dashboard",          200, ["++++++++", "++++++++", "++++++++", "++++++++", "++++++++"]),
-    Row("GET",  "/dashboard/",      "/dashboard/",         308, ["++++++++", "++++++++", "++++++++", "++++++++", "++++++++"]),
-    Row("GET",  "/grafana.json",    "/grafana.json",       200, ["++++++++", "++++++++", "++++++++", "++++++++", "++++++++"]),
-    Row("GET",  "/static/*",        "/static/sarang.js",   200, ["++++++++", "++++++++", "++++++++", "++++++++", "++++++++"]),
-    Row("GET",  "/livez",           "/livez",              200, ["++++++++", "++++++++", "++++++++", "++++++++", "++++++++"]),
-    Row("GET",  "/readyz",          "/readyz",             200, ["++++++++", "++++++++", "++++++++", "++++++++", "++++++++"]),
-    Row("GET",  "/auth",            "/auth",               200, ["++++++++", "++++++++", "++++++++", "++++++++", "++++++++"]),
+const ROUTES: [Row; 27] = [
+    //                                                            demo          accounts      + guests      secrets       + public dashboard
+    Row("GET",  "/",                "/",                   200, ["++++++++++", "++++++++++", "++++++++++", "++++++++++", "++++++++++"]),
+    Row("GET",  "/dashboard",       "/dashboard",          200, ["++++++++++", "++++++++++", "++++++++++", "++++++++++", "++++++++++"]),
+    Row("GET",  "/dashboard/",      "/dashboard/",         308, ["++++++++++", "++++++++++", "++++++++++", "++++++++++", "++++++++++"]),
+    Row("GET",  "/grafana.json",    "/grafana.json",       200, ["++++++++++", "++++++++++", "++++++++++", "++++++++++", "++++++++++"]),
+    Row("GET",  "/static/*",        "/static/sarang.js",   200, ["++++++++++", "++++++++++", "++++++++++", "++++++++++", "++++++++++"]),
+    Row("GET",  "/livez",           "/livez",              200, ["++++++++++", "++++++++++", "++++++++++", "++++++++++", "++++++++++"]),
+    Row("GET",  "/readyz",          "/readyz",             200, ["++++++++++", "++++++++++", "++++++++++", "++++++++++", "++++++++++"]),
+    Row("GET",  "/auth",            "/auth",               200, ["++++++++++", "++++++++++", "++++++++++", "++++++++++", "++++++++++"]),
 
-    Row("GET",  "/rooms",           "/rooms",              200, ["++++++++", "--++xxxx", "--++xxxx", "--++xxxx", "--++xxxx"]),
-    Row("POST", "/rooms",           "/rooms",              201, ["++++++++", "--++xxxx", "--++xxxx", "--++xxxx", "--++xxxx"]),
-    Row("GET",  "/rooms/*",         "/rooms/tech",         200, ["++++++++", "--++xxxx", "--++xxxx", "--++xxxx", "--++xxxx"]),
-    Row("GET",  "/rooms/*",         "/rooms/none",         404, ["++++++++", "--++xxxx", "--++xxxx", "--++xxxx", "--++xxxx"]),
-    Row("GET",  "/rooms/*/history", "/rooms/tech/history", 200, ["++++++++", "--++xxxx", "--++xxxx", "--++xxxx", "--++xxxx"]),
-    Row("POST", "/events/business", "/events/business",    200, ["++++++++", "--++xxxx", "--++xxxx", "--++xxxx", "--++xxxx"]),
-    Row("POST", "/events/*",        "/events/deploys",     200, ["++++++++", "--++xxxx", "--++xxxx", "--++xxxx", "--++xxxx"]),
+    Row("GET",  "/rooms",           "/rooms",              200, ["++++++++++", "--++xxxx++", "--++xxxx++", "--++xxxx++", "--++xxxx++"]),
+    Row("POST", "/rooms",           "/rooms",              201, ["++++++++++", "--++xxxx++", "--++xxxx++", "--++xxxx++", "--++xxxx++"]),
+    Row("GET",  "/rooms/*",         "/rooms/tech",         200, ["++++++++++", "--++xxxx++", "--++xxxx++", "--++xxxx++", "--++xxxx++"]),
+    Row("GET",  "/rooms/*",         "/rooms/none",         404, ["++++++++++", "--++xxxx++", "--++xxxx++", "--++xxxx++", "--++xxxx++"]),
+    Row("GET",  "/rooms/*/history", "/rooms/tech/history", 200, ["++++++++++", "--++xxxx++", "--++xxxx++", "--++xxxx++", "--++xxxx++"]),
+    Row("POST", "/events/business", "/events/business",    200, ["++++++++++", "--++xxxx++", "--++xxxx++", "--++xxxx++", "--++xxxx++"]),
+    Row("POST", "/events/*",        "/events/deploys",     200, ["++++++++++", "--++xxxx++", "--++xxxx++", "--++xxxx++", "--++xxxx++"]),
 
-    Row("GET",  "/sse/*",           "/sse/all",            200, ["++++++++", "--++xxxx", "--++xxxx", "--++xxxx", "++++++++"]),
-    Row("GET",  "/sse/*",           "/sse/deploys,api",    200, ["++++++++", "--++xxxx", "--++xxxx", "--++xxxx", "++++++++"]),
-    Row("GET",  "/sse/*",           "/sse/dashboard",      200, ["++++++++", "--++xxxx", "--++xxxx", "--++xxxx", "++++++++"]),
-    Row("GET",  "/metrics",         "/metrics",            200, ["++++++++", "--++xxxx", "--++xxxx", "--++xxxx", "++++++++"]),
+    Row("GET",  "/sse/*",           "/sse/all",            200, ["++++++++++", "--++xxxx++", "--++xxxx++", "--++xxxx++", "++++++++++"]),
+    Row("GET",  "/sse/*",           "/sse/deploys,api",    200, ["++++++++++", "--++xxxx++", "--++xxxx++", "--++xxxx++", "++++++++++"]),
+    Row("GET",  "/sse/*",           "/sse/dashboard",      200, ["++++++++++", "--++xxxx++", "--++xxxx++", "--++xxxx++", "++++++++++"]),
+    Row("GET",  "/sse/audit",       "/sse/audit",          404, ["--++xxxx++", "--ffxxxx++", "--ffxxxx++", "--ffxxxx++", "--ffxxxx++"]),
+    Row("GET",  "/metrics",         "/metrics",            200, ["++++++++++", "--++xxxx++", "--++xxxx++", "--++xxxx++", "++++++++++"]),
 
     // A name and its password, whatever token comes with them.
-    Row("POST", "/auth/login",      "/auth/login",         200, ["++++++++", "++++++++", "++++++++", "pppppppp", "++++++++"]),
+    Row("POST", "/auth/login",      "/auth/login",         200, ["++++++++++", "++++++++++", "++++++++++", "pppppppppp", "++++++++++"]),
     // Only tokens that this server has issued are refreshed.
-    Row("POST", "/auth/refresh",    "/auth/refresh",       200, ["--++xxxx", "--++xxxx", "--++xxxx", "--xxxxxx", "--++xxxx"]),
-    Row("POST", "/auth/ws-ticket",  "/auth/ws-ticket",     200, ["--++xxxx", "--++xxxx", "--++xxxx", "--++xxxx", "--++xxxx"]),
+    Row("POST", "/auth/refresh",    "/auth/refresh",       200, ["--++xxxx+x", "--++xxxxxx", "--++xxxxxx", "--xxxxxxxx", "--++xxxxxx"]),
+    Row("POST", "/auth/ws-ticket",  "/auth/ws-ticket",     200, ["--++xxxx+x", "--++xxxx+x", "--++xxxx+x", "--++xxxx+x", "--++xxxx+x"]),
     // An expired token still ends its sign-in if this server has issued it, as that of the demo: there may be newer ones.
-    Row("POST", "/auth/logout",     "/auth/logout",        204, ["--+++xxx", "--++xxxx", "--++xxxx", "--++xxxx", "--++xxxx"]),
+    Row("POST", "/auth/logout",     "/auth/logout",        204, ["--+++xxx+x", "--++xxxx+x", "--++xxxx+x", "--++xxxx+x", "--++xxxx+x"]),
 
     // Who enters is decided by the name or ticket in the address (below); these are not opening handshakes.
-    Row("GET",  "/ws",              "/ws",                 426, ["++++++++", "++++++++", "++++++++", "++++++++", "++++++++"]),
+    Row("GET",  "/ws",              "/ws",                 426, ["++++++++++", "++++++++++", "++++++++++", "++++++++++", "++++++++++"]),
     // Where --echo is given, for conformance suites.
-    Row("GET",  "/ws-echo",         "/ws-echo",            426, ["++++++++", "++++++++", "++++++++", "++++++++", "++++++++"]),
-    Row("POST", "/http-echo",       "/http-echo",          200, ["++++++++", "++++++++", "++++++++", "++++++++", "++++++++"]),
+    Row("GET",  "/ws-echo",         "/ws-echo",            426, ["++++++++++", "++++++++++", "++++++++++", "++++++++++", "++++++++++"]),
+    Row("POST", "/http-echo",       "/http-echo",          200, ["++++++++++", "++++++++++", "++++++++++", "++++++++++", "++++++++++"]),
 ];
 
 /// What is shown in an address, and what comes of it: `+` enters, `1` is closed with 4001, `2` with 4002. The bearer
@@ -201,6 +203,7 @@ fn judge(response: &Response, method: &str, expected: char, served: u16) -> Resu
         '-' => (401, Some("unauthorized")),
         'x' => (401, Some("invalid_token")),
         'p' => (401, Some("invalid_credentials")),
+        'f' => (403, Some("forbidden")),
         other => panic!("{other} is not in the legend"),
     };
     if response.status != status {

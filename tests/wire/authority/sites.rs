@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::http::JSON;
 use crate::support::token::{self, signed};
@@ -25,7 +25,7 @@ pub const SITES: [&str; 5] = [
 ];
 
 /// The clients, in the order of the tables' columns.
-pub const VISITORS: [&str; 8] = [
+pub const VISITORS: [&str; 10] = [
     "nothing",
     "a guest's name",
     "user",
@@ -34,6 +34,8 @@ pub const VISITORS: [&str; 8] = [
     "revoked",
     "forged",
     "unsigned",
+    "moderator",
+    "API key",
 ];
 
 /// Hashed by another implementation of Argon2.
@@ -45,6 +47,8 @@ const KIM: (&str, &str) = ("김철수", "비밀번호 둘");
 /// The only account of the demo: there "another user" is another sign-in of it.
 const ADMIN: (&str, &str) = ("admin", "secret");
 const SECRET: &str = "a secret of this test, long enough for HS256";
+/// A key of `--api-key-file`.
+const KEY: &str = "a-key.of~this:test+long/enough=123";
 const FOREIGN: &str = "a secret that this server never heard of";
 
 /// The lifetime of a token whose expiry is awaited, in seconds.
@@ -73,20 +77,23 @@ pub fn sites(test: &str) -> [Site; 5] {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
         .join(format!("authority-{test}-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("a folder");
-    let [users, secrets] = ["users", "secrets"].map(|file| folder.join(file));
+    let [users, secrets, keys] = ["users", "secrets", "keys"].map(|file| folder.join(file));
     fs::write(&users, USERS).expect("a file of users");
     fs::write(&secrets, format!("only:{SECRET}\n")).expect("a file of secrets");
-    let [users, secrets] = [&users, &secrets].map(|path| path.to_str().expect("UTF-8"));
-    let secrets = ["--echo", "--secret-file", secrets];
+    fs::write(&keys, format!("backend:{KEY}\n")).expect("a file of keys");
+    let [users, secrets, keys] =
+        [&users, &secrets, &keys].map(|path| path.to_str().expect("UTF-8"));
+    let demo = ["--echo", "--api-key-file", keys];
+    let secrets = [&demo[..], &["--secret-file", secrets]].concat();
     let accounts = [&secrets[..], &["--users", users]].concat();
     let sites = thread::scope(|scope| {
         // Each waits for a token to expire.
         let starting = SITES.map(|name| {
             let options = match name {
-                "demo" => vec!["--echo"],
+                "demo" => demo.to_vec(),
                 "accounts" => accounts.clone(),
                 "accounts and guests" => [&accounts[..], &["--guests"]].concat(),
-                "secrets only" => secrets.to_vec(),
+                "secrets only" => secrets.clone(),
                 _ => [&accounts[..], &["--public-dashboard"]].concat(),
             };
             scope.spawn(move || Site::new(name, &options))
@@ -121,6 +128,7 @@ impl Site {
         let left = with_token(&site.server, "POST", "/auth/logout", &revoked, "");
         assert_eq!(left.status, 204);
         let forged = forged(&user);
+        let moderator = site.moderator();
         site.tokens = [
             user.clone(),
             other,
@@ -128,6 +136,8 @@ impl Site {
             revoked,
             forged,
             unsigned(&user),
+            moderator,
+            KEY.to_owned(),
         ]
         .into();
         for server in [Some(&site.server), site.short.as_ref()]
@@ -146,6 +156,14 @@ impl Site {
         match self.has_accounts {
             true => login(&self.server, user),
             false => minted(user.0, 3600),
+        }
+    }
+
+    /// A new token of a moderator.
+    fn moderator(&self) -> String {
+        match self.short {
+            Some(_) => login(&self.server, ADMIN),
+            None => minted_with("운영자", 3600, &json!({"admin": true})),
         }
     }
 
@@ -196,6 +214,9 @@ impl Site {
                 with_fields(server, method, &target, "", body)
             }
             // A logout ends the session of its token, which is needed no longer.
+            "moderator" if (method, target) == ("POST", "/auth/logout") => {
+                with_token(server, method, target, &self.moderator(), body)
+            }
             _ if is_user && (method, target) == ("POST", "/auth/logout") => {
                 let user = self.users[usize::from(visitor != "user")];
                 with_token(server, method, target, &self.signed_in(user), body)
@@ -297,10 +318,19 @@ fn next() -> usize {
 
 /// A token of another back end that knows the secret.
 fn minted(sub: &str, seconds: u64) -> String {
+    minted_with(sub, seconds, &json!({}))
+}
+
+/// One with more claims.
+fn minted_with(sub: &str, seconds: u64, more: &Value) -> String {
     let jti = next().to_string();
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let exp = now.expect("a clock after 1970").as_secs() + seconds;
-    token::minted(&json!({"sub": sub, "exp": exp, "jti": jti}), SECRET)
+    let mut claims = json!({"sub": sub, "exp": exp, "jti": jti});
+    for (name, value) in more.as_object().expect("an object") {
+        claims[name] = value.clone();
+    }
+    token::minted(&claims, SECRET)
 }
 
 /// A good token with a signature by another secret.
