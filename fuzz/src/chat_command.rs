@@ -1,6 +1,7 @@
 //! The JSON a chat client sends.
 
 use sarang::config::MESSAGE_ID_BYTES_MAX;
+use sarang::conn::act::Kind;
 use sarang::conn::command::{Command, Ticket, parse};
 use sarang::domain::error::ErrorCode;
 use sarang::domain::position::Position;
@@ -71,6 +72,13 @@ fn write(command: &Command<'_>) -> Value {
         Command::Leave { room } => json!({"type": "leave", "room": room}),
         Command::RoomList { after, limit } => {
             json!({"type": "room_list", "after": after, "limit": limit})
+        }
+        Command::Act(kind) => {
+            let all = Kind::ALL.iter();
+            let name = all
+                .filter(|(_, other)| other == kind)
+                .map(|(name, _)| *name);
+            json!({"type": name.last()})
         }
         Command::Auth {
             ticket: Ticket(ticket),

@@ -24,5 +24,11 @@ pub const PEOPLE_LISTED_MAX: usize = 200;
 pub const ROOMS_LISTED_MAX: usize = 1_000;
 /// Messages of one page of a history.
 pub const HISTORY_PAGE_MAX: usize = 200;
+/// Commands of moderators over WebSocket that are not answered yet; above it `rate_limited`.
+pub const ACTS_MAX: usize = 1_024;
+/// The text of messages of back ends that are not said yet, in bytes; above it `unavailable`.
+pub const POSTING_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Messages of one request that are said in one turn.
+pub const POSTS_PER_TURN: usize = 64;
 /// Audit events that are kept for those who resume.
 pub const AUDIT_EVENTS_KEPT: usize = 1_000;

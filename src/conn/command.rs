@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::rc::Rc;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::act::{Act, Form, Kind};
 use super::broken_json::{find_id, replace_lone_surrogates};
 use crate::domain::error::ErrorCode;
 use crate::domain::message_keys::is_message_id;
@@ -39,6 +41,8 @@ pub enum Command<'a> {
     Auth {
         ticket: Ticket<'a>,
     },
+    /// What only moderators may ask for: [`read_act`] reads it.
+    Act(Kind),
 }
 
 /// A ticket. `Debug` does not print it: it is a credential.
@@ -316,8 +320,18 @@ fn read_command(fields: Fields<'_>) -> Result<Command<'_>, ErrorCode> {
         "auth" => Command::Auth {
             ticket: Ticket(required(fields.ticket)?),
         },
-        _ => return Err(ErrorCode::UnknownType),
+        other => Command::Act(Kind::of_type(other).ok_or(ErrorCode::UnknownType)?),
     })
+}
+
+/// Reads what a moderator asks for, of a message that [`parse`] has taken.
+///
+/// # Errors
+/// `bad_request`.
+pub fn read_act(kind: Kind, text: &str, speaker: &Rc<str>) -> Result<Act, ErrorCode> {
+    let form: Form =
+        serde_json::from_str(&replace_lone_surrogates(text)).map_err(|_| ErrorCode::BadRequest)?;
+    Act::read(kind, form, speaker)
 }
 
 #[cfg(test)]

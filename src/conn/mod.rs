@@ -1,5 +1,6 @@
 //! Floor 2: one connection, its protocol and its outbox. A connection does not know any other.
 
+pub mod act;
 pub mod broken_json;
 pub mod command;
 pub mod event_json;

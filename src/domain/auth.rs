@@ -58,6 +58,14 @@ impl Caller {
         }
     }
 
+    /// The name in which the caller speaks, unless another is named.
+    pub fn speaker(&self) -> Rc<str> {
+        match self {
+            Self::Somebody(identity) => identity.username.clone(),
+            Self::Key { name } => name.clone(),
+        }
+    }
+
     /// The name under which it is noted what the caller does: of a key `key:` and its name.
     pub fn actor(&self) -> Rc<str> {
         match self {
@@ -408,6 +416,19 @@ impl Auth {
                     is_floor_raised,
                 }
             }
+        }
+    }
+
+    /// Revokes every token and ticket that a user was issued until now, by whomever.
+    pub fn revoke_user(&mut self, username: &str, now: Now) -> Ended {
+        let names: Arc<[Arc<str>]> = Arc::from([Arc::from(username)]);
+        let newest = self.issuer.newest();
+        self.revocations.note_issued(self.issuer.latest_secs());
+        let is_floor_raised = self.revocations.revoke_names(&names, newest, now);
+        self.tickets.void_names(&names);
+        Ended {
+            connections: self.sessions.of_name(username),
+            is_floor_raised,
         }
     }
 

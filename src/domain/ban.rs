@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use serde::Serialize;
+
 use super::time::{Now, Timestamp};
 use crate::config::LIFTED_BAN_KEPT;
 
@@ -31,6 +33,34 @@ pub struct KeptBan {
     pub key: Rc<str>,
     /// The ban.
     pub ban: Ban,
+}
+
+/// A ban as `GET /bans` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BanInfo {
+    /// The name.
+    pub username: Rc<str>,
+    /// The room, if it is only from one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room: Option<Rc<str>>,
+    /// When it ends; `None` never.
+    pub until: Option<Timestamp>,
+    /// Why.
+    pub reason: Rc<str>,
+    /// Who has banned them.
+    pub by: Rc<str>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A page of the bans.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BanList {
+    /// The bans.
+    pub bans: Vec<BanInfo>,
+    /// Where the next page begins, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 impl Ban {

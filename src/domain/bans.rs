@@ -8,9 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::rc::Rc;
 
-use serde::Serialize;
-
-use super::ban::{Ban, KeptBan};
+use super::ban::{Ban, BanInfo, BanList, KeptBan};
 use super::changes::Changes;
 use super::names::{key, nfc};
 use super::record::{Key, Record};
@@ -31,21 +29,6 @@ pub struct NewBan<'a> {
     /// Who has banned them.
     pub by: &'a Rc<str>,
 }
-
-/// A ban as `GET /bans` shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct BanInfo {
-    username: Rc<str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    room: Option<Rc<str>>,
-    until: Option<Timestamp>,
-    reason: Rc<str>,
-    by: Rc<str>,
-    at: Timestamp,
-}
-
-/// A page of bans: they, and where the next page begins, if there is one.
-pub type BanPage = (Vec<BanInfo>, Option<String>);
 
 /// The key of a name, and the room or nothing for all.
 type Place = (Rc<str>, Rc<str>);
@@ -135,7 +118,7 @@ impl Bans {
     }
 
     /// A page of the bans that hold, after the place with this name.
-    pub fn page(&self, after: Option<&str>, limit: usize, now: Now) -> BanPage {
+    pub fn page(&self, after: Option<&str>, limit: usize, now: Now) -> BanList {
         let after = after.map(|after| after.split_once('\n').unwrap_or((after, "")));
         let from = after.map_or(Bound::Unbounded, |(key, room)| {
             Bound::Excluded((Rc::from(key), Rc::from(room)))
@@ -154,7 +137,10 @@ impl Bans {
             by: ban.by.clone(),
             at: Timestamp::from_secs(ban.at / 1000),
         });
-        (shown.collect(), next)
+        BanList {
+            bans: shown.collect(),
+            next,
+        }
     }
 
     /// Takes what the store is to change.
@@ -292,14 +278,14 @@ mod tests {
         }
         let (mut names, mut next) = (Vec::new(), None);
         loop {
-            let (page, more) = bans.page(next.as_deref(), 4, at(1));
-            names.extend(page.iter().map(|ban| ban.username.to_string()));
-            match more {
+            let page = bans.page(next.as_deref(), 4, at(1));
+            names.extend(page.bans.iter().map(|ban| ban.username.to_string()));
+            match page.next {
                 Some(more) => next = Some(more),
                 None => break,
             }
         }
         assert_eq!(names, ["a", "a", "b", "b", "c", "c"]);
-        assert_eq!(bans.page(None, 9, at(60)), (Vec::new(), None));
+        assert_eq!(bans.page(None, 9, at(60)).bans, []);
     }
 }

@@ -20,8 +20,11 @@ pub enum Kind {
     Own(u8),
 }
 
+/// The bit of audit events, which are no kind of the event log, in [`Kinds`].
+const AUDIT_BIT: u32 = u128::BITS - 1;
+
 // Every kind is one bit of `Kinds`.
-const _: () = assert!(Kind::SAMPLED.len() + OWN_CHANNELS_MAX <= u128::BITS as usize);
+const _: () = assert!(Kind::SAMPLED.len() + OWN_CHANNELS_MAX <= AUDIT_BIT as usize);
 
 impl Kind {
     /// The kinds that the server itself samples.
@@ -72,7 +75,9 @@ impl Kinds {
     /// No kind.
     pub const NONE: Self = Self(0);
     /// Every kind there is, and every one there will be.
-    pub const ALL: Self = Self(u128::MAX);
+    pub const ALL: Self = Self(!Self::AUDIT.0);
+    /// Audit events, which are apart from all others.
+    pub const AUDIT: Self = Self(1 << AUDIT_BIT);
 
     /// Whether events of this kind belong to it.
     pub fn has(self, kind: Kind) -> bool {
@@ -107,21 +112,26 @@ pub enum Channel {
     System,
     Api,
     Business,
+    Audit,
 }
 
 impl Channel {
     /// All of them, by index.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Dashboard,
         Self::All,
         Self::System,
         Self::Api,
         Self::Business,
+        Self::Audit,
     ];
 
-    /// The channel of this name.
+    /// The channel of this name, unless it has a sequence of its own.
     pub fn find(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|channel| channel.name() == name)
+        let mut public = Self::ALL
+            .into_iter()
+            .filter(|channel| *channel != Self::Audit);
+        public.find(|channel| channel.name() == name)
     }
 
     /// Its name in `/sse/…`.
@@ -132,6 +142,7 @@ impl Channel {
             Self::System => "system",
             Self::Api => "api",
             Self::Business => "business",
+            Self::Audit => "audit",
         }
     }
 
@@ -148,6 +159,7 @@ impl Channel {
             Self::System => Kinds::from_iter([Kind::System]),
             Self::Api => Kinds::from_iter([Kind::Api]),
             Self::Business => Kinds::from_iter([Kind::Business]),
+            Self::Audit => Kinds::AUDIT,
         }
     }
 }
@@ -206,6 +218,12 @@ pub enum BadList {
 }
 
 impl Wanted {
+    /// The audit stream.
+    pub const AUDIT: Self = Self {
+        kinds: Kinds::AUDIT,
+        own: Vec::new(),
+    };
+
     /// Parses names separated by commas; the same name may come more than once.
     ///
     /// # Errors

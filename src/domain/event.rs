@@ -7,12 +7,13 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use super::ban::Ban;
+use super::ban::{Ban, BanList};
 use super::changes::Changes;
 use super::error::ErrorCode;
 use super::ids::{ConnectionId, Origin, RoomId, Serial, UserId, Waiter};
 use super::message_keys::Person;
 use super::position::Position;
+use super::rules::Rules;
 use super::time::Timestamp;
 use super::wishes::{Opening, Publication, Whispered};
 
@@ -65,6 +66,44 @@ pub struct RoomInfo {
     pub messages: u64,
     /// When it was created.
     pub created_at: Timestamp,
+}
+
+/// A user as `GET /users` shows them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UserInfo {
+    /// Their name.
+    pub username: Rc<str>,
+    /// Whether they are a guest.
+    pub guest: bool,
+    /// The rooms that they are in, by name.
+    pub rooms: Vec<Rc<str>>,
+    /// The number of their connections.
+    pub connections: usize,
+    /// When the first of them came.
+    pub since: Timestamp,
+}
+
+/// A page of the users.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UserList {
+    /// The users.
+    pub users: Vec<UserInfo>,
+    /// The name after which the next page begins, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<Rc<str>>,
+}
+
+/// A room with its rules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RoomRules {
+    /// What everybody is shown.
+    #[serde(flatten)]
+    pub info: RoomInfo,
+    /// Whether it is kept while it is empty.
+    pub kept: bool,
+    /// Its other rules.
+    #[serde(flatten)]
+    pub rules: Rules,
 }
 
 /// A page of a list of rooms: they, and the name after which the next page begins, if there is one.
@@ -157,6 +196,34 @@ pub enum Event {
     },
     /// A user is put out: the connection is closed.
     Kicked { reason: Rc<str> },
+    /// The answer to `users`.
+    Users {
+        #[serde(flatten)]
+        list: UserList,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<Box<str>>,
+    },
+    /// The answer to `user`.
+    User {
+        #[serde(flatten)]
+        user: UserInfo,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<Box<str>>,
+    },
+    /// The answer to `bans`.
+    Bans {
+        #[serde(flatten)]
+        list: BanList,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<Box<str>>,
+    },
+    /// The answer to `set_room`.
+    Room {
+        #[serde(flatten)]
+        room: RoomRules,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<Box<str>>,
+    },
     /// A message with an `id` was committed (a whisper: was delivered, and has no position).
     Ack {
         id: Box<str>,
@@ -288,6 +355,8 @@ pub enum Effect {
         /// The event.
         event: Event,
     },
+    /// A room was made: its name, and who has made it if that is known.
+    Made(Rc<str>, Option<Rc<str>>),
     /// A room that the request with this serial wants to read is open, or is not.
     ToRead(Serial, Result<(), ErrorCode>),
     /// The room has another epoch than the backend knows, with its messages up to this position.

@@ -44,6 +44,15 @@ pub struct KeptEvents {
     pub figures: Option<Box<str>>,
 }
 
+/// The last event ID of a client, if it is one of ours: a number behind `base` and up to `newest`. Where ids begin at 1, 0 is
+/// the beginning. Elsewhere the id before the first one may be of an earlier run.
+pub fn id_of_ours(requested: &str, base: u64, newest: u64) -> Option<u64> {
+    let is_number = !requested.is_empty() && requested.bytes().all(|byte| byte.is_ascii_digit());
+    let number = requested.parse::<u64>().ok().filter(|_| is_number)?;
+    let oldest = if base == 0 { 0 } else { base + 1 };
+    (oldest..=newest).contains(&number).then_some(number)
+}
+
 /// The events a new subscriber is sent at once.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Backlog {
@@ -374,12 +383,7 @@ impl EventLog {
                 samples: self.latest(kinds),
             };
         };
-        let is_number =
-            !requested.is_empty() && requested.bytes().all(|byte| byte.is_ascii_digit());
-        let number = requested.parse::<u64>().ok().filter(|_| is_number);
-        // Where ids begin at 1, 0 is the beginning. Elsewhere the id before the first one may be of an earlier run.
-        let oldest_of_ours = if self.base == 0 { 0 } else { self.base + 1 };
-        let ours = number.filter(|number| (oldest_of_ours..=self.newest).contains(number));
+        let ours = id_of_ours(requested, self.base, self.newest);
         let oldest = self.newest + 1 - self.kept.len() as u64;
         let seen = ours.filter(|seen| *seen + 1 >= oldest);
         let samples = self

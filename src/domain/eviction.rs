@@ -97,8 +97,9 @@ impl RoomManager {
         self.note_evicted(&room);
         self.by_name.remove(&room.name);
         self.in_order.remove(&room.name);
-        if self.is_shared {
-            self.closed.push(room.name.clone());
+        match self.is_shared {
+            true => self.closed.push(room.name.clone()),
+            false => self.evicted.push(room.name.clone()),
         }
     }
 

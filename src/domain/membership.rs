@@ -182,6 +182,12 @@ impl RoomManager {
         effects: &mut Effects,
     ) -> Result<(), ErrorCode> {
         let user = self.newcomer(connection, id)?;
+        if self
+            .ban_from(connection, &self.rooms[id.index()].name, now)
+            .is_some()
+        {
+            return Err(ErrorCode::Forbidden);
+        }
         if !self.is_shared {
             let namesakes = self.people.leaving_namesakes(user);
             if self.rooms[id.index()].is_full_for(user, &namesakes) {

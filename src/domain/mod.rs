@@ -8,6 +8,7 @@ pub mod acknowledged;
 mod ages;
 pub mod allowance;
 pub mod api_keys;
+pub mod audit;
 pub mod auth;
 pub mod ban;
 pub mod bans;

@@ -2,15 +2,16 @@
 //!
 //! Each method returns what a store is to change; the server answers when it has.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 use std::rc::Rc;
 
 use super::ban::Ban;
 use super::changes::Changes;
 use super::error::ErrorCode;
-use super::event::{Effect, Effects, Event, RoomInfo};
+use super::event::{Effect, Effects, Event, Page, RoomRules, UserInfo, UserList};
 use super::ids::{ConnectionId, RoomId, Serial, UserId};
-use super::names::key;
+use super::names::{key, nfc};
 use super::position::Position;
 use super::record::Record;
 use super::room::Left;
@@ -245,8 +246,12 @@ impl RoomManager {
         connections.copied().collect()
     }
 
-    /// The ban of the user of a connection from a room, if it holds.
+    /// The ban of the user of a connection from a room, if it holds. Moderators are not kept out.
     pub fn ban_from(&self, connection: ConnectionId, room: &str, now: Now) -> Option<&Ban> {
+        let own = self.permissions.get(&connection);
+        if own.is_some_and(|own| own.is_moderator) {
+            return None;
+        }
         let user = self.people.user_of(connection)?;
         self.bans.of(self.people.name(user), Some(room), now)
     }
@@ -255,8 +260,43 @@ impl RoomManager {
     ///
     /// # Errors
     /// `room_not_found`.
-    pub fn room_rules(&self, name: &str) -> Result<(RoomInfo, bool, Rules), ErrorCode> {
+    pub fn room_rules(&self, name: &str) -> Result<RoomRules, ErrorCode> {
         let room = self.find(name)?;
-        Ok((room.info(), room.is_kept, room.rules))
+        Ok(RoomRules {
+            info: room.info(),
+            kept: room.is_kept,
+            rules: room.rules,
+        })
+    }
+
+    /// A page of the users who are here, by name.
+    pub fn users(&self, page: &Page) -> UserList {
+        let after = page.after.as_deref().map(nfc);
+        let mut all = self.people.after(after.as_deref());
+        let users: Vec<UserId> = all.by_ref().take(page.limit).collect();
+        let has_more = all.next().is_some();
+        let next = users.last().filter(|_| has_more);
+        UserList {
+            next: next.map(|user| self.people.name(*user).clone()),
+            users: users.into_iter().map(|user| self.shown(user)).collect(),
+        }
+    }
+
+    /// The user of this name, if they are here.
+    pub fn user_info(&self, name: &str) -> Option<UserInfo> {
+        self.people.find(name).map(|user| self.shown(user))
+    }
+
+    fn shown(&self, user: UserId) -> UserInfo {
+        let connections = self.people.connections(user);
+        let rooms = connections.iter().flat_map(|id| self.people.rooms(*id));
+        let rooms: BTreeSet<&Rc<str>> = rooms.map(|id| &self.rooms[id.index()].name).collect();
+        UserInfo {
+            username: self.people.name(user).clone(),
+            guest: !self.people.is_account(user),
+            rooms: rooms.into_iter().cloned().collect(),
+            connections: connections.len(),
+            since: self.people.since(user),
+        }
     }
 }

@@ -199,6 +199,17 @@ impl RoomManager {
                 .extend(waiting.into_iter().map(|id| (id, serial)));
             return;
         }
+        if opened.is_ok() && !self.is_shared {
+            let by = joins
+                .first()
+                .and_then(|join| self.people.user_of(join.origin.connection));
+            let by = by.map(|user| self.people.name(user).clone());
+            let by = match &creator {
+                Some(creator) => creator.user().map(Rc::from),
+                None => by,
+            };
+            effects.push_back(Effect::Made(name.clone(), by));
+        }
         let added = opened.map(|(opened, crowd)| {
             let id = self.add_room(name, creator, opened, now);
             self.rooms[id.index()].crowd = crowd;

@@ -54,6 +54,8 @@ pub struct RoomManager {
     pub(super) unseated: BTreeSet<RoomId>,
     /// Whether rooms are shared with other nodes.
     pub(super) is_shared: bool,
+    /// The names of rooms that have made way for others.
+    pub(super) evicted: Vec<Rc<str>>,
     /// The names of shared rooms that are not followed here any more.
     pub(super) closed: Vec<Rc<str>>,
     pub(super) acknowledged: Acknowledged,
@@ -126,6 +128,7 @@ impl RoomManager {
             seating: HashMap::new(),
             unseated: BTreeSet::new(),
             is_shared: false,
+            evicted: Vec::new(),
             closed: Vec::new(),
             acknowledged: Acknowledged::default(),
             bans: Bans::default(),
@@ -252,9 +255,19 @@ impl RoomManager {
         id.copied()
     }
 
+    /// The name of a room, if there is one in this slot.
+    pub fn name_if_there(&self, id: RoomId) -> Option<Rc<str>> {
+        self.rooms.get(id.index()).map(|room| room.name.clone())
+    }
+
     /// The name of an open room.
     pub fn name_of(&self, id: RoomId) -> Rc<str> {
         self.rooms[id.index()].name.clone()
+    }
+
+    /// Takes the names of rooms that have made way for others.
+    pub fn take_evicted(&mut self) -> Vec<Rc<str>> {
+        std::mem::take(&mut self.evicted)
     }
 
     /// The number of rooms.

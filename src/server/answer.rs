@@ -10,8 +10,9 @@ use super::cors::{Cors, listing};
 use super::sign_ins::Attempt;
 use super::streams::Subscription;
 use crate::config::Config;
+use crate::conn::act::Act;
 use crate::conn::refusal::Refusal;
-use crate::domain::auth::{Auth, BadTicket};
+use crate::domain::auth::{Auth, BadTicket, Caller};
 use crate::domain::error::ErrorCode;
 use crate::domain::event::Page;
 use crate::domain::permissions::Permissions;
@@ -44,6 +45,8 @@ pub enum Answer {
         /// Its limit of users; `None` is the default.
         max_users: Option<u32>,
     },
+    /// What a moderator or a back end asks for.
+    Act(Act, Caller),
     /// A response, then, unless the request is HEAD, an event stream.
     EventStream(Response, Subscription),
     /// Figures a back end has posted.

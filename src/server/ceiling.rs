@@ -60,7 +60,7 @@ impl Server {
         let connection = &self.connections[id];
         let is_received = connection.queued_bytes() < bytes / 2;
         match connection.phase {
-            Phase::EventStream(_) => self.relieve(id),
+            Phase::EventStream(_) => self.relieve(id, now),
             Phase::WebSocket(_) => self.close_websocket(id, CloseCode::SLOW_CONSUMER, now),
             Phase::Http(ref http) if is_received && http.awaits() != Awaited::ProxyHeader => {
                 self.refuse_unfinished(id, Refusal::UNAVAILABLE, now)

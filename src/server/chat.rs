@@ -2,6 +2,7 @@
 //!
 //! Carries out the domain's effects: each event is encoded once, for all its receivers.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -40,6 +41,19 @@ pub type Posted = (Serial, u16, Result<Option<Position>, ErrorCode>);
 /// A room that was removed: the serial of the request, and what a store is to change.
 pub type Removed = (Option<Serial>, Changes);
 
+/// Somebody has come to a room or left it, or a room was made or is gone.
+#[derive(Debug)]
+pub struct Move {
+    /// What has happened.
+    pub action: &'static str,
+    /// The connection, if there is one.
+    pub connection: Option<ConnectionId>,
+    /// Who that is; nobody if the server has done it.
+    pub actor: Rc<str>,
+    /// The name of the room.
+    pub room: Rc<str>,
+}
+
 /// Rooms, their fan-out and their backend.
 #[derive(Debug)]
 pub struct Chat {
@@ -49,6 +63,8 @@ pub struct Chat {
     backend: Backend,
     effects: Effects,
     created: Vec<Created>,
+    /// Comings and goings that are not noted yet.
+    moves: Vec<Move>,
     /// Messages of requests that are kept, or refused.
     posted: Vec<Posted>,
     /// Rooms that were removed.
@@ -75,6 +91,7 @@ impl Chat {
             backend,
             effects: Effects::new(),
             created: Vec::new(),
+            moves: Vec::new(),
             posted: Vec::new(),
             removed: Vec::new(),
             to_read: Vec::new(),
@@ -190,6 +207,31 @@ impl Chat {
         self.created.pop()
     }
 
+    fn note_move(&mut self, action: &'static str, id: ConnectionId, room: RoomId) {
+        let Some(room) = self.rooms.name_if_there(room) else {
+            return;
+        };
+        let people = self.rooms.people();
+        let actor = people.user_of(id).map(|user| people.name(user).clone());
+        self.moves.push(Move {
+            action,
+            connection: Some(id),
+            actor: actor.unwrap_or_default(),
+            room,
+        });
+    }
+
+    /// Takes the comings and goings since the last call.
+    pub fn take_moves(&mut self) -> Vec<Move> {
+        std::mem::take(&mut self.moves)
+    }
+
+    /// Whether there is much to send to the members of a room.
+    pub fn is_room_congested(&self, room: &str) -> bool {
+        let room = self.rooms.open_room(room);
+        room.is_some_and(|room| self.fan_out.is_congested(&[room]))
+    }
+
     /// The messages of requests that are kept, or refused, since the last call.
     pub fn take_posted(&mut self) -> Vec<Posted> {
         std::mem::take(&mut self.posted)
@@ -221,11 +263,21 @@ impl Chat {
                     event,
                     exclude,
                 } => self.broadcast(room, &event, exclude, connections),
-                Effect::Subscribe(id, room) => self.fan_out.subscribe(id, room),
+                Effect::Subscribe(id, room) => {
+                    self.note_move("joined", id, room);
+                    self.fan_out.subscribe(id, room);
+                }
                 Effect::Unsubscribe(id, room) => {
+                    self.note_move("left", id, room);
                     self.fan_out.unsubscribe(id, &mut connections[id], room);
                     connections.list(id);
                 }
+                Effect::Made(room, by) => self.moves.push(Move {
+                    action: "room_created",
+                    connection: None,
+                    actor: by.unwrap_or_default(),
+                    room,
+                }),
                 Effect::Entered(id, user) => {
                     self.rooms.note_entered(user, now);
                     self.whispers.entered(id, user);
@@ -259,6 +311,14 @@ impl Chat {
             }
         }
         self.close_unfollowed();
+        for room in self.rooms.take_evicted() {
+            self.moves.push(Move {
+                action: "room_removed",
+                connection: None,
+                actor: "".into(),
+                room,
+            });
+        }
         if let Some(disk) = self.backend.disk_mut()
             && let Some(changes) = self.rooms.take_changes()
         {

@@ -18,7 +18,7 @@ use crate::domain::membership::Exit;
 use crate::domain::time::Now;
 use crate::journal::Field;
 use crate::wire::close_code::CloseCode;
-use crate::wire::websocket::{encode_close, encode_ping};
+use crate::wire::websocket::{encode_close_because, encode_ping};
 
 impl Server {
     /// A signal to stop. The first one begins the delay ([`Config::drain_delay`](crate::config::Config::drain_delay)): the
@@ -177,12 +177,23 @@ impl Server {
 
     /// Leaves every room, sends a close frame and waits for the peer's (RFC 6455 section 7.1.2).
     pub(super) fn close_websocket(&mut self, id: ConnectionId, code: CloseCode, now: Now) {
+        self.close_websocket_because(id, code, code.1, now);
+    }
+
+    /// The same with another reason.
+    pub(super) fn close_websocket_because(
+        &mut self,
+        id: ConnectionId,
+        code: CloseCode,
+        reason: &str,
+        now: Now,
+    ) {
         let Phase::WebSocket(websocket) = &mut self.connections[id].phase else {
             return;
         };
         let mut reader = std::mem::take(&mut websocket.reader);
         let is_over = reader.start_discarding();
-        self.send_close(id, code, now);
+        self.send_close(id, code, reason, now);
         if is_over {
             return self.linger(id, now);
         }
@@ -202,11 +213,11 @@ impl Server {
 
     /// Leaves every room, sends a close frame and reads nothing more (RFC 6455 section 7.1.7).
     pub(super) fn fail_websocket(&mut self, id: ConnectionId, code: CloseCode, now: Now) {
-        self.send_close(id, code, now);
+        self.send_close(id, code, code.1, now);
         self.linger(id, now);
     }
 
-    fn send_close(&mut self, id: ConnectionId, code: CloseCode, now: Now) {
+    fn send_close(&mut self, id: ConnectionId, code: CloseCode, reason: &str, now: Now) {
         *self.counters.closes.entry(code.0).or_default() += 1;
         self.note_close(id, code, now);
         self.leave(id, exit_of(code), now);
@@ -215,7 +226,7 @@ impl Server {
             outbox.discard_unsent();
         }
         self.frame.clear();
-        encode_close(code, &mut self.frame);
+        encode_close_because(code.0, reason, &mut self.frame);
         outbox.push_frames(&self.frame);
         self.connections.list(id);
     }
@@ -235,6 +246,10 @@ impl Server {
             _ => _ = self.waiting.take_extension_of(self.connections.origin(id)),
         }
         let named = self.named(id);
+        if self.chat.rooms().people().user_of(id).is_some() {
+            self.audit_moves(now.into());
+            self.audit_connection("disconnected", id, None, now);
+        }
         let (rooms, effects) = self.chat.rooms_mut();
         rooms.exit(id, exit, now, effects);
         self.sign_ins.close_session(id, now);
@@ -378,7 +393,7 @@ impl Server {
 /// for; one whose token has expired may come with another.
 fn exit_of(code: CloseCode) -> Exit {
     match code {
-        CloseCode::INVALID_TICKET | CloseCode::SESSION_ENDED => Exit::AtOnce,
+        CloseCode::INVALID_TICKET | CloseCode::SESSION_ENDED | CloseCode::PUT_OUT => Exit::AtOnce,
         _ => Exit::Closed,
     }
 }

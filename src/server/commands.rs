@@ -8,7 +8,8 @@ use super::waiting::Extension;
 use crate::config::{
     COMMANDS_PER_TURN, OUTBOX_HIGH_WATER_BYTES, RATE_WARNINGS_MAX, ROOMS_LISTED_MAX,
 };
-use crate::conn::command::{Command, parse};
+use crate::conn::act::Kind;
+use crate::conn::command::{Command, parse, read_act};
 use crate::conn::{Mark, Phase};
 use crate::domain::error::ErrorCode;
 use crate::domain::event::{Effect, Event, Page};
@@ -177,6 +178,10 @@ impl Server {
             Ok((_, message_id)) | Err((_, message_id)) if !is_allowed => {
                 (Err(ErrorCode::RateLimited), message_id)
             }
+            Ok((Command::Act(kind), message_id)) => {
+                let done = self.moderate(id, kind, text, message_id.as_deref(), now);
+                (done.map(|()| Progress::Done), message_id)
+            }
             Ok((command, message_id)) => (
                 self.execute(id, command, message_id.as_deref(), now),
                 message_id,
@@ -194,6 +199,21 @@ impl Server {
         self.settle(now);
     }
 
+    /// Carries out what only moderators may ask for.
+    fn moderate(
+        &mut self,
+        id: ConnectionId,
+        kind: Kind,
+        text: &str,
+        message_id: Option<&str>,
+        now: Now,
+    ) -> Result<(), ErrorCode> {
+        let actor = self.moderator(id).ok_or(ErrorCode::Forbidden)?;
+        let act = read_act(kind, text, &actor.speaker)?;
+        let origin = self.connections.origin(id);
+        self.act_for_socket(origin, message_id, (actor, act), now)
+    }
+
     fn execute(
         &mut self,
         id: ConnectionId,
@@ -207,6 +227,11 @@ impl Server {
         let (rooms, effects) = self.chat.rooms_mut();
         match command {
             Command::Join { room, since } => {
+                if let Some(ban) = rooms.ban_from(id, &room, now) {
+                    let event = Event::banned_error(ban, message_id.map(Into::into));
+                    effects.push_back(Effect::Answer(id, event));
+                    return Ok(Progress::Done);
+                }
                 let join = (since.as_deref(), message_id);
                 return match rooms.join_room(origin, &room, join, now, effects)? {
                     Joined::Now => Ok(Progress::Done),
@@ -231,6 +256,7 @@ impl Server {
                 let (rooms, next) = rooms.page(&page, &permissions);
                 effects.push_back(Effect::Answer(id, Event::RoomList { rooms, next }));
             }
+            Command::Act(_) => return Err(ErrorCode::Forbidden),
             Command::Auth { ticket } => {
                 return self.redeem_to_extend(origin, &ticket.0, message_id, now);
             }

@@ -6,7 +6,7 @@ use super::answer::{Answer, Context, Endpoint, json_response, text_response};
 use super::cors::preflight;
 use super::hosts::is_served;
 use super::routes::{Resource, find};
-use super::{assets, event_requests, rest, sign_in};
+use super::{assets, audit, event_requests, moderation, rest, sign_in};
 use crate::config::ROOMS_LISTED_MAX;
 use crate::conn::refusal::Refusal;
 use crate::domain::auth::Caller;
@@ -36,7 +36,7 @@ pub fn answer(context: &mut Context<'_>, request: &mut Request) -> Result<Answer
         let response = preflight(context.config, request, route.allow());
         return Ok(Answer::Response(response));
     }
-    let caller = if route.is_private(context.config) {
+    let caller = if route.is_private(context.config, request.method) {
         match sign_in::authorize(context, request, route.takes_ticket)? {
             sign_in::Authorized::Known(caller) => Some(caller),
             sign_in::Authorized::Redeem(ticket) => return Ok(Answer::Redeem(ticket)),
@@ -44,9 +44,15 @@ pub fn answer(context: &mut Context<'_>, request: &mut Request) -> Result<Answer
     } else {
         None
     };
-    if route.is_for_moderators() {
+    if route.is_for_moderators(request.method) {
         sign_in::check_moderator(caller.as_ref())?;
+        if let Some(caller) = &caller
+            && let Some(act) = moderation::read(context, request, &resource, caller)?
+        {
+            return Ok(Answer::Act(act, caller.clone()));
+        }
     }
+    sign_in::check_ban(context, caller.as_ref())?;
     let permissions = caller
         .as_ref()
         .map_or_else(Permissions::usual, Caller::permissions);
@@ -63,7 +69,7 @@ pub fn answer(context: &mut Context<'_>, request: &mut Request) -> Result<Answer
         Resource::EventStream(channels) => {
             return event_requests::subscribe(request, channels, caller);
         }
-        Resource::Audit => return Err(ErrorCode::NotFound.into()),
+        Resource::Audit => return audit::subscribe(request, caller),
         Resource::Figures => return event_requests::posted(context, request),
         Resource::Event(channel) => return event_requests::told(context, request, channel),
         Resource::Exposition => return Ok(Answer::Exposition),
@@ -92,6 +98,16 @@ pub fn answer(context: &mut Context<'_>, request: &mut Request) -> Result<Answer
         Resource::Room(name) => rest::room(context.rooms, name)?,
         Resource::History(name) => rest::history(context.rooms, name, request)?,
         Resource::HttpEcho | Resource::Server => rest::echo(request)?,
+        // Each has an act for every method that it allows.
+        Resource::Messages(_)
+        | Resource::Message(..)
+        | Resource::Users
+        | Resource::User(_)
+        | Resource::UserMessages(_)
+        | Resource::UserConnections(_)
+        | Resource::Ban(_)
+        | Resource::Bans
+        | Resource::Revocations(_) => return Err(ErrorCode::NotFound.into()),
     };
     Ok(Answer::Response(response))
 }

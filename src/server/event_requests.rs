@@ -25,6 +25,21 @@ pub fn subscribe(
         BadList::NoChannel => Refusal::NO_CHANNEL,
         BadList::TooLong => Refusal::TOO_MANY_LISTED,
     })?;
+    let (response, last_event_id) = subscription(request)?;
+    let subscription = Subscription {
+        wanted,
+        is_chunked: request.is_http11,
+        last_event_id,
+        caller,
+    };
+    Ok(Answer::EventStream(response, subscription))
+}
+
+/// The response that begins an event stream, and the last event ID of the request.
+///
+/// # Errors
+/// 400.
+pub fn subscription(request: &Request) -> Result<(Response, Option<String>), Refusal> {
     // An empty last event ID means that there is none (WHATWG HTML section 9.2.4).
     let last_event_id = match request.fields.last_event_id.as_deref() {
         Some(id) => Some(id.to_owned()),
@@ -35,13 +50,7 @@ pub fn subscribe(
         .field("Cache-Control", "no-store, no-transform")
         .field("X-Accel-Buffering", "no");
     response.is_stream = true;
-    let subscription = Subscription {
-        wanted,
-        is_chunked: request.is_http11,
-        last_event_id,
-        caller,
-    };
-    Ok(Answer::EventStream(response, subscription))
+    Ok((response, last_event_id))
 }
 
 /// `POST /events/business`: figures of a back end.

@@ -11,9 +11,11 @@ use crate::conn::Phase;
 use crate::conn::refusal::Refusal;
 use crate::conn::websocket::WebSocket;
 use crate::domain::auth::BadTicket;
+use crate::domain::ban::Ban;
 use crate::domain::holders::is_valid_key;
 use crate::domain::ids::{ConnectionId, HolderId, Serial};
 use crate::domain::message_keys::Person;
+use crate::domain::moderation::PutOut;
 use crate::domain::names::{is_valid_username, key, nfc};
 use crate::domain::time::{Now, Timestamp};
 use crate::domain::tokens::Identity;
@@ -51,6 +53,8 @@ enum Admission {
     Open(Admitted),
     /// The handshake is completed, and a close frame gives the reason: a browser shows a page nothing else.
     Refuse(CloseCode),
+    /// The same for somebody who is banned, who is told why.
+    Banned(Ban),
     /// The ticket must be redeemed by a job first.
     Redeem(String),
     /// Guests from this address are refused without a handshake (429), for this time.
@@ -140,7 +144,10 @@ impl Server {
             Ok(identity) if self.is_at_limit(self.connections_of_account(&identity.username)) => {
                 Admission::Refuse(CloseCode::TOO_MANY_CONNECTIONS)
             }
-            Ok(identity) => Admission::Open(Admitted::Account(identity)),
+            Ok(identity) => match self.ban_of(&identity, now) {
+                Some(ban) => Admission::Banned(ban),
+                None => Admission::Open(Admitted::Account(identity)),
+            },
             Err(BadTicket::TokenExpired) => Admission::Refuse(CloseCode::TOKEN_EXPIRED),
             Err(BadTicket::Unknown) => Admission::Refuse(CloseCode::INVALID_TICKET),
         }
@@ -153,6 +160,9 @@ impl Server {
         let Some(name) = name.filter(is_possible) else {
             return Admission::Refuse(CloseCode::INVALID_TICKET);
         };
+        if let Some(ban) = self.ban_of_name(&name, now) {
+            return Admission::Banned(ban);
+        }
         let secret = match request.parameter("key") {
             Ok(secret) if secret.as_deref().is_none_or(is_valid_key) => secret,
             _ => return Admission::Refuse(CloseCode::INVALID_TICKET),
@@ -217,10 +227,25 @@ impl Server {
         self.connections
             .set_deadline(id, now.monotonic + self.config.ping_interval);
         match admission {
-            Admission::Refuse(code) => return self.close_websocket(id, code, now),
+            Admission::Refuse(code) => {
+                self.audit_connection("refused", id, Some(code), now);
+                return self.close_websocket(id, code, now);
+            }
+            Admission::Banned(ban) => {
+                self.audit_connection("refused", id, Some(CloseCode::PUT_OUT), now);
+                let put_out = PutOut {
+                    reason: ban.reason.clone(),
+                    until: Some(ban.ends()),
+                };
+                return self.close_put_out(id, &put_out, now);
+            }
             Admission::Open(admitted) => {
+                let is_anonymous = matches!(admitted, Admitted::Anonymous);
                 self.enter_admitted(id, admitted, now);
                 self.hold_name(id);
+                if !is_anonymous {
+                    self.audit_connection("connected", id, None, now);
+                }
             }
             Admission::Redeem(_) | Admission::Throttle(_) => {}
         }

@@ -1,5 +1,6 @@
 //! Sign-in, sign-out and reload, with what follows for connections.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::waiting::{Waiting, What};
 use crate::config::{CLOCK_SET_FROM_SECS, Level};
 use crate::conn::Phase;
 use crate::conn::refusal::Refusal;
+use crate::domain::audit::Entry;
 use crate::domain::auth::Ended;
 use crate::domain::credentials::Reload;
 use crate::domain::error::ErrorCode;
@@ -156,9 +158,13 @@ impl Server {
     pub(super) fn log_out(
         &mut self,
         identity: &Identity,
+        address: IpAddr,
         serial: Serial,
         now: Now,
     ) -> Option<Result<Response, Refusal>> {
+        let mut entry = Entry::new("signed_out", &identity.username, now.into());
+        entry.address = Some(address);
+        self.audit(&entry);
         let ended = self.sign_ins.auth_mut().revoke(identity, now);
         self.end_sessions(ended, now);
         let kept = self.keep_revocations(Some(serial), now)?;
@@ -172,6 +178,12 @@ impl Server {
         if ended.is_floor_raised {
             self.note_revoked_names_full(now);
         }
+    }
+
+    /// Ends every token and session of a user.
+    pub(super) fn revoke_user(&mut self, username: &str, now: Now) {
+        let ended = self.sign_ins.auth_mut().revoke_user(username, now);
+        self.end_sessions(ended, now);
     }
 
     /// Whether accounts and secrets are being read again.

@@ -7,6 +7,7 @@
 mod addresses;
 pub mod answer;
 pub mod assets;
+mod audit;
 pub mod backend;
 mod ceiling;
 pub mod chat;
@@ -29,6 +30,7 @@ pub mod hosts;
 pub mod io;
 pub mod jobs;
 mod logins;
+mod moderation;
 pub mod node;
 mod notes;
 pub mod password_checks;
@@ -74,6 +76,7 @@ pub use counters::ShellFacts;
 use deadlines::ticks;
 use disk::Answered;
 use jobs::{Done, Job, Jobs};
+use moderation::Moderation;
 use peers::Sharing;
 use sign_ins::SignIns;
 use streams::Streams;
@@ -95,6 +98,8 @@ pub struct Server {
     jobs: Jobs,
     /// Requests and commands that wait for a job's result.
     waiting: WaitingRequests,
+    /// What moderators have asked for, and is not answered yet.
+    moderation: Moderation,
     /// What concerns the other nodes, if there are any.
     sharing: Sharing,
     /// Answers of the disk that are not carried out yet, in order.
@@ -168,6 +173,7 @@ impl Server {
             sign_ins,
             jobs: Jobs::default(),
             waiting: WaitingRequests::default(),
+            moderation: Moderation::default(),
             sharing: Sharing::default(),
             stored: VecDeque::new(),
             counters: Counters::default(),
@@ -385,6 +391,8 @@ impl Server {
         self.chat.settle(&mut self.connections, now);
         self.answer_created(now);
         self.answer_readers(now);
+        self.answer_posts(now);
+        self.answer_removed(now);
     }
 
     /// Asserts the invariants of every part, in debug builds. The check visits every connection and room, so with many

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::Server;
 use super::addresses::counted_as;
 use crate::config::{CLOCK_SET_FROM_SECS, Level, REVOKED_NAMES_MAX};
+use crate::domain::audit::Entry;
 use crate::domain::ids::ConnectionId;
 use crate::domain::time::Now;
 use crate::journal::Field;
@@ -104,6 +105,13 @@ impl Server {
         now: Now,
     ) {
         *self.counters.logins.entry(outcome).or_default() += 1;
+        let action = match outcome {
+            "accepted" => "signed_in",
+            _ => "sign_in_refused",
+        };
+        let mut entry = Entry::new(action, account, now.into());
+        entry.address = Some(address);
+        self.audit(&entry);
         self.note_login(account, outcome, address, now);
     }
 

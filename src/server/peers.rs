@@ -49,6 +49,8 @@ pub struct WaitsForName {
 pub struct Sharing {
     /// The names of people here.
     pub names: HashMap<Named, Name>,
+    /// Audit entries that the engine has not been given yet, as JSON.
+    pub audited: Vec<String>,
     /// Whether a name could not be asked for again.
     pub has_unclaimed: bool,
     /// Whether the engine has refused to keep what was revoked here.

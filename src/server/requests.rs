@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::Server;
 use super::answer::{Answer, Context, Exchange, Redeemed, text_response};
+use super::audit::Actor;
 use super::dispatch::answer;
 use super::jobs::{Job, Ticket};
 use super::rest;
@@ -214,6 +215,14 @@ impl Server {
             Answer::ReadRoom(name) => {
                 return self.open_to_read(id, &name, exchange, Box::new(request), now);
             }
+            Answer::Act(act, caller) => {
+                let actor = Actor {
+                    name: caller.actor(),
+                    speaker: caller.speaker(),
+                    address: self.connections.address(id),
+                };
+                return self.act_for_request(id, (actor, act), exchange, now);
+            }
             Answer::EventStream(response, subscription) => match self.select(&subscription) {
                 Ok(selection) if request.method != Method::Head => {
                     self.respond(id, &exchange, Ok(response));
@@ -223,7 +232,8 @@ impl Server {
             },
             Answer::Logout(identity) => {
                 let serial = self.jobs.next_serial();
-                match self.log_out(&identity, serial, now) {
+                let address = self.connections.address(id);
+                match self.log_out(&identity, address, serial, now) {
                     Some(result) => result,
                     None => return self.wait_for(serial, id, exchange, What::Kept),
                 }

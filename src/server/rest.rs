@@ -10,10 +10,9 @@ use crate::config::{HISTORY_ON_ENTRY, HISTORY_PAGE_MAX};
 use crate::conn::refusal::Refusal;
 use crate::domain::auth::Caller;
 use crate::domain::error::ErrorCode;
-use crate::domain::event::{Event, Page, RoomInfo, RoomPage};
+use crate::domain::event::{Event, Page, RoomInfo, RoomPage, RoomRules};
 use crate::domain::position::Position;
 use crate::domain::rooms::RoomManager;
-use crate::domain::rules::Rules;
 use crate::wire::http::{BodyLength, Request};
 use crate::wire::response::Response;
 
@@ -40,10 +39,7 @@ struct HistoryPage<'a> {
 #[derive(Serialize)]
 struct RoomWithUsers {
     #[serde(flatten)]
-    info: RoomInfo,
-    kept: bool,
-    #[serde(flatten)]
-    rules: Rules,
+    room: RoomRules,
     online_count: usize,
     online_users: Vec<Rc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,14 +103,11 @@ pub fn created(info: &RoomInfo) -> Response {
 /// `GET /rooms/{name}`.
 pub fn room(rooms: &RoomManager, name: &str) -> Result<Response, Refusal> {
     let (info, online_users) = rooms.get_room_info(name)?;
-    let (_, kept, rules) = rooms.room_rules(name)?;
     let room = RoomWithUsers {
-        kept,
-        rules,
+        room: rooms.room_rules(name)?,
         online_count: info.users,
         online_users,
         guests: rooms.guests_except(rooms.find(name)?, None),
-        info,
     };
     Ok(json_response(200, &room))
 }

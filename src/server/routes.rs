@@ -4,7 +4,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::answer::Endpoint;
 use super::assets::{self, AssetId};
-use crate::config::{BODY_BYTES_MAX, Config, ECHO_BODY_BYTES_MAX};
+use crate::config::{BATCH_BYTES_MAX, BODY_BYTES_MAX, Config, ECHO_BODY_BYTES_MAX};
 use crate::wire::http::{Method, Request};
 
 /// The resource a path names.
@@ -18,6 +18,24 @@ pub enum Resource<'r> {
     Rooms,
     /// A room, by name.
     Room(&'r str),
+    /// Messages for a room, by name.
+    Messages(&'r str),
+    /// A message of a room: the name and the position.
+    Message(&'r str, &'r str),
+    /// All users who are here.
+    Users,
+    /// A user, by name.
+    User(&'r str),
+    /// Whispers for a user, by name.
+    UserMessages(&'r str),
+    /// The connections of a user, by name.
+    UserConnections(&'r str),
+    /// The ban of a user, by name.
+    Ban(&'r str),
+    /// All bans.
+    Bans,
+    /// The tokens of a user, by name: they are revoked.
+    Revocations(&'r str),
     /// The history of a room, by name.
     History(&'r str),
     /// A WebSocket.
@@ -65,8 +83,8 @@ enum Access {
     Moderator,
 }
 
-/// Makes the [`Resource`] of a path that matches; `name` is the segment at `*`.
-type Make = for<'r> fn(name: &'r str) -> Option<Resource<'r>>;
+/// Makes the [`Resource`] of a path that matches; `names` are the segments at each `*`.
+type Make = for<'r> fn(names: [&'r str; 2]) -> Option<Resource<'r>>;
 
 /// A row of the table.
 #[derive(Debug)]
@@ -87,6 +105,9 @@ pub struct Route {
 
 const READ: &str = "GET, HEAD, OPTIONS";
 const WRITE: &str = "POST, OPTIONS";
+const REMOVE: &str = "DELETE, OPTIONS";
+const PUT_AND_REMOVE: &str = "PUT, DELETE, OPTIONS";
+const ROOM: &str = "GET, HEAD, PATCH, DELETE, OPTIONS";
 const READ_AND_WRITE: &str = "GET, HEAD, POST, OPTIONS";
 
 const fn route(path: &'static [&'static str], allow: &'static str, make: Make) -> Route {
@@ -104,6 +125,13 @@ const fn route(path: &'static [&'static str], allow: &'static str, make: Make) -
 impl Route {
     const fn to(self, access: Access) -> Self {
         Self { access, ..self }
+    }
+
+    const fn with_body(self, body_bytes_max: usize) -> Self {
+        Self {
+            body_bytes_max,
+            ..self
+        }
     }
 
     const fn with_ticket(self) -> Self {
@@ -132,15 +160,24 @@ const ROUTES: &[Route] = &[
     // Its relative addresses would lead elsewhere from here.
     route(&["dashboard", ""], READ, |_| Some(Resource::Moved("../dashboard"))),
     route(&["grafana.json"], READ, |_| Some(Resource::Asset(assets::find("grafana.json", false)?))),
-    route(&["static", "*"], READ, |name| Some(Resource::Asset(assets::find(name, true)?))),
+    route(&["static", "*"], READ, |[name, _]| Some(Resource::Asset(assets::find(name, true)?))),
     route(&["ws"], READ, |_| Some(Resource::WebSocket(Endpoint::Chat))),
     route(&["rooms"], READ_AND_WRITE, |_| Some(Resource::Rooms)).to(SignedIn),
-    route(&["rooms", "*"], READ, |name| Some(Resource::Room(name))).to(SignedIn),
-    route(&["rooms", "*", "history"], READ, |name| Some(Resource::History(name))).to(SignedIn),
+    route(&["rooms", "*"], ROOM, |[name, _]| Some(Resource::Room(name))).to(SignedIn),
+    route(&["rooms", "*", "history"], READ, |[name, _]| Some(Resource::History(name))).to(SignedIn),
+    route(&["rooms", "*", "messages"], WRITE, |[name, _]| Some(Resource::Messages(name))).to(Moderator).with_body(BATCH_BYTES_MAX),
+    route(&["rooms", "*", "messages", "*"], REMOVE, |[name, at]| Some(Resource::Message(name, at))).to(Moderator),
+    route(&["users"], READ, |_| Some(Resource::Users)).to(Moderator),
+    route(&["users", "*"], READ, |[name, _]| Some(Resource::User(name))).to(Moderator),
+    route(&["users", "*", "messages"], WRITE, |[name, _]| Some(Resource::UserMessages(name))).to(Moderator),
+    route(&["users", "*", "connections"], REMOVE, |[name, _]| Some(Resource::UserConnections(name))).to(Moderator),
+    route(&["users", "*", "ban"], PUT_AND_REMOVE, |[name, _]| Some(Resource::Ban(name))).to(Moderator),
+    route(&["users", "*", "revocations"], WRITE, |[name, _]| Some(Resource::Revocations(name))).to(Moderator),
+    route(&["bans"], READ, |_| Some(Resource::Bans)).to(Moderator),
     route(&["sse", "audit"], READ, |_| Some(Resource::Audit)).to(Moderator).with_ticket(),
-    route(&["sse", "*"], READ, |name| Some(Resource::EventStream(name))).to(Dashboard).with_ticket(),
+    route(&["sse", "*"], READ, |[name, _]| Some(Resource::EventStream(name))).to(Dashboard).with_ticket(),
     route(&["events", "business"], WRITE, |_| Some(Resource::Figures)).to(SignedIn),
-    route(&["events", "*"], WRITE, |name| Some(Resource::Event(name))).to(SignedIn),
+    route(&["events", "*"], WRITE, |[name, _]| Some(Resource::Event(name))).to(SignedIn),
     route(&["metrics"], READ, |_| Some(Resource::Exposition)).to(Dashboard),
     route(&["livez"], READ, |_| Some(Resource::Liveness)),
     route(&["readyz"], READ, |_| Some(Resource::Readiness)),
@@ -189,15 +226,18 @@ impl Route {
         if path.len() != self.path.len() {
             return None;
         }
-        let mut name = "";
+        let (mut names, mut count) = ([""; 2], 0);
         for (expected, found) in self.path.iter().zip(path) {
             match *expected {
-                "*" => name = *found,
+                "*" => {
+                    names[count] = *found;
+                    count += 1;
+                }
                 expected if expected == *found => {}
                 _ => return None,
             }
         }
-        (self.make)(name)
+        (self.make)(names)
     }
 
     /// The value of the `Allow` field (RFC 9110 section 10.2.1).
@@ -212,8 +252,9 @@ impl Route {
     }
 
     /// Whether the route needs a valid token.
-    pub fn is_private(&self, config: &Config) -> bool {
+    pub fn is_private(&self, config: &Config, method: Method) -> bool {
         match self.access {
+            _ if self.is_for_moderators(method) => true,
             Access::Open => false,
             SignedIn => !config.is_demo(),
             Dashboard => !config.is_demo() && !config.public_dashboard,
@@ -222,8 +263,9 @@ impl Route {
     }
 
     /// Whether that has to be a moderator's, or an API key.
-    pub fn is_for_moderators(&self) -> bool {
-        self.access == Moderator
+    pub fn is_for_moderators(&self, method: Method) -> bool {
+        let is_change = matches!(method, Method::Put | Method::Patch | Method::Delete);
+        self.access == Moderator || is_change
     }
 }
 
@@ -244,11 +286,19 @@ mod tests {
     #[test]
     fn a_route_allows_what_it_says() {
         for route in ROUTES {
-            let methods = [Method::Get, Method::Head, Method::Post, Method::Options];
+            let methods = [
+                Method::Get,
+                Method::Head,
+                Method::Post,
+                Method::Put,
+                Method::Patch,
+                Method::Delete,
+                Method::Options,
+            ];
             let allowed = methods.into_iter().filter(|method| route.allows(*method));
             let names: Vec<&str> = allowed.map(Method::name).collect();
             assert_eq!(names.join(", "), route.allow, "{:?}", route.path);
-            assert!(!route.allows(Method::Delete));
+            assert!(!route.allows(Method::Trace));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The other nodes and the rest of the server: what is asked of the engine that all share, and what it tells.
 
+mod acts;
 mod names;
 mod reads;
 #[cfg(feature = "cluster")]

@@ -79,6 +79,20 @@ fn denial(denied: Denied) -> Refusal {
     }
 }
 
+/// Refuses somebody who is banned from everywhere. Moderators are not kept out.
+///
+/// # Errors
+/// 403.
+pub fn check_ban(context: &Context<'_>, caller: Option<&Caller>) -> Result<(), Refusal> {
+    let identity = caller.and_then(Caller::identity);
+    let identity = identity.filter(|identity| !identity.permissions.is_moderator);
+    let bans = &context.rooms.bans;
+    match identity.and_then(|identity| bans.of(&identity.username, None, context.now)) {
+        Some(_) => Err(ErrorCode::Forbidden.into()),
+        None => Ok(()),
+    }
+}
+
 /// `POST /auth/login`.
 pub fn login(context: &Context<'_>, request: &Request) -> Result<Answer, Refusal> {
     check_origin(context.config, request)?;

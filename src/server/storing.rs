@@ -230,13 +230,12 @@ impl Server {
 
     /// Answers a request whose changes are kept, or may not be.
     pub(super) fn answer_kept(&mut self, serial: Serial, kept: Result<(), ErrorCode>, now: Now) {
-        let Some(waiting) = self.waiting.take(serial) else {
-            return;
+        let is_logout = matches!(self.waiting.what_mut(serial), Some(What::Kept));
+        let Some(waiting) = self.waiting.take_if(serial, is_logout) else {
+            return self.acted(serial, kept, now);
         };
-        if let What::Kept = waiting.what {
-            let answer = kept.map(|()| Response::empty(204)).map_err(Refusal::from);
-            self.answer_waiting(serial, &waiting, answer, now);
-        }
+        let answer = kept.map(|()| Response::empty(204)).map_err(Refusal::from);
+        self.answer_waiting(serial, &waiting, answer, now);
     }
 
     /// Whether wishes are not on disk yet, or not answered.

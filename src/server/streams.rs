@@ -1,5 +1,6 @@
 //! Part 3, event streams: metrics, their subscribers, and what each is sent.
 
+mod audit;
 mod shared;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::config::{
 };
 use crate::conn::refusal::Refusal;
 use crate::conn::{EventStream, Phase};
+use crate::domain::audit::AuditLog;
 use crate::domain::auth::Caller;
 use crate::domain::changes::Changes;
 use crate::domain::channels::{Channel, Kinds, Wanted};
@@ -81,6 +83,7 @@ fn encode_sample(sample: &Sample, log: &EventLog, out: &mut Vec<u8>) {
 #[derive(Debug)]
 pub struct Streams {
     metrics: Metrics,
+    audit: AuditLog,
     fan_out: FanOut,
     /// What the subscribers are sent.
     selections: Selections,
@@ -109,6 +112,7 @@ impl Streams {
     pub fn new(first_event_id: u64, heartbeat: Duration, is_demo: bool, seed: &[u8; 32]) -> Self {
         Self {
             metrics: Metrics::new(first_event_id, heartbeat, is_demo),
+            audit: AuditLog::new(first_event_id),
             fan_out: FanOut::default(),
             selections: Selections::new(),
             random: Random::new(seed),
@@ -185,16 +189,11 @@ impl Streams {
         connections: &mut Connections,
         now: Duration,
     ) {
-        let log = &self.metrics.log;
-        let backlog = log.backlog(self.selections.kinds(stream), last_event_id.as_deref());
         let mut blocks = Blocks::new(stream.is_chunked);
         blocks.push(|out| encode_retry(EVENT_RETRY_MILLISECONDS, out));
-        if let Some(gap) = backlog.gap {
-            let data = gap_data(last_event_id.unwrap_or_default(), &gap);
-            blocks.push(|out| encode_notice("gap", &data.to_string(), out));
-        }
-        for sample in &backlog.samples {
-            blocks.push_sample(sample, log);
+        match Self::is_audit(stream) {
+            true => self.push_audit_backlog(last_event_id, &mut blocks),
+            false => self.push_backlog(stream, last_event_id, &mut blocks),
         }
         connections.set_phase(id, Phase::EventStream(stream));
         connections.clear_deadline(id);
@@ -204,6 +203,24 @@ impl Streams {
         self.fan_out.subscribe(id, stream);
         self.metrics.wake(now);
         connections.list(id);
+    }
+
+    /// Appends what a new subscriber has missed, or the latest event of each kind.
+    fn push_backlog(
+        &self,
+        stream: EventStream,
+        last_event_id: Option<String>,
+        blocks: &mut Blocks,
+    ) {
+        let log = &self.metrics.log;
+        let backlog = log.backlog(self.selections.kinds(stream), last_event_id.as_deref());
+        if let Some(gap) = backlog.gap {
+            let data = gap_data(last_event_id.unwrap_or_default(), &gap);
+            blocks.push(|out| encode_notice("gap", &data.to_string(), out));
+        }
+        for sample in &backlog.samples {
+            blocks.push_sample(sample, log);
+        }
     }
 
     /// Unsubscribes a connection; the last chunk of a chunked stream is queued.

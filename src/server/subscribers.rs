@@ -2,7 +2,7 @@
 
 use super::Server;
 use super::deadlines::{NEVER, silence_left, ticks};
-use super::streams::Subscription;
+use super::streams::{Streams, Subscription};
 use crate::config::{EVENT_STALL_TIMEOUT, Level};
 use crate::conn::refusal::Refusal;
 use crate::conn::{EventStream, Phase};
@@ -61,7 +61,7 @@ impl Server {
     /// Handles the subscribers in trouble after a pass: conflates slow ones, watches blocked ones, closes broken ones.
     pub(super) fn relieve_subscribers(&mut self, now: Now) {
         while let Some(id) = self.streams.troubled.slow.pop() {
-            self.relieve(id);
+            self.relieve(id, now);
         }
         while let Some(id) = self.streams.troubled.blocked.pop() {
             if let Some(connection) = self.connections.get(id) {
@@ -74,11 +74,15 @@ impl Server {
         }
     }
 
-    /// Conflates the outbox of a slow subscriber to the latest events.
-    pub(super) fn relieve(&mut self, id: ConnectionId) {
+    /// Conflates the outbox of a slow subscriber to the latest events. One of the audit log must miss none: it is closed, and
+    /// resumes.
+    pub(super) fn relieve(&mut self, id: ConnectionId, now: Now) {
         let phase = self.connections.get(id).map(|connection| &connection.phase);
         if let Some(&Phase::EventStream(stream)) = phase {
             self.counters.streams_relieved += 1;
+            if Streams::is_audit(stream) {
+                return self.closed(id, now);
+            }
             self.streams.relieve(id, stream, &mut self.connections);
         }
     }

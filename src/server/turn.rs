@@ -25,7 +25,9 @@ impl Server {
         self.answer_stored(now);
         self.take_news(now);
         let mut late = self.read(io, now);
+        self.post_more(now);
         self.handle_timeout(now);
+        self.audit_moves(now.into());
         // Before sending: a client that has its response can rely on the line being in the log.
         self.write_log(io);
         if self.counters.has_unsent() {
@@ -48,6 +50,7 @@ impl Server {
             || self.streams.has_work()
             || !self.jobs.is_empty()
             || !self.stored.is_empty()
+            || self.has_posts()
             || self.sign_ins.checks.has_next()
     }
 

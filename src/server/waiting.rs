@@ -29,6 +29,8 @@ pub enum What {
     Password(Pending),
     /// The creation of a room.
     Room,
+    /// What a moderator asks for.
+    Act,
     /// The id of the event that it tells.
     Event,
     /// That what it has changed is kept.
@@ -72,6 +74,11 @@ impl WaitingRequests {
     /// Removes the request with this serial.
     pub fn take(&mut self, serial: Serial) -> Option<Waiting> {
         self.requests.remove(&serial)
+    }
+
+    /// The same, if that is wanted.
+    pub fn take_if(&mut self, serial: Serial, is_wanted: bool) -> Option<Waiting> {
+        is_wanted.then(|| self.take(serial))?
     }
 
     /// Has the connection of every waiting request close after its response.

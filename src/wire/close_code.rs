@@ -31,6 +31,8 @@ impl CloseCode {
     pub const FORBIDDEN_ORIGIN: Self = Self(4003, "허용되지 않은 출처");
     /// A guest's name that another guest holds, or that guests without a key are using.
     pub const NAME_TAKEN: Self = Self(4005, "이미 쓰고 있는 이름");
+    /// A moderator has put the user out, or banned them; the reason is the moderator's.
+    pub const PUT_OUT: Self = Self(4006, "내보내졌습니다");
     /// The peer reads too slowly: its outbox is over the limit.
     pub const SLOW_CONSUMER: Self = Self(4008, "수신이 너무 느립니다");
     /// The peer kept sending over the rate limit after it was warned.

@@ -71,8 +71,14 @@ pub fn encode(first: u8, payload: &[u8], out: &mut Vec<u8>) {
 /// Appends a close frame.
 pub fn encode_close(CloseCode(code, reason): CloseCode, out: &mut Vec<u8>) {
     debug_assert!(reason.len() <= CLOSE_REASON_BYTES_MAX);
+    encode_close_because(code, reason, out);
+}
+
+/// Appends a close frame with this reason, or as much of it as fits.
+pub fn encode_close_because(code: u16, reason: &str, out: &mut Vec<u8>) {
     let mut payload = code.to_be_bytes().to_vec();
-    payload.extend_from_slice(reason.as_bytes());
+    let end = reason.floor_char_boundary(CLOSE_REASON_BYTES_MAX);
+    payload.extend_from_slice(&reason.as_bytes()[..end]);
     encode(CLOSE, &payload, out);
 }
 

@@ -1,0 +1,105 @@
+//! What is noted in the audit log: who has done what to whom, from where and when.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use super::Server;
+use super::answer::Answer;
+use super::event_requests::subscription;
+use super::streams::Subscription;
+use crate::conn::refusal::Refusal;
+use crate::domain::audit::Entry;
+use crate::domain::auth::Caller;
+use crate::domain::channels::Wanted;
+use crate::domain::ids::ConnectionId;
+use crate::domain::time::{Now, Timestamp};
+use crate::wire::close_code::CloseCode;
+use crate::wire::http::Request;
+
+/// Who does something.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// The name under which it is noted.
+    pub name: Rc<str>,
+    /// The name in which they speak, if they name no other.
+    pub speaker: Rc<str>,
+    /// From where.
+    pub address: IpAddr,
+}
+
+/// `GET /sse/audit`.
+///
+/// # Errors
+/// 400.
+pub fn subscribe(request: &Request, caller: Option<Caller>) -> Result<Answer, Refusal> {
+    let (response, last_event_id) = subscription(request)?;
+    let subscription = Subscription {
+        wanted: Wanted::AUDIT,
+        is_chunked: request.is_http11,
+        last_event_id,
+        caller,
+    };
+    Ok(Answer::EventStream(response, subscription))
+}
+
+impl Server {
+    /// Notes an entry, after the comings and goings before it.
+    pub(super) fn audit(&mut self, entry: &Entry<'_>) {
+        self.audit_moves(entry.time);
+        self.push_audit(entry);
+    }
+
+    fn push_audit(&mut self, entry: &Entry<'_>) {
+        let json = serde_json::to_string(entry).expect("writing our own values cannot fail");
+        if self.is_shared() {
+            return self.sharing.audited.push(json);
+        }
+        let kept = self.streams.audit_log().append(json);
+        self.streams.send_audit(&kept);
+    }
+
+    /// Notes who has come to a room or left one, which rooms were made, and which are gone.
+    pub(super) fn audit_moves(&mut self, time: Timestamp) {
+        for moved in self.chat.take_moves() {
+            let mut entry = Entry::new(moved.action, &moved.actor, time);
+            entry.subject = Some(&moved.room);
+            entry.address = moved.connection.map(|id| self.connections.address(id));
+            self.push_audit(&entry);
+        }
+    }
+
+    /// Notes what a connection does, in its name and from its address.
+    pub(super) fn audit_connection(
+        &mut self,
+        action: &'static str,
+        id: ConnectionId,
+        code: Option<CloseCode>,
+        now: Now,
+    ) {
+        let people = self.chat.rooms().people();
+        let user = people.user_of(id);
+        let name = user.map(|user| (people.name(user).clone(), !people.is_account(user)));
+        let (name, is_guest) = name.map_or_else(|| ("".into(), None), |(name, is)| (name, Some(is)));
+        let mut entry = Entry::new(action, &name, now.into());
+        entry.address = Some(self.connections.address(id));
+        entry.guest = is_guest.filter(|_| code.is_none());
+        entry.code = code.map(|code| code.0);
+        self.audit(&entry);
+    }
+
+    /// Notes what a moderator has done to somebody or something.
+    pub(super) fn audit_act<'a>(
+        &mut self,
+        actor: &'a Actor,
+        action: &'static str,
+        subject: &'a str,
+        complete: impl FnOnce(&mut Entry<'a>),
+        now: Now,
+    ) {
+        let mut entry = Entry::new(action, &actor.name, now.into());
+        entry.address = Some(actor.address);
+        entry.subject = Some(subject);
+        complete(&mut entry);
+        self.audit(&entry);
+    }
+}
