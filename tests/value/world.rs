@@ -1,5 +1,9 @@
 //! A server without I/O on virtual time, with clients that are buffers: whole conversations in microseconds.
 
+#[path = "../wire/support/described.rs"]
+#[allow(dead_code, reason = "only messages are read here")]
+mod described;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io::IoSlice;
 use std::net::{IpAddr, Ipv4Addr};
@@ -377,6 +381,7 @@ impl World {
         let bytes = std::mem::take(&mut self.wire(id).bytes);
         let (messages, rest) = read_frames(&bytes);
         self.wire(id).bytes = rest.to_vec();
+        messages.iter().for_each(described::assert_message);
         messages
     }
 }
