@@ -381,7 +381,6 @@ impl World {
         let bytes = std::mem::take(&mut self.wire(id).bytes);
         let (messages, rest) = read_frames(&bytes);
         self.wire(id).bytes = rest.to_vec();
-        messages.iter().for_each(described::assert_message);
         messages
     }
 }
@@ -412,7 +411,11 @@ pub fn read_frames(mut bytes: &[u8]) -> (Vec<Value>, &[u8]) {
         }
         let payload = &bytes[header..header + length];
         messages.push(match bytes[0] {
-            0x81 => serde_json::from_slice(payload).expect("is JSON"),
+            0x81 => {
+                let message = serde_json::from_slice(payload).expect("is JSON");
+                described::assert_message(&message);
+                message
+            }
             0x88 => json!({"close": u16::from_be_bytes([payload[0], payload[1]])}),
             0x89 => json!({"ping": true}),
             0x8a => json!({"pong": true}),
