@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 PACKAGES = os.environ.get("SARANG_NODE_MODULES", HERE.parent.parent / "target/tests-node/node_modules")
 SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
 # Requests by chance for each operation, beside those at the limits of all parameters.
-EXAMPLES = 25
+EXAMPLES = 40
 
 
 # What is described but not served yet.
