@@ -43,7 +43,7 @@ macro_rules! asset {
     };
 }
 
-static ASSETS: [Asset; 20] = [
+static ASSETS: [Asset; 22] = [
     asset!("index.html", HTML),
     asset!("chat.js", SCRIPT),
     asset!("chat.css", STYLE),
@@ -64,6 +64,8 @@ static ASSETS: [Asset; 20] = [
     asset!("stream.js", SCRIPT),
     asset!("dashboard.html", HTML),
     asset!("grafana.json", JSON),
+    asset!("openapi.json", JSON),
+    asset!("asyncapi.json", JSON),
 ];
 
 /// An embedded file.

@@ -160,6 +160,8 @@ const ROUTES: &[Route] = &[
     // Its relative addresses would lead elsewhere from here.
     route(&["dashboard", ""], READ, |_| Some(Resource::Moved("../dashboard"))),
     route(&["grafana.json"], READ, |_| Some(Resource::Asset(assets::find("grafana.json", false)?))),
+    route(&["openapi.json"], READ, |_| Some(Resource::Asset(assets::find("openapi.json", false)?))),
+    route(&["asyncapi.json"], READ, |_| Some(Resource::Asset(assets::find("asyncapi.json", false)?))),
     route(&["static", "*"], READ, |[name, _]| Some(Resource::Asset(assets::find(name, true)?))),
     route(&["ws"], READ, |_| Some(Resource::WebSocket(Endpoint::Chat))),
     route(&["rooms"], READ_AND_WRITE, |_| Some(Resource::Rooms)).to(SignedIn),

@@ -1,5 +1,9 @@
 //! A server without I/O on virtual time, with clients that are buffers: whole conversations in microseconds.
 
+#[path = "../wire/support/described.rs"]
+#[allow(dead_code, reason = "only messages are read here")]
+mod described;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io::IoSlice;
 use std::net::{IpAddr, Ipv4Addr};
@@ -409,7 +413,11 @@ pub fn read_frames(mut bytes: &[u8]) -> (Vec<Value>, &[u8]) {
         }
         let payload = &bytes[header..header + length];
         messages.push(match bytes[0] {
-            0x81 => serde_json::from_slice(payload).expect("is JSON"),
+            0x81 => {
+                let message = serde_json::from_slice(payload).expect("is JSON");
+                described::assert_message(&message);
+                message
+            }
             0x88 => json!({"close": u16::from_be_bytes([payload[0], payload[1]])}),
             0x89 => json!({"ping": true}),
             0x8a => json!({"pong": true}),

@@ -6,10 +6,12 @@ use serde_json::json;
 
 use crate::support::{self, Response, Server, assert_no_failures};
 
-pub const FILES: [(&str, &str); 3] = [
+pub const FILES: [(&str, &str); 5] = [
     ("/", "text/html; charset=utf-8"),
     ("/static/chat.css", "text/css; charset=utf-8"),
     ("/grafana.json", "application/json"),
+    ("/openapi.json", "application/json"),
+    ("/asyncapi.json", "application/json"),
 ];
 
 #[test]
@@ -88,6 +90,8 @@ fn no_page_or_script_has_an_address_that_is_not_relative() {
             "index.html" => server.get("/"),
             "dashboard.html" => server.get("/dashboard"),
             "grafana.json" => server.get("/grafana.json"),
+            // The paths in them are relative to the server they name.
+            "openapi.json" | "asyncapi.json" => continue,
             name => server.get(&format!("/static/{name}")),
         };
         assert_eq!(page.status, 200, "{name}");

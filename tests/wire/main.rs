@@ -12,6 +12,7 @@ mod completions;
 mod config_file;
 mod conformance;
 mod departures;
+mod descriptions;
 mod descriptors;
 mod drain;
 mod event_access;

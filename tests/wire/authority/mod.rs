@@ -33,12 +33,14 @@ struct Row(
 /// The clients are: nothing, a guest's name, a user's token, another user's token, an expired token, a revoked token, a
 /// forged token, an unsigned token, a moderator's token, an API key. In the demo a user is a moderator. HEAD is answered as GET; OPTIONS to everybody; another method is 405 for everybody.
 #[rustfmt::skip]
-const ROUTES: [Row; 27] = [
+const ROUTES: [Row; 29] = [
     //                                                            demo          accounts      + guests      secrets       + public dashboard
     Row("GET",  "/",                "/",                   200, ["++++++++++", "++++++++++", "++++++++++", "++++++++++", "++++++++++"]),
     Row("GET",  "/dashboard",       "/dashboard",          200, ["++++++++++", "++++++++++", "++++++++++", "++++++++++", "++++++++++"]),
     Row("GET",  "/dashboard/",      "/dashboard/",         308, ["++++++++++", "++++++++++", "++++++++++", "++++++++++", "++++++++++"]),
     Row("GET",  "/grafana.json",    "/grafana.json",       200, ["++++++++++", "++++++++++", "++++++++++", "++++++++++", "++++++++++"]),
+    Row("GET",  "/openapi.json",    "/openapi.json",       200, ["++++++++++", "++++++++++", "++++++++++", "++++++++++", "++++++++++"]),
+    Row("GET",  "/asyncapi.json",   "/asyncapi.json",      200, ["++++++++++", "++++++++++", "++++++++++", "++++++++++", "++++++++++"]),
     Row("GET",  "/static/*",        "/static/sarang.js",   200, ["++++++++++", "++++++++++", "++++++++++", "++++++++++", "++++++++++"]),
     Row("GET",  "/livez",           "/livez",              200, ["++++++++++", "++++++++++", "++++++++++", "++++++++++", "++++++++++"]),
     Row("GET",  "/readyz",          "/readyz",             200, ["++++++++++", "++++++++++", "++++++++++", "++++++++++", "++++++++++"]),

@@ -10,7 +10,7 @@ use tungstenite::client::IntoClientRequest;
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Error, Message, WebSocket};
 
-use super::{PATIENCE, Server, host_of, percent_encoded};
+use super::{PATIENCE, Server, described, host_of, percent_encoded};
 
 pub struct Chatter {
     pub socket: WebSocket<Restarted>,
@@ -105,6 +105,12 @@ impl Chatter {
         self.send_text(&message.to_string());
     }
 
+    /// Sends a command that the server takes.
+    fn command(&mut self, message: Value) {
+        described::assert_command(&message);
+        self.send(message);
+    }
+
     pub fn send_text(&mut self, text: &str) {
         self.socket
             .send(Message::text(text))
@@ -118,6 +124,7 @@ impl Chatter {
                 let message: Value = serde_json::from_str(&text)
                     .unwrap_or_else(|error| panic!("not JSON ({error}): {text}"));
                 assert!(message["type"].is_string(), "no type: {message}");
+                described::assert_message(&message);
                 message
             }
             Ok(other) => panic!("instead of a JSON message came {other:?}"),
@@ -179,7 +186,7 @@ impl Chatter {
     }
 
     pub fn join(&mut self, room: &str) -> Value {
-        self.send(json!({"type": "join", "room": room}));
+        self.command(json!({"type": "join", "room": room}));
         let joined = self.until("room_joined");
         assert_eq!(joined["room"], room);
         joined
@@ -187,25 +194,30 @@ impl Chatter {
 
     /// Joins again after the last `position` seen.
     pub fn resume(&mut self, room: &str, since: &Value) -> Value {
-        self.send(json!({"type": "join", "room": room, "since": since}));
+        self.command(json!({"type": "join", "room": room, "since": since}));
         self.until("room_joined")
     }
 
     pub fn leave(&mut self, room: &str) {
-        self.send(json!({"type": "leave", "room": room}));
+        self.command(json!({"type": "leave", "room": room}));
         let left = self.until("room_left");
         assert_eq!(left["room"], room);
     }
 
     /// Sends a chat message and returns it as it came back.
     pub fn say(&mut self, room: &str, content: &str) -> Value {
-        self.send(json!({"type": "chat", "room": room, "content": content}));
+        let message = json!({"type": "chat", "room": room, "content": content});
+        // `--content-chars` may allow for more than is described.
+        if content.len() <= 4096 {
+            described::assert_command(&message);
+        }
+        self.send(message);
         self.until_match(|message| message["type"] == "chat" && message["content"] == content)
     }
 
     /// The messages before the answer to a request sent now: proves that no other message was sent before.
     pub fn news(&mut self) -> Vec<Value> {
-        self.send(json!({"type": "room_list"}));
+        self.command(json!({"type": "room_list"}));
         let mut news = Vec::new();
         loop {
             let message = self.receive();
@@ -227,7 +239,9 @@ impl Chatter {
         loop {
             match self.read() {
                 Ok(Message::Close(Some(frame))) => {
-                    return (frame.code.into(), frame.reason.to_string());
+                    let code = frame.code.into();
+                    described::assert_close_code(code);
+                    return (code, frame.reason.to_string());
                 }
                 Ok(Message::Close(None)) => panic!("a close frame without a code"),
                 Ok(_) => {}

@@ -1,8 +1,9 @@
 //! Starts the real binary and talks to it as any client would: raw HTTP here, chat in `chatter`, hand-made frames in
-//! `frames`, tokens of another back end in `token` and `backend`.
+//! `frames`, tokens of another back end in `token` and `backend`. What is received is compared with `described`.
 
 pub mod backend;
 pub mod chatter;
+pub mod described;
 pub mod frames;
 pub mod http;
 pub mod subscriber;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde_json::Value;
 
-use crate::support::{Http, Response, Server};
+use crate::support::{Http, Response, Server, described};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
@@ -171,6 +171,7 @@ impl Subscriber {
             if let [line] = &self.block()[..]
                 && let Some(comment) = line.strip_prefix(':')
             {
+                described::assert_comment(comment.trim());
                 return comment.trim().to_owned();
             }
         }
@@ -191,11 +192,13 @@ fn event(block: &[String]) -> Event {
     };
     assert!(block.iter().all(known), "no field of ours: {block:?}");
     let data = field("data").unwrap_or_else(|| panic!("no data in {block:?}"));
-    Event {
+    let event = Event {
         name: field("event").unwrap_or_default().to_owned(),
         data: serde_json::from_str(data).unwrap_or_else(|error| panic!("{error} in {data}")),
         id: field("id").map(|id| id.parse().expect("an id is a number")),
-    }
+    };
+    described::assert_event(&event.name, event.id, &event.data);
+    event
 }
 
 /// The IDs of events, each of which must have one.
