@@ -153,7 +153,8 @@ fn an_account_is_added_with_the_mark_and_again_without_it() {
             .is_some_and(|line| line.ends_with(":admin"))
     );
     assert_done(&add_moderator("김철수"));
-    assert_done(&add("홍길동", &file, "비밀번호"));
+    let told = add("홍길동", &file, "비밀번호").stdout;
+    assert!(String::from_utf8_lossy(&told).contains("no moderator's any more"));
     assert_eq!(names(&file), ["김철수:admin", "홍길동"]);
     let mut failures = Vec::new();
     for arguments in [
