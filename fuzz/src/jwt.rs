@@ -6,6 +6,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sarang::config::SUBJECT_CHARS_MAX;
 use sarang::domain::issuer::Issuer;
 use sarang::domain::names::nfc;
+use sarang::domain::permissions::Permissions;
 use sarang::domain::tokens::{Identity, identify};
 use sarang::wire::jwt::{Key, TOKEN_BYTES_MAX, verify};
 use serde_json::{Map, Value};
@@ -92,6 +93,33 @@ fn judge(token: &str) {
         assert!(!name.contains('\n') && !id.is_empty());
         assert_eq!(identity.family, Identity::family_of(name, id));
         assert_eq!(identity.key, key.key_id());
+        check_permissions(&claims, &identity);
+    }
+}
+
+/// What the bearer may do is what the claims say, and is the same when it is written and read again.
+fn check_permissions(claims: &Map<String, Value>, identity: &Identity) {
+    let permissions = &identity.permissions;
+    let is_moderator = claims.get("admin") == Some(&Value::Bool(true));
+    assert_eq!(permissions.is_moderator, is_moderator);
+    let (rooms, write) = (claims.get("rooms"), claims.get("write"));
+    assert_eq!(permissions.rooms.is_some(), rooms.is_some());
+    assert_eq!(permissions.write.is_some(), write.is_some());
+    let again = Permissions::of_claims(&permissions.claims());
+    assert_eq!(again.as_ref(), Ok(permissions));
+    let name = &identity.username;
+    let is_named = |patterns: Option<&Value>| {
+        let patterns = patterns.and_then(Value::as_array);
+        patterns.is_none_or(|all| {
+            all.iter()
+                .any(|one| one == "*" || one.as_str() == Some(name))
+        })
+    };
+    if is_moderator || is_named(rooms) {
+        assert!(permissions.may_enter(name));
+    }
+    if permissions.may_write(name) {
+        assert!(permissions.may_enter(name));
     }
 }
 

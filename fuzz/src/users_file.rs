@@ -1,19 +1,23 @@
-//! The users file and the secrets file.
+//! The users file, the secrets file and the file of API keys.
 
 use std::collections::BTreeSet;
 
 use argon2::Block;
-use sarang::config::{ACCOUNTS_MAX, ARGON2_MEMORY_KIB_MAX, SECRETS_MAX};
+use sarang::config::{
+    ACCOUNTS_MAX, API_KEY_BYTES_MAX, API_KEY_BYTES_MIN, API_KEYS_MAX, ARGON2_MEMORY_KIB_MAX,
+    SECRETS_MAX,
+};
 use sarang::domain::accounts::{Accounts, entries};
+use sarang::domain::api_keys::ApiKeys;
 use sarang::domain::credentials::parse_secrets;
-use sarang::domain::names::{is_valid_account_name, key, nfc};
+use sarang::domain::names::{is_valid_account_name, is_valid_username, key, nfc};
 use sarang::wire::jwt::{Key, SECRET_BYTES_MIN, verify};
 use serde_json::json;
 
 /// Passwords are checked only where that costs no more than this.
 const CHEAP_BLOCKS: usize = 32;
 
-/// Fuzzes [`Accounts::parse`] and [`parse_secrets`].
+/// Fuzzes [`Accounts::parse`], [`parse_secrets`] and [`ApiKeys::parse`].
 pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -24,6 +28,10 @@ pub fn run(data: &[u8]) {
     }
     match parse_secrets(text) {
         Ok(keys) => check_secrets(text, &keys),
+        Err(sentence) => check_sentence(&sentence),
+    }
+    match ApiKeys::parse(text) {
+        Ok(keys) => check_api_keys(text, &keys),
         Err(sentence) => check_sentence(&sentence),
     }
 }
@@ -56,6 +64,10 @@ fn check_accounts(text: &str, accounts: &Accounts) {
         assert!(is_valid_account_name(name) && accounts.has(name));
         assert!(accounts.has_key(&key(name)) && key(&key(name)) == key(name));
     }
+    for (name, rest) in &pairs {
+        let is_marked = rest.split_once(':').map(|(_, mark)| mark) == Some("admin");
+        assert_eq!(accounts.is_moderator(&nfc(name)), is_marked);
+    }
     // Only names and hashes count, not how the file is laid out.
     let written: String = pairs
         .iter()
@@ -66,6 +78,7 @@ fn check_accounts(text: &str, accounts: &Accounts) {
         accounts.gone_in(&again).count() + again.gone_in(accounts).count(),
         0
     );
+    assert_eq!(accounts.marked_in(&again).count(), 0);
     for name in names.iter().map(String::as_str).chain(["nobody"]) {
         let verifier = accounts.verifier(name);
         assert!(verifier.blocks() <= ARGON2_MEMORY_KIB_MAX as usize);
@@ -80,6 +93,25 @@ fn check_accounts(text: &str, accounts: &Accounts) {
             assert_eq!(is_accepted, verifier.accepts(b"password", &mut memory));
         }
     }
+}
+
+/// Each key has its name, and no other text has one.
+fn check_api_keys(text: &str, keys: &ApiKeys) {
+    let pairs = pairs(text);
+    assert!(pairs.len() <= API_KEYS_MAX);
+    for (name, key) in &pairs {
+        assert!((API_KEY_BYTES_MIN..=API_KEY_BYTES_MAX).contains(&key.len()));
+        let found = keys.name_of(key).expect("is a key");
+        assert_eq!(**found, *nfc(name));
+        assert!(is_valid_username(found));
+        let other = format!("{}x", &key[1..]);
+        let is_one = pairs.iter().any(|(_, key)| *key == other);
+        assert_eq!(keys.name_of(&other).is_some(), is_one);
+    }
+    assert!(
+        keys.gone_in(&ApiKeys::parse(text).expect("did parse"))
+            .is_empty()
+    );
 }
 
 fn check_secrets(text: &str, keys: &[Key]) {

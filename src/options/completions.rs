@@ -113,16 +113,41 @@ complete -o filenames -F _sarang sarang
     )
 }
 
+/// Text within single quotes.
+fn quoted_in_zsh(text: &str) -> String {
+    text.replace('\'', "'\\''")
+}
+
+/// The same, where colons and brackets mean something.
+fn escaped_in_zsh(text: &str) -> String {
+    let text = text.replace('\\', "\\\\").replace(':', "\\:");
+    quoted_in_zsh(&text.replace('[', "\\[").replace(']', "\\]"))
+}
+
+/// What follows each command that has words of its own.
+fn zsh_arguments() -> String {
+    let mut arguments = String::new();
+    for command in commands::named().filter(|command| !command.words.is_empty()) {
+        let words = command.words.join(" ");
+        let switch = command.switch.as_ref();
+        let switch = switch.map(|switch| {
+            let help = escaped_in_zsh(switch.help);
+            format!("; options+=('--{}[{help}]')", switch.name)
+        });
+        arguments.push_str(&format!(
+            "        {}) words_of_command=({words}){} ;;\n",
+            command.name,
+            switch.unwrap_or_default()
+        ));
+    }
+    arguments
+}
+
 fn zsh() -> String {
-    let quoted = |text: &str| text.replace('\'', "'\\''");
-    let escaped = |text: &str| {
-        let text = quoted(text).replace('\\', "\\\\").replace(':', "\\:");
-        text.replace('[', "\\[").replace(']', "\\]")
-    };
     let option = |setting: &Setting| {
         let repeatable = if setting.is_list() { "*" } else { "" };
         let form = format!("{repeatable}--{}", setting.name);
-        let help = escaped(&setting.summary());
+        let help = escaped_in_zsh(&setting.summary());
         match &setting.value {
             None => format!("'{form}[{help}]'"),
             Some(value) => {
@@ -132,7 +157,7 @@ fn zsh() -> String {
                     Kind::Words(words) => format!("({})", words.join(" ")),
                     Kind::Address | Kind::Free => " ".to_owned(),
                 };
-                format!("'{form}=[{help}]:{}:{action}'", escaped(value.name))
+                format!("'{form}=[{help}]:{}:{action}'", escaped_in_zsh(value.name))
             }
         }
     };
@@ -140,23 +165,15 @@ fn zsh() -> String {
         .iter()
         .map(|setting| format!("        {}\n", option(setting)))
         .collect();
-    let commands = commands::named()
-        .map(|command| format!("        '{}:{}'\n", command.name, quoted(command.help)));
-    let commands: String = commands.collect();
-    let mut arguments = String::new();
-    for command in commands::named().filter(|command| !command.words.is_empty()) {
-        let words = command.words.join(" ");
-        let switch = command.switch.as_ref();
-        let switch = switch.map(|switch| {
-            let help = escaped(switch.help);
-            format!("; options+=('--{}[{help}]')", switch.name)
-        });
-        arguments.push_str(&format!(
-            "        {}) words_of_command=({words}){} ;;\n",
+    let commands = commands::named().map(|command| {
+        format!(
+            "        '{}:{}'\n",
             command.name,
-            switch.unwrap_or_default()
-        ));
-    }
+            quoted_in_zsh(command.help)
+        )
+    });
+    let commands: String = commands.collect();
+    let arguments = zsh_arguments();
     format!(
         r#"#compdef sarang
 # Completion of sarang for zsh: source <(sarang completions zsh), or as a file _sarang in a folder of $fpath.

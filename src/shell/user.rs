@@ -45,8 +45,12 @@ pub fn run(command: &UserCommand) -> Result<Told, String> {
             };
             let changed = rewrite(file, name, Some(&format!("{name}:{hash}{mark}")))?;
             let verb = if changed.is_new { "added" } else { "changed" };
+            let lost = match changed.was_moderator && !is_moderator {
+                true => "; it is no moderator's any more (add it with --admin)",
+                false => "",
+            };
             Ok(Told {
-                text: format!("{verb} {name} in {}\n", file.display()),
+                text: format!("{verb} {name} in {}{lost}\n", file.display()),
                 warning: changed.warning,
             })
         }
@@ -84,6 +88,8 @@ fn name_of(line: &str) -> Option<Cow<'_, str>> {
 struct Changed {
     /// The name was not there before.
     is_new: bool,
+    /// It was a moderator's before.
+    was_moderator: bool,
     warning: Option<String>,
 }
 
@@ -120,6 +126,7 @@ fn rewrite(path: &Path, name: &str, line: Option<&str>) -> Result<Changed, Strin
     }
     Ok(Changed {
         is_new,
+        was_moderator: accounts.is_moderator(name),
         warning: file.replace(&text)?,
     })
 }

@@ -13,6 +13,7 @@ mod ledger;
 mod member;
 mod nodes;
 mod peer;
+mod permissions;
 mod promises;
 mod regressions;
 mod shared;

@@ -96,6 +96,8 @@ fn bash_completes_commands_options_values_and_files() {
         (&["--listen", "1"], &[]),
         (&["--rooms", ""], &[]),
         (&["user", "a"], &["add"]),
+        (&["user", "add", "a", "--ad"], &["--admin"]),
+        (&["--ad"], &[]),
         (&["user", "add", "a", "--users", "se"], &["secrets"]),
         (&["completions", "z"], &["zsh"]),
         (&["help", "room-"], &["room-users"]),

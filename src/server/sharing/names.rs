@@ -318,3 +318,54 @@ pub(super) fn read_identity(text: &str) -> Option<Identity> {
         permissions,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::jwt::Key;
+
+    fn identity(claims: &Value) -> Identity {
+        let key = Key::new(None, &[1; 32]).expect("is long enough");
+        let claims = claims.as_object().expect("is an object");
+        Identity {
+            username: "김 철수".into(),
+            family: Identity::family_of("김 철수", "a b"),
+            issued: Issued::Elsewhere(1),
+            expires_at: 2,
+            authenticated_at: 3,
+            is_ours: false,
+            key: key.key_id(),
+            permissions: Permissions::of_claims(claims).expect("is valid"),
+        }
+    }
+
+    #[test]
+    fn an_identity_is_read_as_it_was_written_also_by_nodes_that_know_no_permissions() {
+        for claims in [
+            serde_json::json!({}),
+            serde_json::json!({"admin": true}),
+            serde_json::json!({"rooms": ["a b\n*", "방 7"], "write": []}),
+        ] {
+            let identity = identity(&claims);
+            let text = write_identity(&identity);
+            assert_eq!(read_identity(&text), Some(identity.clone()), "{text}");
+            let (head, rest) = text.split_once('\n').expect("has lines");
+            assert_eq!(rest, "김 철수\n김 철수\na b");
+            let numbers: Vec<&str> = head.splitn(6, ' ').take(5).collect();
+            let of_before = format!("{}\n{rest}", numbers.join(" "));
+            let permissions = Permissions::usual();
+            let usual = Identity {
+                permissions,
+                ..identity
+            };
+            assert_eq!(read_identity(&of_before), Some(usual));
+        }
+        let text = write_identity(&identity(&serde_json::json!({"admin": true})));
+        for wrong in ["{", "[]", "{\"admin\":1}"] {
+            assert_eq!(
+                read_identity(&text.replace("{\"admin\":true}", wrong)),
+                None
+            );
+        }
+    }
+}
