@@ -19,6 +19,7 @@ const TECH_APART: &str = "\u{1100}\u{1175}\u{1109}\u{116e}\u{11af}";
 /// The other names in a users file: the demo's hash, of `secret`.
 fn admin(name: &str) -> String {
     let line = sarang::domain::accounts::DEMO_ACCOUNTS.trim();
+    let line = line.trim_end_matches(":admin");
     line.replacen("admin", name, 1)
 }
 
