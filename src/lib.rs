@@ -12,7 +12,7 @@
 //! |---|---|---|
 //! | 4 [`shell`] | sockets, the clock, entropy, signals, threads: all I/O | `shell/mod.rs` (the loop), `startup.rs` (what is said at the start), `outside.rs` (the I/O of a turn), `sockets.rs`, `listener.rs` (accepts), `binding.rs`, `unix_socket.rs` and `handed_over.rs` (open what is listened on), `workers.rs` (passwords and files, on a thread), `accounts.rs` and `config_file.rs` (files), `check.rs` (`sarang check`), `user.rs` and `users_file.rs` (`sarang user`), `machine.rs` (samples), `store.rs`, `store_file.rs` and `store_folder.rs` (the store on disk, on a thread; `no_store.rs` in a build without it), `backup.rs` (`sarang backup` and `sarang restore`), `dial.rs` (the connection to the engine of a cluster), `notify.rs` (systemd), `log.rs` (stderr) |
 //! | 3 [`server`] | all connections and all rooms, as one value | see below |
-//! | 2 [`conn`] | one connection | `conn/mod.rs` (phases), `http.rs` (bytes to requests), `websocket.rs`, `command.rs` and `broken_json.rs` (JSON to commands), `event_json.rs` (events to JSON), `outbox.rs`, `refusal.rs` (error responses), `transmit.rs` |
+//! | 2 [`conn`] | one connection | `conn/mod.rs` (phases), `http.rs` (bytes to requests), `websocket.rs`, `command.rs`, `act.rs` and `broken_json.rs` (JSON to commands), `event_json.rs` (events to JSON), `outbox.rs`, `refusal.rs` (error responses), `transmit.rs` |
 //! | 1 [`domain`] | rooms, users, identity and metrics, without bytes | see below |
 //! | 0 [`wire`] | codecs, by the RFCs | `wire/http.rs`, `target.rs`, `body_length.rs`, `origin.rs`, `language.rs`, `content_coding.rs`, `weight.rs` (of what a client prefers) and `partial_head.rs` (requests), `chunked.rs` (their bodies), `forwarded.rs` and `proxy_header.rs` (clients behind proxies), `response.rs`, `frame_reader.rs`, `frame.rs` and `text.rs` (WebSocket in), `websocket.rs` and `close_code.rs` (WebSocket out), `event_stream.rs`, `jwt.rs`, `resp.rs` (to the engine of a cluster) |
 //!
@@ -27,13 +27,14 @@
 //! | `mod.rs`, `turn.rs`, `flush.rs` | [`server::Server`]: its entry points, and one turn: read, handle deadlines, send, free |
 //! | `io.rs`, `jobs.rs` | the interface to the shell: sockets and clock as a trait, work that takes time as values |
 //! | `connections.rs`, with `addresses.rs`, `deadlines.rs`, `read_queue.rs` | part 1: all connections, their addresses and deadlines, and the order of reads |
-//! | `chat.rs`, with `fan_out.rs`, `whispers.rs`, `backend.rs`, `disk.rs` and `disk/batch.rs` | part 2: rooms, the fan-out to their members, that to users who are whispered to, and the backend that orders and stores messages, in memory or on disk |
+//! | `chat.rs`, with `chat/noticed.rs`, `fan_out.rs`, `whispers.rs`, `backend.rs`, `disk.rs` and `disk/batch.rs` | part 2: rooms, the fan-out to their members, that to users who are whispered to, and the backend that orders and stores messages, in memory or on disk |
 //! | `streams.rs`, with `selections.rs` | part 3: metrics, events of channels of one's own, and their subscribers; `streams/shared.rs`: those of many nodes |
 //! | `sign_ins.rs`, with `password_checks.rs` | part 4: accounts, tokens, tickets, sessions, and sign-in attempts until their passwords are checked |
 //! | `requests.rs`, `forwarding.rs`, `proxied.rs`, `routes.rs`, `hosts.rs`, `dispatch.rs`, `answer.rs`, `cors.rs`, `waiting.rs`; `rest.rs`, `sign_in.rs`, `event_requests.rs`, `assets.rs`, `exposition.rs` | HTTP: the table of routes, the clients of proxies, the hosts that are served, and the handler of each route |
-//! | `handshake.rs`, `commands.rs`, `subscribers.rs`, `logins.rs`, `closing.rs`, `storing.rs` | operations on connections that involve several parts |
+//! | `handshake.rs`, `commands.rs`, `subscribers.rs`, `logins.rs`, `creations.rs`, `closing.rs`, `storing.rs` | operations on connections that involve several parts |
+//! | `acts.rs`, `moderation.rs`, with `moderation/requests.rs`, `posting.rs` and `who.rs`; `audit.rs`, `streams/audit.rs` | what moderators and back ends ask for (`conn/act.rs`), and what is noted of it |
 //! | `node.rs`, with `node/link.rs`, `setup.rs`, `life.rs`, `ask.rs`, `replies.rs`, `pushes.rs`, `news.rs`, `rooms.rs`, `mirror.rs`, `messages.rs`, `people.rs`, `keys.rs`, `scripts.rs` and `node/scripts/*.lua` | a node among others: the backend on an engine that all share |
-//! | `sharing.rs`, with `sharing/names.rs`, `reads.rs` and `start.rs`, `peers.rs` | that backend and the rest of the server |
+//! | `sharing.rs`, with `sharing/acts.rs`, `names.rs`, `reads.rs` and `start.rs`, `peers.rs` | that backend and the rest of the server |
 //! | `counters.rs`, `histogram.rs`, `notes.rs`, `ceiling.rs` | counters, journal lines, and the limit over all connections |
 //!
 //! ## The domain, floor 1
@@ -44,11 +45,11 @@
 //! | `shared.rs`, `shared_whispers.rs`, `crowd.rs` | rooms that are shared with other nodes: seats, who is there, whispers |
 //! | `eviction.rs`, `place.rs`, `kept.rs`, `owners.rs` | which rooms make way for new ones, and who holds how many of those created by `POST /rooms` |
 //! | `messages.rs`, `wishes.rs`, `facts.rs`, `outcomes.rs`, `message_keys.rs`, `acknowledged.rs`, `history.rs`, `position.rs` | messages: a wish, then a fact |
-//! | `accounts.rs`, `api_keys.rs`, `credentials.rs`, `auth.rs`, `tokens.rs`, `permissions.rs`, `issuer.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `parked.rs`, `turns.rs`, `random.rs`, `derived.rs` | identity |
+//! | `accounts.rs`, `api_keys.rs`, `credentials.rs`, `auth.rs`, `caller.rs`, `tokens.rs`, `permissions.rs`, `issuer.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `parked.rs`, `turns.rs`, `random.rs`, `derived.rs` | identity |
 //! | `revocations.rs`, `marks.rs` | tokens that are refused before they expire |
 //! | `moderation.rs`, `rules.rs`, `ages.rs`, `ban.rs`, `bans.rs` | what moderators do: deleted messages, rules of rooms, removed rooms, bans |
 //! | `guests.rs`, `holders.rs`; `allowance.rs`, `expiring.rs` | names that guests may not take, and those that they hold by a key; how often something may be done in a row |
-//! | `metrics.rs`, `figures.rs`, `drafts.rs`, `event_log.rs`, `channels.rs` | events: what is measured, what a back end posts, the recent ones by id, the channels that have them |
+//! | `audit.rs`, `metrics.rs`, `figures.rs`, `drafts.rs`, `event_log.rs`, `channels.rs` | events: what is measured, what a back end posts, the recent ones by id, the channels that have them |
 //! | `record.rs`, `record_codec.rs`, `changes.rs`, `working_set.rs`, `keeping.rs` | what a store on disk keeps: records, their bytes, changes, and all that is loaded at the start |
 //! | `event.rs`, `error.rs`, `ids.rs`, `time.rs` | values shared by all |
 //!

@@ -12,6 +12,7 @@ pub mod audit;
 pub mod auth;
 pub mod ban;
 pub mod bans;
+pub mod caller;
 pub mod changes;
 pub mod channels;
 mod check;

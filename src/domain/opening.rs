@@ -200,14 +200,7 @@ impl RoomManager {
             return;
         }
         if opened.is_ok() && !self.is_shared {
-            let by = joins
-                .first()
-                .and_then(|join| self.people.user_of(join.origin.connection));
-            let by = by.map(|user| self.people.name(user).clone());
-            let by = match &creator {
-                Some(creator) => creator.user().map(Rc::from),
-                None => by,
-            };
+            let by = self.maker(creator.as_deref(), &joins);
             effects.push_back(Effect::Made(name.clone(), by));
         }
         let added = opened.map(|(opened, crowd)| {
@@ -235,6 +228,15 @@ impl RoomManager {
             }
             effects.push_back(Effect::Resume(connection));
         }
+    }
+
+    /// The name of whoever has made a room, if that is known.
+    fn maker(&self, creator: Option<&Creator>, joins: &[Join]) -> Option<Rc<str>> {
+        if let Some(creator) = creator {
+            return creator.user().map(Rc::from);
+        }
+        let user = self.people.user_of(joins.first()?.origin.connection)?;
+        Some(self.people.name(user).clone())
     }
 
     /// A shared room is open: a join asks for a seat in it.

@@ -1,31 +1,18 @@
 //! What is noted in the audit log: who has done what to whom, from where and when.
 
-use std::net::IpAddr;
-use std::rc::Rc;
-
 use super::Server;
+use super::acts::Actor;
 use super::answer::Answer;
 use super::event_requests::subscription;
 use super::streams::Subscription;
 use crate::conn::refusal::Refusal;
 use crate::domain::audit::Entry;
-use crate::domain::auth::Caller;
+use crate::domain::caller::Caller;
 use crate::domain::channels::Wanted;
 use crate::domain::ids::ConnectionId;
 use crate::domain::time::{Now, Timestamp};
 use crate::wire::close_code::CloseCode;
 use crate::wire::http::Request;
-
-/// Who does something.
-#[derive(Clone, Debug)]
-pub struct Actor {
-    /// The name under which it is noted.
-    pub name: Rc<str>,
-    /// The name in which they speak, if they name no other.
-    pub speaker: Rc<str>,
-    /// From where.
-    pub address: IpAddr,
-}
 
 /// `GET /sse/audit`.
 ///
@@ -60,7 +47,7 @@ impl Server {
 
     /// Notes who has come to a room or left one, which rooms were made, and which are gone.
     pub(super) fn audit_moves(&mut self, time: Timestamp) {
-        for moved in self.chat.take_moves() {
+        for moved in self.chat.noticed.take_moves() {
             let mut entry = Entry::new(moved.action, &moved.actor, time);
             entry.subject = Some(&moved.room);
             entry.address = moved.connection.map(|id| self.connections.address(id));
@@ -79,7 +66,8 @@ impl Server {
         let people = self.chat.rooms().people();
         let user = people.user_of(id);
         let name = user.map(|user| (people.name(user).clone(), !people.is_account(user)));
-        let (name, is_guest) = name.map_or_else(|| ("".into(), None), |(name, is)| (name, Some(is)));
+        let (name, is_guest) =
+            name.map_or_else(|| ("".into(), None), |(name, is)| (name, Some(is)));
         let mut entry = Entry::new(action, &name, now.into());
         entry.address = Some(self.connections.address(id));
         entry.guest = is_guest.filter(|_| code.is_none());

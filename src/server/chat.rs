@@ -2,9 +2,11 @@
 //!
 //! Carries out the domain's effects: each event is encoded once, for all its receivers.
 
-use std::rc::Rc;
+mod noticed;
+
 use std::time::Duration;
 
+use noticed::{Move, Noticed};
 use smallvec::SmallVec;
 
 use super::backend::Backend;
@@ -16,43 +18,15 @@ use super::whispers::Whispers;
 use crate::config::{RoomLimits, SHARED_FROM};
 use crate::conn::Phase;
 use crate::conn::event_json::encode_event;
-use crate::domain::changes::Changes;
-use crate::domain::error::ErrorCode;
-use crate::domain::event::{Effect, Effects, Event, RoomInfo};
+use crate::domain::event::{Effect, Effects, Event};
 use crate::domain::facts::Outcome;
-use crate::domain::ids::{ConnectionId, RoomId, Serial, UserId};
+use crate::domain::ids::{ConnectionId, RoomId, UserId};
 use crate::domain::names::key;
-use crate::domain::position::Position;
 use crate::domain::rooms::RoomManager;
 use crate::domain::time::Now;
 
 /// The slot of no connection.
 const NOBODY: ConnectionId = ConnectionId(u32::MAX);
-
-/// The outcome of a `POST /rooms`, with the serial of the request.
-pub type Created = (Serial, Result<RoomInfo, ErrorCode>);
-
-/// The outcome of opening a room that a request wants to read, with the serial of the request.
-pub type ToRead = (Serial, Result<(), ErrorCode>);
-
-/// A message of a request: its serial, its number there, and its position, or why it is refused.
-pub type Posted = (Serial, u16, Result<Option<Position>, ErrorCode>);
-
-/// A room that was removed: the serial of the request, and what a store is to change.
-pub type Removed = (Option<Serial>, Changes);
-
-/// Somebody has come to a room or left it, or a room was made or is gone.
-#[derive(Debug)]
-pub struct Move {
-    /// What has happened.
-    pub action: &'static str,
-    /// The connection, if there is one.
-    pub connection: Option<ConnectionId>,
-    /// Who that is; nobody if the server has done it.
-    pub actor: Rc<str>,
-    /// The name of the room.
-    pub room: Rc<str>,
-}
 
 /// Rooms, their fan-out and their backend.
 #[derive(Debug)]
@@ -62,15 +36,8 @@ pub struct Chat {
     whispers: Whispers,
     backend: Backend,
     effects: Effects,
-    created: Vec<Created>,
-    /// Comings and goings that are not noted yet.
-    moves: Vec<Move>,
-    /// Messages of requests that are kept, or refused.
-    posted: Vec<Posted>,
-    /// Rooms that were removed.
-    removed: Vec<Removed>,
-    /// Rooms that requests want to read, which are open or are not.
-    to_read: Vec<ToRead>,
+    /// What the server has to answer and to note.
+    pub noticed: Noticed,
     /// Members that are slow, blocked or broken after a pass, or whose outbox is over its limit.
     pub(super) troubled: Troubled,
     /// Chat messages committed since the start.
@@ -90,11 +57,7 @@ impl Chat {
             whispers: Whispers::default(),
             backend,
             effects: Effects::new(),
-            created: Vec::new(),
-            moves: Vec::new(),
-            posted: Vec::new(),
-            removed: Vec::new(),
-            to_read: Vec::new(),
+            noticed: Noticed::default(),
             troubled: Troubled::default(),
             messages: 0,
             outbox_bytes_max,
@@ -202,18 +165,13 @@ impl Chat {
         self.rooms.answered(outcome, now, &mut self.effects);
     }
 
-    /// The next outcome of a `POST /rooms` that is to be answered.
-    pub fn poll_created(&mut self) -> Option<Created> {
-        self.created.pop()
-    }
-
     fn note_move(&mut self, action: &'static str, id: ConnectionId, room: RoomId) {
         let Some(room) = self.rooms.name_if_there(room) else {
             return;
         };
         let people = self.rooms.people();
         let actor = people.user_of(id).map(|user| people.name(user).clone());
-        self.moves.push(Move {
+        self.noticed.moves.push(Move {
             action,
             connection: Some(id),
             actor: actor.unwrap_or_default(),
@@ -221,25 +179,10 @@ impl Chat {
         });
     }
 
-    /// Takes the comings and goings since the last call.
-    pub fn take_moves(&mut self) -> Vec<Move> {
-        std::mem::take(&mut self.moves)
-    }
-
     /// Whether there is much to send to the members of a room.
     pub fn is_room_congested(&self, room: &str) -> bool {
         let room = self.rooms.open_room(room);
         room.is_some_and(|room| self.fan_out.is_congested(&[room]))
-    }
-
-    /// The messages of requests that are kept, or refused, since the last call.
-    pub fn take_posted(&mut self) -> Vec<Posted> {
-        std::mem::take(&mut self.posted)
-    }
-
-    /// The rooms that were removed since the last call.
-    pub fn take_removed(&mut self) -> Vec<Removed> {
-        std::mem::take(&mut self.removed)
     }
 
     /// Carries out all effects, including those that follow from them.
@@ -272,18 +215,10 @@ impl Chat {
                     self.fan_out.unsubscribe(id, &mut connections[id], room);
                     connections.list(id);
                 }
-                Effect::Made(room, by) => self.moves.push(Move {
-                    action: "room_created",
-                    connection: None,
-                    actor: by.unwrap_or_default(),
-                    room,
-                }),
                 Effect::Entered(id, user) => {
                     self.rooms.note_entered(user, now);
                     self.whispers.entered(id, user);
                 }
-                Effect::Posted(serial, part, answer) => self.posted.push((serial, part, answer)),
-                Effect::Removed(serial, changes) => self.removed.push((serial, changes)),
                 Effect::Exited(id, user) => {
                     if self.whispers.exited(id, user, &mut connections[id]) {
                         connections.list(id);
@@ -302,22 +237,25 @@ impl Chat {
                     }
                 }
                 Effect::Resume(id) => connections.unpark(id),
-                Effect::Created(serial, info) => self.created.push((serial, info)),
                 Effect::WhisperTo { by, user, event } => {
                     self.encode(&event);
                     self.deliver_whisper(by, user, connections);
                 }
-                effect => self.settle_shared(effect, now),
+                effect => {
+                    if let Some(effect) = self.noticed.take(effect) {
+                        self.settle_shared(effect, now);
+                    }
+                }
             }
         }
+        self.settle_rooms();
+    }
+
+    /// Notes rooms that are gone, and has the disk change what follows from the effects.
+    fn settle_rooms(&mut self) {
         self.close_unfollowed();
         for room in self.rooms.take_evicted() {
-            self.moves.push(Move {
-                action: "room_removed",
-                connection: None,
-                actor: "".into(),
-                room,
-            });
+            self.noticed.note_room("room_removed", None, room);
         }
         if let Some(disk) = self.backend.disk_mut()
             && let Some(changes) = self.rooms.take_changes()
@@ -328,9 +266,6 @@ impl Chat {
 
     /// Carries out an effect that concerns the other nodes.
     fn settle_shared(&mut self, effect: Effect, now: Now) {
-        if let Effect::ToRead(serial, opened) = effect {
-            return self.to_read.push((serial, opened));
-        }
         let Some(node) = self.backend.node_mut() else {
             return;
         };
@@ -386,11 +321,6 @@ impl Chat {
         if let Some(by) = by.filter(|by| connections.get(*by).is_some()) {
             self.whispers.hold_if_congested(by, [user, user]);
         }
-    }
-
-    /// The next request whose room is open, or is not.
-    pub fn poll_to_read(&mut self) -> Option<ToRead> {
-        self.to_read.pop()
     }
 
     /// Encodes an event as one text frame into `self.frame`.
@@ -505,7 +435,7 @@ impl Chat {
     /// Asserts the invariants.
     pub fn check(&self) {
         assert!(self.effects.is_empty(), "all effects are carried out");
-        assert!(self.created.is_empty(), "every outcome is answered");
+        self.noticed.check();
         self.rooms.check();
         self.fan_out.check();
         let people = self.rooms.people();

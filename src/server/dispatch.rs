@@ -9,7 +9,7 @@ use super::routes::{Resource, find};
 use super::{assets, audit, event_requests, moderation, rest, sign_in};
 use crate::config::ROOMS_LISTED_MAX;
 use crate::conn::refusal::Refusal;
-use crate::domain::auth::Caller;
+use crate::domain::caller::Caller;
 use crate::domain::error::ErrorCode;
 use crate::domain::permissions::Permissions;
 use crate::wire::http::{Method, Request, Upgrade};
@@ -53,6 +53,19 @@ pub fn answer(context: &mut Context<'_>, request: &mut Request) -> Result<Answer
         }
     }
     sign_in::check_ban(context, caller.as_ref())?;
+    if matches!(resource, Resource::HttpEcho | Resource::Server) {
+        return Ok(Answer::Response(rest::echo(request)?));
+    }
+    serve(context, request, resource, caller)
+}
+
+/// Answers a request that is authorized.
+fn serve(
+    context: &mut Context<'_>,
+    request: &Request,
+    resource: Resource<'_>,
+    caller: Option<Caller>,
+) -> Result<Answer, Refusal> {
     let permissions = caller
         .as_ref()
         .map_or_else(Permissions::usual, Caller::permissions);
@@ -97,9 +110,10 @@ pub fn answer(context: &mut Context<'_>, request: &mut Request) -> Result<Answer
         }
         Resource::Room(name) => rest::room(context.rooms, name)?,
         Resource::History(name) => rest::history(context.rooms, name, request)?,
-        Resource::HttpEcho | Resource::Server => rest::echo(request)?,
-        // Each has an act for every method that it allows.
-        Resource::Messages(_)
+        // These were answered before.
+        Resource::HttpEcho
+        | Resource::Server
+        | Resource::Messages(_)
         | Resource::Message(..)
         | Resource::Users
         | Resource::User(_)

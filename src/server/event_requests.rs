@@ -6,7 +6,7 @@ use super::answer::{Answer, Context, check_origin, read_json};
 use super::streams::Subscription;
 use crate::config::POSTED_BYTES_MAX;
 use crate::conn::refusal::Refusal;
-use crate::domain::auth::Caller;
+use crate::domain::caller::Caller;
 use crate::domain::channels::{BadList, Named, Wanted};
 use crate::domain::error::ErrorCode;
 use crate::wire::http::Request;

@@ -155,7 +155,7 @@ impl Server {
 
     /// Signs out: revokes the sign-in of the token, and closes its connections.
     /// `None` if the response comes later, to the request with this serial: when it is on disk.
-    pub(super) fn log_out(
+    fn log_out(
         &mut self,
         identity: &Identity,
         address: IpAddr,
@@ -169,6 +169,22 @@ impl Server {
         self.end_sessions(ended, now);
         let kept = self.keep_revocations(Some(serial), now)?;
         Some(kept.map(|()| Response::empty(204)).map_err(Refusal::from))
+    }
+
+    /// Signs out for a request.
+    pub(super) fn log_out_for(
+        &mut self,
+        id: ConnectionId,
+        identity: &Identity,
+        exchange: Exchange,
+        now: Now,
+    ) {
+        let serial = self.jobs.next_serial();
+        let address = self.connections.address(id);
+        match self.log_out(identity, address, serial, now) {
+            Some(result) => self.respond_and_go_on(id, &exchange, result, now),
+            None => self.wait_for(serial, id, exchange, What::Kept),
+        }
     }
 
     fn end_sessions(&mut self, ended: Ended, now: Now) {

@@ -4,6 +4,7 @@
 //! [`Server::finished`]) and runs a [`Server::turn`] with sockets and a clock. Work that takes time leaves as a job
 //! ([`Server::poll_job`]). So a whole server runs in a test, a fuzzer or a simulation, on virtual time.
 
+mod acts;
 mod addresses;
 pub mod answer;
 pub mod assets;
@@ -16,6 +17,7 @@ mod commands;
 pub mod connections;
 mod cors;
 mod counters;
+mod creations;
 pub mod deadlines;
 pub mod disk;
 mod dispatch;
@@ -68,6 +70,7 @@ use crate::domain::time::Now;
 use crate::journal::Journal;
 use crate::wire::close_code::CloseCode;
 use crate::wire::response::HttpDate;
+use acts::Moderation;
 use backend::{Backend, Memory};
 use chat::Chat;
 use connections::Connections;
@@ -76,7 +79,6 @@ pub use counters::ShellFacts;
 use deadlines::ticks;
 use disk::Answered;
 use jobs::{Done, Job, Jobs};
-use moderation::Moderation;
 use peers::Sharing;
 use sign_ins::SignIns;
 use streams::Streams;

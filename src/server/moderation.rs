@@ -4,89 +4,50 @@ mod posting;
 mod requests;
 mod who;
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
-use serde_json::json;
-
-pub use posting::Posting;
 pub use requests::read;
 
 use super::Server;
-use super::answer::{Exchange, json_response};
-use super::audit::Actor;
+use super::acts::{Actor, Answered, Command};
+use super::answer::Exchange;
 use super::waiting::What;
 use crate::config::ACTS_MAX;
 use crate::conn::Phase;
 use crate::conn::act::{Act, Target};
 use crate::conn::refusal::Refusal;
 use crate::domain::audit::Entry;
-use crate::domain::ban::{Ban, BanList};
+use crate::domain::ban::Ban;
 use crate::domain::bans::NewBan;
+use crate::domain::caller::Caller;
 use crate::domain::changes::Changes;
 use crate::domain::error::ErrorCode;
-use crate::domain::event::{Effect, Event, RoomRules, UserInfo, UserList};
+use crate::domain::event::{Effect, Event};
 use crate::domain::ids::{ConnectionId, Origin, Serial};
 use crate::domain::moderation::PutOut;
 use crate::domain::names::{self, key};
-use crate::domain::position::Position;
 use crate::domain::rules::NewRules;
 use crate::domain::time::{Now, Timestamp};
 use crate::wire::close_code::CloseCode;
-use crate::wire::response::Response;
 
 /// What is told to somebody who is put out without a reason.
 const KICKED: &str = "kicked";
 const BANNED: &str = "banned";
-
-/// Acts of moderators that are not answered yet.
-#[derive(Debug, Default)]
-pub struct Moderation {
-    /// Commands over WebSocket, by serial; requests wait elsewhere.
-    commands: HashMap<Serial, Command>,
-    /// Messages that are being said, by serial.
-    postings: HashMap<Serial, Posting>,
-    /// Rooms whose rules are the answer when they are kept, by serial.
-    rooms: HashMap<Serial, Rc<str>>,
-}
-
-/// A command over WebSocket.
-#[derive(Debug)]
-struct Command {
-    origin: Origin,
-    message_id: Option<Box<str>>,
-}
-
-/// The answer to an act that was carried out.
-#[derive(Debug)]
-pub enum Answered {
-    /// It is done.
-    Done,
-    /// A message is kept at this position.
-    Said(Position),
-    /// Messages are kept at these positions.
-    AllSaid(Vec<Position>),
-    /// A user was told.
-    Notified,
-    /// A page of the users.
-    Users(UserList),
-    /// A user.
-    User(UserInfo),
-    /// A page of the bans.
-    Bans(BanList),
-    /// A room with its rules.
-    Room(RoomRules),
-}
 
 impl Server {
     /// Carries out the act of a request, which waits for the answer.
     pub(super) fn act_for_request(
         &mut self,
         id: ConnectionId,
-        (actor, act): (Actor, Act),
+        (caller, act): (&Caller, Act),
         exchange: Exchange,
         now: Now,
     ) {
+        let actor = Actor {
+            name: caller.actor(),
+            speaker: caller.speaker(),
+            address: self.connections.address(id),
+        };
         let serial = self.jobs.next_serial();
         self.wait_for(serial, id, exchange, What::Act);
         self.act(serial, actor, act, now);
@@ -226,7 +187,7 @@ impl Server {
 
     /// Rooms that were removed are gone from the store when their removals are answered.
     pub(super) fn answer_removed(&mut self, now: Now) {
-        for (serial, changes) in self.chat.take_removed() {
+        for (serial, changes) in self.chat.noticed.take_removed() {
             match serial {
                 Some(serial) => self.keep_act(serial, Ok(changes), now),
                 None => {
@@ -413,40 +374,6 @@ impl Server {
             {
                 self.end_session(id, CloseCode::PUT_OUT, now);
             }
-        }
-    }
-}
-
-impl Answered {
-    fn response(self) -> Response {
-        match self {
-            Self::Done => Response::empty(204),
-            Self::Said(position) => json_response(201, &json!({"position": position})),
-            Self::AllSaid(positions) => json_response(201, &json!({"positions": positions})),
-            Self::Notified => json_response(202, &json!({})),
-            Self::Users(list) => json_response(200, &list),
-            Self::User(user) => json_response(200, &user),
-            Self::Bans(list) => json_response(200, &list),
-            Self::Room(room) => json_response(200, &room),
-        }
-    }
-
-    /// The same over WebSocket; `None` if there is nothing to tell.
-    fn event(self, id: Option<Box<str>>) -> Option<Event> {
-        let ack = |position| {
-            Some(Event::Ack {
-                id: id.clone()?,
-                position,
-            })
-        };
-        match self {
-            Self::Done | Self::Notified => ack(None),
-            Self::Said(position) => ack(Some(position)),
-            Self::AllSaid(positions) => ack(positions.last().copied()),
-            Self::Users(list) => Some(Event::Users { list, id }),
-            Self::User(user) => Some(Event::User { user, id }),
-            Self::Bans(list) => Some(Event::Bans { list, id }),
-            Self::Room(room) => Some(Event::Room { room, id }),
         }
     }
 }

@@ -4,10 +4,8 @@ use std::borrow::Cow;
 
 use super::Server;
 use super::answer::{Answer, Context, Exchange, Redeemed, text_response};
-use super::audit::Actor;
 use super::dispatch::answer;
 use super::jobs::{Job, Ticket};
-use super::rest;
 use super::routes::body_bytes_max;
 use super::waiting::{Waiting, What};
 use crate::config::{
@@ -21,7 +19,6 @@ use crate::conn::{Mark, Phase};
 use crate::domain::error::ErrorCode;
 use crate::domain::ids::{ConnectionId, Serial};
 use crate::domain::owners::Creator;
-use crate::domain::rooms::NotCreated;
 use crate::domain::time::Now;
 use crate::wire::forwarded::Proxy;
 use crate::wire::http::{Method, Request};
@@ -216,12 +213,7 @@ impl Server {
                 return self.open_to_read(id, &name, exchange, Box::new(request), now);
             }
             Answer::Act(act, caller) => {
-                let actor = Actor {
-                    name: caller.actor(),
-                    speaker: caller.speaker(),
-                    address: self.connections.address(id),
-                };
-                return self.act_for_request(id, (actor, act), exchange, now);
+                return self.act_for_request(id, (&caller, act), exchange, now);
             }
             Answer::EventStream(response, subscription) => match self.select(&subscription) {
                 Ok(selection) if request.method != Method::Head => {
@@ -230,14 +222,7 @@ impl Server {
                 }
                 selected => selected.map(|_| response),
             },
-            Answer::Logout(identity) => {
-                let serial = self.jobs.next_serial();
-                let address = self.connections.address(id);
-                match self.log_out(&identity, address, serial, now) {
-                    Some(result) => result,
-                    None => return self.wait_for(serial, id, exchange, What::Kept),
-                }
-            }
+            Answer::Logout(identity) => return self.log_out_for(id, &identity, exchange, now),
             Answer::Figures(figures) => {
                 let active_users = self.active_users();
                 match self.streams.post(figures, active_users) {
@@ -407,34 +392,6 @@ impl Server {
         }
         self.connections.resume(id);
         true
-    }
-
-    fn create_room(
-        &mut self,
-        id: ConnectionId,
-        creator: Creator,
-        (name, max_users): (&str, Option<u32>),
-        exchange: Exchange,
-        now: Now,
-    ) {
-        let serial = self.jobs.next_serial();
-        let (rooms, effects) = self.chat.rooms_mut();
-        let refusal = match rooms.create_room(serial, creator, name, max_users, now, effects) {
-            Ok(()) => return self.wait_for(serial, id, exchange, What::Room),
-            Err(NotCreated::Refused(code)) => code.into(),
-            Err(NotCreated::Throttled(wait)) => Refusal::too_many_requests(wait),
-        };
-        self.respond_and_go_on(id, &exchange, Err(refusal), now);
-    }
-
-    /// Answers the requests whose room creation has finished.
-    pub(super) fn answer_created(&mut self, now: Now) {
-        while let Some((serial, info)) = self.chat.poll_created() {
-            if let Some(waiting) = self.waiting.take(serial) {
-                let answer = info.map(|info| rest::created(&info)).map_err(Into::into);
-                self.answer_waiting(serial, &waiting, answer, now);
-            }
-        }
     }
 
     /// Has a ticket redeemed where all nodes keep theirs.

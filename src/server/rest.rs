@@ -8,7 +8,7 @@ use super::answer::{Answer, Context, check_origin, json_response, read_json};
 use super::routes::location_of_room;
 use crate::config::{HISTORY_ON_ENTRY, HISTORY_PAGE_MAX};
 use crate::conn::refusal::Refusal;
-use crate::domain::auth::Caller;
+use crate::domain::caller::Caller;
 use crate::domain::error::ErrorCode;
 use crate::domain::event::{Event, Page, RoomInfo, RoomPage, RoomRules};
 use crate::domain::position::Position;

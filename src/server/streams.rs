@@ -17,7 +17,7 @@ use crate::config::{
 use crate::conn::refusal::Refusal;
 use crate::conn::{EventStream, Phase};
 use crate::domain::audit::AuditLog;
-use crate::domain::auth::Caller;
+use crate::domain::caller::Caller;
 use crate::domain::changes::Changes;
 use crate::domain::channels::{Channel, Kinds, Wanted};
 use crate::domain::drafts::Draft;

@@ -6,7 +6,7 @@ use super::streams::{Streams, Subscription};
 use crate::config::{EVENT_STALL_TIMEOUT, Level};
 use crate::conn::refusal::Refusal;
 use crate::conn::{EventStream, Phase};
-use crate::domain::auth::Caller;
+use crate::domain::caller::Caller;
 use crate::domain::ids::ConnectionId;
 use crate::domain::names::key;
 use crate::domain::time::Now;

@@ -1,9 +1,7 @@
 //! Messages of back ends: said bit by bit, so that a long batch keeps nobody waiting, and answered when all are kept.
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::Answered;
 use crate::config::{POSTING_BYTES_MAX, POSTS_PER_TURN};
 use crate::conn::act::Post;
 use crate::domain::error::ErrorCode;
@@ -11,22 +9,7 @@ use crate::domain::ids::{Serial, Waiter};
 use crate::domain::position::Position;
 use crate::domain::time::Now;
 use crate::server::Server;
-
-/// Messages that are being said for one request or command.
-#[derive(Debug)]
-pub struct Posting {
-    room: Rc<str>,
-    /// Those that are not said yet.
-    left: VecDeque<Post>,
-    bytes: usize,
-    /// Where the others are kept; `None` while that is not known.
-    positions: Vec<Option<Position>>,
-    /// Those of them whose position is not known.
-    unknown: usize,
-    /// Why the first one of them was refused.
-    refused: Option<ErrorCode>,
-    is_batch: bool,
-}
+use crate::server::acts::{Answered, Posting};
 
 impl Server {
     /// Says messages in a room, or refuses all of them.
@@ -119,7 +102,7 @@ impl Server {
 
     /// Takes the answers to messages.
     pub(in crate::server) fn answer_posts(&mut self, now: Now) {
-        for (serial, part, answer) in self.chat.take_posted() {
+        for (serial, part, answer) in self.chat.noticed.take_posted() {
             let Some(posting) = self.moderation.postings.get_mut(&serial) else {
                 self.answer_notified(serial, answer.map(|_| ()), now);
                 continue;
@@ -176,13 +159,5 @@ impl Server {
     fn answer_notified(&mut self, serial: Serial, answer: Result<(), ErrorCode>, now: Now) {
         let answer = answer.map(|()| Answered::Notified);
         self.answer_act(serial, answer, now);
-    }
-}
-
-impl Posting {
-    /// One message was refused: those after it are not said.
-    fn refuse(&mut self, code: ErrorCode) {
-        self.refused.get_or_insert(code);
-        self.left.clear();
     }
 }

@@ -4,7 +4,7 @@ use super::super::answer::{Context, check_origin, read_json};
 use super::super::routes::Resource;
 use crate::conn::act::{Act, Form, Kind};
 use crate::conn::refusal::Refusal;
-use crate::domain::auth::Caller;
+use crate::domain::caller::Caller;
 use crate::domain::error::ErrorCode;
 use crate::wire::http::{Method, Request};
 

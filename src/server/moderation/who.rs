@@ -5,7 +5,7 @@ use crate::domain::ids::ConnectionId;
 use crate::domain::time::Now;
 use crate::domain::tokens::Identity;
 use crate::server::Server;
-use crate::server::audit::Actor;
+use crate::server::acts::Actor;
 
 impl Server {
     /// The ban of somebody who signed in, if it holds. Moderators are not kept out.

@@ -4,7 +4,7 @@ use crate::conn::act::Act;
 use crate::domain::ids::Serial;
 use crate::domain::time::Now;
 use crate::server::Server;
-use crate::server::audit::Actor;
+use crate::server::acts::Actor;
 
 impl Server {
     /// Has all nodes carry out an act. Returns it if this node alone can.

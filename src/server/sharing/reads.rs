@@ -120,7 +120,7 @@ impl Server {
 
     /// Goes on with the requests whose rooms are open, or are not.
     pub(in crate::server) fn answer_readers(&mut self, now: Now) {
-        while let Some((serial, opened)) = self.chat.poll_to_read() {
+        while let Some((serial, opened)) = self.chat.noticed.poll_to_read() {
             if let Some(waiting) = self.waiting.take(serial) {
                 self.go_on_reading(serial, waiting, opened, now);
             }

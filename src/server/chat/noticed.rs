@@ -1,0 +1,100 @@
+//! What the domain has decided and the server has to answer or to note: outcomes of requests, comings and goings.
+
+use std::rc::Rc;
+
+use crate::domain::changes::Changes;
+use crate::domain::error::ErrorCode;
+use crate::domain::event::{Effect, RoomInfo};
+use crate::domain::ids::{ConnectionId, Serial};
+use crate::domain::position::Position;
+
+/// The outcome of a `POST /rooms`, with the serial of the request.
+pub type Created = (Serial, Result<RoomInfo, ErrorCode>);
+
+/// The outcome of opening a room that a request wants to read, with the serial of the request.
+pub type ToRead = (Serial, Result<(), ErrorCode>);
+
+/// A message of a request: its serial, its number there, and its position, or why it is refused.
+pub type Posted = (Serial, u16, Result<Option<Position>, ErrorCode>);
+
+/// A room that was removed: the serial of the request, and what a store is to change.
+pub type Removed = (Option<Serial>, Changes);
+
+/// Somebody has come to a room or left it, or a room was made or is gone.
+#[derive(Debug)]
+pub struct Move {
+    /// What has happened.
+    pub action: &'static str,
+    /// The connection, if there is one.
+    pub connection: Option<ConnectionId>,
+    /// Who that is; nobody if the server has done it.
+    pub actor: Rc<str>,
+    /// The name of the room.
+    pub room: Rc<str>,
+}
+
+/// What the server has not taken yet.
+#[derive(Debug, Default)]
+pub struct Noticed {
+    created: Vec<Created>,
+    to_read: Vec<ToRead>,
+    posted: Vec<Posted>,
+    removed: Vec<Removed>,
+    /// Comings and goings.
+    pub(super) moves: Vec<Move>,
+}
+
+impl Noticed {
+    /// Takes an effect that is for the server; any other one comes back.
+    pub fn take(&mut self, effect: Effect) -> Option<Effect> {
+        match effect {
+            Effect::Created(serial, info) => self.created.push((serial, info)),
+            Effect::ToRead(serial, opened) => self.to_read.push((serial, opened)),
+            Effect::Posted(serial, part, answer) => self.posted.push((serial, part, answer)),
+            Effect::Removed(serial, changes) => self.removed.push((serial, changes)),
+            Effect::Made(room, by) => self.note_room("room_created", by, room),
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// Notes what has happened to a room.
+    pub fn note_room(&mut self, action: &'static str, by: Option<Rc<str>>, room: Rc<str>) {
+        self.moves.push(Move {
+            action,
+            connection: None,
+            actor: by.unwrap_or_default(),
+            room,
+        });
+    }
+
+    /// The next outcome of a `POST /rooms` that is to be answered.
+    pub fn poll_created(&mut self) -> Option<Created> {
+        self.created.pop()
+    }
+
+    /// The next request whose room is open, or is not.
+    pub fn poll_to_read(&mut self) -> Option<ToRead> {
+        self.to_read.pop()
+    }
+
+    /// The messages of requests that are kept, or refused, since the last call.
+    pub fn take_posted(&mut self) -> Vec<Posted> {
+        std::mem::take(&mut self.posted)
+    }
+
+    /// The rooms that were removed since the last call.
+    pub fn take_removed(&mut self) -> Vec<Removed> {
+        std::mem::take(&mut self.removed)
+    }
+
+    /// The comings and goings since the last call.
+    pub fn take_moves(&mut self) -> Vec<Move> {
+        std::mem::take(&mut self.moves)
+    }
+
+    /// Asserts the invariants.
+    pub fn check(&self) {
+        assert!(self.created.is_empty(), "every outcome is answered");
+    }
+}
