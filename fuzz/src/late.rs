@@ -301,6 +301,7 @@ impl Store {
             content: message.content.clone(),
             timestamp: message.timestamp,
             position,
+            deleted_at: None,
         }
     }
 

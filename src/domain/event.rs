@@ -294,8 +294,8 @@ pub enum Effect {
     Resume(ConnectionId),
     /// The room whose removal was asked for with this serial is gone, and what a store is to change.
     Removed(Option<Serial>, Changes),
-    /// Messages of a room before this number are not kept any more. Only where rooms are shared with other nodes.
-    Trimmed(Rc<str>, u64),
+    /// Messages of a room before this position are not kept any more. Only where rooms are shared with other nodes.
+    Trimmed(Rc<str>, Position),
     /// Answer the `POST /rooms` with this serial.
     Created(Serial, Result<RoomInfo, ErrorCode>),
 }

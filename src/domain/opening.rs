@@ -202,6 +202,9 @@ impl RoomManager {
         let added = opened.map(|(opened, crowd)| {
             let id = self.add_room(name, creator, opened, now);
             self.rooms[id.index()].crowd = crowd;
+            if self.is_shared {
+                self.drop_aged(id, now, effects);
+            }
             id
         });
         if let Some((serial, _)) = creation {

@@ -282,6 +282,7 @@ impl Chat {
                 is_guest,
             } => node.seat(serial, &room, &name, is_guest, now),
             Effect::GiveUpSeat(room, name) => node.leave(&room, &name, now),
+            Effect::Trimmed(room, first) => node.trim(&room, first, now),
             Effect::AskForCrowd(room) => node.ask_for_crowd(&room, now),
             Effect::Whispering {
                 serial,

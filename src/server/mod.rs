@@ -29,6 +29,7 @@ pub mod hosts;
 pub mod io;
 pub mod jobs;
 mod logins;
+mod moderation;
 pub mod node;
 mod notes;
 pub mod password_checks;

@@ -1,5 +1,6 @@
 //! The other nodes and the rest of the server: what is asked of the engine that all share, and what it tells.
 
+mod acts;
 mod names;
 mod reads;
 #[cfg(feature = "cluster")]
@@ -197,6 +198,7 @@ impl Server {
             | News::Revoked(_)
             | News::SignInFailed(..)
             | News::Secret(_) => self.take_of_identity(news, now),
+            _ => self.take_of_moderators(news, now),
         }
     }
 
