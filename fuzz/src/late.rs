@@ -302,6 +302,7 @@ impl Store {
             content: message.content.clone(),
             timestamp: message.timestamp,
             position,
+            deleted_at: None,
         }
     }
 

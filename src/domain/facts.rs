@@ -1,5 +1,6 @@
 //! Facts: the answers of the backend. It alone numbers and timestamps messages, and knows the history of a room.
 
+use std::num::NonZeroU64;
 use std::rc::Rc;
 
 use super::crowd::Crowd;
@@ -28,6 +29,8 @@ pub struct Fact {
     pub timestamp: Timestamp,
     /// Its position in the room's history.
     pub position: Position,
+    /// If it was deleted before it came here, the number of the newest message of the room then: it has no author and no text.
+    pub deleted_at: Option<NonZeroU64>,
 }
 
 impl Fact {
@@ -41,6 +44,7 @@ impl Fact {
             content: publication.content,
             timestamp,
             position,
+            deleted_at: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::crowd::Crowd;
 use super::error::ErrorCode;
-use super::event::{Effect, Effects};
+use super::event::{Effect, Effects, Maker};
 use super::facts::OpenedRoom;
 use super::ids::{ConnectionId, RoomId, Serial};
 use super::names::{is_valid_room_name, nfc};
@@ -206,6 +206,9 @@ impl RoomManager {
         let added = opened.map(|(opened, crowd)| {
             let id = self.add_room(name, creator, opened, now);
             self.rooms[id.index()].crowd = crowd;
+            if self.is_shared {
+                self.drop_aged(id, now, effects);
+            }
             id
         });
         if let Some((serial, _)) = creation {
@@ -230,13 +233,16 @@ impl RoomManager {
         }
     }
 
-    /// The name of whoever has made a room, if that is known.
-    fn maker(&self, creator: Option<&Creator>, joins: &[Join]) -> Option<Rc<str>> {
+    /// Whoever has made a room.
+    fn maker(&self, creator: Option<&Creator>, joins: &[Join]) -> Maker {
         if let Some(creator) = creator {
-            return creator.user().map(Rc::from);
+            return Maker::Request(creator.user().map(Rc::from), creator.address());
         }
-        let user = self.people.user_of(joins.first()?.origin.connection)?;
-        Some(self.people.name(user).clone())
+        let connection = joins.first().map(|join| join.origin.connection);
+        let user = connection.and_then(|id| Some((id, self.people.user_of(id)?)));
+        user.map_or(Maker::Server, |(id, user)| {
+            Maker::Connection(id, self.people.name(user).clone())
+        })
     }
 
     /// A shared room is open: a join asks for a seat in it.

@@ -18,7 +18,7 @@ use super::whispers::Whispers;
 use crate::config::{RoomLimits, SHARED_FROM};
 use crate::conn::Phase;
 use crate::conn::event_json::encode_event;
-use crate::domain::event::{Effect, Effects, Event};
+use crate::domain::event::{Effect, Effects, Event, Maker};
 use crate::domain::facts::Outcome;
 use crate::domain::ids::{ConnectionId, RoomId, UserId};
 use crate::domain::names::key;
@@ -174,6 +174,7 @@ impl Chat {
         self.noticed.moves.push(Move {
             action,
             connection: Some(id),
+            address: None,
             actor: actor.unwrap_or_default(),
             room,
         });
@@ -255,7 +256,7 @@ impl Chat {
     fn settle_rooms(&mut self) {
         self.close_unfollowed();
         for room in self.rooms.take_evicted() {
-            self.noticed.note_room("room_removed", None, room);
+            self.noticed.note_room("room_removed", Maker::Server, room);
         }
         if let Some(disk) = self.backend.disk_mut()
             && let Some(changes) = self.rooms.take_changes()
@@ -277,6 +278,7 @@ impl Chat {
                 is_guest,
             } => node.seat(serial, &room, &name, is_guest, now),
             Effect::GiveUpSeat(room, name) => node.leave(&room, &name, now),
+            Effect::Trimmed(room, first) => node.trim(&room, first, now),
             Effect::AskForCrowd(room) => node.ask_for_crowd(&room, now),
             Effect::Whispering {
                 serial,

@@ -51,6 +51,10 @@ pub struct Sharing {
     pub names: HashMap<Named, Name>,
     /// Audit entries that the engine has not been given yet, as JSON.
     pub audited: Vec<String>,
+    /// Whether the audit log of all nodes is known here.
+    pub follows_audit: bool,
+    /// Requests that wait for it.
+    pub audit_waiters: Vec<Serial>,
     /// Whether a name could not be asked for again.
     pub has_unclaimed: bool,
     /// Whether the engine has refused to keep what was revoked here.

@@ -217,8 +217,8 @@ impl Server {
             }
             Answer::EventStream(response, subscription) => match self.select(&subscription) {
                 Ok(selection) if request.method != Method::Head => {
-                    self.respond(id, &exchange, Ok(response));
-                    return self.open_event_stream(id, selection, subscription, now);
+                    let stream = (response, selection, subscription);
+                    return self.begin_event_stream(id, exchange, stream, now);
                 }
                 selected => selected.map(|_| response),
             },

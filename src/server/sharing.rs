@@ -1,6 +1,7 @@
 //! The other nodes and the rest of the server: what is asked of the engine that all share, and what it tells.
 
 mod acts;
+mod moderating;
 mod names;
 mod reads;
 #[cfg(feature = "cluster")]
@@ -128,8 +129,7 @@ impl Server {
                 None => break,
             }
         }
-        self.answer_created(now);
-        self.answer_readers(now);
+        self.answer_noticed(now);
     }
 
     fn take_piece(&mut self, news: News, now: Now) {
@@ -198,6 +198,7 @@ impl Server {
             | News::Revoked(_)
             | News::SignInFailed(..)
             | News::Secret(_) => self.take_of_identity(news, now),
+            _ => self.take_of_moderators(news, now),
         }
     }
 
@@ -298,7 +299,8 @@ impl Server {
                     // One that cannot be read is of a later version.
                     _ = loader.add(key, value);
                 }
-                if let Ok(others) = loader.finish() {
+                if let Ok(mut others) = loader.finish() {
+                    self.banned_elsewhere(std::mem::take(&mut others.bans), now);
                     let ended = self.sign_ins.auth_mut().revoke_elsewhere(others, now);
                     for id in ended {
                         self.end_session(id, CloseCode::SESSION_ENDED, now);
@@ -349,6 +351,7 @@ impl Server {
         let mut changes = Changes::default();
         let revocations = self.sign_ins.auth().revocations();
         revocations.keep_all(&mut changes);
+        self.chat.rooms().bans.keep_all(&mut changes);
         if let Some(node) = self.chat.backend_mut().node_mut()
             && !changes.is_empty()
         {

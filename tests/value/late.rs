@@ -87,6 +87,7 @@ impl Late {
                 epoch: publication.room.epoch,
                 seq: *newest,
             },
+            deleted_at: None,
         })
     }
 

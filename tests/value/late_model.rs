@@ -237,6 +237,7 @@ impl Model {
             content: publication.content,
             timestamp: Timestamp(0),
             position: Position { epoch, seq },
+            deleted_at: None,
         })
     }
 

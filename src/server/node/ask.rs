@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::news::{Claim, Owed};
 use crate::domain::drafts::Draft;
 use crate::domain::ids::Serial;
+use crate::domain::position::Position;
+use crate::domain::rules::Rules;
 use crate::domain::wishes::{Publication, Whispered};
 
 /// A request, kept until it is answered.
@@ -51,6 +53,8 @@ pub enum Ask {
     Fill(Rc<str>),
     /// Whether a room is as it is here; in the setup of a connection if true.
     Check(Rc<str>, bool),
+    /// What a moderator does to a room.
+    Act(Box<Act>),
     /// Who is in a room.
     Crowd(Rc<str>),
     /// A seat in a room.
@@ -129,6 +133,32 @@ pub struct Said {
     pub number: u64,
     /// The number of the newest message of the room that was known when it was first sent.
     pub after: u64,
+    /// That of the mirror of the room: it goes to no later room of this name.
+    pub generation: u64,
+}
+
+/// What a moderator does to a room, on its way.
+#[derive(Debug)]
+pub struct Act {
+    /// The serial of the request.
+    pub serial: Serial,
+    /// The name of the room.
+    pub room: Rc<str>,
+    /// What is done.
+    pub deed: Deed,
+    /// Whether the engine may have done it before, over a connection that is gone.
+    pub is_again: bool,
+}
+
+/// What is done to a room.
+#[derive(Clone, Copy, Debug)]
+pub enum Deed {
+    /// The message at this position is deleted.
+    Delete(Position),
+    /// It has this limit of users, is kept or not, and has these rules.
+    Change(u32, bool, Rules),
+    /// It is removed.
+    Remove,
 }
 
 /// A whisper on its way.
@@ -159,6 +189,7 @@ impl Ask {
         match self {
             Self::Publish(_)
             | Self::Open(_)
+            | Self::Act(_)
             | Self::Seat(..)
             | Self::Leave(..)
             | Self::Claim(_)

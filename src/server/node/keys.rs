@@ -91,6 +91,11 @@ impl Keys {
         format!("{}{{{}}}s:{node}:{room}", self.prefix, self.tag(room))
     }
 
+    /// What the keys of the seats of all nodes in rooms with the tag of this one begin with.
+    pub fn all_seats(&self, room: &str) -> String {
+        format!("{}{{{}}}s:", self.prefix, self.tag(room))
+    }
+
     /// What a node holds: references to rooms and names.
     pub fn holdings(&self, node: &str) -> String {
         format!("{}n:{node}", self.prefix)

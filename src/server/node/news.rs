@@ -1,5 +1,6 @@
 //! What a node tells the rest of the server.
 
+use std::num::NonZeroU64;
 use std::rc::Rc;
 
 use crate::config::Level;
@@ -12,6 +13,7 @@ use crate::domain::facts::{Fact, OpenedRoom};
 use crate::domain::ids::Serial;
 use crate::domain::message_keys::Person;
 use crate::domain::position::Position;
+use crate::domain::rules::Rules;
 use crate::domain::wishes::Whispered;
 use crate::domain::working_set::KeptEvent;
 
@@ -92,6 +94,14 @@ pub enum News {
     Left(Rc<str>, Rc<str>, usize),
     /// The number of users of a room has changed.
     Counted(Rc<str>, usize),
+    /// A message was deleted, when this was the number of the newest one.
+    Deleted(Rc<str>, Position, NonZeroU64),
+    /// A room has this limit of users, is kept or not, and has these rules.
+    Changed(Rc<str>, u32, bool, Rules),
+    /// A room was removed.
+    Removed(Rc<str>),
+    /// What a moderator has asked for is done, or is not.
+    Acted(Serial, Result<(), ErrorCode>),
     /// A room had to make way for another.
     Gone(Rc<str>),
     /// The seats of this room are to be asked for again. The engine knows of these ones.

@@ -265,8 +265,11 @@ impl Node {
     pub fn list(&mut self, now: Now) {
         if self.listing.is_none() {
             self.listing = Some(Vec::new());
-            let mut command = Command::new("HKEYS");
-            command.text(&self.keys.single("rooms"));
+            let mut command = Command::new("ZRANGE");
+            command
+                .text(&self.keys.single("rooms"))
+                .text("0")
+                .text("-1");
             self.ask(Ask::Rooms, command.finish(), now);
         }
     }

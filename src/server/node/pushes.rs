@@ -3,14 +3,16 @@
 use std::rc::Rc;
 
 use super::Node;
+use super::acts::read_settings;
 use super::mirror::Message;
 use super::news::News;
 use super::people::read_whisper;
 use super::setup::decode;
 use crate::domain::changes::{Change, Changes};
+use crate::domain::position::Position;
 use crate::domain::time::Now;
 use crate::domain::working_set::KeptEvent;
-use crate::wire::resp::{NUMBER_MAX, Reply};
+use crate::wire::resp::{NUMBER_MAX, Reply, read_hex};
 
 impl Node {
     /// Takes a push. Confirmations of subscriptions need no answer.
@@ -43,9 +45,7 @@ impl Node {
         match kind {
             "m" => {
                 let mut parts = rest.splitn(4, ' ');
-                let epoch = parts
-                    .next()
-                    .and_then(|epoch| u64::from_str_radix(epoch, 16).ok());
+                let epoch = parts.next().and_then(read_hex);
                 let number = parts.next().and_then(|number| number.parse().ok());
                 let number = number.filter(|number| *number <= NUMBER_MAX);
                 let milliseconds = parts.next().and_then(|time| time.parse().ok());
@@ -75,6 +75,27 @@ impl Node {
                     self.report(News::Counted(room.clone(), users));
                 }
             }
+            "d" => {
+                let mut parts = rest.split(' ');
+                let epoch = parts.next().and_then(read_hex);
+                let mut numbers = parts.map_while(|number| number.parse().ok());
+                let mut next = || numbers.next().filter(|number| *number <= NUMBER_MAX);
+                let place = epoch.zip(next());
+                if let (Some((epoch, seq)), Some((newest, revision))) = (place, next().zip(next()))
+                {
+                    let position = Position { epoch, seq };
+                    self.message_deleted(room, position, newest, revision, now);
+                }
+            }
+            "s" => {
+                if let Some((revision, settings)) = rest.split_once(' ')
+                    && let (Ok(revision), Some(settings)) =
+                        (revision.parse(), read_settings(settings))
+                {
+                    self.room_changed(room, settings, revision, now);
+                }
+            }
+            "z" => self.room_removed(room),
             "e" => self.reload(room, now),
             "x" => self.report(News::Gone(room.clone())),
             _ => {}

@@ -121,6 +121,9 @@ impl Server {
     /// Goes on with the requests whose rooms are open, or are not.
     pub(in crate::server) fn answer_readers(&mut self, now: Now) {
         while let Some((serial, opened)) = self.chat.noticed.poll_to_read() {
+            if self.go_on_acting(serial, opened, now) {
+                continue;
+            }
             if let Some(waiting) = self.waiting.take(serial) {
                 self.go_on_reading(serial, waiting, opened, now);
             }

@@ -12,6 +12,30 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
+-- The mark of a message as a history has it.
+local function mark_of(entry)
+  return string.match(entry[2][4], '^[^\n]*')
+end
+
+-- Only messages of a room from this number on are kept. The mark of the newest one stays: nodes tell by it whether that is the one
+-- that they have.
+local function trim(meta, history, first)
+  if first <= 1 then
+    return
+  end
+  local newest = call('HGET', meta, 's')
+  local entry = first > tonumber(newest) and call('XRANGE', history, newest .. '-0', newest .. '-0')[1]
+  if entry then
+    call('HSET', meta, 'l', newest .. ' ' .. mark_of(entry))
+  end
+  call('XTRIM', history, 'MINID', whole(first) .. '-0')
+end
+
+-- Whether a room was removed while it had this epoch, or the one after it.
+local function was_removed(key, epoch)
+  return epoch ~= '' and string.find(call('GET', key) or '', epoch, 1, true)
+end
+
 -- Nobody is in a room any more. Rooms make way in the order of their scores: those that a join has made and in which nothing was
 -- ever said before all others, one that is kept not before the time up to which it is.
 local function idle(meta, idle_rooms, reference)
