@@ -4,7 +4,10 @@
 
 mod actors;
 mod alike;
+mod alike_acts;
+mod alike_questions;
 mod alike_stories;
+mod bare;
 mod corpus;
 mod draw;
 mod engine;
