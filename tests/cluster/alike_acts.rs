@@ -217,6 +217,41 @@ fn what_is_too_old_leaves_the_engine_and_the_room_stays_as_it_is() {
 }
 
 #[test]
+fn a_history_that_is_kept_for_a_time_ends_by_itself_and_that_is_no_loss() {
+    on_all_engines(2, |mut nodes| {
+        gathered(&mut nodes, 2);
+        let ends = |nodes: &mut Nodes| match nodes.engine.operate(&["TTL", "sg:{133}h:tech"]) {
+            Said::Integer(seconds) => seconds.parse::<i64>().expect("a number"),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(keep(&mut nodes, 0, 1_000), Ok(()));
+        assert!((1..=60).contains(&ends(&mut nodes)));
+        nodes.engine.operate(&["PERSIST", "sg:{133}h:tech"]);
+        nodes.say(0, ROOM, "c");
+        nodes.settle();
+        assert!((1..=60).contains(&ends(&mut nodes)));
+        // Neither who comes nor who looks makes it longer.
+        nodes.all[1].node.close(&room());
+        nodes.open(1, ROOM);
+        nodes.pass(seconds(25));
+        assert!((1..=60).contains(&ends(&mut nodes)));
+        nodes.forget();
+        nodes.engine.operate(&["DEL", "sg:{133}h:tech"]);
+        nodes.pass(seconds(25));
+        nodes.say(0, ROOM, "d");
+        nodes.settle();
+        for number in 0..2 {
+            assert_eq!(short(nodes.told(number)), "4d", "{number}");
+        }
+        let endless = nodes.ask(0, |node, serial, now| {
+            node.change_room(serial, &room(), 7, true, Rules::default(), now);
+        });
+        assert_eq!(endless, Ok(()));
+        assert!(ends(&mut nodes) > 1_000);
+    });
+}
+
+#[test]
 fn a_removed_room_is_gone_at_all_nodes_with_what_is_under_way_in_it() {
     on_all_engines(2, |mut nodes| {
         let epoch = gathered(&mut nodes, 2);

@@ -15,6 +15,7 @@ mod faults;
 mod ledger;
 mod member;
 mod nodes;
+mod pages;
 mod peer;
 mod promises;
 mod regressions;
