@@ -10,21 +10,24 @@
 
 mod acts;
 mod ask;
+mod audit;
 mod keys;
 mod life;
 mod link;
+mod lists;
 mod messages;
 mod mirror;
 pub mod news;
 mod people;
 mod pushes;
+mod questions;
 mod replies;
 mod rooms;
 mod scripts;
 mod setup;
-mod stub;
+mod waits;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -35,6 +38,7 @@ use link::{Link, State};
 use mirror::Mirror;
 use news::{News, Owed};
 use scripts::{Script, Scripts};
+use waits::{Audit, Listing, Question};
 
 use super::histogram::{COMMIT_MICROS, Histogram};
 use crate::config::{
@@ -42,7 +46,6 @@ use crate::config::{
     PROBES_MISSED_MAX, Password, REPLICAS_PATIENCE,
 };
 use crate::domain::error::ErrorCode;
-use crate::domain::event::RoomInfo;
 use crate::domain::ids::Serial;
 use crate::domain::position::Position;
 use crate::domain::random::{Random, split_mix};
@@ -108,8 +111,15 @@ pub struct Node {
     unanswered: VecDeque<u64>,
     /// What the engine has refused to undo.
     owed: Vec<Owed>,
-    /// The list of rooms that is being read.
-    listing: Option<Vec<RoomInfo>>,
+    /// Pages of the rooms that are being read, and the number of the last one.
+    listings: BTreeMap<u64, Listing>,
+    listed: u64,
+    /// Questions to the other nodes without all answers, and the number of the last one.
+    questions: BTreeMap<u64, Question>,
+    asked: u64,
+    /// The other nodes that were alive at the last sign of life.
+    peers: Vec<Box<str>>,
+    audit: Audit,
     figures: Figures,
     /// The reason of the last failure, so that it is told once.
     told_reason: String,
@@ -148,7 +158,12 @@ impl Node {
             awaited: 0,
             unanswered: VecDeque::new(),
             owed: Vec::new(),
-            listing: None,
+            listings: BTreeMap::new(),
+            listed: 0,
+            questions: BTreeMap::new(),
+            asked: 0,
+            peers: Vec::new(),
+            audit: Audit::default(),
             figures: Figures {
                 replies: Histogram::new(&COMMIT_MICROS),
                 resends: 0,
@@ -254,6 +269,7 @@ impl Node {
             .next_deadline()
             .into_iter()
             .chain([of_state])
+            .chain(self.next_question_end())
             .min()
     }
 
@@ -262,6 +278,7 @@ impl Node {
         for request in self.link.expire(now.monotonic) {
             self.refuse(request, ErrorCode::BackendUnavailable);
         }
+        self.end_questions(now.monotonic);
         match self.link.state {
             State::Down(at) if at <= now.monotonic => self.dial(now),
             State::Dialing(at) if at <= now.monotonic => self.fail("no connection in time", now),
@@ -380,6 +397,7 @@ impl Node {
             }
             match &mut request.ask {
                 Ask::Publish(said) => request.command = self.publish_command(said, true),
+                Ask::Audit(lines) => request.command = self.audit_command(lines, true),
                 Ask::Act(act) => act.is_again |= request.was_sent,
                 _ => {}
             }

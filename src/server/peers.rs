@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::answer::Redeemed;
 use super::node::news::PeerFigures;
-use crate::domain::event::RoomInfo;
+use crate::domain::event::{Page, RoomPage};
 use crate::domain::ids::{ConnectionId, Origin, Serial};
 use crate::domain::message_keys::Person;
 use crate::wire::close_code::CloseCode;
@@ -61,10 +61,12 @@ pub struct Sharing {
     pub has_unrevoked: bool,
     /// Why the handshake that goes on now is refused.
     pub refused: Option<CloseCode>,
-    /// The list of rooms, and when it was made.
-    pub rooms: Option<(Duration, Vec<RoomInfo>)>,
-    /// Who waits for it.
-    pub readers: Vec<Reader>,
+    /// The first page of the rooms, how many were asked for, and when it was made.
+    pub rooms: Option<(Duration, usize, RoomPage)>,
+    /// Who waits for pages, and how many do.
+    pub readers: HashMap<Page, Vec<Reader>>,
+    /// See there.
+    pub reading: usize,
     /// What the others had counted when it was last heard.
     pub peers: Vec<(Box<str>, PeerFigures)>,
     /// People at all nodes.

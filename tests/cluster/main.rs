@@ -4,7 +4,10 @@
 
 mod actors;
 mod alike;
+mod alike_acts;
+mod alike_questions;
 mod alike_stories;
+mod bare;
 mod corpus;
 mod draw;
 mod engine;
@@ -12,6 +15,7 @@ mod faults;
 mod ledger;
 mod member;
 mod nodes;
+mod pages;
 mod peer;
 mod permissions;
 mod promises;

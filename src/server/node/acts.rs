@@ -50,6 +50,7 @@ impl Node {
         command.number(max_users.into()).number(is_kept.into());
         command.text(&write_rules(rules));
         command.number(rules.history_messages.into());
+        command.number(ENGINE_KEPT_SECS);
         let deed = Deed::Change(max_users, is_kept, rules);
         self.act(serial, room, deed, &command, now);
     }

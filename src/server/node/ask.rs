@@ -85,10 +85,16 @@ pub enum Ask {
     Beat(u64),
     /// That people of a dead node are taken out.
     Sweep(Box<str>),
-    /// The names of all rooms.
-    Rooms,
-    /// What is shown of some rooms; whether these are the last.
-    List(bool),
+    /// The names of a page of the rooms, by its number.
+    Rooms(u64),
+    /// What is shown of some of them.
+    List(u64),
+    /// People who are here.
+    Names(Box<NamesAfter>),
+    /// That lines are in the audit.
+    Audit(Box<Lines>),
+    /// The whole audit.
+    Audits,
     /// How many people are here.
     Count,
     /// Replicas that have what was published.
@@ -161,6 +167,26 @@ pub enum Deed {
     Remove,
 }
 
+/// The people after one of them, that are asked for.
+#[derive(Debug)]
+pub struct NamesAfter {
+    /// The serial of the request.
+    pub serial: Serial,
+    /// The name before them.
+    pub after: Option<Rc<str>>,
+    /// So many at most.
+    pub limit: usize,
+}
+
+/// Lines of the audit on their way.
+#[derive(Debug)]
+pub struct Lines {
+    /// What is to be written.
+    pub lines: Vec<String>,
+    /// By it they are known when they are sent again.
+    pub mark: Box<str>,
+}
+
 /// A whisper on its way.
 #[derive(Clone, Debug)]
 pub struct Brought {
@@ -190,6 +216,7 @@ impl Ask {
             Self::Publish(_)
             | Self::Open(_)
             | Self::Act(_)
+            | Self::Audit(_)
             | Self::Seat(..)
             | Self::Leave(..)
             | Self::Claim(_)

@@ -63,7 +63,7 @@ impl Keys {
 
     /// The number in the tag of a room, or of the key of a name.
     pub fn tag(&self, name: &str) -> u16 {
-        TAGS[usize::from(CRC.checksum(name.as_bytes()) % ENGINE_TAGS)]
+        TAGS[self.place_of_tag(name)]
     }
 
     /// A key of which there is one.
@@ -79,6 +79,11 @@ impl Keys {
     /// The names that are here, of those with the tag of this one.
     pub fn names_with(&self, name: &str) -> String {
         format!("{}{{{}}}us", self.prefix, self.tag(name))
+    }
+
+    /// The place among all such keys of that with this name.
+    pub fn place_of_tag(&self, name: &str) -> usize {
+        usize::from(CRC.checksum(name.as_bytes()) % ENGINE_TAGS)
     }
 
     /// All such keys.

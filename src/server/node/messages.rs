@@ -102,7 +102,12 @@ impl Node {
         } else {
             "~"
         };
-        command.text(exactly).finish()
+        command.text(exactly);
+        match mirror.and_then(|mirror| mirror.rules.history_seconds) {
+            Some(seconds) => command.number(seconds.get().into()),
+            None => command.text(""),
+        };
+        command.finish()
     }
 
     /// Takes a message of the engine: delivers it if it is the next one.

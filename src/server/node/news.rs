@@ -7,7 +7,7 @@ use crate::config::Level;
 use crate::domain::crowd::Crowd;
 use crate::domain::drafts::Told;
 use crate::domain::error::ErrorCode;
-use crate::domain::event::RoomInfo;
+use crate::domain::event::{Page, RoomPage};
 use crate::domain::event_log::KeptEvents;
 use crate::domain::facts::{Fact, OpenedRoom};
 use crate::domain::ids::Serial;
@@ -139,8 +139,18 @@ pub enum News {
     Revoked(Vec<(Vec<u8>, Vec<u8>)>),
     /// A sign-in failed at another node: at this account, from this address.
     SignInFailed(Rc<str>, std::net::IpAddr),
-    /// The rooms of all nodes.
-    Rooms(Result<Vec<RoomInfo>, ErrorCode>),
+    /// A page of the rooms of all nodes.
+    Rooms(Page, Result<RoomPage, ErrorCode>),
+    /// Names of people at all nodes, and whether there are more.
+    Names(Serial, Result<(Vec<Rc<str>>, bool), ErrorCode>),
+    /// Another node asks something: its name, the number of the question, the question.
+    Asked(Box<str>, u64, Box<str>),
+    /// What other nodes have answered.
+    Answers(Serial, Vec<Box<str>>),
+    /// The whole audit, by number, and the greatest number that was given out.
+    AuditLoaded(Vec<(u64, Box<str>)>, u64),
+    /// The next event of the audit: its number, and its line.
+    Audit(u64, Box<str>),
     /// What the other nodes have counted, whether this node samples for all, and the number of nodes.
     Peers(Vec<(Box<str>, PeerFigures)>, bool, usize),
     /// How many people there are at all nodes.

@@ -35,6 +35,7 @@ impl Node {
         let name = channel.strip_prefix(self.keys.prefix()).unwrap_or_default();
         match name {
             "ctl" => self.take_of_all(message),
+            "au" => self.take_audit(message, now),
             "ev" => self.take_event(message),
             _ => self.take_of_node(message),
         }
@@ -122,6 +123,7 @@ impl Node {
                     self.report(News::Whisper(whisper));
                 }
             }
+            Some(("a", answer)) => self.take_reply_of_node(answer),
             Some(("g", key)) => self.report(News::CloseGuests(key.into())),
             _ => {}
         }
@@ -136,6 +138,12 @@ impl Node {
         }
         match kind {
             Some("s") => self.report(News::Wake),
+            Some("q") => {
+                let number = parts.next().and_then(|number| number.parse().ok());
+                if let (Some(node), Some((number, text))) = (node, number.zip(parts.next())) {
+                    self.report(News::Asked(node.into(), number, text.into()));
+                }
+            }
             Some("v") => {
                 let changes = parts.next().and_then(decode).map(Changes::from_bytes);
                 let changes = changes.unwrap_or_default();

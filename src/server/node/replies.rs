@@ -49,10 +49,12 @@ impl Node {
                 draft: *draft,
                 id: Err(code),
             }),
-            Ask::Rooms | Ask::List(_) => {
-                self.listing = None;
-                News::Rooms(Err(code))
+            Ask::Rooms(number) | Ask::List(number) => {
+                return self.end_listing(number, Some(code));
             }
+            Ask::Names(names) => News::Names(names.serial, Err(code)),
+            Ask::Audit(lines) => return self.audit_lost(&lines),
+            Ask::Audits => return self.audit_not_loaded(),
             Ask::Crowd(room) => {
                 if let Some(mirror) = self.mirrors.get_mut(&room) {
                     mirror.is_crowd_stale = true;
@@ -230,8 +232,11 @@ impl Node {
                 let id = self.id.clone();
                 self.sweep(&id, true, now);
             }
-            Ask::Rooms => self.take_room_names(reply, now),
-            Ask::List(is_last) => self.take_listed(reply, is_last),
+            Ask::Rooms(number) => self.take_room_names(number, reply, now),
+            Ask::List(number) => self.take_listed(number, reply),
+            Ask::Names(names) => self.take_names(&names, reply),
+            Ask::Audit(_) => self.audit_kept(reply),
+            Ask::Audits => self.audit_loaded(reply),
             Ask::Count => self.report(News::People(reply.number().unwrap_or(0) as usize)),
             Ask::Wait => self.confirmed(reply.number().unwrap_or(0)),
             _ => {}
@@ -301,6 +306,7 @@ impl Node {
         self.link.is_heard = true;
         if self.link.state == State::Up {
             self.ask_for_stale_crowds(now);
+            self.load_audit(now);
         }
         for owed in std::mem::take(&mut self.owed) {
             self.report(News::Owed(owed));
@@ -328,12 +334,13 @@ impl Node {
         if is_new.number() != Some(1) && self.link.state != State::Up {
             self.report(News::Reclaim);
         }
-        let mut peers = Vec::new();
+        let mut peers: Vec<(Box<str>, PeerFigures)> = Vec::new();
         for (node, figures) in figures.pairs() {
             if let Some(node) = node.text().filter(|node| **node != *self.id) {
                 peers.push((node.into(), read_figures(figures)));
             }
         }
+        self.peers = peers.iter().map(|(node, _)| node.clone()).collect();
         self.figures.nodes = peers.len() + 1;
         self.report(News::Peers(peers, self.is_leader, self.figures.nodes));
         if let Some(dead) = dead.text().filter(|dead| !dead.is_empty()) {

@@ -31,6 +31,9 @@ pub enum Script {
     Set,
     Trim,
     Remove,
+    Names,
+    Audit,
+    Audits,
 }
 
 /// All scripts as `build.rs` has compressed them, and the one that is put before each of the others.
@@ -38,7 +41,7 @@ const COMPRESSED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/scripts.z"))
 const COMMON: &str = "common";
 
 impl Script {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 25] = [
         Self::Publish,
         Self::Open,
         Self::People,
@@ -61,6 +64,9 @@ impl Script {
         Self::Set,
         Self::Trim,
         Self::Remove,
+        Self::Names,
+        Self::Audit,
+        Self::Audits,
     ];
 
     /// The name of its file.

@@ -25,6 +25,11 @@ impl Server {
                 }
             }
             News::Acted(serial, done) => self.acted(serial, done, now),
+            News::Names(serial, names) => self.names(serial, names, now),
+            News::Asked(node, number, text) => self.asked(&node, number, &text, now),
+            News::Answers(serial, answers) => self.answers(serial, answers, now),
+            News::AuditLoaded(events, newest) => self.audit_loaded(events, newest, now),
+            News::Audit(number, line) => self.audit_told(number, &line),
             _ => {}
         }
         self.settle(now);

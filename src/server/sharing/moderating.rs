@@ -192,7 +192,7 @@ impl Server {
     }
 
     /// The other nodes have answered.
-    pub(super) fn answers(&mut self, serial: Serial, answers: &[Box<str>], now: Now) {
+    pub(super) fn answers(&mut self, serial: Serial, answers: Vec<Box<str>>, now: Now) {
         let of_others = || {
             answers
                 .iter()

@@ -1,7 +1,7 @@
 -- Compares a room with what a node has of it. KEYS: meta, history, deleted messages, that it was removed. ARGV: epoch, number and
 -- mark of the newest message that the node has, another epoch, channel, seconds a room lives without a use, run of the engine,
 -- number of the last change of the room that the node knows.
-local meta = call('HMGET', KEYS[1], 'e', 's', 'g', 'n', 'l')
+local meta = call('HMGET', KEYS[1], 'e', 's', 'g', 'n', 'l', 'r')
 if meta[1] ~= ARGV[1] and was_removed(KEYS[4], ARGV[1]) then
   return {'removed'}
 end
@@ -9,7 +9,9 @@ if not meta[1] then
   return {'gone'}
 end
 for key = 1, 3 do
-  call('EXPIRE', KEYS[key], ARGV[6])
+  if key ~= 2 or not age_of(meta[6]) then
+    call('EXPIRE', KEYS[key], ARGV[6])
+  end
 end
 -- An engine that was started again, or has taken over from another one, may have lost its newest messages, and somebody may have
 -- said others since.

@@ -17,18 +17,27 @@ local function mark_of(entry)
   return string.match(entry[2][4], '^[^\n]*')
 end
 
--- Only messages of a room from this number on are kept. The mark of the newest one stays: nodes tell by it whether that is the one
--- that they have.
-local function trim(meta, history, first)
-  if first <= 1 then
-    return
-  end
+-- The newest message of a room may go: its mark stays, by which nodes tell whether it is the one that they have.
+local function note_newest(meta, history)
   local newest = call('HGET', meta, 's')
-  local entry = first > tonumber(newest) and call('XRANGE', history, newest .. '-0', newest .. '-0')[1]
+  local entry = call('XRANGE', history, newest .. '-0', newest .. '-0')[1]
   if entry then
     call('HSET', meta, 'l', newest .. ' ' .. mark_of(entry))
   end
-  call('XTRIM', history, 'MINID', whole(first) .. '-0')
+end
+
+-- Only messages of a room from this number on are kept.
+local function trim(meta, history, first)
+  if first > 1 then
+    note_newest(meta, history)
+    call('XTRIM', history, 'MINID', whole(first) .. '-0')
+  end
+end
+
+-- For how many seconds messages are kept by the rules of a room; nothing if there is no end.
+local function age_of(rules)
+  local seconds = string.match(rules or '', ' (%d+) ')
+  return seconds ~= '0' and seconds
 end
 
 -- Whether a room was removed while it had this epoch, or the one after it.

@@ -50,10 +50,12 @@ if not epoch then
     idle(KEYS[1], KEYS[6], ARGV[2] .. '\n' .. ARGV[3])
   end
 end
-for key = 1, 4 do
-  call('EXPIRE', KEYS[key], ARGV[9])
-end
 local meta = call('HMGET', KEYS[1], 's', 'x', 'k', 'c', 'n', 'r')
+for key = 1, 4 do
+  if key ~= 2 or not age_of(meta[6]) then
+    call('EXPIRE', KEYS[key], ARGV[9])
+  end
+end
 local users = call('HLEN', KEYS[3])
 local names
 if users <= tonumber(ARGV[12]) then

@@ -2,7 +2,7 @@
 -- KEYS: meta, history, deleted messages, or also the key of its id. ARGV: an epoch, channel, payload, fingerprint, seconds an id is
 -- kept, the tag of a message that is sent again or nothing, messages kept, bytes kept, messages kept whatever their bytes, seconds
 -- a room lives without a use, the least number that a message that is sent again can have, the epoch of the room as its node knows
--- it, how exactly the number of messages is kept.
+-- it, how exactly the number of messages is kept, seconds for which they are or nothing.
 local epoch = call('HGET', KEYS[1], 'e')
 if not epoch then
   return {'gone'}
@@ -47,6 +47,11 @@ if tonumber(place) % 1000 == 1 then
   for key = 1, 3 do
     call('EXPIRE', KEYS[key], ARGV[10])
   end
+end
+if ARGV[14] ~= '' then
+  -- Also where no node drops what is too old, because nobody has the room open.
+  note_newest(KEYS[1], KEYS[2])
+  call('EXPIRE', KEYS[2], ARGV[14])
 end
 if call('HINCRBY', KEYS[1], 'b', #kept) > 2 * ARGV[8] then
   local count, bytes = 0, 0
