@@ -117,8 +117,6 @@ pub struct Node {
     /// Questions to the other nodes without all answers, and the number of the last one.
     questions: BTreeMap<u64, Question>,
     asked: u64,
-    /// The other nodes that were alive at the last sign of life.
-    peers: Vec<Box<str>>,
     audit: Audit,
     figures: Figures,
     /// The reason of the last failure, so that it is told once.
@@ -162,7 +160,6 @@ impl Node {
             listed: 0,
             questions: BTreeMap::new(),
             asked: 0,
-            peers: Vec::new(),
             audit: Audit::default(),
             figures: Figures {
                 replies: Histogram::new(&COMMIT_MICROS),

@@ -95,6 +95,8 @@ pub enum Ask {
     Audit(Box<Lines>),
     /// The whole audit.
     Audits,
+    /// How many nodes have heard a question, by its number.
+    Question(u64),
     /// How many people are here.
     Count,
     /// Replicas that have what was published.

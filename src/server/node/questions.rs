@@ -13,23 +13,35 @@ use crate::domain::time::Now;
 use crate::wire::resp::Command;
 
 impl Node {
-    /// Asks all other nodes something. [`News::Answers`] has what they say: of all that are alive, or of those that have answered
-    /// within [`QUESTION_PATIENCE`]. Nothing comes from nobody, if too many questions are under way or there is no engine.
+    /// Asks all other nodes something. [`News::Answers`] has what they say: of all that have heard it, which the engine tells, or
+    /// of those that have answered within [`QUESTION_PATIENCE`]. Nothing comes from nobody, if too many questions are under way or
+    /// there is no engine.
     pub fn ask_all(&mut self, serial: Serial, text: &str, now: Now) {
         let is_up = self.link.state == State::Up;
-        if !is_up || self.peers.is_empty() || self.questions.len() >= QUESTIONS_MAX {
+        if !is_up || self.questions.len() >= QUESTIONS_MAX {
             return self.report(News::Answers(serial, Vec::new()));
         }
         self.asked += 1;
         let question = Question {
             serial,
-            waits_for: self.peers.clone(),
+            heard_by: None,
+            answered: Vec::new(),
             answers: Vec::new(),
             until: now.monotonic + QUESTION_PATIENCE,
         };
         self.questions.insert(self.asked, question);
-        let message = format!("q {} {} {text}", self.id, self.asked);
-        self.announce(&message, now);
+        let mut command = Command::new("PUBLISH");
+        command.text(&self.keys.single("ctl"));
+        command.text(&format!("q {} {} {text}", self.id, self.asked));
+        self.ask(Ask::Question(self.asked), command.finish(), now);
+    }
+
+    /// So many connections of nodes have heard a question, this one's among them.
+    pub(super) fn question_heard(&mut self, number: u64, connections: usize) {
+        if let Some(question) = self.questions.get_mut(&number) {
+            question.heard_by = Some(connections.saturating_sub(1));
+            self.end_if_answered(number);
+        }
     }
 
     /// Answers the question of another node.
@@ -50,17 +62,25 @@ impl Node {
         let Some(question) = self.questions.get_mut(&number) else {
             return;
         };
-        let place = question.waits_for.iter().position(|other| **other == *node);
-        if let Some(place) = place {
-            question.waits_for.remove(place);
+        if !question.answered.iter().any(|other| **other == *node) {
+            question.answered.push(node.into());
             question.answers.push(text.into());
-            if question.waits_for.is_empty() {
-                self.end_question(number);
-            }
+            self.end_if_answered(number);
         }
     }
 
-    fn end_question(&mut self, number: u64) {
+    fn end_if_answered(&mut self, number: u64) {
+        let question = self.questions.get(&number);
+        let is_answered = |question: &Question| {
+            let count = question.answered.len();
+            question.heard_by.is_some_and(|heard_by| heard_by <= count)
+        };
+        if question.is_some_and(is_answered) {
+            self.end_question(number);
+        }
+    }
+
+    pub(super) fn end_question(&mut self, number: u64) {
         if let Some(question) = self.questions.remove(&number) {
             self.report(News::Answers(question.serial, question.answers));
         }

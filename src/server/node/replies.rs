@@ -31,6 +31,7 @@ impl Node {
                 News::Failed(brought.serial, code)
             }
             Ask::Wait => return self.confirmed(0),
+            Ask::Question(number) => return self.end_question(number),
             Ask::Open(room) => return self.refuse_opening(&room, code),
             Ask::Claim(claim) if !request.was_sent => News::Claimed(claim, Claimed::Unasked),
             Ask::Claim(claim) => News::Claimed(claim, Claimed::Unknown),
@@ -237,6 +238,9 @@ impl Node {
             Ask::Names(names) => self.take_names(&names, reply),
             Ask::Audit(_) => self.audit_kept(reply),
             Ask::Audits => self.audit_loaded(reply),
+            Ask::Question(number) => {
+                self.question_heard(number, reply.number().unwrap_or(0) as usize);
+            }
             Ask::Count => self.report(News::People(reply.number().unwrap_or(0) as usize)),
             Ask::Wait => self.confirmed(reply.number().unwrap_or(0)),
             _ => {}
@@ -340,7 +344,6 @@ impl Node {
                 peers.push((node.into(), read_figures(figures)));
             }
         }
-        self.peers = peers.iter().map(|(node, _)| node.clone()).collect();
         self.figures.nodes = peers.len() + 1;
         self.report(News::Peers(peers, self.is_leader, self.figures.nodes));
         if let Some(dead) = dead.text().filter(|dead| !dead.is_empty()) {

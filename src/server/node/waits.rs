@@ -21,8 +21,10 @@ pub struct Listing {
 #[derive(Debug)]
 pub struct Question {
     pub serial: Serial,
-    /// Nodes that have not answered yet.
-    pub waits_for: Vec<Box<str>>,
+    /// How many other nodes have heard it, once the engine has told.
+    pub heard_by: Option<usize>,
+    /// Nodes that have answered.
+    pub answered: Vec<Box<str>>,
     pub answers: Vec<Box<str>>,
     /// Until when it waits, since the server's start.
     pub until: Duration,

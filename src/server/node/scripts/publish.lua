@@ -3,13 +3,15 @@
 -- kept, the tag of a message that is sent again or nothing, messages kept, bytes kept, messages kept whatever their bytes, seconds
 -- a room lives without a use, the least number that a message that is sent again can have, the epoch of the room as its node knows
 -- it, how exactly the number of messages is kept, seconds for which they are or nothing.
-local epoch = call('HGET', KEYS[1], 'e')
+local meta = call('HMGET', KEYS[1], 'e', 'c')
+local epoch = meta[1]
 if not epoch then
   return {'gone'}
 end
 if KEYS[4] then
+  -- One of a room of this name that was removed since was not said in this room.
   local known = call('GET', KEYS[4])
-  if known then
+  if known and string.match(known, '%S+$') == meta[2] then
     return {'known', known}
   end
 end
@@ -66,7 +68,7 @@ if call('HINCRBY', KEYS[1], 'b', #kept) > 2 * ARGV[8] then
   call('HSET', KEYS[1], 'b', bytes)
 end
 if KEYS[4] then
-  call('SET', KEYS[4], ARGV[4] .. ' ' .. epoch .. ' ' .. place, 'EX', ARGV[5])
+  call('SET', KEYS[4], ARGV[4] .. ' ' .. epoch .. ' ' .. place .. ' ' .. meta[2], 'EX', ARGV[5])
 end
 call('PUBLISH', ARGV[2], 'm ' .. epoch .. ' ' .. place .. ' ' .. now .. ' ' .. ARGV[3])
 return {'ok', epoch, place, now}
