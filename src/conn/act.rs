@@ -160,6 +160,20 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u
     Option::deserialize(deserializer).map(Some)
 }
 
+impl Form {
+    /// Reads JSON.
+    ///
+    /// # Errors
+    /// `bad_request`, `bad_json`.
+    #[inline(never)]
+    pub fn read(json: &[u8]) -> Result<Self, ErrorCode> {
+        serde_json::from_slice(json).map_err(|error| match error.is_data() {
+            true => ErrorCode::BadRequest,
+            false => ErrorCode::BadJson,
+        })
+    }
+}
+
 impl Act {
     /// Reads what is asked for by somebody of this name.
     ///

@@ -1,6 +1,6 @@
 //! The requests of moderators: what they ask for, by route and method.
 
-use super::super::answer::{Context, check_origin, read_json};
+use super::super::answer::{Context, check_json, check_origin};
 use super::super::routes::Resource;
 use crate::conn::act::{Act, Form, Kind};
 use crate::conn::refusal::Refusal;
@@ -27,7 +27,10 @@ pub fn read(
         Kind::Publish | Kind::Notify | Kind::Ban | Kind::SetRoom
     );
     let mut form = match has_body {
-        true => read_json::<Form>(request)?,
+        true => {
+            check_json(request)?;
+            Form::read(&request.body)?
+        }
         false => read_query(request)?,
     };
     // A name in the path counts.
