@@ -28,6 +28,9 @@ pub const HISTORY_PAGE_MAX: usize = 200;
 pub const ACTS_MAX: usize = 1_024;
 /// The text of messages of back ends that are not said yet, in bytes; above it `unavailable`.
 pub const POSTING_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long what a moderator or a back end asks for may take, such as a batch into a room whose members are slow; then
+/// `backend_unavailable`.
+pub const ACT_PATIENCE: Duration = Duration::from_secs(30);
 /// Messages of one request that are said in one turn.
 pub const POSTS_PER_TURN: usize = 64;
 /// Audit events that are kept for those who resume.

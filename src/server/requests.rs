@@ -9,8 +9,8 @@ use super::jobs::{Job, Ticket};
 use super::routes::body_bytes_max;
 use super::waiting::{Waiting, What};
 use crate::config::{
-    ANSWER_STALL_TIMEOUT, BACKEND_PATIENCE, BODY_TIMEOUT, HEAD_TIMEOUT, LOGIN_PATIENCE,
-    OUTBOX_HIGH_WATER_BYTES,
+    ACT_PATIENCE, ANSWER_STALL_TIMEOUT, BACKEND_PATIENCE, BODY_TIMEOUT, HEAD_TIMEOUT,
+    LOGIN_PATIENCE, OUTBOX_HIGH_WATER_BYTES,
 };
 use crate::conn::http::{Awaited, Http, Step, Wait};
 use crate::conn::input::Input;
@@ -356,6 +356,7 @@ impl Server {
     ) {
         let patience = match &what {
             What::Password(_) => LOGIN_PATIENCE,
+            What::Act => ACT_PATIENCE,
             _ => BACKEND_PATIENCE,
         };
         if let Phase::Http(http) = &mut self.connections[connection].phase {
