@@ -11,7 +11,7 @@ use crate::config::{
 use crate::domain::error::ErrorCode;
 use crate::domain::event::Page;
 use crate::domain::message_keys::is_message_id;
-use crate::domain::names::nfc;
+use crate::domain::names::{is_valid_room_name, nfc};
 use crate::domain::position::Position;
 use crate::domain::rules::{NewRules, Writers};
 
@@ -178,7 +178,7 @@ impl Act {
     /// Reads what is asked for by somebody of this name.
     ///
     /// # Errors
-    /// `bad_request`.
+    /// `bad_request`; `bad_room_name` for a ban from what can be no room.
     pub fn read(kind: Kind, form: Form, speaker: &Rc<str>) -> Result<Self, ErrorCode> {
         let bad = || ErrorCode::BadRequest;
         Ok(match kind {
@@ -193,7 +193,7 @@ impl Act {
                 }
             }
             Kind::Notify => {
-                let user = named(form.user.as_deref()).ok_or_else(bad)?;
+                let user = read_user(form.user.as_deref())?;
                 let item = Item {
                     content: form.content.ok_or_else(bad)?,
                     username: form.from,
@@ -203,8 +203,8 @@ impl Act {
             }
             Kind::Users => Self::Users(read_page(form)?),
             Kind::Bans => Self::Bans(read_page(form)?),
-            Kind::User => Self::User(named(form.user.as_deref()).ok_or_else(bad)?),
-            Kind::Revoke => Self::Revoke(named(form.user.as_deref()).ok_or_else(bad)?),
+            Kind::User => Self::User(read_user(form.user.as_deref())?),
+            Kind::Revoke => Self::Revoke(read_user(form.user.as_deref())?),
             Kind::Kick => Self::Kick(read_target(form)?),
             Kind::Unban => Self::Unban(read_target(form)?),
             Kind::Ban => {
@@ -212,7 +212,12 @@ impl Act {
                 if seconds.is_some_and(|all| !(1..=RULE_SECONDS_MAX).contains(&all)) {
                     return Err(bad());
                 }
-                Self::Ban(read_target(form)?, seconds)
+                let target = read_target(form)?;
+                // They need not be there, so this is the only check of the room.
+                match target.room.as_deref().is_none_or(is_valid_room_name) {
+                    true => Self::Ban(target, seconds),
+                    false => return Err(ErrorCode::BadRoomName),
+                }
             }
             Kind::SetRoom => {
                 let room = named(form.room.as_deref()).ok_or_else(bad)?;
@@ -236,10 +241,22 @@ impl Act {
     }
 }
 
-/// A name as it is looked for.
+/// The name of a room as it is looked for.
 fn named(name: Option<&str>) -> Option<Rc<str>> {
     let name = name.filter(|name| !name.is_empty() && name.len() <= 4 * SUBJECT_CHARS_MAX)?;
     Some(nfc(name).into())
+}
+
+/// The name of a user: that of a guest or an account, or any `sub` of a token.
+fn read_user(name: Option<&str>) -> Result<Rc<str>, ErrorCode> {
+    let name = nfc(name.unwrap_or_default());
+    let is_good = !name.trim().is_empty()
+        && name.chars().count() <= SUBJECT_CHARS_MAX
+        && !name.chars().any(char::is_control);
+    match is_good {
+        true => Ok(name.into()),
+        false => Err(ErrorCode::BadRequest),
+    }
 }
 
 fn read_messages(form: Form, speaker: &Rc<str>) -> Result<Vec<Post>, ErrorCode> {
@@ -271,16 +288,7 @@ fn read_messages(form: Form, speaker: &Rc<str>) -> Result<Vec<Post>, ErrorCode> 
 fn read_post(item: Item, speaker: &Rc<str>) -> Result<Post, ErrorCode> {
     let name = match item.username {
         None => speaker.clone(),
-        Some(name) => {
-            let name = nfc(&name);
-            let is_good = !name.trim().is_empty()
-                && name.chars().count() <= SUBJECT_CHARS_MAX
-                && !name.chars().any(char::is_control);
-            match is_good {
-                true => name.into(),
-                false => return Err(ErrorCode::BadRequest),
-            }
-        }
+        name => read_user(name.as_deref())?,
     };
     if item.id.as_deref().is_some_and(|id| !is_message_id(id)) {
         return Err(ErrorCode::BadRequest);
@@ -304,7 +312,7 @@ fn read_target(form: Form) -> Result<Target, ErrorCode> {
         room => Some(named(room).ok_or(ErrorCode::BadRequest)?),
     };
     Ok(Target {
-        user: named(form.user.as_deref()).ok_or(ErrorCode::BadRequest)?,
+        user: read_user(form.user.as_deref())?,
         room,
         reason: form.reason.map(Into::into),
     })
@@ -405,6 +413,9 @@ mod tests {
         for (kind, bad) in [
             (Kind::Kick, r#"{"room":"r"}"#.to_owned()),
             (Kind::Kick, r#"{"user":""}"#.to_owned()),
+            (Kind::Kick, r#"{"user":"a\u0007"}"#.to_owned()),
+            (Kind::Revoke, format!(r#"{{"user":"{}"}}"#, &long[1..])),
+            (Kind::Ban, r#"{"user":"kim","room":"."}"#.to_owned()),
             (Kind::Kick, format!(r#"{{"user":"kim","reason":"{long}"}}"#)),
             (Kind::Kick, r#"{"user":"kim","reason":"a\nb"}"#.to_owned()),
             (Kind::Ban, r#"{"user":"kim","seconds":0}"#.to_owned()),
@@ -427,6 +438,8 @@ mod tests {
         ] {
             assert_eq!(read(kind, &bad), None, "{bad}");
         }
+        let longest = format!(r#"{{"user":"{}"}}"#, &long[2..]);
+        assert!(read(Kind::Revoke, &longest).is_some());
         let good = r#"{"user":"kim","room":"r","seconds":1,"reason":"noise"}"#;
         assert!(matches!(read(Kind::Ban, good), Some(Act::Ban(_, Some(1)))));
     }

@@ -119,10 +119,10 @@ pub fn history(rooms: &RoomManager, name: &str, request: &Request) -> Result<Res
         let text = request.parameter(name)?;
         Ok(text.and_then(|text| Position::parse(&text)))
     };
+    let limit = page(request, HISTORY_ON_ENTRY, HISTORY_PAGE_MAX)?.limit;
     let (mut more, mut recovered) = (None, true);
     let messages = match request.parameter("before")?.is_some() {
         true => {
-            let limit = page(request, HISTORY_ON_ENTRY, HISTORY_PAGE_MAX)?.limit;
             let before = position("before")?;
             let before = before.and_then(|before| room.history.before(before, limit));
             recovered = before.is_some();

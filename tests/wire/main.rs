@@ -46,6 +46,7 @@ mod order;
 mod page_codings;
 mod people;
 mod permissions;
+mod permissions_table;
 mod platforms;
 mod presence;
 mod pressure;
