@@ -21,13 +21,13 @@ impl Node {
             return self.report(News::Answers(serial, Vec::new()));
         }
         self.asked += 1;
-        let question = Question {
+        self.questions.push(Question {
+            number: self.asked,
             serial,
             waits_for: self.peers.clone(),
             answers: Vec::new(),
             until: now.monotonic + QUESTION_PATIENCE,
-        };
-        self.questions.insert(self.asked, question);
+        });
         let message = format!("q {} {} {text}", self.id, self.asked);
         self.announce(&message, now);
     }
@@ -47,40 +47,37 @@ impl Node {
         let (Some(number), Some(node), Some(text)) = (number, parts.next(), parts.next()) else {
             return;
         };
-        let Some(question) = self.questions.get_mut(&number) else {
+        let questions = &mut self.questions;
+        let Ok(at) = questions.binary_search_by_key(&number, |question| question.number) else {
             return;
         };
+        let question = &mut questions[at];
         let place = question.waits_for.iter().position(|other| **other == *node);
         if let Some(place) = place {
             question.waits_for.remove(place);
             question.answers.push(text.into());
             if question.waits_for.is_empty() {
-                self.end_question(number);
+                self.end_question(at);
             }
         }
     }
 
-    fn end_question(&mut self, number: u64) {
-        if let Some(question) = self.questions.remove(&number) {
-            self.report(News::Answers(question.serial, question.answers));
-        }
+    fn end_question(&mut self, at: usize) {
+        let Question {
+            serial, answers, ..
+        } = self.questions.remove(at);
+        self.report(News::Answers(serial, answers));
     }
 
     /// When the first question is not waited for any more, since the server's start.
     pub(super) fn next_question_end(&self) -> Option<Duration> {
-        self.questions
-            .values()
-            .next()
-            .map(|question| question.until)
+        self.questions.first().map(|question| question.until)
     }
 
     /// Ends the questions that have waited long enough.
     pub(super) fn end_questions(&mut self, now: Duration) {
-        while let Some((number, question)) = self.questions.first_key_value()
-            && question.until <= now
-        {
-            let number = *number;
-            self.end_question(number);
+        while self.next_question_end().is_some_and(|until| until <= now) {
+            self.end_question(0);
         }
     }
 }
