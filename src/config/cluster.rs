@@ -56,6 +56,8 @@ pub const QUESTIONS_MAX: usize = 1_024;
 pub const ROOM_LIST_KEPT: Duration = Duration::from_secs(1);
 /// Commands and requests that wait for pages of the rooms; one more is refused with `backend_unavailable`.
 pub const ROOM_LIST_READERS_MAX: usize = 16_384;
+/// Pages under way that are searched for one that somebody else asks for, so that it is read once.
+pub const PAGES_SEARCHED: usize = 64;
 /// Rooms of a page that are asked for at once.
 pub const ROOMS_LISTED_AT_ONCE: usize = 256;
 /// Seats and names of a dead node that are given up at a time.

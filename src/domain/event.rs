@@ -111,7 +111,7 @@ pub struct RoomRules {
 pub type RoomPage = (Vec<RoomInfo>, Option<Rc<str>>);
 
 /// Which page of a list is asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// It begins after this one.
     pub after: Option<Rc<str>>,

@@ -27,7 +27,7 @@ mod scripts;
 mod setup;
 mod waits;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -112,10 +112,10 @@ pub struct Node {
     /// What the engine has refused to undo.
     owed: Vec<Owed>,
     /// Pages of the rooms that are being read, and the number of the last one.
-    listings: BTreeMap<u64, Listing>,
+    listings: Vec<Listing>,
     listed: u64,
     /// Questions to the other nodes without all answers, and the number of the last one.
-    questions: BTreeMap<u64, Question>,
+    questions: Vec<Question>,
     asked: u64,
     audit: Audit,
     figures: Figures,
@@ -156,9 +156,9 @@ impl Node {
             awaited: 0,
             unanswered: VecDeque::new(),
             owed: Vec::new(),
-            listings: BTreeMap::new(),
+            listings: Vec::new(),
             listed: 0,
-            questions: BTreeMap::new(),
+            questions: Vec::new(),
             asked: 0,
             audit: Audit::default(),
             figures: Figures {

@@ -24,6 +24,17 @@ pub enum Reader {
     Request(Serial),
 }
 
+/// A page of the rooms that is being read.
+#[derive(Debug)]
+pub struct Reading {
+    /// The number by which the node knows it.
+    pub number: u64,
+    /// Which one it is.
+    pub page: Page,
+    /// Who waits for it.
+    pub readers: Vec<Reader>,
+}
+
 /// A name of somebody here.
 #[derive(Debug, Default)]
 pub struct Name {
@@ -63,10 +74,10 @@ pub struct Sharing {
     pub refused: Option<CloseCode>,
     /// The first page of the rooms, how many were asked for, and when it was made.
     pub rooms: Option<(Duration, usize, RoomPage)>,
-    /// Who waits for pages, and how many do.
-    pub readers: HashMap<Page, Vec<Reader>>,
-    /// See there.
-    pub reading: usize,
+    /// The pages that are read, in the order in which they were asked for.
+    pub pages: VecDeque<Reading>,
+    /// Who waits for them.
+    pub readers: usize,
     /// What the others had counted when it was last heard.
     pub peers: Vec<(Box<str>, PeerFigures)>,
     /// People at all nodes.

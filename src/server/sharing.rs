@@ -147,7 +147,7 @@ impl Server {
             News::Opened(serial, room, crowd) => {
                 self.answered(Outcome::OpenedShared(serial, room, crowd), now);
             }
-            News::Rooms(page, rooms) => self.take_rooms(page, rooms, now),
+            News::Rooms(number, rooms) => self.take_rooms(number, rooms, now),
             News::Told(told) => {
                 let (serial, is_sampled) = (told.serial, told.serial.is_none());
                 match told.id {

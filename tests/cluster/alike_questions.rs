@@ -22,10 +22,10 @@ fn page(nodes: &mut Nodes, after: Option<&str>, limit: usize) -> (Vec<String>, O
         limit,
     };
     let now = nodes.now();
-    nodes.all[1].node.list(page.clone(), now);
+    let number = nodes.all[1].node.list(&page, now);
     nodes.settle();
     let told = nodes.told(1).into_iter().find_map(|news| match news {
-        News::Rooms(of, rooms) if of == page => Some(rooms),
+        News::Rooms(of, rooms) if of == number => Some(rooms),
         _ => None,
     });
     let (rooms, next) = told.expect("is answered").expect("is read");
@@ -75,10 +75,10 @@ fn a_page_of_rooms_that_cannot_be_read_is_refused_once() {
             },
             nodes.now(),
         );
-        nodes.all[0].node.list(page.clone(), now);
+        let number = nodes.all[0].node.list(&page, now);
         nodes.cut(0);
         nodes.mend(0);
-        let refused = News::Rooms(page, Err(ErrorCode::BackendUnavailable));
+        let refused = News::Rooms(number, Err(ErrorCode::BackendUnavailable));
         let told = nodes.told(0);
         let pages = told.iter().filter(|news| matches!(news, News::Rooms(..)));
         assert_eq!(pages.collect::<Vec<_>>(), [&refused]);

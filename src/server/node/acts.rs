@@ -220,30 +220,25 @@ fn write_rules(rules: Rules) -> String {
     format!("{} {seconds} {write}", rules.history_messages)
 }
 
-/// Reads that.
-pub(super) fn read_rules(text: &str) -> Option<Rules> {
+/// Reads the limit of users, whether a room is kept, and its rules.
+#[inline(never)]
+pub(super) fn read_settings(text: &str) -> Option<Settings> {
     let mut parts = text.split(' ');
-    let history_messages = parts.next()?.parse().ok()?;
-    let seconds: u32 = parts.next()?.parse().ok()?;
+    let mut number = || parts.next()?.parse::<u32>().ok();
+    let (max_users, kept, history_messages) = (number()?, number()?, number()?);
+    let history_seconds = number()?.try_into().ok();
     let write = match parts.next()? {
         "e" => Writers::Everyone,
         "s" => Writers::SignedIn,
         "m" => Writers::Moderators,
         _ => return None,
     };
-    Some(Rules {
+    let rules = Rules {
         history_messages,
-        history_seconds: seconds.try_into().ok(),
+        history_seconds,
         write,
-    })
-}
-
-/// Reads the limit of users, whether a room is kept, and its rules.
-pub(super) fn read_settings(text: &str) -> Option<Settings> {
-    let mut parts = text.splitn(3, ' ');
-    let max_users = parts.next()?.parse().ok()?;
-    let is_kept = parts.next()? == "1";
-    Some((max_users, is_kept, read_rules(parts.next()?)?))
+    };
+    Some((max_users, kept == 1, rules))
 }
 
 #[cfg(test)]
@@ -260,13 +255,20 @@ mod tests {
                     history_seconds,
                     write,
                 };
-                assert_eq!(read_rules(&write_rules(rules)), Some(rules));
                 let settings = format!("7 1 {}", write_rules(rules));
                 assert_eq!(read_settings(&settings), Some((7, true, rules)));
             }
         }
-        for bad in ["", "1", "1 0", "1 0 x", "-1 0 e", "1 x e"] {
-            assert_eq!(read_rules(bad), None, "{bad}");
+        for bad in [
+            "",
+            "1",
+            "7 1",
+            "7 1 1 0",
+            "7 1 1 0 x",
+            "7 1 -1 0 e",
+            "7 x 1 0 e",
+        ] {
+            assert_eq!(read_settings(bad), None, "{bad}");
         }
     }
 }

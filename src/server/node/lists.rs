@@ -17,8 +17,8 @@ use crate::domain::time::{Now, Timestamp};
 use crate::wire::resp::{Command, Reply};
 
 impl Node {
-    /// Asks for a page of the rooms of all nodes. [`News::Rooms`] answers.
-    pub fn list(&mut self, page: Page, now: Now) {
+    /// Asks for a page of the rooms of all nodes. [`News::Rooms`] answers, with the number that this returns.
+    pub fn list(&mut self, page: &Page, now: Now) -> u64 {
         self.listed += 1;
         let mut command = Command::new("ZRANGEBYLEX");
         command.text(&self.keys.single("rooms"));
@@ -29,24 +29,26 @@ impl Node {
         command.text("+").text("LIMIT").text("0");
         command.number(page.limit as u64 + 1);
         let listing = Listing {
-            page,
+            number: self.listed,
+            limit: page.limit,
             rooms: Vec::new(),
             next: None,
             left: 0,
         };
-        self.listings.insert(self.listed, listing);
+        self.listings.push(listing);
         self.ask(Ask::Rooms(self.listed), command.finish(), now);
+        self.listed
     }
 
     /// Takes the names of a page: asks for what is shown of them.
     pub(super) fn take_room_names(&mut self, number: u64, reply: &Reply, now: Now) {
-        let Some(listing) = self.listings.get_mut(&number) else {
+        let Some(listing) = self.listing(number) else {
             return;
         };
         let names = reply.items().iter().filter_map(Reply::text);
         let mut names: Vec<&str> = names.collect();
-        if names.len() > listing.page.limit {
-            names.truncate(listing.page.limit);
+        if names.len() > listing.limit {
+            names.truncate(listing.limit);
             listing.next = names.last().map(|name| Rc::from(*name));
         }
         listing.left = names.len().div_ceil(ROOMS_LISTED_AT_ONCE);
@@ -67,7 +69,7 @@ impl Node {
 
     /// Takes what is shown of some rooms.
     pub(super) fn take_listed(&mut self, number: u64, reply: &Reply) {
-        let Some(listing) = self.listings.get_mut(&number) else {
+        let Some(listing) = self.listing(number) else {
             return;
         };
         let rooms = reply.items().iter().filter_map(read_listed);
@@ -80,11 +82,20 @@ impl Node {
 
     /// A page is read, or cannot be.
     pub(super) fn end_listing(&mut self, number: u64, failed: Option<ErrorCode>) {
-        if let Some(listing) = self.listings.remove(&number) {
-            let rooms = (listing.rooms, listing.next);
-            let rooms = failed.map_or(Ok(rooms), Err);
-            self.report(News::Rooms(listing.page, rooms));
+        if let Ok(place) = self.place_of_listing(number) {
+            let Listing { rooms, next, .. } = self.listings.remove(place);
+            self.report(News::Rooms(number, failed.map_or(Ok((rooms, next)), Err)));
         }
+    }
+
+    fn place_of_listing(&self, number: u64) -> Result<usize, usize> {
+        let listings = &self.listings;
+        listings.binary_search_by_key(&number, |listing| listing.number)
+    }
+
+    fn listing(&mut self, number: u64) -> Option<&mut Listing> {
+        let place = self.place_of_listing(number).ok()?;
+        self.listings.get_mut(place)
     }
 
     /// Asks for names that are here at any node, after one of them, so many at most. [`News::Names`] answers: they are in the

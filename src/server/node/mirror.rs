@@ -1,6 +1,6 @@
 //! What a node has of a room: how far it has come, and what has come too early. Messages are delivered strictly by number.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -28,8 +28,8 @@ pub struct Message {
     pub deleted_at: Option<NonZeroU64>,
 }
 
-/// Messages that were deleted, by number.
-pub type Deleted = HashMap<u64, Message>;
+/// Messages that were deleted, with their numbers, in any order.
+pub type Deleted = Vec<(u64, Message)>;
 
 /// A message by epoch and number.
 pub type Place = (u64, u64);

@@ -7,7 +7,7 @@ use crate::config::Level;
 use crate::domain::crowd::Crowd;
 use crate::domain::drafts::Told;
 use crate::domain::error::ErrorCode;
-use crate::domain::event::{Page, RoomPage};
+use crate::domain::event::RoomPage;
 use crate::domain::event_log::KeptEvents;
 use crate::domain::facts::{Fact, OpenedRoom};
 use crate::domain::ids::Serial;
@@ -139,8 +139,8 @@ pub enum News {
     Revoked(Vec<(Vec<u8>, Vec<u8>)>),
     /// A sign-in failed at another node: at this account, from this address.
     SignInFailed(Rc<str>, std::net::IpAddr),
-    /// A page of the rooms of all nodes.
-    Rooms(Page, Result<RoomPage, ErrorCode>),
+    /// A page of the rooms of all nodes, by its number.
+    Rooms(u64, Result<RoomPage, ErrorCode>),
     /// Names of people at all nodes, and whether there are more.
     Names(Serial, Result<(Vec<Rc<str>>, bool), ErrorCode>),
     /// Another node asks something: its name, the number of the question, the question.

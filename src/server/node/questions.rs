@@ -22,25 +22,39 @@ impl Node {
             return self.report(News::Answers(serial, Vec::new()));
         }
         self.asked += 1;
-        let question = Question {
+        self.questions.push(Question {
+            number: self.asked,
             serial,
             heard_by: None,
             answered: Vec::new(),
             answers: Vec::new(),
             until: now.monotonic + QUESTION_PATIENCE,
-        };
-        self.questions.insert(self.asked, question);
+        });
         let mut command = Command::new("PUBLISH");
         command.text(&self.keys.single("ctl"));
         command.text(&format!("q {} {} {text}", self.id, self.asked));
         self.ask(Ask::Question(self.asked), command.finish(), now);
     }
 
+    fn place_of_question(&self, number: u64) -> Option<usize> {
+        let place = self
+            .questions
+            .binary_search_by_key(&number, |question| question.number);
+        place.ok()
+    }
+
     /// So many connections of nodes have heard a question, this one's among them.
     pub(super) fn question_heard(&mut self, number: u64, connections: usize) {
-        if let Some(question) = self.questions.get_mut(&number) {
-            question.heard_by = Some(connections.saturating_sub(1));
-            self.end_if_answered(number);
+        if let Some(at) = self.place_of_question(number) {
+            self.questions[at].heard_by = Some(connections.saturating_sub(1));
+            self.end_if_answered(at);
+        }
+    }
+
+    /// Nobody has heard a question.
+    pub(super) fn question_refused(&mut self, number: u64) {
+        if let Some(at) = self.place_of_question(number) {
+            self.end_question(at);
         }
     }
 
@@ -59,48 +73,42 @@ impl Node {
         let (Some(number), Some(node), Some(text)) = (number, parts.next(), parts.next()) else {
             return;
         };
-        let Some(question) = self.questions.get_mut(&number) else {
+        let questions = &mut self.questions;
+        let Ok(at) = questions.binary_search_by_key(&number, |question| question.number) else {
             return;
         };
+        let question = &mut questions[at];
         if !question.answered.iter().any(|other| **other == *node) {
             question.answered.push(node.into());
             question.answers.push(text.into());
-            self.end_if_answered(number);
+            self.end_if_answered(at);
         }
     }
 
-    fn end_if_answered(&mut self, number: u64) {
-        let question = self.questions.get(&number);
-        let is_answered = |question: &Question| {
-            let count = question.answered.len();
-            question.heard_by.is_some_and(|heard_by| heard_by <= count)
-        };
-        if question.is_some_and(is_answered) {
-            self.end_question(number);
+    fn end_if_answered(&mut self, at: usize) {
+        let question = &self.questions[at];
+        let count = question.answered.len();
+        if question.heard_by.is_some_and(|heard_by| heard_by <= count) {
+            self.end_question(at);
         }
     }
 
-    pub(super) fn end_question(&mut self, number: u64) {
-        if let Some(question) = self.questions.remove(&number) {
-            self.report(News::Answers(question.serial, question.answers));
-        }
+    fn end_question(&mut self, at: usize) {
+        let Question {
+            serial, answers, ..
+        } = self.questions.remove(at);
+        self.report(News::Answers(serial, answers));
     }
 
     /// When the first question is not waited for any more, since the server's start.
     pub(super) fn next_question_end(&self) -> Option<Duration> {
-        self.questions
-            .values()
-            .next()
-            .map(|question| question.until)
+        self.questions.first().map(|question| question.until)
     }
 
     /// Ends the questions that have waited long enough.
     pub(super) fn end_questions(&mut self, now: Duration) {
-        while let Some((number, question)) = self.questions.first_key_value()
-            && question.until <= now
-        {
-            let number = *number;
-            self.end_question(number);
+        while self.next_question_end().is_some_and(|until| until <= now) {
+            self.end_question(0);
         }
     }
 }

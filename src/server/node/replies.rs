@@ -31,7 +31,7 @@ impl Node {
                 News::Failed(brought.serial, code)
             }
             Ask::Wait => return self.confirmed(0),
-            Ask::Question(number) => return self.end_question(number),
+            Ask::Question(number) => return self.question_refused(number),
             Ask::Open(room) => return self.refuse_opening(&room, code),
             Ask::Claim(claim) if !request.was_sent => News::Claimed(claim, Claimed::Unasked),
             Ask::Claim(claim) => News::Claimed(claim, Claimed::Unknown),

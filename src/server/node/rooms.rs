@@ -1,12 +1,11 @@
 //! Rooms at a node: opened, followed, and loaded anew when the engine has lost something.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::Node;
-use super::acts::read_rules;
+use super::acts::read_settings;
 use super::ask::Ask;
-use super::mirror::{Message, Mirror, Missing, State};
+use super::mirror::{Deleted, Message, Mirror, Missing, State};
 use super::news::News;
 use super::scripts::Script;
 use crate::config::{
@@ -178,7 +177,7 @@ impl Node {
         let Some((opened, crowd, mark)) = read_room(room, reply) else {
             return self.refuse_opening(room, ErrorCode::BackendUnavailable);
         };
-        let revision = reply.number_at(10).unwrap_or(0);
+        let revision = reply.number_at(9).unwrap_or(0);
         let Some(mirror) = self.mirrors.get_mut(room) else {
             return;
         };
@@ -222,7 +221,7 @@ impl Node {
         }
         self.drain(room);
         let mut seats = Vec::new();
-        for name in reply.items().get(9).map(Reply::items).unwrap_or_default() {
+        for name in reply.items().get(8).map(Reply::items).unwrap_or_default() {
             if let Some(name) = name.text() {
                 seats.push(name.into());
             }
@@ -314,23 +313,25 @@ impl Node {
         mirror.state = State::Live;
         let epoch = reply.text_at(0).and_then(read_hex);
         let entries = reply.items().get(2).map(Reply::items).unwrap_or_default();
-        let entries = entries.iter().filter_map(Message::of_entry);
         let deleted = reply.items().get(3).map(Message::read_deleted);
-        let deleted = deleted.into_iter().flatten();
-        let newest = mirror.newest;
-        let missing = entries.chain(deleted.filter(|(number, _)| *number > newest));
-        let entries: BTreeMap<u64, Message> = missing.collect();
-        let first = entries.keys().next().copied();
-        if epoch == Some(mirror.epoch) && reply.number_at(1) == Some(mirror.newest) {
-            // They have come meanwhile.
-            return;
-        }
-        if epoch != Some(mirror.epoch) || first.is_none_or(|first| first > mirror.newest + 1) {
-            return self.reload(room, now);
-        }
-        for (number, message) in entries {
+        let mut deleted = deleted.unwrap_or_default();
+        let (epoch, newest) = match (epoch, reply.number_at(1)) {
+            (Some(epoch), Some(newest)) if epoch == mirror.epoch => (epoch, newest),
+            _ => return self.reload(room, now),
+        };
+        // Some, or all, may have come meanwhile.
+        let first = mirror.newest + 1;
+        let entries = entries.iter().filter_map(Message::of_entry);
+        let mut entries = entries.skip_while(|(number, _)| *number < first);
+        for number in first..=newest {
+            let message = match take_deleted(&mut deleted, number) {
+                Some(message) => message,
+                None => match entries.next() {
+                    Some((other, message)) if other == number => message,
+                    _ => return self.reload(room, now),
+                },
+            };
             self.figures.filled += 1;
-            let epoch = self.mirrors[room].epoch;
             self.offer(room, (epoch, number), message, None, now);
         }
     }
@@ -402,27 +403,31 @@ pub(super) fn read_names(reply: &Reply) -> Vec<(Rc<str>, bool)> {
     names
 }
 
+/// Takes a message out of those that were deleted.
+fn take_deleted(deleted: &mut Deleted, number: u64) -> Option<Message> {
+    let place = deleted.iter().position(|(other, _)| *other == number)?;
+    Some(deleted.swap_remove(place).1)
+}
+
 /// Reads a room that was opened, who is there, and the mark of its newest message.
 fn read_room(room: &Rc<str>, reply: &Reply) -> Option<(OpenedRoom, Crowd, Box<str>)> {
     let [
         _,
         epoch,
         newest,
-        max_users,
-        kept,
+        settings,
         created,
         count,
         names,
         entries,
         _,
         _,
-        rules,
         deleted,
     ] = reply.items()
     else {
         return None;
     };
-    let rules = rules.text().and_then(read_rules).unwrap_or_default();
+    let (max_users, is_kept, rules) = read_settings(settings.text()?)?;
     let mut deleted = Message::read_deleted(deleted);
     let epoch = read_hex(epoch.text()?)?;
     let newest = newest.number()?;
@@ -437,7 +442,7 @@ fn read_room(room: &Rc<str>, reply: &Reply) -> Option<(OpenedRoom, Crowd, Box<st
                 entry = entries.next();
                 Some(message)
             }
-            None => deleted.remove(&number),
+            None => take_deleted(&mut deleted, number),
         };
         let Some(message) = message else {
             break;
@@ -456,8 +461,8 @@ fn read_room(room: &Rc<str>, reply: &Reply) -> Option<(OpenedRoom, Crowd, Box<st
     messages.reverse();
     let opened = OpenedRoom {
         epoch,
-        max_users: max_users.number()?.try_into().ok()?,
-        is_kept: kept.text() == Some("1"),
+        max_users,
+        is_kept,
         rules,
         created_at: Timestamp::from_secs(created.number()? / 1000),
         newest,

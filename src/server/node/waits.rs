@@ -3,13 +3,15 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::domain::event::{Page, RoomInfo};
+use crate::domain::event::RoomInfo;
 use crate::domain::ids::Serial;
 
 /// A page of the rooms that is being read.
 #[derive(Debug)]
 pub struct Listing {
-    pub page: Page,
+    /// Its number: they are in the order of these.
+    pub number: u64,
+    pub limit: usize,
     pub rooms: Vec<RoomInfo>,
     /// The last name of the page, if there are more.
     pub next: Option<Rc<str>>,
@@ -20,6 +22,8 @@ pub struct Listing {
 /// A question that waits for answers.
 #[derive(Debug)]
 pub struct Question {
+    /// Its number: they are in the order of these, and so of their ends.
+    pub number: u64,
     pub serial: Serial,
     /// How many other nodes have heard it, once the engine has told.
     pub heard_by: Option<usize>,

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::config::{ROOM_LIST_KEPT, ROOM_LIST_READERS_MAX};
+use crate::config::{PAGES_SEARCHED, ROOM_LIST_KEPT, ROOM_LIST_READERS_MAX};
 use crate::conn::refusal::Refusal;
 use crate::domain::error::ErrorCode;
 use crate::domain::event::{Effect, Event, Page, RoomInfo, RoomPage};
@@ -10,7 +10,7 @@ use crate::domain::ids::{ConnectionId, Origin, Serial};
 use crate::domain::permissions::Permissions;
 use crate::domain::time::Now;
 use crate::server::answer::Exchange;
-use crate::server::peers::Reader;
+use crate::server::peers::{Reader, Reading};
 use crate::server::waiting::{Waiting, What};
 use crate::server::{Server, rest};
 use crate::wire::http::Request;
@@ -45,17 +45,22 @@ impl Server {
         if let Some(rooms) = self.first_page(&page, now) {
             return self.answer_reader(reader, Ok(rooms), now);
         }
-        if self.sharing.reading >= ROOM_LIST_READERS_MAX {
+        let node = self.chat.backend_mut().node_mut();
+        let Some(node) = node.filter(|_| self.sharing.readers < ROOM_LIST_READERS_MAX) else {
             return self.answer_reader(reader, Err(ErrorCode::BackendUnavailable), now);
+        };
+        self.sharing.readers += 1;
+        let pages = &mut self.sharing.pages;
+        // Most ask for the same one. Not all are searched.
+        let mut latest = pages.iter_mut().rev().take(PAGES_SEARCHED);
+        if let Some(reading) = latest.find(|reading| reading.page == page) {
+            return reading.readers.push(reader);
         }
-        self.sharing.reading += 1;
-        let readers = self.sharing.readers.entry(page.clone()).or_default();
-        readers.push(reader);
-        if readers.len() == 1
-            && let Some(node) = self.chat.backend_mut().node_mut()
-        {
-            node.list(page, now);
-        }
+        pages.push_back(Reading {
+            number: node.list(&page, now),
+            page,
+            readers: vec![reader],
+        });
     }
 
     /// The page, if it is the first one, and that was read lately.
@@ -72,14 +77,19 @@ impl Server {
         Some((shown.to_vec(), next))
     }
 
-    pub(super) fn take_rooms(&mut self, page: Page, rooms: Result<RoomPage, ErrorCode>, now: Now) {
+    pub(super) fn take_rooms(&mut self, number: u64, rooms: Result<RoomPage, ErrorCode>, now: Now) {
+        let pages = &mut self.sharing.pages;
+        let place = pages.binary_search_by_key(&number, |reading| reading.number);
+        let Some(Reading { page, readers, .. }) = place.ok().and_then(|at| pages.remove(at)) else {
+            return;
+        };
         if let Ok(rooms) = &rooms
             && page.after.is_none()
         {
             self.sharing.rooms = Some((now.monotonic, page.limit, rooms.clone()));
         }
-        for reader in self.sharing.readers.remove(&page).unwrap_or_default() {
-            self.sharing.reading -= 1;
+        for reader in readers {
+            self.sharing.readers -= 1;
             self.answer_reader(reader, rooms.clone(), now);
         }
         self.settle(now);

@@ -64,5 +64,6 @@ else
   names = call('HRANDFIELD', KEYS[3], ARGV[12], 'WITHVALUES')
 end
 local entries = call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', ARGV[13])
-return {'ok', epoch, meta[1], meta[2], meta[3], meta[4], users, names, entries, call('SMEMBERS', KEYS[7]), meta[5] or 0,
-  meta[6] or '', call('HGETALL', KEYS[4])}
+-- As set.lua tells them.
+local settings = meta[2] .. ' ' .. meta[3] .. ' ' .. (meta[6] or ARGV[13] .. ' 0 e')
+return {'ok', epoch, meta[1], settings, meta[4], users, names, entries, call('SMEMBERS', KEYS[7]), meta[5] or 0, call('HGETALL', KEYS[4])}
