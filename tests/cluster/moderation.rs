@@ -291,6 +291,15 @@ fn back_ends_publish_into_rooms_that_are_not_open_at_the_node_they_ask() {
         };
         assert_eq!((&**name, content), (expected.0, &expected.1));
     }
+    // The first one is not kept any more, the second one still is.
+    let epoch = seen.keys().next().expect("is one").0.clone();
+    for node in 0..3 {
+        assert_eq!(delete(&mut world, node, &message(&(epoch.clone(), 1))), 404);
+    }
+    assert_eq!(delete(&mut world, 1, &message(&(epoch.clone(), 2))), 204);
+    world.until("is told", |world| {
+        world.members[0].rooms[ROOM].deleted == [(epoch.clone(), 2)].into()
+    });
     for node in 0..3 {
         let (status, none) = world.moderate(node, "POST", "/rooms/none/messages", &one);
         assert_eq!(
