@@ -50,7 +50,7 @@ pub const ENGINE_KEPT_SECS: u64 = 30 * 24 * 60 * 60;
 pub const ENGINE_RENEWAL_PARTS: u64 = 1_200;
 /// How long a node waits for what others answer to a question.
 pub const QUESTION_PATIENCE: Duration = Duration::from_secs(1);
-/// Questions under way; one more is answered by nobody.
+/// Questions under way; one more is refused with `backend_unavailable`.
 pub const QUESTIONS_MAX: usize = 1_024;
 /// How long the first page of the rooms of all nodes is good.
 pub const ROOM_LIST_KEPT: Duration = Duration::from_secs(1);

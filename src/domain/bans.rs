@@ -107,7 +107,7 @@ impl Bans {
             let place = (other.key.clone(), other.room.clone());
             let own = self.by_place.get(&place);
             let has_room = own.is_some() || self.by_place.len() < BANS_MAX;
-            if has_room && own.is_none_or(|own| own.at < other.ban.at) {
+            if has_room && own.is_none_or(|own| own.rank() < other.ban.rank()) {
                 self.by_place.insert(place, other.ban.clone());
                 if other.ban.holds(now) {
                     news.push(other);
@@ -115,6 +115,14 @@ impl Bans {
             }
         }
         news
+    }
+
+    /// Whether one of these is older than what is known here.
+    pub fn has_later(&self, others: &[KeptBan]) -> bool {
+        others.iter().any(|other| {
+            let own = self.by_place.get(&(other.key.clone(), other.room.clone()));
+            own.is_some_and(|own| own.rank() > other.ban.rank())
+        })
     }
 
     /// A page of the bans that hold, after the place with this name.

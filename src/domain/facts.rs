@@ -66,6 +66,8 @@ pub struct OpenedRoom {
     pub newest: u64,
     /// Its last messages, oldest first, without a gap up to `newest`. Those of guests are marked, also in the demo.
     pub messages: Vec<Rc<ChatMessage>>,
+    /// Whether it was made by this, and was not there before.
+    pub is_made: bool,
 }
 
 impl OpenedRoom {
@@ -79,6 +81,7 @@ impl OpenedRoom {
             created_at,
             newest: 0,
             messages: Vec::new(),
+            is_made: true,
         }
     }
 }

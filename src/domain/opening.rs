@@ -199,7 +199,7 @@ impl RoomManager {
                 .extend(waiting.into_iter().map(|id| (id, serial)));
             return;
         }
-        if opened.is_ok() && !self.is_shared {
+        if opened.as_ref().is_ok_and(|(opened, _)| opened.is_made) {
             let by = self.maker(creator.as_deref(), &joins);
             effects.push_back(Effect::Made(name.clone(), by));
         }

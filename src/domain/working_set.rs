@@ -204,6 +204,7 @@ impl Loader {
                 created_at,
                 newest: 0,
                 messages: Vec::new(),
+                is_made: false,
             },
             creator: creator.map(|(address, user)| Creator::new(user.map(Into::into), address)),
         });

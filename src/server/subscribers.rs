@@ -9,6 +9,7 @@ use crate::config::{EVENT_STALL_TIMEOUT, Level};
 use crate::conn::refusal::Refusal;
 use crate::conn::{EventStream, Phase};
 use crate::domain::caller::Caller;
+use crate::domain::error::ErrorCode;
 use crate::domain::ids::{ConnectionId, Serial};
 use crate::domain::names::key;
 use crate::domain::time::Now;
@@ -34,6 +35,10 @@ impl Server {
     ) {
         if selection == Streams::AUDIT_SELECTION && self.is_shared() && !self.sharing.follows_audit
         {
+            if self.is_engine_down() {
+                let refused = Err(ErrorCode::BackendUnavailable.into());
+                return self.respond_and_go_on(id, &exchange, refused, now);
+            }
             let serial = self.jobs.next_serial();
             self.wait_for(serial, id, exchange, What::Audit(response, subscription));
             return self.follow_audit(serial, now);

@@ -170,13 +170,19 @@ fn answer(nodes: &mut Nodes, number: usize, text: &str) {
     nodes.settle();
 }
 
-fn answers(nodes: &mut Nodes) -> Vec<(u64, Vec<String>)> {
+/// What others have answered, and whether all have; nothing if the question may not have been heard.
+type Answers = Option<(Vec<String>, bool)>;
+
+fn answers(nodes: &mut Nodes) -> Vec<(u64, Answers)> {
     let told = nodes.told(0).into_iter();
     told.filter_map(|news| match news {
-        News::Answers(serial, answers) => Some((
-            serial.0,
-            answers.into_iter().map(|text| text.to_string()).collect(),
-        )),
+        News::Answers(serial, answers) => {
+            let answers = answers.ok().map(|(texts, is_complete)| {
+                let texts = texts.into_iter().map(|text| text.to_string());
+                (texts.collect(), is_complete)
+            });
+            Some((serial.0, answers))
+        }
         _ => None,
     })
     .collect()
@@ -194,28 +200,29 @@ fn a_question_is_answered_by_all_nodes_or_by_those_that_are_in_time() {
         assert_eq!(answers(&mut nodes), []);
         answer(&mut nodes, 2, "and I");
         let both = ["I to who is\nthere?", "and I to who is\nthere?"];
-        assert_eq!(answers(&mut nodes), [(serial, both.map(Into::into).into())]);
+        let both = both.map(Into::into).into();
+        assert_eq!(answers(&mut nodes), [(serial, Some((both, true)))]);
         // One is silent.
         let serial = ask(&mut nodes, "and now?").0;
         answer(&mut nodes, 1, "I");
         nodes.pass(QUESTION_PATIENCE);
         let one = vec!["I to and now?".to_owned()];
-        assert_eq!(answers(&mut nodes), [(serial, one)]);
+        assert_eq!(answers(&mut nodes), [(serial, Some((one, false)))]);
         // What it says later is the answer to nothing.
         answer(&mut nodes, 2, "I");
         assert_eq!(answers(&mut nodes), []);
-        // Without an engine, and when too many are asked, nobody answers.
+        // Without an engine, and when too many are asked, nobody hears it.
         for _ in 0..QUESTIONS_MAX {
             ask(&mut nodes, "?");
         }
         assert_eq!(answers(&mut nodes), []);
         let serial = ask(&mut nodes, "?").0;
-        assert_eq!(answers(&mut nodes), [(serial, vec![])]);
+        assert_eq!(answers(&mut nodes), [(serial, None)]);
         nodes.pass(QUESTION_PATIENCE);
         assert_eq!(answers(&mut nodes).len(), QUESTIONS_MAX);
         nodes.cut(0);
         let serial = ask(&mut nodes, "?").0;
-        assert_eq!(answers(&mut nodes), [(serial, vec![])]);
+        assert_eq!(answers(&mut nodes), [(serial, None)]);
     });
 }
 

@@ -328,6 +328,7 @@ impl Backend {
             max_users,
             is_kept,
             rules: Rules::default(),
+            is_made: true,
             created_at,
             newest: past.messages.len() as u64,
             messages: past.messages[first..].to_vec(),

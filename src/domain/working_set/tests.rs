@@ -45,6 +45,7 @@ fn room(name: &str, epoch: u64, seqs: std::ops::Range<u64>) -> KeptRoom {
             created_at: Timestamp(1_705_314_000 + epoch),
             newest: messages.last().map_or(9, |last| last.position.seq),
             messages,
+            is_made: false,
         },
         creator: match epoch {
             1 => Some(Creator::new(Some("김철수".into()), [192, 0, 2, 1].into())),

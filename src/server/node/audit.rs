@@ -93,6 +93,7 @@ impl Node {
     /// It cannot be loaded now.
     pub(super) fn audit_not_loaded(&mut self) {
         self.audit.is_loading = false;
+        self.report(News::AuditUnknown);
     }
 
     /// Takes the whole audit.

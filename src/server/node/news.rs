@@ -104,6 +104,8 @@ pub enum News {
     Acted(Serial, Result<(), ErrorCode>),
     /// A room had to make way for another.
     Gone(Rc<str>),
+    /// That was one which this node has made.
+    MadeWay(Rc<str>),
     /// The seats of this room are to be asked for again. The engine knows of these ones.
     Reseat(Rc<str>, Vec<Rc<str>>),
     /// All seats and names are to be asked for again: the lease was over.
@@ -135,8 +137,8 @@ pub enum News {
     Kept(Serial, Result<(), ErrorCode>),
     /// The engine has refused to keep what was revoked here.
     Unrevoked,
-    /// What was revoked elsewhere: changes, or all records there are.
-    Revoked(Vec<(Vec<u8>, Vec<u8>)>),
+    /// What was revoked elsewhere: changes, or all records there are, which is told.
+    Revoked(Vec<(Vec<u8>, Vec<u8>)>, bool),
     /// A sign-in failed at another node: at this account, from this address.
     SignInFailed(Rc<str>, std::net::IpAddr),
     /// A page of the rooms of all nodes, by its number.
@@ -145,10 +147,12 @@ pub enum News {
     Names(Serial, Result<(Vec<Rc<str>>, bool), ErrorCode>),
     /// Another node asks something: its name, the number of the question, the question.
     Asked(Box<str>, u64, Box<str>),
-    /// What other nodes have answered.
-    Answers(Serial, Vec<Box<str>>),
+    /// What other nodes have answered, and whether all that have heard the question have; `Err` if nobody may have heard it.
+    Answers(Serial, Result<(Vec<Box<str>>, bool), ErrorCode>),
     /// The whole audit, by number, and the greatest number that was given out.
     AuditLoaded(Vec<(u64, Box<str>)>, u64),
+    /// The audit cannot be loaded for now.
+    AuditUnknown,
     /// The next event of the audit: its number, and its line.
     Audit(u64, Box<str>),
     /// What the other nodes have counted, whether this node samples for all, and the number of nodes.

@@ -153,7 +153,7 @@ impl Node {
                         put.push((key.to_vec(), value.to_vec()));
                     }
                 }
-                self.report(News::Revoked(put));
+                self.report(News::Revoked(put, false));
             }
             Some("f") => {
                 let address = parts.next().and_then(|address| address.parse().ok());

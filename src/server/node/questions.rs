@@ -8,18 +8,20 @@ use super::link::State;
 use super::news::News;
 use super::waits::Question;
 use crate::config::{QUESTION_PATIENCE, QUESTIONS_MAX};
+use crate::domain::error::ErrorCode;
 use crate::domain::ids::Serial;
 use crate::domain::time::Now;
 use crate::wire::resp::Command;
 
 impl Node {
     /// Asks all other nodes something. [`News::Answers`] has what they say: of all that have heard it, which the engine tells, or
-    /// of those that have answered within [`QUESTION_PATIENCE`]. Nothing comes from nobody, if too many questions are under way or
-    /// there is no engine.
+    /// of those that have answered within [`QUESTION_PATIENCE`]. It is `backend_unavailable` if too many questions are under way,
+    /// or the engine does not say that it was heard.
     pub fn ask_all(&mut self, serial: Serial, text: &str, now: Now) {
         let is_up = self.link.state == State::Up;
         if !is_up || self.questions.len() >= QUESTIONS_MAX {
-            return self.report(News::Answers(serial, Vec::new()));
+            let unheard = Err(ErrorCode::BackendUnavailable);
+            return self.report(News::Answers(serial, unheard));
         }
         self.asked += 1;
         self.questions.push(Question {
@@ -94,10 +96,13 @@ impl Node {
     }
 
     fn end_question(&mut self, at: usize) {
-        let Question {
-            serial, answers, ..
-        } = self.questions.remove(at);
-        self.report(News::Answers(serial, answers));
+        let question = self.questions.remove(at);
+        let count = question.answered.len();
+        let answers = match question.heard_by {
+            Some(heard_by) => Ok((question.answers, heard_by <= count)),
+            None => Err(ErrorCode::BackendUnavailable),
+        };
+        self.report(News::Answers(question.serial, answers));
     }
 
     /// When the first question is not waited for any more, since the server's start.

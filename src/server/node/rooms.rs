@@ -174,7 +174,7 @@ impl Node {
     }
 
     fn take_room(&mut self, room: &Rc<str>, reply: &Reply, now: Now) {
-        let Some((opened, crowd, mark)) = read_room(room, reply) else {
+        let Some((mut opened, crowd, mark)) = read_room(room, reply) else {
             return self.refuse_opening(room, ErrorCode::BackendUnavailable);
         };
         let revision = reply.number_at(9).unwrap_or(0);
@@ -198,6 +198,8 @@ impl Node {
             self.report(News::Crowd(room.clone(), crowd));
         } else {
             let is_first = !mirror.is_open();
+            // It has the epoch that was proposed for one that is not there.
+            opened.is_made = is_first && mirror.proposed == opened.epoch;
             let serial = match mirror.state {
                 State::Opening(serial) => serial,
                 _ => Serial(0),
@@ -218,6 +220,9 @@ impl Node {
                 true => News::Opened(serial, opened, crowd),
                 false => News::Reloaded(room.clone(), opened, crowd),
             });
+        }
+        if let Some(other) = reply.text_at(11).filter(|other| !other.is_empty()) {
+            self.report(News::MadeWay(other.into()));
         }
         self.drain(room);
         let mut seats = Vec::new();
@@ -423,6 +428,7 @@ fn read_room(room: &Rc<str>, reply: &Reply) -> Option<(OpenedRoom, Crowd, Box<st
         _,
         _,
         deleted,
+        _,
     ] = reply.items()
     else {
         return None;
@@ -467,6 +473,7 @@ fn read_room(room: &Rc<str>, reply: &Reply) -> Option<(OpenedRoom, Crowd, Box<st
         created_at: Timestamp::from_secs(created.number()? / 1000),
         newest,
         messages,
+        is_made: false,
     };
     let crowd = Crowd::new(count.number()?.try_into().ok()?, read_names(names));
     Some((opened, crowd, mark.unwrap_or_default()))

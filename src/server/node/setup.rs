@@ -104,7 +104,7 @@ impl Node {
                         all.push(record);
                     }
                 }
-                self.report(News::Revoked(all));
+                self.report(News::Revoked(all, true));
             }
             Step::Events => self.report(News::Events(read_events(reply))),
             Step::Beat(number) => self.take_beat(number, reply, now),

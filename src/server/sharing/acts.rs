@@ -1,5 +1,6 @@
 //! What moderators have done, told by the engine to all nodes.
 
+use crate::domain::event::Maker;
 use crate::domain::time::Now;
 use crate::server::Server;
 use crate::server::node::news::News;
@@ -24,10 +25,15 @@ impl Server {
                     rooms.removed(id, None, effects);
                 }
             }
+            News::MadeWay(room) => {
+                let by = Maker::Server;
+                self.chat.noticed.note_room("room_removed", by, room);
+            }
             News::Acted(serial, done) => self.acted(serial, done, now),
             News::Names(serial, names) => self.names(serial, names, now),
             News::Asked(node, number, text) => self.asked(&node, number, &text, now),
             News::Answers(serial, answers) => self.answers(serial, answers, now),
+            News::AuditUnknown => self.refuse_audit_waiters(now),
             News::AuditLoaded(events, newest) => self.audit_loaded(events, newest, now),
             News::Audit(number, line) => self.audit_told(number, &line),
             _ => {}

@@ -9,7 +9,6 @@ use crate::domain::error::ErrorCode;
 use crate::domain::event::{UserInfo, UserList};
 use crate::domain::ids::Serial;
 use crate::domain::moderation::PutOut;
-use crate::domain::position::Position;
 use crate::domain::rules::NewRules;
 use crate::domain::time::{Now, Timestamp};
 use crate::server::Server;
@@ -32,6 +31,11 @@ impl Server {
         if !self.is_shared() {
             return Some(act);
         }
+        // Nothing is done here alone.
+        if self.is_engine_down() {
+            self.answer_act(serial, Err(ErrorCode::BackendUnavailable), now);
+            return None;
+        }
         match act {
             Act::Publish { ref room, .. } | Act::SetRoom(ref room, _)
                 if self.chat.rooms().find(room).is_err() =>
@@ -47,7 +51,14 @@ impl Server {
                     node.remove_room(serial, &room, now);
                 }
             }
-            Act::Delete(room, position) => self.delete_shared(serial, actor, &room, position, now),
+            Act::Delete(room, position) => {
+                let (actor, at) = (actor.clone(), Some(position.to_string()));
+                let noted = Asked::Noted(actor, "message_deleted", room.clone(), at, None);
+                self.moderation.asked.insert(serial, noted);
+                if let Some(node) = self.chat.backend_mut().node_mut() {
+                    node.delete_message(serial, &room, position, now);
+                }
+            }
             Act::Kick(target) => self.kick_everywhere(serial, actor.clone(), target, now),
             Act::User(user) => {
                 let text = format!("u{FIELD}{user}");
@@ -114,27 +125,6 @@ impl Server {
         }
     }
 
-    fn delete_shared(
-        &mut self,
-        serial: Serial,
-        actor: &Actor,
-        room: &Rc<str>,
-        position: Position,
-        now: Now,
-    ) {
-        let at = Some(position.to_string());
-        self.audit_act(
-            actor,
-            "message_deleted",
-            room,
-            |entry| entry.position = at,
-            now,
-        );
-        if let Some(node) = self.chat.backend_mut().node_mut() {
-            node.delete_message(serial, room, position, now);
-        }
-    }
-
     fn kick_everywhere(&mut self, serial: Serial, actor: Actor, target: Target, now: Now) {
         let was_here = self.put_out_here(&target, now);
         let Target { user, room, reason } = &target;
@@ -191,8 +181,21 @@ impl Server {
         }
     }
 
-    /// The other nodes have answered.
-    pub(super) fn answers(&mut self, serial: Serial, answers: Vec<Box<str>>, now: Now) {
+    /// The other nodes have answered, and whether all have.
+    pub(super) fn answers(
+        &mut self,
+        serial: Serial,
+        answers: Result<(Vec<Box<str>>, bool), ErrorCode>,
+        now: Now,
+    ) {
+        let unknown = Err(ErrorCode::BackendUnavailable);
+        let is_heard = answers.is_ok();
+        let (answers, is_complete) = answers.unwrap_or_default();
+        let nobody = if is_complete {
+            Err(ErrorCode::UserNotFound)
+        } else {
+            unknown
+        };
         let of_others = || {
             answers
                 .iter()
@@ -206,12 +209,15 @@ impl Server {
                 if is_there {
                     self.audit_target(&actor, "kicked", &target, None, now);
                 }
-                let done = is_there.then_some(Answered::Done);
-                done.ok_or(ErrorCode::UserNotFound)
+                match is_there && is_heard {
+                    true => Ok(Answered::Done),
+                    false => nobody,
+                }
             }
+            Some(_) if !is_heard => Err(ErrorCode::BackendUnavailable),
             Some(Asked::User(own)) => {
                 let found = own.into_iter().chain(of_others()).reduce(together);
-                found.map(Answered::User).ok_or(ErrorCode::UserNotFound)
+                found.map_or(nobody, |user| Ok(Answered::User(user)))
             }
             Some(Asked::Users(mut users, next)) => {
                 for other in of_others() {
@@ -259,6 +265,8 @@ impl Server {
     /// Bans of other nodes.
     pub(super) fn banned_elsewhere(&mut self, bans: Vec<KeptBan>, now: Now) {
         let (rooms, _) = self.chat.rooms_mut();
+        // The engine has kept what is older: it gets the newer one.
+        self.sharing.has_unrevoked |= rooms.bans.has_later(&bans);
         for KeptBan { room, ban, .. } in rooms.bans.merge(bans, now) {
             let room = Some(room).filter(|room| !room.is_empty());
             self.enforce(&ban.username.clone(), room.as_ref(), &ban, now);
@@ -288,6 +296,16 @@ impl Server {
         }
     }
 
+    /// The audit log of all nodes cannot be read for now.
+    pub(super) fn refuse_audit_waiters(&mut self, now: Now) {
+        for serial in std::mem::take(&mut self.sharing.audit_waiters) {
+            if let Some(waiting) = self.waiting.take(serial) {
+                let refused = Err(ErrorCode::BackendUnavailable.into());
+                self.answer_waiting(serial, &waiting, refused, now);
+            }
+        }
+    }
+
     /// The audit log of all nodes, up to the newest entry.
     pub(super) fn audit_loaded(&mut self, kept: Vec<(u64, Box<str>)>, newest: u64, now: Now) {
         let kept: Vec<_> = kept
@@ -301,7 +319,11 @@ impl Server {
             .filter(|(id, _)| *id > before)
             .cloned()
             .collect();
-        let has_gap = !is_first && news.first().is_some_and(|(first, _)| *first > before + 1);
+        // Before the first entry of all there was none that could be missed.
+        let is_after = |before: u64| news.first().is_some_and(|(first, _)| *first > before + 1);
+        let has_gap = !is_first && before > 0 && is_after(before);
+        // An engine that is empty now was not when the last entry came.
+        let newest = if is_first { newest } else { newest.max(before) };
         self.streams.audit_log().replace(newest, kept);
         if has_gap {
             self.streams.send_audit_gap(before);

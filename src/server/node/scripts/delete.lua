@@ -1,15 +1,21 @@
 -- Deletes a message. KEYS: meta, history, deleted messages. ARGV: epoch, number, channel, messages of which it is kept that they
 -- were deleted, seconds a room lives without a use.
-local meta = call('HMGET', KEYS[1], 'e', 's')
+local meta = call('HMGET', KEYS[1], 'e', 's', 'r')
 if meta[1] ~= ARGV[1] then
   return {'none'}
 end
 if call('HEXISTS', KEYS[3], ARGV[2]) == 1 then
   return {'known'}
 end
-local entry = call('XRANGE', KEYS[2], ARGV[2] .. '-0', ARGV[2] .. '-0')[1]
+-- Histories are cut in larger steps: by the rules of the room it may be gone before.
+local kept = string.match(meta[3] or '', '^%d+') or ARGV[4]
+local entry = tonumber(ARGV[2]) > meta[2] - kept and call('XRANGE', KEYS[2], ARGV[2] .. '-0', ARGV[2] .. '-0')[1]
 -- Where no history is kept there is a mark, and nothing behind it.
 if not entry or not string.find(entry[2][4], '\n.') then
+  return {'none'}
+end
+local age = age_of(meta[3])
+if age and entry[2][2] + age * 1000 <= milliseconds() then
   return {'none'}
 end
 call('XDEL', KEYS[2], entry[1])

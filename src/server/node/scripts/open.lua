@@ -28,19 +28,22 @@ local function make_way(now)
       call('DEL', base .. 'm:' .. room, base .. 'h:' .. room, base .. 'p:' .. room, base .. 'x:' .. room)
       call('ZREM', KEYS[5], room)
       call('PUBLISH', base .. 'r:' .. room, 'x')
-      return true
+      return room
     end
   end
-  return false
 end
+local gone
 
 if not epoch then
   if ARGV[4] == '0' then
     return {'none'}
   end
   local now = milliseconds()
-  if call('ZCARD', KEYS[5]) >= tonumber(ARGV[8]) and not call('ZSCORE', KEYS[5], ARGV[3]) and not make_way(now) then
-    return {'limit'}
+  if call('ZCARD', KEYS[5]) >= tonumber(ARGV[8]) and not call('ZSCORE', KEYS[5], ARGV[3]) then
+    gone = make_way(now)
+    if not gone then
+      return {'limit'}
+    end
   end
   epoch = ARGV[7]
   call('DEL', KEYS[2], KEYS[4])
@@ -66,4 +69,5 @@ end
 local entries = call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', ARGV[13])
 -- As set.lua tells them.
 local settings = meta[2] .. ' ' .. meta[3] .. ' ' .. (meta[6] or ARGV[13] .. ' 0 e')
-return {'ok', epoch, meta[1], settings, meta[4], users, names, entries, call('SMEMBERS', KEYS[7]), meta[5] or 0, call('HGETALL', KEYS[4])}
+return {'ok', epoch, meta[1], settings, meta[4], users, names, entries, call('SMEMBERS', KEYS[7]), meta[5] or 0,
+  call('HGETALL', KEYS[4]), gone or ''}
