@@ -130,7 +130,7 @@ impl Server {
                 None => break,
             }
         }
-        self.answer_noticed(now);
+        self.settle(now);
     }
 
     fn take_piece(&mut self, news: News, now: Now) {
