@@ -30,9 +30,6 @@ pub struct Entry<'a> {
     /// The room, if the subject is a user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub room: Option<&'a str>,
-    /// In whose name something was said.
-    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
-    pub said_as: Option<String>,
     /// The position of a message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<String>,
@@ -63,7 +60,6 @@ impl<'a> Entry<'a> {
             address: None,
             subject: actor,
             room: None,
-            said_as: None,
             position: None,
             reason: None,
             until: None,

@@ -83,8 +83,8 @@ impl Server {
                 room,
                 messages,
                 is_batch,
-            } => self.begin_posting((serial, &actor), &room, messages, is_batch, now),
-            Act::Notify(user, post) => self.notify((serial, &actor), &user, &post, now),
+            } => self.begin_posting(serial, &room, messages, is_batch, now),
+            Act::Notify(user, post) => self.notify(serial, &user, &post, now),
             Act::Users(page) => {
                 let list = self.chat.rooms().users(&page);
                 self.answer_act(serial, Ok(Answered::Users(list)), now);

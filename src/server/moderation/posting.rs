@@ -4,19 +4,18 @@ use std::rc::Rc;
 
 use crate::config::{POSTING_BYTES_MAX, POSTS_PER_TURN};
 use crate::conn::act::Post;
-use crate::domain::audit::Entry;
 use crate::domain::error::ErrorCode;
 use crate::domain::ids::{Serial, Waiter};
 use crate::domain::position::Position;
 use crate::domain::time::Now;
 use crate::server::Server;
-use crate::server::acts::{Actor, Answered, Posting};
+use crate::server::acts::{Answered, Posting};
 
 impl Server {
     /// Says messages in a room, or refuses all of them.
     pub(super) fn begin_posting(
         &mut self,
-        (serial, actor): (Serial, &Actor),
+        serial: Serial,
         room: &Rc<str>,
         messages: Vec<Post>,
         is_batch: bool,
@@ -38,16 +37,6 @@ impl Server {
         };
         if let Some(code) = refused {
             return self.answer_act(serial, Err(code), now);
-        }
-        let mut names = Vec::new();
-        for name in messages.iter().map(|post| &post.name) {
-            if names.last() != Some(&name) && !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        for name in names {
-            let complete = |entry: &mut Entry<'_>| entry.said_as = Some(name.to_string());
-            self.audit_act(actor, "published", room, complete, now);
         }
         let posting = Posting {
             room: room.clone(),
@@ -150,13 +139,7 @@ impl Server {
     }
 
     /// Whispers to a user.
-    pub(super) fn notify(
-        &mut self,
-        (serial, actor): (Serial, &Actor),
-        user: &str,
-        post: &Post,
-        now: Now,
-    ) {
+    pub(super) fn notify(&mut self, serial: Serial, user: &str, post: &Post, now: Now) {
         let has_id = post.id.is_some();
         let notified = if self.chat.has_too_many_whispers() {
             Err(ErrorCode::Unavailable)
@@ -169,12 +152,8 @@ impl Server {
             let checked = rooms.check_content(content);
             checked.and_then(|()| rooms.notify(by, user, content, id.as_deref(), now, effects))
         };
-        match notified {
-            Ok(()) => {
-                let complete = |entry: &mut Entry<'_>| entry.said_as = Some(post.name.to_string());
-                self.audit_act(actor, "notified", user, complete, now);
-            }
-            Err(code) => self.answer_act(serial, Err(code), now),
+        if let Err(code) = notified {
+            self.answer_act(serial, Err(code), now);
         }
     }
 
