@@ -198,7 +198,17 @@ impl Act {
                 if seconds.is_some_and(|all| !(1..=RULE_SECONDS_MAX).contains(&all)) {
                     return Err(bad());
                 }
-                Self::Ban(read_target(form)?, seconds)
+                let target = read_target(form)?;
+                // Nobody and no room has another name.
+                if !target
+                    .room
+                    .iter()
+                    .chain([&target.user])
+                    .all(|name| is_name(name))
+                {
+                    return Err(bad());
+                }
+                Self::Ban(target, seconds)
             }
             Kind::SetRoom => {
                 let room = named(form.room.as_deref()).ok_or_else(bad)?;
@@ -226,6 +236,12 @@ impl Act {
 fn named(name: Option<&str>) -> Option<Rc<str>> {
     let name = name.filter(|name| !name.is_empty() && name.len() <= 4 * SUBJECT_CHARS_MAX)?;
     Some(nfc(name).into())
+}
+
+fn is_name(name: &str) -> bool {
+    !name.trim().is_empty()
+        && name.chars().count() <= SUBJECT_CHARS_MAX
+        && !name.chars().any(char::is_control)
 }
 
 fn read_messages(form: Form, speaker: &Rc<str>) -> Result<Vec<Post>, ErrorCode> {
@@ -259,10 +275,7 @@ fn read_post(item: Item, speaker: &Rc<str>) -> Result<Post, ErrorCode> {
         None => speaker.clone(),
         Some(name) => {
             let name = nfc(&name);
-            let is_good = !name.trim().is_empty()
-                && name.chars().count() <= SUBJECT_CHARS_MAX
-                && !name.chars().any(char::is_control);
-            match is_good {
+            match is_name(&name) {
                 true => name.into(),
                 false => return Err(ErrorCode::BadRequest),
             }
@@ -398,6 +411,9 @@ mod tests {
                 Kind::Ban,
                 r#"{"user":"kim","seconds":315360001}"#.to_owned(),
             ),
+            (Kind::Ban, r#"{"user":"a\nb"}"#.to_owned()),
+            (Kind::Ban, r#"{"user":"kim","room":"a\nb"}"#.to_owned()),
+            (Kind::Ban, format!(r#"{{"user":"{long}"}}"#)),
             (Kind::Users, r#"{"limit":0}"#.to_owned()),
             (Kind::Users, r#"{"limit":201}"#.to_owned()),
             (Kind::Delete, r#"{"room":"r","position":"1"}"#.to_owned()),

@@ -29,6 +29,9 @@ pub struct Entry<'a> {
     /// The room, if the subject is a user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub room: Option<&'a str>,
+    /// In whose name something was said.
+    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
+    pub said_as: Option<String>,
     /// The position of a message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<String>,
@@ -59,6 +62,7 @@ impl<'a> Entry<'a> {
             address: None,
             subject: None,
             room: None,
+            said_as: None,
             position: None,
             reason: None,
             until: None,

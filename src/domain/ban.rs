@@ -77,7 +77,7 @@ impl Ban {
 
     /// Whether it matters any more.
     pub fn is_useless(&self, now: Now) -> bool {
-        let forgotten_at = self.at + LIFTED_BAN_KEPT.as_millis() as u64;
+        let forgotten_at = self.at.saturating_add(LIFTED_BAN_KEPT.as_millis() as u64);
         !self.holds(now) && forgotten_at <= now.unix.as_millis() as u64
     }
 }

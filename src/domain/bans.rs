@@ -161,7 +161,7 @@ impl Bans {
     /// Enters a ban that was changed here, as the latest change.
     fn put(&mut self, place: Place, ban: Ban, now: Now) {
         let before = self.by_place.get(&place).map_or(0, |before| before.at);
-        let at = (now.unix.as_millis() as u64).max(before + 1);
+        let at = (now.unix.as_millis() as u64).max(before.saturating_add(1));
         let ban = Ban { at, ..ban };
         if let Some(changes) = &mut self.changes {
             changes.put(&record(&place.0, &place.1, &ban));

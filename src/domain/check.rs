@@ -43,15 +43,25 @@ impl RoomManager {
     }
 
     fn check_rooms(&self) {
-        assert_eq!(self.rooms.len(), self.by_name.len(), "a room has one name");
+        let gone = self.rooms.iter().filter(|(_, room)| room.gone.is_some());
+        let named = self.rooms.len() - gone.count();
+        assert_eq!(named, self.by_name.len(), "a room has one name");
+        assert_eq!(named, self.in_order.len(), "and is listed by it");
         let is_exceeded = self.rooms.len() + self.opening.len() > self.limits.rooms;
         assert!(!is_exceeded, "a room that is being opened has its place");
         let mut bytes = 0;
         let mut evictable = 0;
+        let mut ages = 0;
         let mut kept = KeptRooms::default();
         for (index, room) in &self.rooms {
             let id = RoomId(index as u32);
-            assert_eq!(self.by_name.get(&room.name), Some(&id));
+            match room.gone {
+                None => assert_eq!(self.by_name.get(&room.name), Some(&id)),
+                Some(_) => self.check_gone(id),
+            }
+            let is_due = |due| self.ages_due.contains(&(due, id));
+            assert!(room.age_due.is_none_or(is_due), "its messages age");
+            ages += usize::from(room.age_due.is_some());
             bytes += room.history.bytes();
             let place = room.place(id);
             if let Some(place) = &place {
@@ -80,6 +90,20 @@ impl RoomManager {
         assert!(kept.largest() <= share, "nobody holds more than a share");
         assert_eq!(bytes, self.history_bytes, "all histories together");
         assert_eq!(evictable, self.evictable.len(), "evictable rooms");
+        assert_eq!(ages, self.ages_due.len(), "a room ages once");
+    }
+
+    /// A removed room is there only for what is under way in it.
+    fn check_gone(&self, id: RoomId) {
+        let room = &self.rooms[id.index()];
+        assert!(!room.is_evictable(), "a removed room goes");
+        assert_ne!(self.by_name.get(&room.name), Some(&id));
+        assert!(
+            room.own_users()
+                .all(|user| room.is_absent(user) && room.has_wishes_of(user)),
+            "nobody is in a removed room"
+        );
+        assert!(!self.has_store() || self.going.contains_key(&room.name));
     }
 
     /// Each message under way is counted in its room, which still exists, and is entered under its `id` if it has one.

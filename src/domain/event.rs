@@ -8,7 +8,6 @@ use std::rc::Rc;
 use serde::Serialize;
 
 use super::ban::{Ban, BanList};
-use super::changes::Changes;
 use super::error::ErrorCode;
 use super::ids::{ConnectionId, Origin, RoomId, Serial, UserId, Waiter};
 use super::message_keys::Person;
@@ -316,6 +315,8 @@ pub enum Effect {
     Subscribe(ConnectionId, RoomId),
     /// Unsubscribe it.
     Unsubscribe(ConnectionId, RoomId),
+    /// It was its user's in a room up to here: their name, and that of the room. When this is carried out both may be gone.
+    Left(ConnectionId, Rc<str>, Rc<str>),
     /// Have the backend order and store a message. The outcome goes to
     /// [`RoomManager::answered`](super::rooms::RoomManager::answered).
     Publish(Publication),
@@ -363,8 +364,8 @@ pub enum Effect {
     Renewed(RoomId, Position),
     /// Carry out the next commands of a parked connection.
     Resume(ConnectionId),
-    /// The room whose removal was asked for with this serial is gone, and what a store is to change.
-    Removed(Option<Serial>, Changes),
+    /// The room whose removal was asked for with this serial is gone.
+    Removed(Option<Serial>),
     /// Messages of a room before this number are not kept any more. Only where rooms are shared with other nodes.
     Trimmed(Rc<str>, u64),
     /// Answer the `POST /rooms` with this serial.

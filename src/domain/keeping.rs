@@ -73,6 +73,8 @@ impl RoomManager {
         room.trim_history();
         self.history_bytes = self.history_bytes - before + room.history.bytes();
         self.note_dropped(id, first);
+        // Nobody is here yet, and no other node has the room.
+        self.drop_aged(id, now, &mut Effects::new());
         id
     }
 
@@ -140,7 +142,8 @@ impl RoomManager {
 
     /// Puts the records of every room, its messages, and the `id`s.
     pub fn keep_all(&self, now: Now, changes: &mut Changes) {
-        for (_, room) in &self.rooms {
+        let kept = self.rooms.iter().filter(|(_, room)| room.gone.is_none());
+        for (_, room) in kept {
             keep_room(room, changes);
         }
         self.acknowledged.keep_all(now, changes);
@@ -188,6 +191,7 @@ impl RoomManager {
             || since.epoch != position.epoch
             || since.seq <= position.seq
             || !room.authors().is_empty()
+            || room.posts > 0
         {
             return;
         }
@@ -223,17 +227,24 @@ impl Changes {
     }
 }
 
+impl Room {
+    /// Its record, without its rules.
+    pub(super) fn record(&self) -> Record<'_> {
+        let creator = self.creator.as_deref();
+        Record::Room {
+            epoch: self.history.position().epoch,
+            max_users: self.max_users,
+            is_kept: self.is_kept,
+            created_at: self.created_at,
+            creator: creator.map(|creator| (creator.address(), creator.user())),
+            name: &self.name,
+        }
+    }
+}
+
 fn keep_room(room: &Room, changes: &mut Changes) {
     let position = room.history.position();
-    let creator = room.creator.as_deref();
-    changes.put(&Record::Room {
-        epoch: position.epoch,
-        max_users: room.max_users,
-        is_kept: room.is_kept,
-        created_at: room.created_at,
-        creator: creator.map(|creator| (creator.address(), creator.user())),
-        name: &room.name,
-    });
+    changes.put(&room.record());
     changes.put_rules(position.epoch, room.rules);
     changes.put(&Record::Newest(position));
     for message in room.history.iter() {

@@ -318,7 +318,10 @@ impl RoomManager {
         if !self.people.remove_room(connection, id) {
             return;
         }
+        let name = self.people.name(user).clone();
+        let room = self.rooms[id.index()].name.clone();
         effects.push_back(Effect::Unsubscribe(connection, id));
+        effects.push_back(Effect::Left(connection, name, room));
         let has_grace = exit == Exit::Closed && self.has_graces();
         match self.rooms[id.index()].remove(user, has_grace) {
             Left::Last => self.announce_exit(id, user, now, effects),

@@ -1,19 +1,19 @@
 //! What moderators do to rooms and people: messages are deleted, rules changed, rooms removed, people put out.
 //!
-//! Each method returns what a store is to change; the server answers when it has.
+//! What a store is to change is noted in order with everything else that changes ([`RoomManager::take_changes`]): a message
+//! that is deleted may be dropped, and a room that is changed evicted, before the store has heard of it. The server answers
+//! when all that was noted is kept.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 use std::rc::Rc;
 
 use super::ban::Ban;
-use super::changes::Changes;
 use super::error::ErrorCode;
 use super::event::{Effect, Effects, Event, Page, RoomRules, UserInfo, UserList};
 use super::ids::{ConnectionId, RoomId, Serial, UserId};
 use super::names::{key, nfc};
 use super::position::Position;
-use super::record::Record;
 use super::room::Left;
 use super::rooms::RoomManager;
 use super::rules::{NewRules, Rules};
@@ -38,18 +38,19 @@ impl RoomManager {
         room: &str,
         position: Position,
         effects: &mut Effects,
-    ) -> Result<Changes, ErrorCode> {
+    ) -> Result<(), ErrorCode> {
         let id = self.id_of(room).ok_or(ErrorCode::RoomNotFound)?;
         let newest = self.rooms[id.index()].history.position().seq;
         let is_kept = self.rooms[id.index()].history.get(position).is_some();
         let newest = NonZeroU64::new(newest).filter(|_| is_kept);
         self.deleted(id, position, newest.ok_or(ErrorCode::NotFound)?, effects);
-        let mut changes = Changes::default();
         // Also if it was deleted before: the store may not have it yet.
-        if let Some(message) = self.rooms[id.index()].history.get(position) {
+        if let Some(message) = self.rooms[id.index()].history.get(position)
+            && let Some(changes) = &mut self.changes
+        {
             changes.put(&message.record());
         }
-        Ok(changes)
+        Ok(())
     }
 
     /// A message was deleted, here or at another node, when `newest` was the number of the newest message of its room.
@@ -80,7 +81,7 @@ impl RoomManager {
         new: &NewRules,
         now: Now,
         effects: &mut Effects,
-    ) -> Result<Changes, ErrorCode> {
+    ) -> Result<(), ErrorCode> {
         let id = self.id_of(name).ok_or(ErrorCode::RoomNotFound)?;
         let room = &self.rooms[id.index()];
         let is_kept = new.kept.unwrap_or(room.is_kept);
@@ -90,20 +91,12 @@ impl RoomManager {
         let max_users = new.max_users.unwrap_or(room.max_users);
         let rules = new.change(room.rules);
         self.changed(id, (max_users, is_kept), rules, now, effects);
-        let mut changes = Changes::default();
-        let room = &self.rooms[id.index()];
-        let epoch = room.history.position().epoch;
-        let creator = room.creator.as_deref();
-        changes.put(&Record::Room {
-            epoch,
-            max_users,
-            is_kept,
-            created_at: room.created_at,
-            creator: creator.map(|creator| (creator.address(), creator.user())),
-            name: &room.name,
-        });
-        changes.put_rules(epoch, rules);
-        Ok(changes)
+        if let Some(changes) = &mut self.changes {
+            let room = &self.rooms[id.index()];
+            changes.put(&room.record());
+            changes.put_rules(room.history.position().epoch, rules);
+        }
+        Ok(())
     }
 
     /// The rules of a room were changed, here or at another node.
@@ -161,26 +154,28 @@ impl RoomManager {
             self.remove_user(id, user, effects);
         }
         self.rooms[id.index()].gone = Some(removal);
+        // A store must not have two rooms of one name: the next one waits.
+        if self.has_store() {
+            self.going.insert(name, None);
+        }
         self.drop_if_gone(id, effects);
     }
 
     fn remove_user(&mut self, id: RoomId, user: UserId, effects: &mut Effects) {
         let room = self.rooms[id.index()].name.clone();
-        if self.graces.contains(id, user) {
-            self.graces.remove(id, user);
-        }
-        if self.rooms[id.index()].remove_absent_without_wishes(user) {
-            self.people.remove_leaving(user);
-        }
+        let name = self.people.name(user).clone();
+        self.graces.remove(id, user);
         for connection in self.people.connections(user).to_vec() {
             if !self.people.remove_room(connection, id) {
                 continue;
             }
+            let (name, room) = (name.clone(), room.clone());
             effects.push_back(Effect::Unsubscribe(connection, id));
+            effects.push_back(Effect::Left(connection, name, room.clone()));
             effects.push_back(Effect::Answer(
                 connection,
                 Event::RoomLeft {
-                    room: room.clone(),
+                    room,
                     reason: Some("room_removed".into()),
                     until: None,
                 },
@@ -190,8 +185,11 @@ impl RoomManager {
             }
         }
         if self.is_shared {
-            let name = self.people.name(user).clone();
             effects.push_back(Effect::GiveUpSeat(room, name));
+        }
+        // Last: whoever was only in grace here is not known any more.
+        if self.rooms[id.index()].remove_absent_without_wishes(user) {
+            self.people.remove_leaving(user);
         }
     }
 
@@ -202,11 +200,11 @@ impl RoomManager {
             return;
         };
         let room = self.drop_room(id);
-        let mut changes = Changes::default();
-        if self.has_store() {
-            changes.remove_room(&room);
+        self.note_evicted(&room);
+        effects.push_back(Effect::Removed(removal));
+        if let Some(opening) = self.going.remove(&room.name).flatten() {
+            effects.push_back(Effect::Open(opening));
         }
-        effects.push_back(Effect::Removed(removal, changes));
     }
 
     /// Has everybody whose name has the key of this one leave a room. Returns whether somebody was in it.

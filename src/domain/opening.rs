@@ -151,14 +151,18 @@ impl RoomManager {
             only_existing,
         });
         self.opening.insert(name.clone(), serial);
-        effects.push_back(Effect::Open(Opening {
+        let opening = Opening {
             serial,
             name,
             max_users: max_users.unwrap_or(self.limits.room_users),
             is_kept: creator.is_some(),
             creator,
             only_existing,
-        }));
+        };
+        match self.going.get_mut(&opening.name) {
+            Some(waiting) => *waiting = Some(opening),
+            None => effects.push_back(Effect::Open(opening)),
+        }
         serial
     }
 
@@ -206,6 +210,7 @@ impl RoomManager {
         let added = opened.map(|(opened, crowd)| {
             let id = self.add_room(name, creator, opened, now);
             self.rooms[id.index()].crowd = crowd;
+            self.drop_aged(id, now, effects);
             id
         });
         if let Some((serial, _)) = creation {

@@ -24,7 +24,7 @@ use super::permissions::Permissions;
 use super::place::Place;
 use super::room::Room;
 use super::time::Now;
-use super::wishes::Wishes;
+use super::wishes::{Opening, Wishes};
 use crate::config::RoomLimits;
 
 /// Rooms by name, users by name, and the members of each room.
@@ -46,6 +46,8 @@ pub struct RoomManager {
     pub(super) wishes: Wishes,
     /// Rooms that are being opened, by name.
     pub(super) opening: HashMap<Rc<str>, Serial>,
+    /// The names of rooms that were removed and are not gone yet, with the opening that waits for that.
+    pub(super) going: HashMap<Rc<str>, Option<Opening>>,
     /// Connections whose join waits for a room to be opened.
     pub(super) joining: BTreeMap<ConnectionId, Serial>,
     /// Seats that are being asked for, by room and name.
@@ -124,6 +126,7 @@ impl RoomManager {
             is_forgetting_people: false,
             wishes: Wishes::default(),
             opening: HashMap::new(),
+            going: HashMap::new(),
             joining: BTreeMap::new(),
             seating: HashMap::new(),
             unseated: BTreeSet::new(),
@@ -277,7 +280,8 @@ impl RoomManager {
 
     /// All rooms, by slot.
     pub fn list(&self) -> Vec<RoomInfo> {
-        self.rooms.iter().map(|(_, room)| room.info()).collect()
+        let there = self.rooms.iter().filter(|(_, room)| room.gone.is_none());
+        there.map(|(_, room)| room.info()).collect()
     }
 
     /// A page of the rooms that may be entered with these permissions, by name.

@@ -324,6 +324,10 @@ const NUMBER_MAX: u64 = 1 << 53;
 fn numbers(record: &Record<'_>) -> impl Iterator<Item = u64> + use<> {
     let number = match record {
         Record::Newest(position) | Record::Message { position, .. } => Some(position.seq),
+        Record::Deleted {
+            position, newest, ..
+        } => Some(position.seq.max(newest.get())),
+        Record::Ban { ban, .. } => Some(ban.at.max(ban.until.unwrap_or(0))),
         Record::Event { id, .. } | Record::Latest { id, .. } | Record::EventBase(id) => Some(*id),
         Record::Said { at, .. } => match at {
             SaidAt::Position(position) => Some(position.seq),

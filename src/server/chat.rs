@@ -165,14 +165,14 @@ impl Chat {
         self.rooms.answered(outcome, now, &mut self.effects);
     }
 
-    fn note_move(&mut self, action: &'static str, id: ConnectionId, room: RoomId) {
+    fn note_joined(&mut self, id: ConnectionId, room: RoomId) {
         let Some(room) = self.rooms.name_if_there(room) else {
             return;
         };
         let people = self.rooms.people();
         let actor = people.user_of(id).map(|user| people.name(user).clone());
         self.noticed.moves.push(Move {
-            action,
+            action: "joined",
             connection: Some(id),
             actor: actor.unwrap_or_default(),
             room,
@@ -214,11 +214,10 @@ impl Chat {
                     exclude,
                 } => self.broadcast(room, &event, exclude, connections),
                 Effect::Subscribe(id, room) => {
-                    self.note_move("joined", id, room);
+                    self.note_joined(id, room);
                     self.fan_out.subscribe(id, room);
                 }
                 Effect::Unsubscribe(id, room) => {
-                    self.note_move("left", id, room);
                     self.fan_out.unsubscribe(id, &mut connections[id], room);
                     connections.list(id);
                 }
@@ -256,6 +255,11 @@ impl Chat {
             }
         }
         self.settle_rooms();
+    }
+
+    /// Whether all effects are carried out, and taken by those who wait for them.
+    pub fn is_settled(&self) -> bool {
+        self.effects.is_empty() && self.noticed.is_settled()
     }
 
     /// Notes rooms that are gone, and has the disk change what follows from the effects.
@@ -441,8 +445,7 @@ impl Chat {
 
     /// Asserts the invariants.
     pub fn check(&self) {
-        assert!(self.effects.is_empty(), "all effects are carried out");
-        self.noticed.check();
+        assert!(self.is_settled(), "all effects are carried out");
         self.rooms.check();
         self.fan_out.check();
         let people = self.rooms.people();

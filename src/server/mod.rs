@@ -304,7 +304,7 @@ impl Server {
             Done::TicketRedeemed(redeemed) => self.ticket_redeemed(serial, redeemed, now),
             Done::Answered(outcome) => {
                 self.chat.answered(outcome, &mut self.connections, now);
-                self.answer_created(now);
+                self.settle(now);
             }
             Done::Stored(result) => self.stored(result, now),
             Done::BackedUp(result) => self.note_backup(&result, now),
@@ -389,13 +389,18 @@ impl Server {
         self.check();
     }
 
-    /// Carries out the domain's effects, then answers the requests whose room creation has finished.
+    /// Carries out the domain's effects, then answers the requests that have waited for them, which may have effects.
     fn settle(&mut self, now: Now) {
-        self.chat.settle(&mut self.connections, now);
-        self.answer_created(now);
-        self.answer_readers(now);
-        self.answer_posts(now);
-        self.answer_removed(now);
+        loop {
+            self.chat.settle(&mut self.connections, now);
+            self.answer_created(now);
+            self.answer_readers(now);
+            self.answer_posts(now);
+            self.answer_removed(now);
+            if self.chat.is_settled() {
+                return;
+            }
+        }
     }
 
     /// Asserts the invariants of every part, in debug builds. The check visits every connection and room, so with many

@@ -85,8 +85,8 @@ impl Server {
                 room,
                 messages,
                 is_batch,
-            } => self.begin_posting(serial, &room, messages, is_batch, now),
-            Act::Notify(user, post) => self.notify(serial, &user, &post, now),
+            } => self.begin_posting((serial, &actor), &room, messages, is_batch, now),
+            Act::Notify(user, post) => self.notify((serial, &actor), &user, &post, now),
             Act::Users(page) => {
                 let list = self.chat.rooms().users(&page);
                 self.answer_act(serial, Ok(Answered::Users(list)), now);
@@ -114,14 +114,7 @@ impl Server {
                 self.answer_if_kept(serial, kept, now);
             }
             Act::SetRoom(room, rules) => self.set_room(serial, &actor, &room, &rules, now),
-            Act::RemoveRoom(room) => {
-                let (rooms, effects) = self.chat.rooms_mut();
-                let removed = rooms.remove_room(&room, Some(serial), effects);
-                match removed {
-                    Ok(()) => self.audit_act(&actor, "room_removed", &room, |_| {}, now),
-                    Err(code) => self.answer_act(serial, Err(code), now),
-                }
-            }
+            Act::RemoveRoom(room) => self.remove_room(serial, &actor, &room, now),
             Act::Delete(room, position) => {
                 let (rooms, effects) = self.chat.rooms_mut();
                 let deleted = rooms.delete_message(&room, position, effects);
@@ -134,6 +127,16 @@ impl Server {
             }
         }
         self.settle(now);
+    }
+
+    fn remove_room(&mut self, serial: Serial, actor: &Actor, room: &str, now: Now) {
+        let (rooms, effects) = self.chat.rooms_mut();
+        if let Err(code) = rooms.remove_room(room, Some(serial), effects) {
+            return self.answer_act(serial, Err(code), now);
+        }
+        // Its members leave it first.
+        self.chat.settle(&mut self.connections, now);
+        self.audit_act(actor, "room_removed", room, |_| {}, now);
     }
 
     fn set_room(
@@ -160,8 +163,14 @@ impl Server {
         self.keep_act(serial, changed, now);
     }
 
-    /// Has the changes of an act kept, and answers it when they are.
-    fn keep_act(&mut self, serial: Serial, changes: Result<Changes, ErrorCode>, now: Now) {
+    /// Answers an act when all that has changed until now is kept.
+    fn keep_act(&mut self, serial: Serial, done: Result<(), ErrorCode>, now: Now) {
+        // The disk gets what the rooms have noted, in its order.
+        self.chat.settle(&mut self.connections, now);
+        self.keep_changes(serial, done.map(|()| Changes::default()), now);
+    }
+
+    fn keep_changes(&mut self, serial: Serial, changes: Result<Changes, ErrorCode>, now: Now) {
         let kept = match (changes, self.chat.backend_mut().disk_mut()) {
             (Err(code), _) => Some(Err(code)),
             (Ok(changes), Some(disk)) => disk.keep(Some(serial), changes, now),
@@ -188,15 +197,8 @@ impl Server {
 
     /// Rooms that were removed are gone from the store when their removals are answered.
     pub(super) fn answer_removed(&mut self, now: Now) {
-        for (serial, changes) in self.chat.noticed.take_removed() {
-            match serial {
-                Some(serial) => self.keep_act(serial, Ok(changes), now),
-                None => {
-                    if let Some(disk) = self.chat.backend_mut().disk_mut() {
-                        disk.keep_rest(&changes, true);
-                    }
-                }
-            }
+        for serial in self.chat.noticed.take_removed() {
+            self.keep_act(serial, Ok(()), now);
         }
     }
 
@@ -347,7 +349,7 @@ impl Server {
         if let Some(node) = self.chat.backend_mut().node_mut() {
             return node.revoke(Some(serial), &changes, now);
         }
-        self.keep_act(serial, Ok(changes), now);
+        self.keep_changes(serial, Ok(changes), now);
     }
 
     /// Puts somebody out who is banned from now on. Their event streams end too, if they are banned from everywhere.

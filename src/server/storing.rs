@@ -103,7 +103,7 @@ impl Server {
                 Answered::Kept(serial, kept) => self.answer_kept(serial, kept, now),
             }
         }
-        self.answer_created(now);
+        self.settle(now);
     }
 
     /// Has an event numbered and stored, then sent. Returns its id if that is known at once.

@@ -1,12 +1,16 @@
 //! The server as a value: no sockets, virtual time. A file is named by what it tests.
 #![forbid(unsafe_code)]
 
+mod audit;
+mod bans;
 mod ceiling;
 mod chunked_bodies;
 mod client;
 mod clock;
 mod conversations;
 mod creations;
+mod deletion;
+mod desk;
 mod event_channels;
 mod event_streams;
 mod fairness;
@@ -23,10 +27,13 @@ mod late_backend;
 mod late_model;
 mod late_tickets;
 mod password_queue;
+mod posting;
 mod proxy_headers;
 mod reload;
+mod removal;
 mod request_heads;
 mod revocation;
+mod room_rules;
 mod scale;
 mod slow_readers;
 mod stopping;

@@ -129,14 +129,17 @@ impl Io for Wires {
     }
 }
 
-/// The demo account and a secret.
+/// The key of a back end.
+pub const KEY: &str = "the-key-of-a-back-end-in-the-tests-of-values";
+
+/// The demo account, a secret and a key.
 fn credentials() -> Credentials {
     let accounts = Accounts::parse(DEMO_ACCOUNTS, [1; 32]).expect("reads");
     let key = Key::new(None, &[2; 32]).expect("is long enough");
     Credentials {
         accounts: accounts.into(),
         keys: vec![key],
-        api_keys: ApiKeys::default(),
+        api_keys: ApiKeys::parse(&format!("shop:{KEY}\n")).expect("reads"),
     }
 }
 

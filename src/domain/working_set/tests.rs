@@ -234,6 +234,29 @@ fn what_is_missing_or_does_not_fit_is_damage() {
             with(&Record::Newest(position(u64::MAX))),
             "a number is too large",
         ),
+        (
+            with(&Record::Deleted {
+                position: position(u64::MAX),
+                timestamp: Timestamp(0),
+                newest: NonZeroU64::MIN,
+            }),
+            "a number is too large",
+        ),
+        (
+            with(&Record::Ban {
+                room: "",
+                key: "kim",
+                ban: Ban {
+                    at: u64::MAX,
+                    until: None,
+                    is_lifted: false,
+                    username: "kim".into(),
+                    by: "mod".into(),
+                    reason: "noise".into(),
+                },
+            }),
+            "a number is too large",
+        ),
         (with(&Record::Figures("[]")), "the figures cannot be read"),
     ] {
         assert_eq!(load(&damaged), Err(Damaged(expected)));

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use crate::domain::changes::Changes;
 use crate::domain::error::ErrorCode;
 use crate::domain::event::{Effect, RoomInfo};
 use crate::domain::ids::{ConnectionId, Serial};
@@ -16,9 +15,6 @@ pub type ToRead = (Serial, Result<(), ErrorCode>);
 
 /// A message of a request: its serial, its number there, and its position, or why it is refused.
 pub type Posted = (Serial, u16, Result<Option<Position>, ErrorCode>);
-
-/// A room that was removed: the serial of the request, and what a store is to change.
-pub type Removed = (Option<Serial>, Changes);
 
 /// Somebody has come to a room or left it, or a room was made or is gone.
 #[derive(Debug)]
@@ -39,7 +35,7 @@ pub struct Noticed {
     created: Vec<Created>,
     to_read: Vec<ToRead>,
     posted: Vec<Posted>,
-    removed: Vec<Removed>,
+    removed: Vec<Serial>,
     /// Comings and goings.
     pub(super) moves: Vec<Move>,
 }
@@ -51,7 +47,13 @@ impl Noticed {
             Effect::Created(serial, info) => self.created.push((serial, info)),
             Effect::ToRead(serial, opened) => self.to_read.push((serial, opened)),
             Effect::Posted(serial, part, answer) => self.posted.push((serial, part, answer)),
-            Effect::Removed(serial, changes) => self.removed.push((serial, changes)),
+            Effect::Removed(serial) => self.removed.extend(serial),
+            Effect::Left(connection, actor, room) => self.moves.push(Move {
+                action: "left",
+                connection: Some(connection),
+                actor,
+                room,
+            }),
             Effect::Made(room, by) => self.note_room("room_created", by, room),
             other => return Some(other),
         }
@@ -83,8 +85,8 @@ impl Noticed {
         std::mem::take(&mut self.posted)
     }
 
-    /// The rooms that were removed since the last call.
-    pub fn take_removed(&mut self) -> Vec<Removed> {
+    /// The requests whose rooms were removed since the last call.
+    pub fn take_removed(&mut self) -> Vec<Serial> {
         std::mem::take(&mut self.removed)
     }
 
@@ -93,8 +95,11 @@ impl Noticed {
         std::mem::take(&mut self.moves)
     }
 
-    /// Asserts the invariants.
-    pub fn check(&self) {
-        assert!(self.created.is_empty(), "every outcome is answered");
+    /// Whether every outcome is taken.
+    pub fn is_settled(&self) -> bool {
+        self.created.is_empty()
+            && self.to_read.is_empty()
+            && self.posted.is_empty()
+            && self.removed.is_empty()
     }
 }

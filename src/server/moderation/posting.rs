@@ -4,18 +4,19 @@ use std::rc::Rc;
 
 use crate::config::{BATCH_WAIT_MAX, POSTING_BYTES_MAX, POSTS_PER_TURN};
 use crate::conn::act::Post;
+use crate::domain::audit::Entry;
 use crate::domain::error::ErrorCode;
 use crate::domain::ids::{Serial, Waiter};
 use crate::domain::position::Position;
 use crate::domain::time::Now;
 use crate::server::Server;
-use crate::server::acts::{Answered, Posting};
+use crate::server::acts::{Actor, Answered, Posting};
 
 impl Server {
     /// Says messages in a room, or refuses all of them.
     pub(super) fn begin_posting(
         &mut self,
-        serial: Serial,
+        (serial, actor): (Serial, &Actor),
         room: &Rc<str>,
         messages: Vec<Post>,
         is_batch: bool,
@@ -37,6 +38,16 @@ impl Server {
         };
         if let Some(code) = refused {
             return self.answer_act(serial, Err(code), now);
+        }
+        let mut names = Vec::new();
+        for name in messages.iter().map(|post| &post.name) {
+            if names.last() != Some(&name) && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        for name in names {
+            let complete = |entry: &mut Entry<'_>| entry.said_as = Some(name.to_string());
+            self.audit_act(actor, "published", room, complete, now);
         }
         let posting = Posting {
             room: room.clone(),
@@ -145,20 +156,31 @@ impl Server {
     }
 
     /// Whispers to a user.
-    pub(super) fn notify(&mut self, serial: Serial, user: &str, post: &Post, now: Now) {
+    pub(super) fn notify(
+        &mut self,
+        (serial, actor): (Serial, &Actor),
+        user: &str,
+        post: &Post,
+        now: Now,
+    ) {
         let has_id = post.id.is_some();
-        let refused = match has_id && self.chat.is_store_full() {
-            true => Err(ErrorCode::StorageUnavailable),
-            false => {
-                let by = (Waiter::Request(serial, 0), &post.name);
-                let Post { content, id, .. } = post;
-                let (rooms, effects) = self.chat.rooms_mut();
-                let checked = rooms.check_content(content);
-                checked.and_then(|()| rooms.notify(by, user, content, id.as_deref(), now, effects))
-            }
+        let notified = if self.chat.has_too_many_whispers() {
+            Err(ErrorCode::Unavailable)
+        } else if has_id && self.chat.is_store_full() {
+            Err(ErrorCode::StorageUnavailable)
+        } else {
+            let by = (Waiter::Request(serial, 0), &post.name);
+            let Post { content, id, .. } = post;
+            let (rooms, effects) = self.chat.rooms_mut();
+            let checked = rooms.check_content(content);
+            checked.and_then(|()| rooms.notify(by, user, content, id.as_deref(), now, effects))
         };
-        if let Err(code) = refused {
-            self.answer_act(serial, Err(code), now);
+        match notified {
+            Ok(()) => {
+                let complete = |entry: &mut Entry<'_>| entry.said_as = Some(post.name.to_string());
+                self.audit_act(actor, "notified", user, complete, now);
+            }
+            Err(code) => self.answer_act(serial, Err(code), now),
         }
     }
 
