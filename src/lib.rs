@@ -32,7 +32,7 @@
 //! | `sign_ins.rs`, with `password_checks.rs` | part 4: accounts, tokens, tickets, sessions, and sign-in attempts until their passwords are checked |
 //! | `requests.rs`, `forwarding.rs`, `proxied.rs`, `routes.rs`, `hosts.rs`, `dispatch.rs`, `answer.rs`, `cors.rs`, `waiting.rs`; `rest.rs`, `sign_in.rs`, `event_requests.rs`, `assets.rs`, `exposition.rs` | HTTP: the table of routes, the clients of proxies, the hosts that are served, and the handler of each route |
 //! | `handshake.rs`, `commands.rs`, `subscribers.rs`, `logins.rs`, `creations.rs`, `closing.rs`, `storing.rs` | operations on connections that involve several parts |
-//! | `acts.rs`, `moderation.rs`, with `moderation/requests.rs`, `posting.rs` and `who.rs`; `audit.rs`, `streams/audit.rs` | what moderators and back ends ask for (`conn/act.rs`), and what is noted of it |
+//! | `acts.rs`, `moderation.rs`, with `moderation/requests.rs`, `posting.rs`, `pacing.rs` and `who.rs`; `audit.rs`, `streams/audit.rs` | what moderators and back ends ask for (`conn/act.rs`), and what is noted of it |
 //! | `node.rs`, with `node/link.rs`, `setup.rs`, `life.rs`, `ask.rs`, `acts.rs`, `audit.rs`, `lists.rs`, `questions.rs`, `waits.rs`, `replies.rs`, `pushes.rs`, `news.rs`, `rooms.rs`, `mirror.rs`, `messages.rs`, `people.rs`, `keys.rs`, `scripts.rs` and `node/scripts/*.lua` | a node among others: the backend on an engine that all share |
 //! | `sharing.rs`, with `sharing/acts.rs`, `moderating.rs`, `names.rs`, `reads.rs` and `start.rs`, `peers.rs` | that backend and the rest of the server |
 //! | `counters.rs`, `histogram.rs`, `notes.rs`, `ceiling.rs` | counters, journal lines, and the limit over all connections |

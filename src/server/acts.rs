@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -101,6 +102,8 @@ pub struct Posting {
     pub refused: Option<ErrorCode>,
     /// Whether it is answered as a batch.
     pub is_batch: bool,
+    /// Until when it waits for members who are behind, as time since the server's start; `None`: no more, or it never did.
+    pub waits_until: Option<Duration>,
 }
 
 impl Answered {

@@ -186,6 +186,13 @@ impl Chat {
         room.is_some_and(|room| self.fan_out.is_congested(&[room]))
     }
 
+    /// Whether one of its members has more than `bytes` to be sent.
+    pub fn is_room_behind(&self, room: &str, bytes: usize, connections: &Connections) -> bool {
+        let queued = |id| connections.get(id).map_or(0, |one| one.queued_bytes());
+        let room = self.rooms.open_room(room);
+        room.is_some_and(|room| self.fan_out.is_behind(room, bytes, queued))
+    }
+
     /// Carries out all effects, including those that follow from them.
     pub fn settle(&mut self, connections: &mut Connections, now: Now) {
         while let Some(effect) = self.effects.pop_front() {

@@ -1,5 +1,6 @@
 //! What moderators and back ends ask for, over HTTP and over WebSocket: carried out once, answered to whoever has asked.
 
+mod pacing;
 mod posting;
 mod requests;
 mod who;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::config::{POSTING_BYTES_MAX, POSTS_PER_TURN};
+use crate::config::{BATCH_WAIT_MAX, POSTING_BYTES_MAX, POSTS_PER_TURN};
 use crate::conn::act::Post;
 use crate::domain::error::ErrorCode;
 use crate::domain::ids::{Serial, Waiter};
@@ -46,6 +46,7 @@ impl Server {
             unknown: 0,
             refused: None,
             is_batch,
+            waits_until: is_batch.then(|| now.monotonic + BATCH_WAIT_MAX),
         };
         self.moderation.postings.insert(serial, posting);
         self.post_some(serial, now);
@@ -56,7 +57,9 @@ impl Server {
         let Some(mut posting) = self.moderation.postings.remove(&serial) else {
             return;
         };
-        if !self.chat.is_room_congested(&posting.room) {
+        posting.waits_until = posting.waits_until.filter(|until| now.monotonic < *until);
+        if self.may_post(&posting) {
+            let mut bytes_left = self.batch_share();
             let (rooms, effects) = self.chat.rooms_mut();
             for _ in 0..POSTS_PER_TURN {
                 let Some(post) = posting.left.pop_front() else {
@@ -72,6 +75,10 @@ impl Server {
                 }
                 posting.positions.push(None);
                 posting.unknown += 1;
+                bytes_left = bytes_left.saturating_sub(content.len());
+                if bytes_left == 0 {
+                    break;
+                }
             }
         }
         self.moderation.postings.insert(serial, posting);
@@ -96,8 +103,7 @@ impl Server {
     /// Whether messages can be said at once that are not said yet.
     pub(in crate::server) fn has_posts(&self) -> bool {
         let mut postings = self.moderation.postings.values();
-        postings
-            .any(|posting| !posting.left.is_empty() && !self.chat.is_room_congested(&posting.room))
+        postings.any(|posting| !posting.left.is_empty() && self.may_post(posting))
     }
 
     /// Takes the answers to messages.
