@@ -1,7 +1,11 @@
 //! What moderators and back ends ask for: over HTTP, with names in the path, and over WebSocket, with all of it in one message.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::rc::Rc;
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::config::{
@@ -129,7 +133,7 @@ pub struct Form {
     pub username: Option<String>,
     pub from: Option<String>,
     pub id: Option<String>,
-    pub messages: Option<Vec<Item>>,
+    pub messages: Option<Vec<Object<Item>>>,
     pub reason: Option<String>,
     pub seconds: Option<u32>,
     pub position: Option<String>,
@@ -153,6 +157,30 @@ pub struct Item {
     pub content: String,
     pub username: Option<String>,
     pub id: Option<String>,
+}
+
+/// An object: what serde derives also takes an array of the fields in order.
+#[derive(Debug)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
 }
 
 /// Tells `null` from a field that is missing.
@@ -273,7 +301,7 @@ fn read_messages(form: Form, speaker: &Rc<str>) -> Result<Vec<Post>, ErrorCode> 
         return Err(ErrorCode::BadRequest);
     }
     let mut posts = Vec::with_capacity(items.len());
-    for item in items {
+    for Object(item) in items {
         let mut post = read_post(item, speaker)?;
         // One name for many messages in a row.
         if let Some(Post { name, .. }) = posts.last().filter(|last: &&Post| last.name == post.name)

@@ -26,6 +26,8 @@ mod grace;
 mod guests;
 mod handed_over;
 mod holders;
+mod hostile_acts;
+mod hostile_commands;
 mod hosts;
 mod http;
 mod http_bodies;
