@@ -264,6 +264,28 @@ mod tests {
     }
 
     #[test]
+    fn of_two_changes_in_the_same_millisecond_the_same_one_counts_everywhere() {
+        let room = Rc::from("");
+        let made = |by: &str| {
+            let (mut bans, by) = (Bans::default(), Rc::from(by));
+            bans.ban(new(&by, "kim", None), at(0));
+            bans
+        };
+        let kept = |bans: &Bans| {
+            let (room, key) = (Rc::clone(&room), Rc::from("kim"));
+            let ban = bans.of("kim", None, at(0)).expect("holds").clone();
+            vec![KeptBan { room, key, ban }]
+        };
+        let (mut first, mut second) = (made("ann"), made("bob"));
+        let (of_first, of_second) = (kept(&first), kept(&second));
+        assert!(second.has_later(&of_first) && !first.has_later(&of_second));
+        first.merge(of_second, at(0));
+        second.merge(of_first, at(0));
+        assert_eq!(kept(&first), kept(&second));
+        assert!(!first.has_later(&kept(&second)));
+    }
+
+    #[test]
     fn bans_are_bounded_and_those_that_are_over_for_long_make_way() {
         let (mut bans, by) = (Bans::default(), Rc::from("mod"));
         for n in 0..BANS_MAX {

@@ -377,6 +377,7 @@ mod tests {
             created_at: Timestamp(0),
             newest: 0,
             messages: Vec::new(),
+            is_made: true,
         };
         Room::new("r".into(), opened)
     }

@@ -1,10 +1,11 @@
 //! The audit of all nodes: one order, resumed anywhere, and nothing in it that was not done.
 
+use sarang::config::Config;
 use sarang::domain::ids::ConnectionId;
 use serde_json::{Value, json};
 
-use crate::moderation::{ROOM, cut_off, gathered};
-use crate::nodes::key;
+use crate::moderation::{ROOM, cut_off, gathered, leave};
+use crate::nodes::{config, key};
 use crate::promises::seconds;
 use crate::world::World;
 
@@ -287,4 +288,38 @@ fn what_could_not_be_deleted_is_not_noted() {
         [("message_deleted".to_owned(), ROOM.to_owned())]
     );
     assert_eq!(all[0].2["position"], format!("{epoch}:{seq}"));
+}
+
+#[test]
+fn a_room_that_makes_way_for_another_is_noted_as_removed_once() {
+    let mut config = Config {
+        secret_file: Some("secrets".into()),
+        guests: true,
+        ..config()
+    };
+    config.rooms.rooms = 2;
+    let mut world = World::with(config, 46, 2, 1);
+    let stream = follow(&mut world, 1, None);
+    for (number, name) in ["first", "second", "third"].into_iter().enumerate() {
+        world.enter(0, number % 2, name);
+        leave(&mut world, 0);
+        world.pass(seconds(10));
+    }
+    let told = actions(&told(&mut world, &stream));
+    let of_rooms: Vec<(&str, &str)> = told
+        .iter()
+        .map(|(action, room)| (&**action, &**room))
+        .filter(|(action, _)| action.starts_with("room_"))
+        .collect();
+    let expected = [
+        ("room_created", "first"),
+        ("room_created", "second"),
+        ("room_removed", "first"),
+        ("room_created", "third"),
+    ];
+    let mut sorted = of_rooms.clone();
+    sorted.sort_unstable();
+    let mut all = expected;
+    all.sort_unstable();
+    assert_eq!(sorted, all, "{of_rooms:?}");
 }

@@ -154,38 +154,50 @@ fn a_ban_puts_out_at_every_node_and_refuses_at_every_node_until_it_is_lifted_at_
     assert_eq!(world.members[0].closed, None);
 }
 
+/// The names of the bans that a node knows of which starts now: what the engine has told it.
+fn bans_of_a_new_node(world: &mut World) -> Vec<String> {
+    let late = world.start_node();
+    world.nodes.push(late);
+    world.pass(seconds(3));
+    let node = world.nodes.len() - 1;
+    let bans = read(world, node, "/bans");
+    let bans = bans["bans"].as_array().expect("is a list");
+    let names = bans.iter().map(|ban| ban["username"].as_str());
+    let names = names.map(|name| name.expect("is a name").to_owned());
+    let names = names.collect();
+    // It would give them again as the others do.
+    let mut late = world.nodes.pop().expect("is there");
+    late.kill(&mut world.engine);
+    world.pass(seconds(30));
+    names
+}
+
 #[test]
-fn bans_hold_after_the_engine_has_lost_them_and_those_that_were_lifted_do_not() {
-    let mut world = gathered(35, 3, &[0, 0]);
-    leave(&mut world, 1);
-    let old = world.engine.snapshot();
-    assert_eq!(ban(&mut world, 0, "m1", &json!({})), 204);
-    assert_eq!(ban(&mut world, 1, "lifted", &json!({})), 204);
-    let banned = world.engine.snapshot();
-    assert_eq!(delete(&mut world, 2, "/users/lifted/ban"), 204);
-    world.pass(seconds(1));
-    let losses: [&dyn Fn(&mut World); 3] = [
-        &|world| world.engine.flush_all(),
-        &|world| world.engine.promote(old.clone()),
-        &|world| world.engine.promote(banned.clone()),
-    ];
-    for (number, lose) in losses.iter().enumerate() {
-        lose(&mut world);
-        world.pass(seconds(25));
-        // It knows what the engine knows.
-        let late = world.start_node();
-        world.nodes.push(late);
-        world.pass(seconds(3));
-        let node = world.nodes.len() - 1;
-        let bans = read(&mut world, node, "/bans");
-        let bans = bans["bans"].as_array().expect("is a list");
-        let names: Vec<&Value> = bans.iter().map(|ban| &ban["username"]).collect();
-        assert_eq!(names, [&json!("m1")], "after loss {number}");
-        assert!(!is_let_in(&mut world, 1, node));
-        // One of many would give them again.
-        world.nodes.pop();
-        world.pass(seconds(20));
+fn a_ban_or_its_end_that_a_new_primary_never_had_is_given_to_it() {
+    let mut world = gathered(35, 3, &[0]);
+    let before = world.engine.snapshot();
+    assert_eq!(ban(&mut world, 0, "kim", &json!({})), 204);
+    world.engine.promote(before);
+    world.pass(seconds(10));
+    assert_eq!(bans_of_a_new_node(&mut world), ["kim"]);
+    let before = world.engine.snapshot();
+    assert_eq!(delete(&mut world, 1, "/users/kim/ban"), 204);
+    world.engine.promote(before);
+    world.pass(seconds(10));
+    assert_eq!(bans_of_a_new_node(&mut world), Vec::<String>::new());
+}
+
+#[test]
+fn bans_hold_after_the_engine_is_emptied_and_those_that_were_lifted_do_not() {
+    let mut world = gathered(39, 3, &[0]);
+    for name in ["kim", "lee"] {
+        assert_eq!(ban(&mut world, 0, name, &json!({})), 204);
     }
+    assert_eq!(delete(&mut world, 2, "/users/lee/ban"), 204);
+    world.pass(seconds(1));
+    world.engine.flush_all();
+    world.pass(seconds(10));
+    assert_eq!(bans_of_a_new_node(&mut world), ["kim"]);
 }
 
 #[test]

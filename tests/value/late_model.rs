@@ -214,6 +214,7 @@ impl Model {
             created_at: Timestamp(0),
             newest: 0,
             messages: Vec::new(),
+            is_made: true,
         };
         Outcome::Opened(opening.serial, room)
     }
