@@ -78,7 +78,7 @@ fn write(command: &Command<'_>) -> Value {
             let name = all
                 .filter(|(_, other)| other == kind)
                 .map(|(name, _)| *name);
-            json!({"type": name.last()})
+            json!({"type": name.next()})
         }
         Command::Auth {
             ticket: Ticket(ticket),

@@ -84,6 +84,22 @@ impl OpenedRoom {
             is_made: true,
         }
     }
+
+    /// Gives the room another epoch.
+    pub fn renew(&mut self, epoch: u64) {
+        self.epoch = epoch;
+        for message in &mut self.messages {
+            Rc::make_mut(message).position.epoch = epoch;
+        }
+    }
+
+    /// The position of its newest message.
+    pub fn position(&self) -> Position {
+        Position {
+            epoch: self.epoch,
+            seq: self.newest,
+        }
+    }
 }
 
 /// An answer of the backend.

@@ -77,8 +77,9 @@ pub fn encode_close(CloseCode(code, reason): CloseCode, out: &mut Vec<u8>) {
 /// Appends a close frame with this reason, or as much of it as fits.
 pub fn encode_close_because(code: u16, reason: &str, out: &mut Vec<u8>) {
     let mut payload = code.to_be_bytes().to_vec();
-    let end = reason.floor_char_boundary(CLOSE_REASON_BYTES_MAX);
-    payload.extend_from_slice(&reason.as_bytes()[..end]);
+    let ends = reason.char_indices().map(|(start, c)| start + c.len_utf8());
+    let end = ends.take_while(|end| *end <= CLOSE_REASON_BYTES_MAX).last();
+    payload.extend_from_slice(&reason.as_bytes()[..end.unwrap_or(0)]);
     encode(CLOSE, &payload, out);
 }
 

@@ -82,6 +82,7 @@ fn event_of(id: u64, name: &str) -> KeptEvent {
 }
 
 /// Something of everything that format 1 has.
+#[cfg(feature = "durable")]
 pub(crate) fn everything_of_format_1() -> WorkingSet {
     let mut all = everything();
     all.bans.clear();
