@@ -75,7 +75,7 @@ fn write(command: &Command<'_>) -> Value {
         }
         Command::Act(kind) => {
             let all = Kind::ALL.iter();
-            let name = all
+            let mut name = all
                 .filter(|(_, other)| other == kind)
                 .map(|(name, _)| *name);
             json!({"type": name.next()})

@@ -331,7 +331,6 @@ impl Store {
             created_at: Timestamp::from(now),
             newest: newest as u64,
             messages: room.messages[first..].to_vec(),
-            is_made: true,
         }
     }
 }
