@@ -377,7 +377,6 @@ mod tests {
             created_at: Timestamp(0),
             newest: 0,
             messages: Vec::new(),
-            is_made: true,
         };
         Room::new("r".into(), opened)
     }

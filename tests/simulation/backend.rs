@@ -332,7 +332,6 @@ impl Backend {
             created_at,
             newest: past.messages.len() as u64,
             messages: past.messages[first..].to_vec(),
-            is_made: true,
         };
         self.names.insert(past.epoch, opening.name.to_string());
         self.rooms.insert(opening.name.to_string(), past);

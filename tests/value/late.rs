@@ -68,7 +68,6 @@ impl Late {
             created_at: Timestamp(0),
             newest: 0,
             messages: Vec::new(),
-            is_made: true,
         };
         let done = Done::Answered(Outcome::Opened(opening.serial, room));
         self.finish(serial, done);

@@ -214,7 +214,6 @@ impl Model {
             created_at: Timestamp(0),
             newest: 0,
             messages: Vec::new(),
-            is_made: true,
         };
         Outcome::Opened(opening.serial, room)
     }
