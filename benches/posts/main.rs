@@ -22,7 +22,9 @@ mod way;
 
 use std::env;
 use std::error::Error;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::process::{self, ExitCode};
 use std::time::Duration;
@@ -158,8 +160,17 @@ impl Files {
     fn new() -> Result<Self> {
         let folder = env::temp_dir().join(format!("sarang-posts-{}", process::id()));
         fs::create_dir_all(&folder)?;
-        fs::write(folder.join("keys"), format!("shop:{KEY}\n"))?;
-        fs::write(folder.join("secrets"), format!("one:{SECRET}\n"))?;
+        let write = |name, text: String| -> Result<()> {
+            // The server warns of secrets that everybody can read.
+            let file = OpenOptions::new()
+                .mode(0o600)
+                .create_new(true)
+                .write(true)
+                .open(folder.join(name));
+            Ok(file?.write_all(text.as_bytes())?)
+        };
+        write("keys", format!("shop:{KEY}\n"))?;
+        write("secrets", format!("one:{SECRET}\n"))?;
         Ok(Self(folder))
     }
 
