@@ -77,9 +77,10 @@ pub fn encode_close(CloseCode(code, reason): CloseCode, out: &mut Vec<u8>) {
 /// Appends a close frame with this reason, or as much of it as fits.
 pub fn encode_close_because(code: u16, reason: &str, out: &mut Vec<u8>) {
     let mut payload = code.to_be_bytes().to_vec();
-    let ends = reason.char_indices().map(|(start, c)| start + c.len_utf8());
-    let end = ends.take_while(|end| *end <= CLOSE_REASON_BYTES_MAX).last();
-    payload.extend_from_slice(&reason.as_bytes()[..end.unwrap_or(0)]);
+    let most = reason.len().min(CLOSE_REASON_BYTES_MAX);
+    let mut ends = (0..=most).rev();
+    let end = ends.find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
+    payload.extend_from_slice(&reason.as_bytes()[..end]);
     encode(CLOSE, &payload, out);
 }
 

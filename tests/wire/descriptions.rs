@@ -98,7 +98,10 @@ fn the_limits_described_are_those_of_the_server() {
     let [openapi, asyncapi] = documents();
     let defaults = Config::default();
     let schema = |path: &str| {
-        let path = format!("/components/schemas/{path}");
+        let path = match path.starts_with("parameters/") {
+            true => format!("/components/{path}"),
+            false => format!("/components/schemas/{path}"),
+        };
         openapi.pointer(&path).and_then(Value::as_u64)
     };
     for (path, limit) in [
@@ -113,6 +116,33 @@ fn the_limits_described_are_those_of_the_server() {
         (
             "RoomSettings/properties/history_messages/maximum",
             config::HISTORY_MESSAGES_MAX,
+        ),
+        (
+            "RoomSettings/properties/history_seconds/maximum",
+            config::RULE_SECONDS_MAX as usize,
+        ),
+        (
+            "NewBan/properties/seconds/maximum",
+            config::RULE_SECONDS_MAX as usize,
+        ),
+        ("Reason/maxLength", config::REASON_CHARS_MAX),
+        (
+            "Messages/properties/messages/maxItems",
+            config::BATCH_MESSAGES_MAX,
+        ),
+        ("parameters/limit/schema/maximum", config::PEOPLE_LISTED_MAX),
+        ("parameters/limit/schema/default", config::PEOPLE_LISTED),
+        (
+            "parameters/roomLimit/schema/maximum",
+            config::ROOMS_LISTED_MAX,
+        ),
+        (
+            "parameters/historyLimit/schema/maximum",
+            config::HISTORY_PAGE_MAX,
+        ),
+        (
+            "parameters/reason/schema/maxLength",
+            config::REASON_CHARS_MAX,
         ),
         (
             "Credentials/properties/password/maxLength",
@@ -150,6 +180,7 @@ fn the_limits_described_are_those_of_the_server() {
             config::ACKNOWLEDGED_FOR.as_secs() as usize,
         ),
         ("events_kept", config::EVENTS_KEPT),
+        ("audit_events_kept", config::AUDIT_EVENTS_KEPT),
         ("channels_per_stream", config::CHANNELS_PER_STREAM_MAX),
         ("own_channels", config::OWN_CHANNELS_MAX),
         ("posted_bytes", config::POSTED_BYTES_MAX),
