@@ -10,7 +10,7 @@ use super::register::{FAR, Token, TokenId};
 use super::sessions::by;
 use super::stage::{Stage, get, post};
 use super::verdicts::{Verdict, Why};
-use super::web::{Ask, Web};
+use super::web::{Ask, Role, Web};
 
 /// What a token is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,7 +244,9 @@ impl Web {
         let (Some(wire), Some(token)) = (self.wire(), token) else {
             return;
         };
-        if self.asked.is_empty() && !stage.is_over(wire) {
+        // The end of one that is silent is expected, and would not come.
+        let is_silent = matches!(self.role, Role::Silent);
+        if self.asked.is_empty() && !is_silent && !stage.is_over(wire) {
             let request = self.ask(Use::Logout, token, stage);
             stage.send(wire, request.as_bytes());
         }
