@@ -32,9 +32,9 @@
 //! | `sign_ins.rs`, with `password_checks.rs` | part 4: accounts, tokens, tickets, sessions, and sign-in attempts until their passwords are checked |
 //! | `requests.rs`, `forwarding.rs`, `proxied.rs`, `routes.rs`, `hosts.rs`, `dispatch.rs`, `answer.rs`, `cors.rs`, `waiting.rs`; `rest.rs`, `sign_in.rs`, `event_requests.rs`, `assets.rs`, `exposition.rs` | HTTP: the table of routes, the clients of proxies, the hosts that are served, and the handler of each route |
 //! | `handshake.rs`, `commands.rs`, `subscribers.rs`, `logins.rs`, `creations.rs`, `closing.rs`, `storing.rs` | operations on connections that involve several parts |
-//! | `acts.rs`, `moderation.rs`, with `moderation/requests.rs`, `posting.rs` and `who.rs`; `audit.rs`, `streams/audit.rs` | what moderators and back ends ask for (`conn/act.rs`), and what is noted of it |
-//! | `node.rs`, with `node/link.rs`, `setup.rs`, `life.rs`, `ask.rs`, `replies.rs`, `pushes.rs`, `news.rs`, `rooms.rs`, `mirror.rs`, `messages.rs`, `people.rs`, `keys.rs`, `scripts.rs` and `node/scripts/*.lua` | a node among others: the backend on an engine that all share |
-//! | `sharing.rs`, with `sharing/acts.rs`, `names.rs`, `reads.rs` and `start.rs`, `peers.rs` | that backend and the rest of the server |
+//! | `acts.rs`, `moderation.rs`, with `moderation/requests.rs`, `posting.rs`, `pacing.rs` and `who.rs`; `audit.rs`, `streams/audit.rs` | what moderators and back ends ask for (`conn/act.rs`), and what is noted of it |
+//! | `node.rs`, with `node/link.rs`, `setup.rs`, `life.rs`, `ask.rs`, `acts.rs`, `audit.rs`, `lists.rs`, `questions.rs`, `waits.rs`, `replies.rs`, `pushes.rs`, `news.rs`, `rooms.rs`, `mirror.rs`, `messages.rs`, `people.rs`, `keys.rs`, `scripts.rs` and `node/scripts/*.lua` | a node among others: the backend on an engine that all share |
+//! | `sharing.rs`, with `sharing/acts.rs`, `moderating.rs`, `names.rs`, `reads.rs` and `start.rs`, `peers.rs` | that backend and the rest of the server |
 //! | `counters.rs`, `histogram.rs`, `notes.rs`, `ceiling.rs` | counters, journal lines, and the limit over all connections |
 //!
 //! ## The domain, floor 1
@@ -45,7 +45,7 @@
 //! | `shared.rs`, `shared_whispers.rs`, `crowd.rs` | rooms that are shared with other nodes: seats, who is there, whispers |
 //! | `eviction.rs`, `place.rs`, `kept.rs`, `owners.rs` | which rooms make way for new ones, and who holds how many of those created by `POST /rooms` |
 //! | `messages.rs`, `wishes.rs`, `facts.rs`, `outcomes.rs`, `message_keys.rs`, `acknowledged.rs`, `history.rs`, `position.rs` | messages: a wish, then a fact |
-//! | `accounts.rs`, `api_keys.rs`, `credentials.rs`, `auth.rs`, `caller.rs`, `tokens.rs`, `permissions.rs`, `issuer.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `parked.rs`, `turns.rs`, `random.rs`, `derived.rs` | identity |
+//! | `accounts.rs`, `api_keys.rs`, `credentials.rs`, `auth.rs`, `caller.rs`, `tokens.rs`, `verified.rs`, `permissions.rs`, `issuer.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `parked.rs`, `turns.rs`, `random.rs`, `derived.rs` | identity |
 //! | `revocations.rs`, `marks.rs` | tokens that are refused before they expire |
 //! | `moderation.rs`, `rules.rs`, `ages.rs`, `ban.rs`, `bans.rs` | what moderators do: deleted messages, rules of rooms, removed rooms, bans |
 //! | `guests.rs`, `holders.rs`; `allowance.rs`, `expiring.rs` | names that guests may not take, and those that they hold by a key; how often something may be done in a row |

@@ -1,37 +1,25 @@
 // The chat page: what it knows (conversations, rooms, people), and how that gets onto the screen.
 // sarang.js speaks with the server, entry.js asks who comes, session.js keeps whoever signed in signed in, log.js shows
-// a conversation, lists.js the rooms and people at its sides, view.js has the small pieces, words.js the words.
+// a conversation (conversation.js), lists.js the rooms and people at its sides, composer.js has the field to write in, view.js
+// the small pieces, words.js the words.
 
 import { Sarang, nameOf } from './sarang.js';
 import { Session } from './session.js';
 import { Entry, guestKey } from './entry.js';
 import { Lists, NewRoom, showBadge } from './lists.js';
-import { ITEMS_MAX, Log } from './log.js';
-import { count, explain, timeOf, translate, words } from './words.js';
+import { append, begin, erase, isDeleted, isWanted, keyOf, settleSent } from './conversation.js';
+import { Log } from './log.js';
+import { draft, setDraft, setUpComposer, written } from './composer.js';
+import { count, explain, explainPutOut, timeOf, translate, words } from './words.js';
 import { bdi, byId, el, icon, notify, recall, remember, seal, sentence, setText, setUpDrawer } from './view.js';
 
-const CONTENT_CHARS_MAX = 4096;
-/** The counter shows when this many characters are left. */
-const COUNTER_FROM_CHARS = 300;
-const TEXT_ROWS_MAX = 8;
 const ROOM_LIST_EVERY_MS = 20_000;
 /** The close code of a connection that is one too many of its user. */
 const TOO_MANY_CONNECTIONS = 1013;
+/** Of one that a moderator ended. */
+const PUT_OUT = 4006;
 
-/** @typedef {import('./log.js').Item} Item */
-
-/**
- * @typedef {object} Conversation  A room that was entered, or the whispers with one person.
- * @property {string} key @property {'room'|'whisper'} kind @property {string} name
- * @property {Item[]} items        what was said, bounded
- * @property {Map<string, import('./sarang.js').Outgoing>} outgoing   our own messages that are not among the items yet
- * @property {Set<string>} shown   ids of our messages that are among the items before their echo came
- * @property {'joining'|'in'|'out'} standing   out: refused, for the reason `refusal`
- * @property {Map<string, boolean>} people  the others in the room, as far as they are told: whether each is a guest
- * @property {number} present      how many are in the room, we too
- * @property {number} unread @property {?number} unreadFrom   serial of the first unread item
- * @property {string} draft @property {boolean} waiting   for the connection to come back
- */
+/** @typedef {import('./conversation.js').Conversation} Conversation */
 
 /**
  * @typedef {object} Who   @property {string} name
@@ -43,7 +31,6 @@ const TOO_MANY_CONNECTIONS = 1013;
 /** @type {Map<string, Conversation>} */ const conversations = new Map();
 /** @type {?Conversation} */ let active = null;
 /** name → {name, max_users, users}, as the server lists them */ let rooms = new Map();
-let serial = 0;
 let welcomed = false;
 let rendering = false;
 
@@ -69,8 +56,8 @@ const newRoom = new NewRoom({ enter: (name) => enterRoom(name), headers: () => m
 const rememberSession = () => chat && remember('sessionStorage', 'sarang.session', {
   name: me.name,
   account: Boolean(me.session),
-  rooms: [...conversations.values()].filter(({ kind }) => kind === 'room').map(({ name }) => name),
-  active: active?.kind === 'room' ? active.name : null,
+  rooms: [...conversations.values()].filter(isWanted).map(({ name }) => name),
+  active: active && isWanted(active) ? active.name : null,
 });
 
 // Entering and leaving the house
@@ -86,11 +73,26 @@ async function socketUrl({ name, session }) {
 /** @param {Who} who */
 function enter(who, roomsToJoin, roomToShow) {
   dismiss();
+  connect(who);
+  if (who.session) startSession();
+  for (const room of roomsToJoin) enterRoom(room, room === roomToShow);
+}
+
+/** @param {Who} who */
+function connect(who) {
   me = who;
   chat = new Sarang({ url: () => socketUrl(who), key: who.session ? undefined : guestKey(who.name), ticketed: Boolean(who.session) });
   listen(chat);
-  if (who.session) startSession();
-  for (const room of roomsToJoin) enterRoom(room, room === roomToShow);
+}
+
+/** Whoever was put out asks to be let in again, into the rooms they were in. */
+function tryAgain() {
+  connect(me);
+  for (const conversation of conversations.values()) {
+    if (isWanted(conversation) && conversation.standing !== 'out') chat.join(conversation.name);
+  }
+  stateChanged(chat.state);
+  changed();
 }
 
 /** Whoever signs in again goes on where their session ended, with all that was not sent yet. */
@@ -132,7 +134,7 @@ function dismiss() {
   welcomed = false;
   conversations.clear();
   active = null;
-  byId('text').value = '';
+  setDraft('');
   log.show(null);
 }
 
@@ -174,12 +176,13 @@ function listen(source) {
   on('state', stateChanged);
   on('welcome', ({ guest = false }) => { me.guest = guest; if (!welcomed) showHouse(); source.listRooms(); });
   on('room_joined', roomJoined);
-  on('join_failed', ({ room, code }) => refuse(room, code));
-  on('room_left', ({ room }) => forget(conversations.get(keyOf('room', room))));
+  on('join_failed', ({ room, code, ...why }) => refuse(room, why.reason ? explainPutOut('room', why) : explain(code)));
+  on('room_left', roomLeft);
   on('room_list', (detail) => { rooms = new Map(detail.rooms.map((room) => [room.name, room])); });
   on('chat', (detail) => heard(conversations.get(keyOf('room', detail.room)), detail, detail.username));
   on('whisper', (detail) => heard(whispersWith(detail.from === source.username ? detail.to : detail.from), detail, detail.from));
   on('message', messageChanged);
+  on('deleted', deleted);
   on('user_joined', (detail) => presence(detail, true));
   on('user_left', (detail) => presence(detail, false));
   on('room_users', ({ room, count: present }) => { const conversation = conversations.get(keyOf('room', room)); if (conversation) conversation.present = present; });
@@ -189,10 +192,13 @@ function listen(source) {
 /** Why there is no connection, when another will be tried. */
 const problemOf = (code, otherwise) => (code === TOO_MANY_CONNECTIONS ? explain(code) : otherwise);
 
+/** Why there is no connection, and none will be tried. */
+const explainEnd = ({ code, ...why }) => (code === PUT_OUT ? explainPutOut('house', why) : explain(code));
+
 function stateChanged(state) {
   for (const conversation of conversations.values()) conversation.waiting = state.name !== 'connected';
   if (welcomed || me.session?.ended) return;
-  if (state.name === 'closed') leaveHouse({ problem: explain(me.session && state.code === 4001 ? 'ticket' : state.code), account: me.session && me.name });
+  if (state.name === 'closed') leaveHouse({ problem: explainEnd(me.session && state.code === 4001 ? { code: 'ticket' } : state), account: me.session && me.name });
   else if (state.name === 'reconnecting') entry.problem(problemOf(state.code, words.unreachable));
 }
 
@@ -202,22 +208,36 @@ function roomJoined({ room, messages, first, gap, online_users: others, guests =
   // Coming back after a refusal: the history is told from its start again.
   const again = first && conversation.items.length > 0;
   if (again) conversation.items = [];
-  Object.assign(conversation, { standing: 'in', people: new Map(others.map((name) => [name, guests.includes(name)])), present });
+  Object.assign(conversation, { standing: 'in', putOut: false, people: new Map(others.map((name) => [name, guests.includes(name)])), present });
   if (gap && conversation.items.at(-1)?.kind !== 'gap') append(conversation, { kind: 'gap' });
-  for (const message of messages) heard(conversation, message, message.username, first);
-  settleSent(conversation);
+  for (const message of messages) {
+    if (message.type === 'deleted') append(conversation, { kind: 'deleted', position: message.position });
+    else heard(conversation, message, message.username, first);
+  }
+  settleSent(conversation, chat.username);
   if (again && conversation === active) log.show(active);
   if (conversation === active) showParts();
   rememberSession();
   chat.listRooms();
 }
 
-function heard(conversation, { id, content, timestamp, gap, guest = false }, from, past = false) {
+function roomLeft({ room, reason, until }) {
+  if (reason) refuse(room, explainPutOut('room', { reason, until }), true);
+  else forget(conversations.get(keyOf('room', room)));
+}
+
+function deleted({ room, position }) {
+  const conversation = conversations.get(keyOf('room', room));
+  const item = conversation && erase(conversation, position);
+  if (item && conversation === active) log.replace(item);
+}
+
+function heard(conversation, { id, content, timestamp, position, gap, guest = false }, from, past = false) {
   if (!conversation || conversation.shown.delete(id)) return;
   if (gap) append(conversation, { kind: 'gap' });
   conversation.outgoing.delete(id);
   const mine = from === chat.username;
-  const item = append(conversation, { kind: 'message', from, guest, mine, content, at: new Date(timestamp) });
+  const item = append(conversation, { kind: 'message', from, guest, mine, content, position, at: new Date(timestamp) });
   if (mine || past || isRead(conversation)) return;
   conversation.unreadFrom = conversation.unread ? conversation.unreadFrom : item.serial;
   conversation.unread += 1;
@@ -240,56 +260,34 @@ function messageChanged(message) {
   if (!conversation || (!conversation.outgoing.has(message.id) && message.status !== 'failed')) return;
   if (['unconfirmed', 'closed'].includes(message.error) && !conversation.outgoing.has(message.id)) return;
   conversation.outgoing.set(message.id, message);
-  if (message.kind === 'whisper') settleSent(conversation);
+  if (message.kind === 'whisper' || isDeleted(conversation, message.position)) settleSent(conversation, chat.username);
 }
 
 // Conversations
 
-const keyOf = (kind, name) => `${kind} ${name}`;
 const conversationOf = ({ kind, room, to }) => conversations.get(kind === 'chat' ? keyOf('room', room) : keyOf('whisper', to));
 const isRead = (conversation) => conversation === active && document.visibilityState === 'visible' && log.atEnd;
 
 function conversation(kind, name) {
   const key = keyOf(kind, name);
-  if (!conversations.has(key)) {
-    conversations.set(key, {
-      key, kind, name, items: [], outgoing: new Map(), shown: new Set(), standing: kind === 'room' ? 'joining' : 'in', refusal: null, people: new Map(),
-      present: 0, unread: 0, unreadFrom: null, draft: '', waiting: chat.state.name !== 'connected',
-    });
-  }
+  if (!conversations.has(key)) conversations.set(key, begin(kind, name, chat.state.name !== 'connected'));
   return conversations.get(key);
 }
 
 const whispersWith = (name) => conversation('whisper', name);
 
-function append(conversation, fields) {
-  const item = { serial: serial += 1, ...fields };
-  conversation.items.push(item);
-  if (conversation.items.length > ITEMS_MAX) conversation.items.shift();
-  return item;
-}
-
-/** What was sent becomes part of the conversation without waiting for its echo, which may be lost. */
-function settleSent(conversation) {
-  for (const [id, { status, content, createdAt }] of conversation.outgoing) {
-    if (status !== 'sent') continue;
-    conversation.outgoing.delete(id);
-    conversation.shown.add(id);
-    append(conversation, { kind: 'message', from: chat.username, mine: true, content, at: new Date(createdAt) });
-  }
-}
-
 function enterRoom(name, andShow = true) {
   const room = conversation('room', nameOf(name));
-  if (room.standing === 'out') room.standing = 'joining';
+  if (room.standing === 'out') Object.assign(room, { standing: 'joining', putOut: false });
   chat.join(room.name);
   if (andShow) show(room);
 }
 
-function refuse(name, code) {
+function refuse(name, refusal, putOut = false) {
   const room = conversations.get(keyOf('room', name));
-  if (room) Object.assign(room, { standing: 'out', refusal: code, people: new Map() });
+  if (room) Object.assign(room, { standing: 'out', refusal, putOut, people: new Map() });
   if (room === active) showParts();
+  rememberSession();
   chat.listRooms();
 }
 
@@ -312,14 +310,13 @@ function markRead() {
 
 function show(conversation) {
   if (active && active !== conversation) {
-    active.draft = byId('text').value;
+    active.draft = draft();
     active.unreadFrom = null;
   }
-  const draft = active === conversation ? byId('text').value : conversation?.draft ?? '';
+  const text = active === conversation ? draft() : conversation?.draft ?? '';
   active = conversation;
   if (!welcomed) return;
-  byId('text').value = draft;
-  textChanged();
+  setDraft(text);
   showParts();
   log.show(active);
   markRead();
@@ -335,36 +332,15 @@ function show(conversation) {
 
 function say(event) {
   event.preventDefault();
-  const content = byId('text').value.trim();
-  if (!content || !active || charactersLeft() < 0) return;
+  const content = written();
+  if (!content || !active) return;
   const message = active.kind === 'room' ? chat.say(active.name, content) : chat.whisper(active.name, content);
   active.outgoing.set(message.id, message);
   active.unreadFrom = null;
-  byId('text').value = '';
-  textChanged();
+  setDraft('');
   log.clearMark();
   log.atEnd = true;
   changed();
-}
-
-/** Counted as the server counts: code points, not UTF-16 units. */
-const charactersLeft = () => CONTENT_CHARS_MAX - [...byId('text').value.trim()].length;
-
-function textChanged() {
-  const text = byId('text');
-  const left = charactersLeft();
-  text.rows = Math.min(TEXT_ROWS_MAX, text.value.split('\n').length); // where `field-sizing` is not known
-  byId('counter').textContent = left > COUNTER_FROM_CHARS ? '' : left >= 0 ? words.characters_left(count(left)) : words.characters_over(count(-left));
-  byId('counter').classList.toggle('over', left < 0);
-  text.setAttribute('aria-invalid', left < 0);
-  byId('send').setAttribute('aria-disabled', left < 0 || !text.value.trim());
-}
-
-function textKey(event) {
-  // While an input method composes, Enter ends the composition: Korean would be sent twice (229 is Safari's way to say so).
-  if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.keyCode === 229) return;
-  event.preventDefault();
-  byId('composer').requestSubmit();
 }
 
 // Getting it onto the screen: changes are gathered, so that a busy room costs one rendering a turn.
@@ -405,13 +381,14 @@ function showParts() {
 function renderBlank() {
   const empty = !active || (!active.outgoing.size && !active.items.some(({ kind }) => kind !== 'presence'));
   byId('out').hidden = empty || active.standing !== 'out';
-  setText(byId('out-text'), active?.standing === 'out' ? explain(active.refusal) : '');
+  byId('out-action').hidden = chat.state.name === 'closed'; // first the connection
+  setText(byId('out-text'), active?.standing === 'out' ? active.refusal : '');
   byId('blank').hidden = !empty;
   if (!empty) return;
   const button = (label, onclick, kind = 'primary') => el('button', { type: 'button', class: kind, onclick }, label);
   const [title, text, actions] = !active ? [words.lobby_title, [words.lobby], [
     wide.matches ? null : button(words.look_around, () => drawer.open(byId('rooms-place'))), button(words.create_room, () => newRoom.open(), wide.matches ? 'primary' : 'quiet'),
-  ]] : active.standing === 'out' ? [words.out_title, [explain(active.refusal)], [button(words.back_to_room, () => { enterRoom(active.name); })]]
+  ]] : active.standing === 'out' ? [words.out_title, [active.refusal], [button(words.back_to_room, () => { enterRoom(active.name); })]]
     : active.kind === 'whisper' ? [words.empty_whisper_title, sentence(words.whisper_note, active.name), []]
       : active.standing === 'joining' ? ['', [words.joining], []]
         : [words.empty_room_title, [words.empty_room], []];
@@ -432,9 +409,9 @@ function renderState() {
   const endsSoon = shown === 'connected' && me.session?.renewalRefused;
   byId('banner').hidden = (shown === 'connected' && !endsSoon) || shown === 'connecting';
   byId('banner-action').hidden = endsSoon;
-  setText(byId('banner-text'), shown === 'closed' ? explain(chat.state.code)
+  setText(byId('banner-text'), shown === 'closed' ? explainEnd(chat.state)
     : endsSoon ? words.renewal_refused(timeOf(new Date(me.session.expiresAt))) : problemOf(chat.state.code, words.lost));
-  setText(byId('banner-action'), shown === 'closed' ? words.enter_again : words.try_now);
+  setText(byId('banner-action'), shown !== 'closed' ? words.try_now : chat.state.code === PUT_OUT ? words.try_again : words.enter_again);
   renderCountdown();
   const seats = active?.kind === 'room' && active.standing === 'in' && shown === 'connected';
   setText(byId('seats'), seats ? words.seats(count(active.present), rooms.has(active.name) && count(rooms.get(active.name).max_users)) : '');
@@ -451,7 +428,7 @@ function renderCountdown() {
 function renderLists() {
   const all = [...conversations.values()];
   lists.showPlaces(all, active, [...rooms.values()].filter(({ name }) => !conversations.has(keyOf('room', name))));
-  if (active?.kind === 'room') lists.showPeople(active, { name: chat.username, guest: me.guest });
+  if (active?.kind === 'room') lists.showPeople(active, { name: chat.username ?? me.name, guest: me.guest });
 }
 
 function renderTitle() {
@@ -465,9 +442,7 @@ function renderTitle() {
 function setUp() {
   translate(document);
   document.title = words.title;
-  byId('composer').addEventListener('submit', say);
-  byId('text').addEventListener('keydown', textKey);
-  byId('text').addEventListener('input', textChanged);
+  setUpComposer(say);
   byId('find-room').addEventListener('input', changed);
   byId('open-rooms').addEventListener('click', () => { chat.listRooms(); drawer.open(byId('rooms-place')); });
   byId('open-people').addEventListener('click', () => drawer.open(byId('people-place')));
@@ -475,7 +450,7 @@ function setUp() {
   byId('leave').addEventListener('click', () => leave(active));
   byId('create-room').addEventListener('click', () => { drawer.close(); newRoom.open(); });
   byId('sign-out').addEventListener('click', () => leaveHouse());
-  byId('banner-action').addEventListener('click', () => (chat.state.name === 'closed' ? leaveHouse() : chat.retryNow()));
+  byId('banner-action').addEventListener('click', () => (chat.state.name !== 'closed' ? chat.retryNow() : chat.state.code === PUT_OUT ? tryAgain() : leaveHouse()));
   document.addEventListener('visibilitychange', () => { if (chat) { log.sync(); markRead(); changed(); } });
   wide.addEventListener('change', changed);
   setInterval(renderCountdown, 500);

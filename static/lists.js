@@ -26,7 +26,7 @@ export class Lists {
     this.#actions = actions;
   }
 
-  /** @typedef {import('./chat.js').Conversation} Conversation */
+  /** @typedef {import('./conversation.js').Conversation} Conversation */
 
   /** @param {Conversation[]} conversations  @param {?Conversation} active  @param {object[]} others  rooms one is not in */
   showPlaces(conversations, active, others) {

@@ -3,26 +3,20 @@
 import { count, dayOf, explain, timeOf, words } from './words.js';
 import { bdi, byId, el, guestMark, linked, reconcile, seal, sentence, setText } from './view.js';
 
-/** Messages kept and shown of a conversation. */
-export const ITEMS_MAX = 500;
 /** Messages of one person within this time stand together under one name. */
 const TOGETHER_MS = 5 * 60_000;
 const BOTTOM_SLACK_PX = 48;
 const NAMES_SHOWN_MAX = 4;
 
-/**
- * @typedef {object} Item  What a conversation is a list of.
- * @property {number} serial             grows; shared by no other item
- * @property {'message'|'presence'|'gap'} kind
- * @property {string} [from] @property {boolean} [guest] @property {boolean} [mine] @property {string} [content] @property {Date} [at]   a message
- * @property {boolean} [entered] @property {{name: string, guest: boolean}[]} [names]                        presence
- */
+/** @typedef {import('./conversation.js').Item} Item */
 
 const sameDay = (a, b) => a.toDateString() === b.toDateString();
 const sameMinute = (a, b) => Math.floor(a / 60_000) === Math.floor(b / 60_000);
 const together = (before, item) => before?.kind === 'message' && before.from === item.from
   && before.guest === item.guest && item.at - before.at < TOGETHER_MS
   && sameDay(before.at, item.at);
+
+const deleted = () => el('p', { class: 'deleted' }, words.deleted);
 
 export class Log {
   #place = byId('log-place');
@@ -77,6 +71,18 @@ export class Log {
     this.#offer();
   }
 
+  /** Shows a message as it is now, where it stands. */
+  replace(item) {
+    const line = this.#list?.querySelector(`:scope > .message[data-serial="${item.serial}"]`);
+    if (!line) return;
+    const fresh = this.#message(item, line.classList.contains('first'));
+    fresh.classList.toggle('same-minute', line.classList.contains('same-minute'));
+    const [height, isAbove] = [this.#log.scrollHeight, line.offsetTop < this.#log.scrollTop];
+    line.replaceWith(fresh);
+    if (this.atEnd) this.toEnd();
+    else if (isAbove) this.#log.scrollTop -= height - this.#log.scrollHeight; // what is read does not move
+  }
+
   toEnd() {
     if (!this.#log) return;
     this.#log.scrollTop = this.#log.scrollHeight;
@@ -126,7 +132,7 @@ export class Log {
   /** The oldest message left stands under its day and its name, even when those above it had them. */
   #headTop() {
     const item = this.#conversation.items.find(({ kind }) => kind === 'message');
-    const top = this.#list.querySelector(':scope > .message');
+    const top = this.#list.querySelector(':scope > .message:not(.trace)');
     if (!top || Number(top.dataset.serial) !== item?.serial || top.previousElementSibling?.classList.contains('day')) return;
     const fresh = this.#message(item, true);
     fresh.classList.toggle('same-minute', top.classList.contains('same-minute'));
@@ -147,6 +153,8 @@ export class Log {
       if (item.kind === 'message') {
         this.#appendMessage(item, before);
         if (!item.mine) arrived += 1;
+      } else if (item.kind === 'deleted') {
+        this.#list.append(this.#trace(item));
       } else {
         this.#list.append(item.kind === 'gap' ? el('li', { class: 'mark gap', 'data-serial': item.serial }, words.gap) : this.#presence(item));
       }
@@ -170,12 +178,17 @@ export class Log {
     return el('li', { class: 'mark day', 'data-serial': serial }, el('time', { datetime: at.toISOString().slice(0, 10) }, dayOf(at)));
   }
 
-  #message({ serial, from, guest, mine, content, at }, first) {
+  /** What is left of a message that was deleted before it was read here: nobody says whose it was, and when. */
+  #trace({ serial }) {
+    return el('li', { class: 'message trace first', 'data-serial': serial }, el('div', { class: 'line' }, deleted()));
+  }
+
+  #message({ serial, from, guest, mine, content, at, gone }, first) {
     return el('li', { class: `message${mine ? ' mine' : ''}${first ? ' first' : ''}`, 'data-serial': serial },
       !mine && first ? seal(from) : null,
       el('p', { class: first && !mine ? 'by' : 'by unseen' }, ...(mine ? [words.own_name] : [bdi(from), guestMark(guest)])),
       el('div', { class: 'line' },
-        el('p', { class: 'bubble', dir: 'auto' }, ...linked(content)),
+        gone ? deleted() : el('p', { class: 'bubble', dir: 'auto' }, ...linked(content)),
         el('time', { class: 'time', datetime: at.toISOString() }, timeOf(at))));
   }
 

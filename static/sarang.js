@@ -11,7 +11,7 @@
  *   - each message of a joined room is reported once and in order, or `gap` says that some are gone;
  *   - what was said while offline is sent in order once its room is joined again, with the same id until the
  *     server has acknowledged it (the server takes an id once), or it is reported as failed;
- *   - it comes back by itself, unless the server refuses who or where we are.
+ *   - it comes back by itself, unless the server refuses who or where we are, or a moderator put us out.
  *
  * Someone with an account connects with one-use tickets, and extends the session before its token expires:
  *     const chat = new Sarang({ url: async () => `ws://127.0.0.1:8000/ws?ticket=${await fetchTicket()}`, ticketed: true });
@@ -23,15 +23,19 @@
  *   room_joined  [{room, messages, gap, first, recovered, online_users, guests?, online_count, position, history}]
  *                `messages` are those of `history` that were not reported before: append them. `gap`: some between
  *                what was reported and these are gone for good, or may be. `first`: the first time since `join()`.
- *   join_failed  [{room, code, message}]   room_full, bad_room_name, …: the room is given up until the next `join()`
+ *                Where a moderator deleted one, `messages` have `{type: 'deleted', room, position}` in its place.
+ *   join_failed  [{room, code, message, reason?, until?}]   room_full, forbidden, …: given up until the next `join()`;
+ *                with the moderator's `reason` and, for a ban, the time it ends or null
  *   chat         [{room, username, content, timestamp, position, guest?, id?, gap?}]   `id`: of our own Outgoing message
+ *   deleted      [{room, position}]   a moderator deleted the message that was reported with this position, perhaps again
  *   whisper      [{from, to, content, timestamp, guest?, id?}]
  *   message      [Outgoing]          one of our own messages changed its status
- *   room_left, user_joined, user_left, room_users, room_list, error   as the server sent them
+ *   room_left    [{room, reason?, until?}]   with a `reason` we did not ask for it: a text, or kicked, banned, room_removed
+ *   user_joined, user_left, room_users, room_list, error   as the server sent them
  *
  * @typedef {{name: 'connecting', attempt: number} | {name: 'connected'}
  *   | {name: 'reconnecting', attempt: number, retryInMs: number, retryAt: number, code: number, reason: string}
- *   | {name: 'closed', code: number, reason: string}} State
+ *  | {name: 'closed', code: number, reason: string, until?: ?string}} State   `until`: 4006, of a ban
  *
  * @typedef {object} Outgoing  A message of ours. The object stays the same while its status changes.
  * @property {string} id
@@ -44,6 +48,8 @@
  * @property {?string} error        why it failed: the server's code, or `queue_full`, `unconfirmed`, `closed`
  * @property {?string} position     of a chat that was acknowledged
  */
+
+import { Past, seqOf } from './past.js';
 
 const BACKOFF_BASE_MS = 500, BACKOFF_CAP_MS = 15_000;
 /** A connection that lasted this long ends a row of failures. */
@@ -61,12 +67,13 @@ const ECHO_WAIT_MS = 5_000;
 /** A fresh ticket can be lost on its way, e.g. to a restart of the server; so many in a row are not. */
 const TICKETS_REFUSED_MAX = 3;
 const PAUSE_BASE_MS = 1_000, PAUSE_CAP_MS = 8_000;
-const REPORTED_MAX = 100; // twice what the server tells of a room's past: it may have lost the newest of them
 /** Unsent messages kept, when the caller names no other limit. */
 export const QUEUE_MAX = 200;
 
+/** A moderator put us out: to come back at once is not ours to decide. */
+const PUT_OUT = 4006;
 /** Close codes after which another attempt would be refused too. Not 1013: it is not, once another connection has ended. */
-const FINAL_CODES = new Set([4001, 4003, 4005]);
+const FINAL_CODES = new Set([4001, 4003, 4005, PUT_OUT]);
 const JOIN_ERRORS = new Set(['room_full', 'room_not_found', 'already_in_room', 'bad_room_name', 'too_many_rooms', 'rate_limited']);
 
 /** An id, or a guest's key, that nobody guesses. `crypto.randomUUID` exists in secure contexts only; a page on plain http needs ids as well. */
@@ -75,17 +82,9 @@ export function newId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-/** "EPOCH:SEQ" as `{epoch, seq}`. */
-function parsePosition(position) {
-  const colon = position.lastIndexOf(':');
-  return { epoch: position.slice(0, colon), seq: Number(position.slice(colon + 1)) };
-}
-
 /** As UTF-8 can have it: without lone surrogates. (`toWellFormed` is not in every browser.) */
 const wellFormed = (text) => text.replace(/\p{Surrogate}/gu, '\ufffd');
 export const nameOf = (text) => wellFormed(text).normalize(); // the server's names are NFC
-const seqOf = (position) => position && parsePosition(position).seq;
-const tokenOf = ({ position, username, content, timestamp }) => JSON.stringify([seqOf(position), username, content, timestamp]); // the same in any epoch
 const coded = (code) => Object.assign(new Error(code), { code });
 
 export class Sarang extends EventTarget {
@@ -99,7 +98,7 @@ export class Sarang extends EventTarget {
   #attempt = 0; #pauseMs = 0; #joins = 0; #extended = 0;
   #ticketsRefused = 0; // in a row
   #extensions = []; // {id, resolve, reject}, in the order of `extend()`, in which they are answered
-  /** name → {name, status: 'waiting'|'joining'|'joined', request, epoch, seq, reported}; in the order of `join()` */
+  /** name → {name, status: 'waiting'|'joining'|'joined', request, past}; in the order of `join()` */
   #rooms = new Map();
   /** id → {message, inFlight, attempts, firstSentAt, seenAt, rejoined}; in the order of sending */
   #outgoing = new Map();
@@ -137,7 +136,7 @@ export class Sarang extends EventTarget {
   join(wanted) {
     const name = nameOf(wanted);
     if (this.state.name === 'closed' || this.#rooms.has(name)) return;
-    const room = { name, status: 'waiting', request: null, epoch: null, seq: 0, reported: [] };
+    const room = { name, status: 'waiting', request: null, past: new Past() };
     this.#rooms.set(name, room);
     if (this.state.name === 'connected') this.#join(room);
   }
@@ -231,10 +230,10 @@ export class Sarang extends EventTarget {
     this.#setState({ name: 'reconnecting', attempt: this.#attempt, retryInMs, retryAt: Date.now() + retryInMs, code, reason });
   }
 
-  #end(code, reason) {
+  #end(code, reason, until) {
     this.#disconnect();
     this.#listeners.abort();
-    this.#setState({ name: 'closed', code, reason });
+    this.#setState({ name: 'closed', code, reason, until });
     for (const entry of [...this.#outgoing.values()]) this.#fail(entry, 'closed');
     this.#rooms.clear();
   }
@@ -287,6 +286,8 @@ export class Sarang extends EventTarget {
       case 'error': this.#refused(event); break;
       case 'room_list': this.#listing = false; this.#emit('room_list', event); break;
       case 'room_left': this.#left(event); break;
+      case 'deleted': this.#deleted(event); break;
+      case 'kicked': case 'banned': this.#end(PUT_OUT, event.reason, event.until); break;
       case 'user_joined': case 'user_left': case 'room_users':
         if (this.#rooms.get(event.room)?.status === 'joined') this.#emit(event.type, event);
     }
@@ -307,41 +308,36 @@ export class Sarang extends EventTarget {
   #join(room) {
     room.status = 'joining';
     room.request = `join-${this.#joins += 1}`;
-    const since = room.epoch === null ? undefined : `${room.epoch}:${room.seq}`;
-    this.#send({ type: 'join', room: room.name, since, id: room.request });
+    this.#send({ type: 'join', room: room.name, since: room.past.position, id: room.request });
   }
 
   #joined(event) {
     const room = this.#rooms.get(event.room);
     if (!room) return; // left before the answer came
-    const { epoch, seq } = parsePosition(event.position);
-    const first = room.epoch === null;
-    const sameLife = room.epoch === epoch;
-    if (!sameLife) this.#settleSeen(room, ({ seenAt }) => seenAt);
-    const isReported = (message) => (sameLife ? seqOf(message.position) <= room.seq : room.reported.includes(tokenOf(message)));
-    const fresh = event.history.slice(1 + event.history.findLastIndex(isReported));
+    const { first, renewed, fresh, deleted, gap } = room.past.take(event);
+    if (renewed) this.#settleSeen(room, ({ seenAt }) => seenAt);
     const messages = fresh.map((message) => this.#report(room, message));
     this.#settleSeen(room, ({ message }) => message.status === 'sent'); // its echo fell into a gap
-    const contiguous = sameLife && seq - room.seq === fresh.length;
-    Object.assign(room, { status: 'joined', epoch, seq });
-    this.#emit('room_joined', { ...event, messages, first, gap: !first && !event.recovered && !contiguous });
+    room.status = 'joined';
+    this.#emit('room_joined', { ...event, messages, first, gap });
+    for (const position of deleted) this.#emit('deleted', { room: room.name, position });
     this.#flush();
   }
 
   #heard(event) {
     const room = this.#rooms.get(event.room);
-    if (room?.status !== 'joined') return;
-    const { epoch, seq } = parsePosition(event.position);
-    if (epoch === room.epoch && seq <= room.seq) return;
-    const gap = epoch !== room.epoch || seq > room.seq + 1;
-    Object.assign(room, { epoch, seq });
-    this.#emit('chat', { ...this.#report(room, event), gap });
+    const gap = room?.status === 'joined' ? room.past.hear(event.position) : null;
+    if (gap !== null) this.#emit('chat', { ...this.#report(room, event), gap });
   }
 
-  /** Notes a message that is about to be reported: the room's next epoch may begin with it. */
   #report(room, message) {
-    room.reported = [...room.reported.slice(1 - REPORTED_MAX), tokenOf(message)];
-    return { ...message, id: this.#claim(message) };
+    room.past.note(message);
+    return message.type === 'deleted' ? message : { ...message, id: this.#claim(message) };
+  }
+
+  #deleted({ room: name, position }) {
+    const past = this.#rooms.get(name)?.past;
+    if (past) this.#emit('deleted', { room: name, position: past.reportedAt(position) });
   }
 
   #left(event) {
@@ -357,10 +353,9 @@ export class Sarang extends EventTarget {
     this.#pauseMs = 0;
     entry.inFlight = false;
     const room = this.#rooms.get(entry.message.room);
-    const at = position && parsePosition(position);
-    if (entry.seenAt || (at && room?.epoch === at.epoch && at.seq <= room.seq)) this.#outgoing.delete(id);
+    if (entry.seenAt || (position && room?.past.has(position))) this.#outgoing.delete(id);
     // A whisper is in no history, and one that the server knew already is not echoed again.
-    else if (!at) setTimeout(() => this.#outgoing.delete(id), ECHO_WAIT_MS);
+    else if (!position) setTimeout(() => this.#outgoing.delete(id), ECHO_WAIT_MS);
     this.#settle(entry, 'sent', null, position);
     this.#flush();
   }
@@ -378,7 +373,7 @@ export class Sarang extends EventTarget {
     else this.#emit('error', event);
   }
 
-  #joinRefused(room, { code, message }) {
+  #joinRefused(room, { code, message, reason, until }) {
     if (code === 'rate_limited' || code === 'backend_unavailable') {
       room.status = 'waiting';
       this.#pause();
@@ -387,7 +382,7 @@ export class Sarang extends EventTarget {
       this.#flush();
     } else {
       this.#forget(room, code);
-      this.#emit('join_failed', { room: room.name, code, message });
+      this.#emit('join_failed', { room: room.name, code, message, reason, until });
     }
   }
 

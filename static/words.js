@@ -84,6 +84,7 @@ const ko = {
   entered: (names) => `${names}님이 들어왔습니다`,
   left: (names) => `${names}님이 나갔습니다`,
   and_more: (names, n) => `${names} 외 ${n}명`,
+  deleted: '삭제된 메시지',
   own_name: '나',
   sending: '보내는 중…',
   waiting: '연결되면 보냅니다',
@@ -110,6 +111,15 @@ const ko = {
   retrying: '지금 연결하고 있습니다.',
   try_now: '지금 연결',
   enter_again: '다시 들어가기',
+  try_again: '다시 시도',
+
+  put_out: {
+    house: { kicked: '관리자가 내보냈습니다.', banned: '관리자가 들어오지 못하게 막았습니다.' },
+    room: { kicked: '관리자가 이 방에서 내보냈습니다.', banned: '관리자가 이 방에 들어오지 못하게 막았습니다.', room_removed: '관리자가 이 방을 없앴습니다.' },
+    reason: (text) => `이유: ${text}`,
+    until: (time) => `${time}까지입니다.`,
+    for_good: '기한은 없습니다.',
+  },
 
   errors: {
     1013: '같은 이름으로 열린 연결이 너무 많습니다. 자리가 나면 들어갑니다.',
@@ -135,6 +145,7 @@ const ko = {
     storage_unavailable: '지금은 저장할 수 없습니다. 잠시 뒤에 다시 보내 주세요.',
     backend_unavailable: '지금은 서버 뒤편이 응답하지 않습니다. 잠시 뒤에 다시 해 주세요.',
     id_reused: '같은 글 번호로 다른 글을 이미 보냈습니다. 다시 써서 보내 주세요.',
+    forbidden: '허락되지 않았습니다. 이 방에 들어오거나 쓸 수 있는 사람이 정해져 있습니다.',
     ticket: '서버가 입장권을 받아들이지 않았습니다. 다시 들어와 주세요.',
     forbidden_origin: '이 주소의 페이지에서는 할 수 없습니다.',
     queue_full: '보내지 못한 글이 너무 많이 쌓였습니다.',
@@ -229,6 +240,7 @@ const en = {
   entered: (names) => `${names} came in`,
   left: (names) => `${names} left`,
   and_more: (names, n) => `${names} and ${n} more`,
+  deleted: 'Message deleted',
   own_name: 'You',
   sending: 'Sending…',
   waiting: 'Will be sent when connected',
@@ -255,6 +267,15 @@ const en = {
   retrying: 'Trying now.',
   try_now: 'Try now',
   enter_again: 'Come in again',
+  try_again: 'Try again',
+
+  put_out: {
+    house: { kicked: 'A moderator put you out.', banned: 'A moderator has banned you.' },
+    room: { kicked: 'A moderator put you out of this room.', banned: 'A moderator has banned you from this room.', room_removed: 'A moderator removed this room.' },
+    reason: (text) => `The reason: ${text}`,
+    until: (time) => `Until ${time}.`,
+    for_good: 'No end is set.',
+  },
 
   errors: {
     1013: 'Too many connections are open under this name. You will be let in once one has ended.',
@@ -280,6 +301,7 @@ const en = {
     storage_unavailable: 'Messages cannot be kept right now. Please send it again in a moment.',
     backend_unavailable: 'The servers behind this one do not answer right now. Please try again in a moment.',
     id_reused: 'Another message was sent under the same number. Please write it anew.',
+    forbidden: 'This is not permitted: only some people may enter this room or write in it.',
     ticket: 'The server did not accept our ticket. Please come in again.',
     forbidden_origin: 'Pages at this address are not allowed to do that.',
     queue_full: 'Too many messages are waiting to be sent.',
@@ -301,10 +323,23 @@ export const explain = (code) => words.errors[code] ?? words.errors.other;
 export const locale = navigator.languages.find((tag) => tag.split('-')[0].toLowerCase() === language) ?? language;
 const clock = new Intl.DateTimeFormat(locale, { hour: 'numeric', minute: '2-digit' });
 const calendar = new Intl.DateTimeFormat(locale, { dateStyle: 'full' });
+const moment = new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeStyle: 'short' });
 const number = new Intl.NumberFormat(locale);
 export const timeOf = (date) => clock.format(date);
 export const dayOf = (date) => calendar.format(date);
 export const count = (n) => number.format(n);
+
+/**
+ * Why a moderator's hand put us out, and until when.
+ * @param {'house'|'room'} where  @param {{reason?: string, until?: ?string}} why  `until`: of a ban, null if it has no end
+ */
+export function explainPutOut(where, { reason, until }) {
+  const { [where]: known, reason: because, until: ends, for_good: endless } = words.put_out;
+  const isBan = until !== undefined;
+  const own = !reason || Object.hasOwn(known, reason) ? [] : [because(`\u2068${reason}\u2069`)]; // of any direction
+  const end = isBan ? [until ? ends(moment.format(new Date(until))) : endless] : [];
+  return [known[isBan ? 'banned' : Object.hasOwn(known, reason ?? '') ? reason : 'kicked'], ...end, ...own].join(' ');
+}
 
 /** Fills the elements of the page that name their words: `data-t` for the text, `data-t-label` for the label. */
 export function translate(root) {

@@ -74,11 +74,8 @@ fn write(command: &Command<'_>) -> Value {
             json!({"type": "room_list", "after": after, "limit": limit})
         }
         Command::Act(kind) => {
-            let all = Kind::ALL.iter();
-            let name = all
-                .filter(|(_, other)| other == kind)
-                .map(|(name, _)| *name);
-            json!({"type": name.last()})
+            let named = Kind::ALL.iter().find(|(_, other)| other == kind);
+            json!({"type": named.map(|(name, _)| *name)})
         }
         Command::Auth {
             ticket: Ticket(ticket),

@@ -302,6 +302,7 @@ impl Store {
             content: message.content.clone(),
             timestamp: message.timestamp,
             position,
+            deleted_at: None,
         }
     }
 
@@ -326,6 +327,7 @@ impl Store {
             max_users: room.max_users,
             is_kept: room.is_kept,
             rules: Rules::default(),
+            is_made: true,
             created_at: Timestamp::from(now),
             newest: newest as u64,
             messages: room.messages[first..].to_vec(),

@@ -28,7 +28,15 @@ pub const HISTORY_PAGE_MAX: usize = 200;
 pub const ACTS_MAX: usize = 1_024;
 /// The text of messages of back ends that are not said yet, in bytes; above it `unavailable`.
 pub const POSTING_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long what a moderator or a back end asks for may take, such as a batch into a room whose members are slow; then
+/// `backend_unavailable`.
+pub const ACT_PATIENCE: Duration = Duration::from_secs(30);
 /// Messages of one request that are said in one turn.
 pub const POSTS_PER_TURN: usize = 64;
+/// How long a batch waits for members of its room who read more slowly than it is said; after it they are slow consumers (4008)
+/// as in any other conversation. Shorter than [`BACKEND_PATIENCE`](super::BACKEND_PATIENCE), within which all must be kept.
+pub const BATCH_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Such a member has more than this part of an outbox waiting: what is said meanwhile, and what others say, must fit in as well.
+pub const BATCH_OUTBOX_SHARE: usize = 8;
 /// Audit events that are kept for those who resume.
 pub const AUDIT_EVENTS_KEPT: usize = 1_000;

@@ -48,11 +48,17 @@ pub const ROOM_FOLLOWED_FOR: Duration = Duration::from_secs(60);
 pub const ENGINE_KEPT_SECS: u64 = 30 * 24 * 60 * 60;
 /// What is in use is renewed in so many parts, one with each sign of life: all of it within an hour.
 pub const ENGINE_RENEWAL_PARTS: u64 = 1_200;
-/// How long the list of rooms of all nodes is good.
+/// How long a node waits for what others answer to a question.
+pub const QUESTION_PATIENCE: Duration = Duration::from_secs(1);
+/// Questions under way; one more is refused with `backend_unavailable`.
+pub const QUESTIONS_MAX: usize = 1_024;
+/// How long the first page of the rooms of all nodes is good.
 pub const ROOM_LIST_KEPT: Duration = Duration::from_secs(1);
-/// Commands that wait for one list of rooms; one more is refused with `backend_unavailable`.
+/// Commands and requests that wait for pages of the rooms; one more is refused with `backend_unavailable`.
 pub const ROOM_LIST_READERS_MAX: usize = 16_384;
-/// Rooms of that list that are asked for at once.
+/// Pages under way that are searched for one that somebody else asks for, so that it is read once.
+pub const PAGES_SEARCHED: usize = 64;
+/// Rooms of a page that are asked for at once.
 pub const ROOMS_LISTED_AT_ONCE: usize = 256;
 /// Seats and names of a dead node that are given up at a time.
 pub const SWEPT_AT_ONCE: usize = 500;

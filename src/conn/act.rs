@@ -1,7 +1,11 @@
 //! What moderators and back ends ask for: over HTTP, with names in the path, and over WebSocket, with all of it in one message.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::rc::Rc;
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::config::{
@@ -11,7 +15,7 @@ use crate::config::{
 use crate::domain::error::ErrorCode;
 use crate::domain::event::Page;
 use crate::domain::message_keys::is_message_id;
-use crate::domain::names::nfc;
+use crate::domain::names::{is_valid_room_name, nfc};
 use crate::domain::position::Position;
 use crate::domain::rules::{NewRules, Writers};
 
@@ -129,7 +133,7 @@ pub struct Form {
     pub username: Option<String>,
     pub from: Option<String>,
     pub id: Option<String>,
-    pub messages: Option<Vec<Item>>,
+    pub messages: Option<Vec<Object<Item>>>,
     pub reason: Option<String>,
     pub seconds: Option<u32>,
     pub position: Option<String>,
@@ -155,16 +159,54 @@ pub struct Item {
     pub id: Option<String>,
 }
 
+/// An object: what serde derives also takes an array of the fields in order.
+#[derive(Debug)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
+}
+
 /// Tells `null` from a field that is missing.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u32>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
+}
+
+impl Form {
+    /// Reads JSON.
+    ///
+    /// # Errors
+    /// `bad_request`, `bad_json`.
+    #[inline(never)]
+    pub fn read(json: &[u8]) -> Result<Self, ErrorCode> {
+        serde_json::from_slice(json).map_err(|error| match error.is_data() {
+            true => ErrorCode::BadRequest,
+            false => ErrorCode::BadJson,
+        })
+    }
 }
 
 impl Act {
     /// Reads what is asked for by somebody of this name.
     ///
     /// # Errors
-    /// `bad_request`.
+    /// `bad_request`; `bad_room_name` for a ban from what can be no room.
     pub fn read(kind: Kind, form: Form, speaker: &Rc<str>) -> Result<Self, ErrorCode> {
         let bad = || ErrorCode::BadRequest;
         Ok(match kind {
@@ -179,7 +221,7 @@ impl Act {
                 }
             }
             Kind::Notify => {
-                let user = named(form.user.as_deref()).ok_or_else(bad)?;
+                let user = read_user(form.user.as_deref())?;
                 let item = Item {
                     content: form.content.ok_or_else(bad)?,
                     username: form.from,
@@ -189,8 +231,8 @@ impl Act {
             }
             Kind::Users => Self::Users(read_page(form)?),
             Kind::Bans => Self::Bans(read_page(form)?),
-            Kind::User => Self::User(named(form.user.as_deref()).ok_or_else(bad)?),
-            Kind::Revoke => Self::Revoke(named(form.user.as_deref()).ok_or_else(bad)?),
+            Kind::User => Self::User(read_user(form.user.as_deref())?),
+            Kind::Revoke => Self::Revoke(read_user(form.user.as_deref())?),
             Kind::Kick => Self::Kick(read_target(form)?),
             Kind::Unban => Self::Unban(read_target(form)?),
             Kind::Ban => {
@@ -199,16 +241,11 @@ impl Act {
                     return Err(bad());
                 }
                 let target = read_target(form)?;
-                // Nobody and no room has another name.
-                if !target
-                    .room
-                    .iter()
-                    .chain([&target.user])
-                    .all(|name| is_name(name))
-                {
-                    return Err(bad());
+                // They need not be there, so this is the only check of the room.
+                match target.room.as_deref().is_none_or(is_valid_room_name) {
+                    true => Self::Ban(target, seconds),
+                    false => return Err(ErrorCode::BadRoomName),
                 }
-                Self::Ban(target, seconds)
             }
             Kind::SetRoom => {
                 let room = named(form.room.as_deref()).ok_or_else(bad)?;
@@ -232,16 +269,22 @@ impl Act {
     }
 }
 
-/// A name as it is looked for.
+/// The name of a room as it is looked for.
 fn named(name: Option<&str>) -> Option<Rc<str>> {
     let name = name.filter(|name| !name.is_empty() && name.len() <= 4 * SUBJECT_CHARS_MAX)?;
     Some(nfc(name).into())
 }
 
-fn is_name(name: &str) -> bool {
-    !name.trim().is_empty()
+/// The name of a user: that of a guest or an account, or any `sub` of a token.
+fn read_user(name: Option<&str>) -> Result<Rc<str>, ErrorCode> {
+    let name = nfc(name.unwrap_or_default());
+    let is_good = !name.trim().is_empty()
         && name.chars().count() <= SUBJECT_CHARS_MAX
-        && !name.chars().any(char::is_control)
+        && !name.chars().any(char::is_control);
+    match is_good {
+        true => Ok(name.into()),
+        false => Err(ErrorCode::BadRequest),
+    }
 }
 
 fn read_messages(form: Form, speaker: &Rc<str>) -> Result<Vec<Post>, ErrorCode> {
@@ -258,7 +301,7 @@ fn read_messages(form: Form, speaker: &Rc<str>) -> Result<Vec<Post>, ErrorCode> 
         return Err(ErrorCode::BadRequest);
     }
     let mut posts = Vec::with_capacity(items.len());
-    for item in items {
+    for Object(item) in items {
         let mut post = read_post(item, speaker)?;
         // One name for many messages in a row.
         if let Some(Post { name, .. }) = posts.last().filter(|last: &&Post| last.name == post.name)
@@ -273,13 +316,7 @@ fn read_messages(form: Form, speaker: &Rc<str>) -> Result<Vec<Post>, ErrorCode> 
 fn read_post(item: Item, speaker: &Rc<str>) -> Result<Post, ErrorCode> {
     let name = match item.username {
         None => speaker.clone(),
-        Some(name) => {
-            let name = nfc(&name);
-            match is_name(&name) {
-                true => name.into(),
-                false => return Err(ErrorCode::BadRequest),
-            }
-        }
+        name => read_user(name.as_deref())?,
     };
     if item.id.as_deref().is_some_and(|id| !is_message_id(id)) {
         return Err(ErrorCode::BadRequest);
@@ -303,7 +340,7 @@ fn read_target(form: Form) -> Result<Target, ErrorCode> {
         room => Some(named(room).ok_or(ErrorCode::BadRequest)?),
     };
     Ok(Target {
-        user: named(form.user.as_deref()).ok_or(ErrorCode::BadRequest)?,
+        user: read_user(form.user.as_deref())?,
         room,
         reason: form.reason.map(Into::into),
     })
@@ -404,6 +441,9 @@ mod tests {
         for (kind, bad) in [
             (Kind::Kick, r#"{"room":"r"}"#.to_owned()),
             (Kind::Kick, r#"{"user":""}"#.to_owned()),
+            (Kind::Kick, r#"{"user":"a\u0007"}"#.to_owned()),
+            (Kind::Revoke, format!(r#"{{"user":"{}"}}"#, &long[1..])),
+            (Kind::Ban, r#"{"user":"kim","room":"."}"#.to_owned()),
             (Kind::Kick, format!(r#"{{"user":"kim","reason":"{long}"}}"#)),
             (Kind::Kick, r#"{"user":"kim","reason":"a\nb"}"#.to_owned()),
             (Kind::Ban, r#"{"user":"kim","seconds":0}"#.to_owned()),
@@ -429,6 +469,8 @@ mod tests {
         ] {
             assert_eq!(read(kind, &bad), None, "{bad}");
         }
+        let longest = format!(r#"{{"user":"{}"}}"#, &long[2..]);
+        assert!(read(Kind::Revoke, &longest).is_some());
         let good = r#"{"user":"kim","room":"r","seconds":1,"reason":"noise"}"#;
         assert!(matches!(read(Kind::Ban, good), Some(Act::Ban(_, Some(1)))));
     }

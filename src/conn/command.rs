@@ -329,8 +329,7 @@ fn read_command(fields: Fields<'_>) -> Result<Command<'_>, ErrorCode> {
 /// # Errors
 /// `bad_request`.
 pub fn read_act(kind: Kind, text: &str, speaker: &Rc<str>) -> Result<Act, ErrorCode> {
-    let form: Form =
-        serde_json::from_str(&replace_lone_surrogates(text)).map_err(|_| ErrorCode::BadRequest)?;
+    let form = Form::read(replace_lone_surrogates(text).as_bytes())?;
     Act::read(kind, form, speaker)
 }
 

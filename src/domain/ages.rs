@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::event::{Effect, Effects};
 use super::ids::RoomId;
+use super::position::Position;
 use super::room::Room;
 use super::rooms::RoomManager;
 use super::time::Now;
@@ -33,10 +34,11 @@ impl RoomManager {
         room.age_due = due;
         self.ages_due.extend(due.map(|due| (due, id)));
         self.history_bytes = self.history_bytes - before + room.history.bytes();
-        let (name, kept_from) = (room.name.clone(), room.history.first());
+        let (name, epoch) = (room.name.clone(), room.history.position().epoch);
+        let seq = room.history.first();
         self.note_dropped(id, first);
-        if self.is_shared && kept_from > first {
-            effects.push_back(Effect::Trimmed(name, kept_from));
+        if self.is_shared && seq > first {
+            effects.push_back(Effect::Trimmed(name, Position { epoch, seq }));
         }
     }
 

@@ -11,6 +11,9 @@ use super::event_log::{Gap, id_of_ours};
 use super::time::Timestamp;
 use crate::config::AUDIT_EVENTS_KEPT;
 
+/// The actor of what the server does by itself, and of what is done without a name.
+pub const NOBODY: &str = "";
+
 /// What happened.
 #[derive(Debug, Serialize)]
 pub struct Entry<'a> {
@@ -18,20 +21,15 @@ pub struct Entry<'a> {
     pub action: &'static str,
     /// When.
     pub time: Timestamp,
-    /// Who has done it.
+    /// Who has done it: a user, `key:` and the name of an API key, or [`NOBODY`].
     pub actor: &'a str,
-    /// From where.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// From where; `None` if it was the server.
     pub address: Option<IpAddr>,
-    /// To whom or what.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subject: Option<&'a str>,
+    /// To whom or what: a user or a room.
+    pub subject: &'a str,
     /// The room, if the subject is a user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub room: Option<&'a str>,
-    /// In whose name something was said.
-    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
-    pub said_as: Option<String>,
     /// The position of a message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<String>,
@@ -53,16 +51,15 @@ pub struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// Somebody has done something at a time; the rest is for the caller to fill in.
+    /// Somebody has done something to themselves at a time; the rest is for the caller to fill in.
     pub fn new(action: &'static str, actor: &'a str, time: Timestamp) -> Self {
         Self {
             action,
             time,
             actor,
             address: None,
-            subject: None,
+            subject: actor,
             room: None,
-            said_as: None,
             position: None,
             reason: None,
             until: None,
@@ -173,10 +170,9 @@ mod tests {
     #[test]
     fn an_entry_has_only_what_there_is_to_say() {
         let mut entry = Entry::new("joined", "kim", Timestamp(0));
-        entry.subject = Some("tech");
+        entry.subject = "tech";
         let json = serde_json::to_string(&entry).expect("can be written");
-        let expected =
-            r#"{"action":"joined","time":"1970-01-01T00:00:00Z","actor":"kim","subject":"tech"}"#;
+        let expected = r#"{"action":"joined","time":"1970-01-01T00:00:00Z","actor":"kim","address":null,"subject":"tech"}"#;
         assert_eq!(json, expected);
     }
 }

@@ -25,9 +25,10 @@ use super::tokens::{
     EXPIRED, FINGERPRINT, ISSUER, Identify, Identity, SIGN_IN, check_audience, identify,
     identify_also_expired,
 };
+use super::verified::LastVerified;
 use super::working_set::WorkingSet;
 use crate::config::{REFRESH_REFILL, REFRESH_SECS_MAX, REFRESHES_MAX};
-use crate::wire::jwt::{Refused, verify};
+use crate::wire::jwt::Refused;
 
 /// Why a request is not authorized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,7 @@ pub struct Auth {
     /// What the `aud` of a token must name, if it has one (`--audience`).
     audience: Option<Box<str>>,
     issuer: Issuer,
+    verified: LastVerified,
     ticket_ttl: Duration,
     random: Random,
     tickets: Tickets,
@@ -98,6 +100,7 @@ impl Auth {
             credentials,
             audience: None,
             issuer: Issuer::new(run, token_ttl_secs),
+            verified: LastVerified::default(),
             ticket_ttl,
             random,
             tickets: Tickets::default(),
@@ -217,7 +220,7 @@ impl Auth {
     }
 
     fn identify(&self, token: &str, identify: Identify, now: Now) -> Result<Identity, Refused> {
-        let (claims, key) = verify(token, &self.credentials.keys)?;
+        let (claims, key) = self.verified.verify(token, &self.credentials.keys)?;
         let (_, signature) = token.rsplit_once('.').unwrap_or_default();
         let at = now.unix.as_secs();
         let identity = identify(&claims, signature, key.key_id(), &self.issuer, at)?;

@@ -64,6 +64,18 @@ pub struct BanList {
 }
 
 impl Ban {
+    /// Of two changes of one ban the one with the greater rank counts: the later one, and of two in the same millisecond the
+    /// same one wherever they come together.
+    pub fn rank(&self) -> impl Ord {
+        let Self {
+            at,
+            is_lifted,
+            until,
+            ..
+        } = *self;
+        (at, is_lifted, until, self.by.clone(), self.reason.clone())
+    }
+
     /// Whether it holds.
     pub fn holds(&self, now: Now) -> bool {
         let is_over = self.until.is_some_and(|until| until <= now.unix.as_secs());

@@ -107,7 +107,7 @@ impl Bans {
             let place = (other.key.clone(), other.room.clone());
             let own = self.by_place.get(&place);
             let has_room = own.is_some() || self.by_place.len() < BANS_MAX;
-            if has_room && own.is_none_or(|own| own.at < other.ban.at) {
+            if has_room && own.is_none_or(|own| own.rank() < other.ban.rank()) {
                 self.by_place.insert(place, other.ban.clone());
                 if other.ban.holds(now) {
                     news.push(other);
@@ -115,6 +115,14 @@ impl Bans {
             }
         }
         news
+    }
+
+    /// Whether one of these is older than what is known here.
+    pub fn has_later(&self, others: &[KeptBan]) -> bool {
+        others.iter().any(|other| {
+            let own = self.by_place.get(&(other.key.clone(), other.room.clone()));
+            own.is_some_and(|own| own.rank() > other.ban.rank())
+        })
     }
 
     /// A page of the bans that hold, after the place with this name.
@@ -253,6 +261,28 @@ mod tests {
         assert!(first.of("kim", None, at(1)).is_none());
         assert!(second.merge(old, at(1)).is_empty());
         assert!(second.of("kim", None, at(1)).is_none());
+    }
+
+    #[test]
+    fn of_two_changes_in_the_same_millisecond_the_same_one_counts_everywhere() {
+        let room = Rc::from("");
+        let made = |by: &str| {
+            let (mut bans, by) = (Bans::default(), Rc::from(by));
+            bans.ban(new(&by, "kim", None), at(0));
+            bans
+        };
+        let kept = |bans: &Bans| {
+            let (room, key) = (Rc::clone(&room), Rc::from("kim"));
+            let ban = bans.of("kim", None, at(0)).expect("holds").clone();
+            vec![KeptBan { room, key, ban }]
+        };
+        let (mut first, mut second) = (made("ann"), made("bob"));
+        let (of_first, of_second) = (kept(&first), kept(&second));
+        assert!(second.has_later(&of_first) && !first.has_later(&of_second));
+        first.merge(of_second, at(0));
+        second.merge(of_first, at(0));
+        assert_eq!(kept(&first), kept(&second));
+        assert!(!first.has_later(&kept(&second)));
     }
 
     #[test]

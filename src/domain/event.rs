@@ -1,6 +1,7 @@
 //! Events for connections, and other effects outside the domain, as values.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::ops::Not;
 use std::rc::Rc;
@@ -277,6 +278,17 @@ impl Event {
     }
 }
 
+/// Who makes a room, or lets it go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Maker {
+    /// A WebSocket that has joined it, and the name of its user.
+    Connection(ConnectionId, Rc<str>),
+    /// A request: the name in its bearer token, if it has one, and its address.
+    Request(Option<Rc<str>>, IpAddr),
+    /// The server.
+    Server,
+}
+
 /// Something to be done outside the domain, as a value.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -356,8 +368,8 @@ pub enum Effect {
         /// The event.
         event: Event,
     },
-    /// A room was made: its name, and who has made it if that is known.
-    Made(Rc<str>, Option<Rc<str>>),
+    /// A room was made: its name, and who has made it.
+    Made(Rc<str>, Maker),
     /// A room that the request with this serial wants to read is open, or is not.
     ToRead(Serial, Result<(), ErrorCode>),
     /// The room has another epoch than the backend knows, with its messages up to this position.
@@ -366,8 +378,8 @@ pub enum Effect {
     Resume(ConnectionId),
     /// The room whose removal was asked for with this serial is gone.
     Removed(Option<Serial>),
-    /// Messages of a room before this number are not kept any more. Only where rooms are shared with other nodes.
-    Trimmed(Rc<str>, u64),
+    /// Messages of a room before this position are not kept any more. Only where rooms are shared with other nodes.
+    Trimmed(Rc<str>, Position),
     /// Answer the `POST /rooms` with this serial.
     Created(Serial, Result<RoomInfo, ErrorCode>),
 }

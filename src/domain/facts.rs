@@ -1,5 +1,6 @@
 //! Facts: the answers of the backend. It alone numbers and timestamps messages, and knows the history of a room.
 
+use std::num::NonZeroU64;
 use std::rc::Rc;
 
 use super::crowd::Crowd;
@@ -28,6 +29,8 @@ pub struct Fact {
     pub timestamp: Timestamp,
     /// Its position in the room's history.
     pub position: Position,
+    /// If it was deleted before it came here, the number of the newest message of the room then: it has no author and no text.
+    pub deleted_at: Option<NonZeroU64>,
 }
 
 impl Fact {
@@ -41,6 +44,7 @@ impl Fact {
             content: publication.content,
             timestamp,
             position,
+            deleted_at: None,
         }
     }
 }
@@ -62,6 +66,8 @@ pub struct OpenedRoom {
     pub newest: u64,
     /// Its last messages, oldest first, without a gap up to `newest`. Those of guests are marked, also in the demo.
     pub messages: Vec<Rc<ChatMessage>>,
+    /// Whether it was made by this, and was not there before.
+    pub is_made: bool,
 }
 
 impl OpenedRoom {
@@ -75,6 +81,23 @@ impl OpenedRoom {
             created_at,
             newest: 0,
             messages: Vec::new(),
+            is_made: true,
+        }
+    }
+
+    /// Gives the room another epoch.
+    pub fn renew(&mut self, epoch: u64) {
+        self.epoch = epoch;
+        for message in &mut self.messages {
+            Rc::make_mut(message).position.epoch = epoch;
+        }
+    }
+
+    /// The position of its newest message.
+    pub fn position(&self) -> Position {
+        Position {
+            epoch: self.epoch,
+            seq: self.newest,
         }
     }
 }

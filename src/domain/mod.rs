@@ -69,5 +69,6 @@ pub mod time;
 pub mod tokens;
 pub mod turns;
 mod unicode;
+pub mod verified;
 pub mod wishes;
 pub mod working_set;

@@ -19,6 +19,9 @@ use super::rooms::RoomManager;
 use super::rules::{NewRules, Rules};
 use super::time::{Now, Timestamp};
 
+/// What is told to somebody who is put out without a reason.
+const KICKED: &str = "kicked";
+
 /// Why somebody leaves a room that they have not asked to leave.
 #[derive(Clone, Debug)]
 pub struct PutOut {
@@ -26,6 +29,16 @@ pub struct PutOut {
     pub reason: Rc<str>,
     /// For a ban, when it ends.
     pub until: Option<Option<Timestamp>>,
+}
+
+impl PutOut {
+    /// Without a ban, and with a reason if the moderator gives one.
+    pub fn kick(reason: Option<&Rc<str>>) -> Self {
+        Self {
+            reason: reason.cloned().unwrap_or_else(|| KICKED.into()),
+            until: None,
+        }
+    }
 }
 
 impl RoomManager {

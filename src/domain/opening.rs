@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::crowd::Crowd;
 use super::error::ErrorCode;
-use super::event::{Effect, Effects};
+use super::event::{Effect, Effects, Maker};
 use super::facts::OpenedRoom;
 use super::ids::{ConnectionId, RoomId, Serial};
 use super::names::{is_valid_room_name, nfc};
@@ -203,7 +203,7 @@ impl RoomManager {
                 .extend(waiting.into_iter().map(|id| (id, serial)));
             return;
         }
-        if opened.is_ok() && !self.is_shared {
+        if opened.as_ref().is_ok_and(|(opened, _)| opened.is_made) {
             let by = self.maker(creator.as_deref(), &joins);
             effects.push_back(Effect::Made(name.clone(), by));
         }
@@ -235,13 +235,16 @@ impl RoomManager {
         }
     }
 
-    /// The name of whoever has made a room, if that is known.
-    fn maker(&self, creator: Option<&Creator>, joins: &[Join]) -> Option<Rc<str>> {
+    /// Whoever has made a room.
+    fn maker(&self, creator: Option<&Creator>, joins: &[Join]) -> Maker {
         if let Some(creator) = creator {
-            return creator.user().map(Rc::from);
+            return Maker::Request(creator.user().map(Rc::from), creator.address());
         }
-        let user = self.people.user_of(joins.first()?.origin.connection)?;
-        Some(self.people.name(user).clone())
+        let connection = joins.first().map(|join| join.origin.connection);
+        let user = connection.and_then(|id| Some((id, self.people.user_of(id)?)));
+        user.map_or(Maker::Server, |(id, user)| {
+            Maker::Connection(id, self.people.name(user).clone())
+        })
     }
 
     /// A shared room is open: a join asks for a seat in it.

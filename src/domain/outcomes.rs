@@ -87,7 +87,7 @@ impl RoomManager {
             timestamp: fact.timestamp,
             position: fact.position,
             guest: fact.is_guest && self.marks_guests,
-            deleted_at: None,
+            deleted_at: fact.deleted_at,
         });
         // The first message changes the room's place.
         self.unlist_evictable(id);
@@ -244,6 +244,7 @@ mod tests {
                 epoch: key.epoch,
                 seq,
             },
+            deleted_at: None,
         };
         let outcome = Outcome::Published(fact);
         manager.answered(outcome, Now::default(), &mut Effects::new());

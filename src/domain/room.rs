@@ -373,6 +373,7 @@ mod tests {
             max_users: 1,
             is_kept: false,
             rules: Rules::default(),
+            is_made: true,
             created_at: Timestamp(0),
             newest: 0,
             messages: Vec::new(),

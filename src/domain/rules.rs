@@ -9,7 +9,7 @@ use crate::config::{HISTORY_MESSAGES_MAX, ROOM_USERS_MAX, RULE_SECONDS_MAX};
 
 /// Who may write in a room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", try_from = "String")]
 pub enum Writers {
     /// Every member.
     #[default]
@@ -18,6 +18,20 @@ pub enum Writers {
     SignedIn,
     /// Moderators, and a back end.
     Moderators,
+}
+
+/// What is derived for an enum is a syntax error for what is no string.
+impl TryFrom<String> for Writers {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        match &*name {
+            "everyone" => Ok(Self::Everyone),
+            "signed_in" => Ok(Self::SignedIn),
+            "moderators" => Ok(Self::Moderators),
+            _ => Err("nobody is called so"),
+        }
+    }
 }
 
 /// The rules of a room.

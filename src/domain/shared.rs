@@ -360,11 +360,11 @@ impl RoomManager {
         let room = &mut self.rooms[id.index()];
         self.history_bytes -= room.history.bytes();
         room.history = History::with(opened.epoch, opened.newest, opened.messages);
-        room.max_users = opened.max_users;
-        room.trim_history();
         self.history_bytes += room.history.bytes();
         room.crowd = Some(crowd);
         self.list_evictable(id);
+        let settings = (opened.max_users, opened.is_kept);
+        self.changed(id, settings, opened.rules, now, effects);
         self.mark_used(id, now);
         self.trim_histories();
         let users: Vec<UserId> = self.rooms[id.index()].own_users().collect();

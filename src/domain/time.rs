@@ -29,7 +29,7 @@ impl Now {
 pub const TIMESTAMP_BYTES: usize = 20;
 
 /// A point of wall-clock time in whole seconds, written as RFC 3339 UTC ending in `Z`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub u64);
 
 impl Timestamp {

@@ -204,6 +204,7 @@ impl Loader {
                 created_at,
                 newest: 0,
                 messages: Vec::new(),
+                is_made: false,
             },
             creator: creator.map(|(address, user)| Creator::new(user.map(Into::into), address)),
         });
@@ -467,22 +468,6 @@ impl ChatMessage {
 }
 
 impl OpenedRoom {
-    /// Gives the room another epoch.
-    pub fn renew(&mut self, epoch: u64) {
-        self.epoch = epoch;
-        for message in &mut self.messages {
-            Rc::make_mut(message).position.epoch = epoch;
-        }
-    }
-
-    /// The position of its newest message.
-    pub fn position(&self) -> Position {
-        Position {
-            epoch: self.epoch,
-            seq: self.newest,
-        }
-    }
-
     /// The record of the room.
     pub fn record<'a>(&self, name: &'a str, creator: Option<&'a Creator>) -> Record<'a> {
         Record::Room {

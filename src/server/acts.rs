@@ -3,11 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answer::json_response;
-use crate::conn::act::Post;
+use crate::conn::act::{Act, Post, Target};
 use crate::domain::ban::BanList;
 use crate::domain::error::ErrorCode;
 use crate::domain::event::{Event, RoomRules, UserInfo, UserList};
@@ -35,6 +36,23 @@ pub struct Moderation {
     pub postings: HashMap<Serial, Posting>,
     /// Rooms whose rules are the answer when they are kept, by serial.
     pub rooms: HashMap<Serial, Rc<str>>,
+    /// Acts that wait for their room to be opened, by serial.
+    pub parked: HashMap<Serial, (Actor, Act)>,
+    /// Questions to the other nodes, by serial.
+    pub asked: HashMap<Serial, Asked>,
+}
+
+/// What the other nodes are asked.
+#[derive(Debug)]
+pub enum Asked {
+    /// The engine is asked: what is noted when it is done. The action, the room, the position of a message, the changes.
+    Noted(Actor, &'static str, Rc<str>, Option<String>, Option<Value>),
+    /// To put somebody out, who was here or not.
+    Kick(Actor, Target, bool),
+    /// Who a user is; what is known of them here.
+    User(Option<UserInfo>),
+    /// The same of a page of users, and the name after which the next page begins.
+    Users(Vec<(Rc<str>, Option<UserInfo>)>, Option<Rc<str>>),
 }
 
 /// A command over WebSocket.
@@ -84,6 +102,8 @@ pub struct Posting {
     pub refused: Option<ErrorCode>,
     /// Whether it is answered as a batch.
     pub is_batch: bool,
+    /// Until when it waits for members who are behind, as time since the server's start; `None`: no more, or it never did.
+    pub waits_until: Option<Duration>,
 }
 
 impl Answered {

@@ -207,6 +207,18 @@ pub fn check_origin(config: &Config, request: &Request) -> Result<(), Refusal> {
 /// # Errors
 /// 400, 411, 415.
 pub fn read_json<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
+    check_json(request)?;
+    serde_json::from_slice(&request.body).map_err(|error| match error.is_data() {
+        true => ErrorCode::BadRequest.into(),
+        false => ErrorCode::BadJson.into(),
+    })
+}
+
+/// Checks that the body is JSON, and no array, as [`read_json`] does.
+///
+/// # Errors
+/// 400, 411, 415.
+pub fn check_json(request: &Request) -> Result<(), Refusal> {
     if let Some(content_type) = &request.fields.content_type {
         let essence = content_type.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case("application/json") {
@@ -221,8 +233,5 @@ pub fn read_json<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
     if is_array && serde_json::from_slice::<IgnoredAny>(&request.body).is_ok() {
         return Err(ErrorCode::BadRequest.into());
     }
-    serde_json::from_slice(&request.body).map_err(|error| match error.is_data() {
-        true => ErrorCode::BadRequest.into(),
-        false => ErrorCode::BadJson.into(),
-    })
+    Ok(())
 }

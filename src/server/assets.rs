@@ -43,13 +43,16 @@ macro_rules! asset {
     };
 }
 
-static ASSETS: [Asset; 22] = [
+static ASSETS: [Asset; 25] = [
     asset!("index.html", HTML),
     asset!("chat.js", SCRIPT),
     asset!("chat.css", STYLE),
     asset!("lists.js", SCRIPT),
     asset!("log.js", SCRIPT),
     asset!("sarang.js", SCRIPT),
+    asset!("past.js", SCRIPT),
+    asset!("composer.js", SCRIPT),
+    asset!("conversation.js", SCRIPT),
     asset!("entry.js", SCRIPT),
     asset!("session.js", SCRIPT),
     asset!("view.js", SCRIPT),

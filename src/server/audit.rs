@@ -5,6 +5,7 @@ use super::acts::Actor;
 use super::answer::Answer;
 use super::event_requests::subscription;
 use super::streams::Subscription;
+use crate::config::AUDIT_EVENTS_KEPT;
 use crate::conn::refusal::Refusal;
 use crate::domain::audit::Entry;
 use crate::domain::caller::Caller;
@@ -39,7 +40,12 @@ impl Server {
     fn push_audit(&mut self, entry: &Entry<'_>) {
         let json = serde_json::to_string(entry).expect("writing our own values cannot fail");
         if self.is_shared() {
-            return self.sharing.audited.push(json);
+            let audited = &mut self.sharing.audited;
+            // While the engine is away only the last ones wait for it.
+            if audited.len() >= AUDIT_EVENTS_KEPT {
+                audited.remove(0);
+            }
+            return audited.push(json);
         }
         let kept = self.streams.audit_log().append(json);
         self.streams.send_audit(&kept);
@@ -49,29 +55,38 @@ impl Server {
     pub(super) fn audit_moves(&mut self, time: Timestamp) {
         for moved in self.chat.noticed.take_moves() {
             let mut entry = Entry::new(moved.action, &moved.actor, time);
-            entry.subject = Some(&moved.room);
-            entry.address = moved.connection.map(|id| self.connections.address(id));
+            entry.subject = &moved.room;
+            let of_connection = moved.connection.map(|id| self.connections.address(id));
+            entry.address = of_connection.or(moved.address);
             self.push_audit(&entry);
         }
     }
 
-    /// Notes what a connection does, in its name and from its address.
-    pub(super) fn audit_connection(
+    /// Notes an opening handshake that is refused, under the name that was tried.
+    pub(super) fn audit_refused(
         &mut self,
-        action: &'static str,
         id: ConnectionId,
-        code: Option<CloseCode>,
+        tried: &str,
+        code: CloseCode,
         now: Now,
     ) {
+        let mut entry = Entry::new("refused", tried, now.into());
+        entry.address = Some(self.connections.address(id));
+        entry.code = Some(code.0);
+        self.audit(&entry);
+    }
+
+    /// Notes what a connection does, in its name and from its address.
+    pub(super) fn audit_connection(&mut self, action: &'static str, id: ConnectionId, now: Now) {
         let people = self.chat.rooms().people();
         let user = people.user_of(id);
         let name = user.map(|user| (people.name(user).clone(), !people.is_account(user)));
-        let (name, is_guest) =
-            name.map_or_else(|| ("".into(), None), |(name, is)| (name, Some(is)));
+        let Some((name, is_guest)) = name else {
+            return;
+        };
         let mut entry = Entry::new(action, &name, now.into());
         entry.address = Some(self.connections.address(id));
-        entry.guest = is_guest.filter(|_| code.is_none());
-        entry.code = code.map(|code| code.0);
+        entry.guest = Some(is_guest);
         self.audit(&entry);
     }
 
@@ -86,7 +101,7 @@ impl Server {
     ) {
         let mut entry = Entry::new(action, &actor.name, now.into());
         entry.address = Some(actor.address);
-        entry.subject = Some(subject);
+        entry.subject = subject;
         complete(&mut entry);
         self.audit(&entry);
     }

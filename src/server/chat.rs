@@ -18,7 +18,7 @@ use super::whispers::Whispers;
 use crate::config::{RoomLimits, SHARED_FROM};
 use crate::conn::Phase;
 use crate::conn::event_json::encode_event;
-use crate::domain::event::{Effect, Effects, Event};
+use crate::domain::event::{Effect, Effects, Event, Maker};
 use crate::domain::facts::Outcome;
 use crate::domain::ids::{ConnectionId, RoomId, UserId};
 use crate::domain::names::key;
@@ -174,6 +174,7 @@ impl Chat {
         self.noticed.moves.push(Move {
             action: "joined",
             connection: Some(id),
+            address: None,
             actor: actor.unwrap_or_default(),
             room,
         });
@@ -183,6 +184,13 @@ impl Chat {
     pub fn is_room_congested(&self, room: &str) -> bool {
         let room = self.rooms.open_room(room);
         room.is_some_and(|room| self.fan_out.is_congested(&[room]))
+    }
+
+    /// Whether one of its members has more than `bytes` to be sent.
+    pub fn is_room_behind(&self, room: &str, bytes: usize, connections: &Connections) -> bool {
+        let queued = |id| connections.get(id).map_or(0, |one| one.queued_bytes());
+        let room = self.rooms.open_room(room);
+        room.is_some_and(|room| self.fan_out.is_behind(room, bytes, queued))
     }
 
     /// Carries out all effects, including those that follow from them.
@@ -259,7 +267,7 @@ impl Chat {
     fn settle_rooms(&mut self) {
         self.close_unfollowed();
         for room in self.rooms.take_evicted() {
-            self.noticed.note_room("room_removed", None, room);
+            self.noticed.note_room("room_removed", Maker::Server, room);
         }
         if let Some(disk) = self.backend.disk_mut()
             && let Some(changes) = self.rooms.take_changes()
@@ -281,6 +289,7 @@ impl Chat {
                 is_guest,
             } => node.seat(serial, &room, &name, is_guest, now),
             Effect::GiveUpSeat(room, name) => node.leave(&room, &name, now),
+            Effect::Trimmed(room, first) => node.trim(&room, first, now),
             Effect::AskForCrowd(room) => node.ask_for_crowd(&room, now),
             Effect::Whispering {
                 serial,

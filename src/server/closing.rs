@@ -246,10 +246,7 @@ impl Server {
             _ => _ = self.waiting.take_extension_of(self.connections.origin(id)),
         }
         let named = self.named(id);
-        if self.chat.rooms().people().user_of(id).is_some() {
-            self.audit_moves(now.into());
-            self.audit_connection("disconnected", id, None, now);
-        }
+        self.audit_connection("disconnected", id, now);
         let (rooms, effects) = self.chat.rooms_mut();
         rooms.exit(id, exit, now, effects);
         self.sign_ins.close_session(id, now);

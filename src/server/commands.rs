@@ -247,8 +247,9 @@ impl Server {
                 rooms.whisper(origin, &to, &content, message_id, now, effects)?;
             }
             Command::Leave { room } => rooms.leave_room(id, &room, now, effects)?,
-            Command::RoomList { .. } if rooms.is_shared() => {
-                self.list_for_socket(origin, message_id, now);
+            Command::RoomList { after, limit } if rooms.is_shared() => {
+                let page = page_of(after, limit)?;
+                self.list_for_socket(origin, page, message_id, now);
             }
             Command::RoomList { after, limit } => {
                 let page = page_of(after, limit)?;

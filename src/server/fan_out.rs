@@ -259,6 +259,19 @@ impl FanOut {
             .any(|room| self.pending_bytes(*room) > ROOM_PENDING_HIGH_WATER_BYTES)
     }
 
+    /// Whether more than `bytes` of a topic are not in a pass yet, or wait in the outbox of one of its subscribers.
+    pub fn is_behind(
+        &self,
+        topic: impl Into<Topic>,
+        bytes: usize,
+        queued: impl Fn(ConnectionId) -> usize,
+    ) -> bool {
+        let Some(stream) = self.streams.get(topic.into().index()) else {
+            return false;
+        };
+        stream.pending.len() > bytes || stream.subscribers.iter().any(|id| queued(*id) > bytes)
+    }
+
     /// Bytes of a topic that are not in a pass yet.
     pub fn pending_bytes(&self, topic: impl Into<Topic>) -> usize {
         let stream = self.streams.get(topic.into().index());

@@ -109,7 +109,23 @@ impl Server {
         }
         exchange.framing.keep_alive = true;
         self.respond(id, &exchange, Ok(response));
+        match &admission {
+            Admission::Refuse(code) => self.note_refused_name(id, &request, *code, now),
+            Admission::Banned(_) => self.note_refused_name(id, &request, CloseCode::PUT_OUT, now),
+            _ => {}
+        }
         self.open_websocket(id, endpoint, admission, now);
+    }
+
+    fn note_refused_name(
+        &mut self,
+        id: ConnectionId,
+        request: &Request,
+        code: CloseCode,
+        now: Now,
+    ) {
+        let tried = request.parameter("username").ok().flatten();
+        self.audit_refused(id, &tried.unwrap_or_default(), code, now);
     }
 
     /// Decides whether a client is admitted.
@@ -228,11 +244,9 @@ impl Server {
             .set_deadline(id, now.monotonic + self.config.ping_interval);
         match admission {
             Admission::Refuse(code) => {
-                self.audit_connection("refused", id, Some(code), now);
                 return self.close_websocket(id, code, now);
             }
             Admission::Banned(ban) => {
-                self.audit_connection("refused", id, Some(CloseCode::PUT_OUT), now);
                 let put_out = PutOut {
                     reason: ban.reason.clone(),
                     until: Some(ban.ends()),
@@ -244,7 +258,7 @@ impl Server {
                 self.enter_admitted(id, admitted, now);
                 self.hold_name(id);
                 if !is_anonymous {
-                    self.audit_connection("connected", id, None, now);
+                    self.audit_connection("connected", id, now);
                 }
             }
             Admission::Redeem(_) | Admission::Throttle(_) => {}

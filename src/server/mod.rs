@@ -355,6 +355,7 @@ impl Server {
             self.next_stop(),
             self.chat.next_rewrite(),
             self.next_engine_timeout(),
+            self.next_posting_timeout(),
         ]
         .into_iter()
         .flatten()

@@ -1,5 +1,6 @@
 //! What moderators and back ends ask for, over HTTP and over WebSocket: carried out once, answered to whoever has asked.
 
+mod pacing;
 mod posting;
 mod requests;
 mod who;
@@ -30,8 +31,7 @@ use crate::domain::rules::NewRules;
 use crate::domain::time::{Now, Timestamp};
 use crate::wire::close_code::CloseCode;
 
-/// What is told to somebody who is put out without a reason.
-const KICKED: &str = "kicked";
+/// What is told to somebody who is banned without a reason.
 const BANNED: &str = "banned";
 
 impl Server {
@@ -75,7 +75,7 @@ impl Server {
         Ok(())
     }
 
-    fn act(&mut self, serial: Serial, actor: Actor, act: Act, now: Now) {
+    pub(super) fn act(&mut self, serial: Serial, actor: Actor, act: Act, now: Now) {
         let Some(act) = self.act_shared(serial, &actor, act, now) else {
             return;
         };
@@ -84,8 +84,8 @@ impl Server {
                 room,
                 messages,
                 is_batch,
-            } => self.begin_posting((serial, &actor), &room, messages, is_batch, now),
-            Act::Notify(user, post) => self.notify((serial, &actor), &user, &post, now),
+            } => self.begin_posting(serial, &room, messages, is_batch, now),
+            Act::Notify(user, post) => self.notify(serial, &user, &post, now),
             Act::Users(page) => {
                 let list = self.chat.rooms().users(&page);
                 self.answer_act(serial, Ok(Answered::Users(list)), now);
@@ -172,7 +172,11 @@ impl Server {
     fn keep_changes(&mut self, serial: Serial, changes: Result<Changes, ErrorCode>, now: Now) {
         let kept = match (changes, self.chat.backend_mut().disk_mut()) {
             (Err(code), _) => Some(Err(code)),
-            (Ok(changes), Some(disk)) => disk.keep(Some(serial), changes, now),
+            (Ok(changes), Some(disk)) => {
+                // In the order of all other changes of rooms, such as their eviction: it concerns only what is stored.
+                disk.keep_rest(&changes, false);
+                disk.keep(Some(serial), Changes::default(), now)
+            }
             (Ok(_), None) => Some(Ok(())),
         };
         self.answer_if_kept(serial, kept, now);
@@ -186,6 +190,7 @@ impl Server {
 
     /// What an act has changed is kept, or is not.
     pub(super) fn acted(&mut self, serial: Serial, kept: Result<(), ErrorCode>, now: Now) {
+        self.note_done(serial, kept.is_ok(), now);
         let room = self.moderation.rooms.remove(&serial);
         let answer = kept.and_then(|()| match room {
             None => Ok(Answered::Done),
@@ -226,11 +231,7 @@ impl Server {
 
     /// Has a user leave a room, or closes all connections of theirs here. Returns whether they were there.
     pub(super) fn kick(&mut self, actor: &Actor, target: &Target, now: Now) -> bool {
-        let reason = target.reason.clone().unwrap_or_else(|| KICKED.into());
-        let put_out = PutOut {
-            reason,
-            until: None,
-        };
+        let put_out = PutOut::kick(target.reason.as_ref());
         let is_here = match &target.room {
             Some(_) => self.put_out_of_room(target, &put_out, now),
             None => self.put_out(&target.user, &put_out, now),
@@ -242,7 +243,7 @@ impl Server {
     }
 
     /// Notes what is done to a user.
-    fn audit_target(
+    pub(super) fn audit_target(
         &mut self,
         actor: &Actor,
         action: &'static str,
@@ -252,14 +253,14 @@ impl Server {
     ) {
         let mut entry = Entry::new(action, &actor.name, now.into());
         entry.address = Some(actor.address);
-        entry.subject = Some(&target.user);
+        entry.subject = &target.user;
         entry.room = target.room.as_deref();
         entry.reason = target.reason.as_deref();
         entry.until = until;
         self.audit(&entry);
     }
 
-    fn put_out_of_room(&mut self, target: &Target, put_out: &PutOut, now: Now) -> bool {
+    pub(super) fn put_out_of_room(&mut self, target: &Target, put_out: &PutOut, now: Now) -> bool {
         let Some(room) = &target.room else {
             return false;
         };

@@ -8,19 +8,24 @@
 //! room is compared with what there is of it here, and one that has lost something gets another epoch. Then what was under
 //! way is sent again, which does nothing twice.
 
+mod acts;
 mod ask;
+mod audit;
 mod keys;
 mod life;
 mod link;
+mod lists;
 mod messages;
 mod mirror;
 pub mod news;
 mod people;
 mod pushes;
+mod questions;
 mod replies;
 mod rooms;
 mod scripts;
 mod setup;
+mod waits;
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -31,17 +36,16 @@ use keys::{Keys, push_hex};
 pub use link::Dial;
 use link::{Link, State};
 use mirror::Mirror;
-use news::{Claimed, News, Owed};
+use news::{News, Owed};
 use scripts::{Script, Scripts};
+use waits::{Audit, Listing, Question};
 
 use super::histogram::{COMMIT_MICROS, Histogram};
 use crate::config::{
     Cluster, Config, ENGINE_AWAY_PATIENCE, ENGINE_REPLY_BYTES_MAX, ENGINE_SETUP_TIMEOUT, Level,
     PROBES_MISSED_MAX, Password, REPLICAS_PATIENCE,
 };
-use crate::domain::drafts::Told;
 use crate::domain::error::ErrorCode;
-use crate::domain::event::RoomInfo;
 use crate::domain::ids::Serial;
 use crate::domain::position::Position;
 use crate::domain::random::{Random, split_mix};
@@ -107,8 +111,13 @@ pub struct Node {
     unanswered: VecDeque<u64>,
     /// What the engine has refused to undo.
     owed: Vec<Owed>,
-    /// The list of rooms that is being read.
-    listing: Option<Vec<RoomInfo>>,
+    /// Pages of the rooms that are being read, and the number of the last one.
+    listings: Vec<Listing>,
+    listed: u64,
+    /// Questions to the other nodes without all answers, and the number of the last one.
+    questions: Vec<Question>,
+    asked: u64,
+    audit: Audit,
     figures: Figures,
     /// The reason of the last failure, so that it is told once.
     told_reason: String,
@@ -147,7 +156,11 @@ impl Node {
             awaited: 0,
             unanswered: VecDeque::new(),
             owed: Vec::new(),
-            listing: None,
+            listings: Vec::new(),
+            listed: 0,
+            questions: Vec::new(),
+            asked: 0,
+            audit: Audit::default(),
             figures: Figures {
                 replies: Histogram::new(&COMMIT_MICROS),
                 resends: 0,
@@ -253,6 +266,7 @@ impl Node {
             .next_deadline()
             .into_iter()
             .chain([of_state])
+            .chain(self.next_question_end())
             .min()
     }
 
@@ -261,6 +275,7 @@ impl Node {
         for request in self.link.expire(now.monotonic) {
             self.refuse(request, ErrorCode::BackendUnavailable);
         }
+        self.end_questions(now.monotonic);
         match self.link.state {
             State::Down(at) if at <= now.monotonic => self.dial(now),
             State::Dialing(at) if at <= now.monotonic => self.fail("no connection in time", now),
@@ -377,8 +392,11 @@ impl Node {
                 self.refuse(request, ErrorCode::BackendUnavailable);
                 continue;
             }
-            if let Ask::Publish(said) = &request.ask {
-                request.command = self.publish_command(said, true);
+            match &mut request.ask {
+                Ask::Publish(said) => request.command = self.publish_command(said, true),
+                Ask::Audit(lines) => request.command = self.audit_command(lines, true),
+                Ask::Act(act) => act.is_again |= request.was_sent,
+                _ => {}
             }
             self.figures.resends += 1;
             again.push(request);
@@ -402,62 +420,6 @@ impl Node {
             return self.refuse(request, ErrorCode::BackendUnavailable);
         }
         self.link.push(request, now.monotonic);
-    }
-
-    /// Nobody will answer this, or the answer is no.
-    fn refuse(&mut self, request: Request, code: ErrorCode) {
-        let news = match request.ask {
-            Ask::Publish(said) => News::Failed(said.publication.serial, code),
-            Ask::Seat(serial, _) if !request.was_sent => News::Unseated(serial),
-            Ask::Seat(serial, _) => News::Failed(serial, code),
-            Ask::Leave(room, name) => return self.owed.push(Owed::Seat(room, name)),
-            Ask::Unclaim(owed) => return self.owed.push(*owed),
-            Ask::Whisper(brought) => {
-                if request.was_sent && brought.has_id {
-                    self.leave_unanswered(&brought.mark);
-                }
-                News::Failed(brought.serial, code)
-            }
-            Ask::Wait => return self.confirmed(0),
-            Ask::Open(room) => return self.refuse_opening(&room, code),
-            Ask::Claim(claim) if !request.was_sent => News::Claimed(claim, Claimed::Unasked),
-            Ask::Claim(claim) => News::Claimed(claim, Claimed::Unknown),
-            Ask::KeepTicket(serial) => News::TicketKept(serial, false),
-            Ask::RedeemTicket(serial) => News::Redeemed(serial, Err(())),
-            Ask::Revoke(serial) => {
-                // All that is known here is given to the engine after its next sign of life.
-                self.report(News::Unrevoked);
-                match serial {
-                    Some(serial) => News::Kept(serial, Err(code)),
-                    None => return,
-                }
-            }
-            Ask::Tell(serial, draft) => News::Told(Told {
-                serial,
-                draft: *draft,
-                id: Err(code),
-            }),
-            Ask::Rooms | Ask::List(_) => {
-                self.listing = None;
-                News::Rooms(Err(code))
-            }
-            Ask::Crowd(room) => {
-                if let Some(mirror) = self.mirrors.get_mut(&room) {
-                    mirror.is_crowd_stale = true;
-                }
-                return;
-            }
-            Ask::Fill(room) | Ask::Check(room, _) => {
-                if let Some(mirror) = self.mirrors.get_mut(&room)
-                    && matches!(mirror.state, mirror::State::Filling)
-                {
-                    mirror.state = mirror::State::Live;
-                }
-                return;
-            }
-            _ => return,
-        };
-        self.report(news);
     }
 
     /// Tells the server.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::answer::Redeemed;
 use super::node::news::PeerFigures;
-use crate::domain::event::RoomInfo;
+use crate::domain::event::{Page, RoomPage};
 use crate::domain::ids::{ConnectionId, Origin, Serial};
 use crate::domain::message_keys::Person;
 use crate::wire::close_code::CloseCode;
@@ -22,6 +22,17 @@ pub enum Reader {
     Socket(Origin, Option<Box<str>>),
     /// A request.
     Request(Serial),
+}
+
+/// A page of the rooms that is being read.
+#[derive(Debug)]
+pub struct Reading {
+    /// The number by which the node knows it.
+    pub number: u64,
+    /// Which one it is.
+    pub page: Page,
+    /// Who waits for it.
+    pub readers: Vec<Reader>,
 }
 
 /// A name of somebody here.
@@ -51,16 +62,22 @@ pub struct Sharing {
     pub names: HashMap<Named, Name>,
     /// Audit entries that the engine has not been given yet, as JSON.
     pub audited: Vec<String>,
+    /// Whether the audit log of all nodes is known here.
+    pub follows_audit: bool,
+    /// Requests that wait for it.
+    pub audit_waiters: Vec<Serial>,
     /// Whether a name could not be asked for again.
     pub has_unclaimed: bool,
     /// Whether the engine has refused to keep what was revoked here.
     pub has_unrevoked: bool,
     /// Why the handshake that goes on now is refused.
     pub refused: Option<CloseCode>,
-    /// The list of rooms, and when it was made.
-    pub rooms: Option<(Duration, Vec<RoomInfo>)>,
-    /// Who waits for it.
-    pub readers: Vec<Reader>,
+    /// The first page of the rooms, how many were asked for, and when it was made.
+    pub rooms: Option<(Duration, usize, RoomPage)>,
+    /// The pages that are read, in the order in which they were asked for.
+    pub pages: VecDeque<Reading>,
+    /// Who waits for them.
+    pub readers: usize,
     /// What the others had counted when it was last heard.
     pub peers: Vec<(Box<str>, PeerFigures)>,
     /// People at all nodes.

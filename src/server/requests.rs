@@ -9,8 +9,8 @@ use super::jobs::{Job, Ticket};
 use super::routes::body_bytes_max;
 use super::waiting::{Waiting, What};
 use crate::config::{
-    ANSWER_STALL_TIMEOUT, BACKEND_PATIENCE, BODY_TIMEOUT, HEAD_TIMEOUT, LOGIN_PATIENCE,
-    OUTBOX_HIGH_WATER_BYTES,
+    ACT_PATIENCE, ANSWER_STALL_TIMEOUT, BACKEND_PATIENCE, BODY_TIMEOUT, HEAD_TIMEOUT,
+    LOGIN_PATIENCE, OUTBOX_HIGH_WATER_BYTES,
 };
 use crate::conn::http::{Awaited, Http, Step, Wait};
 use crate::conn::input::Input;
@@ -217,8 +217,8 @@ impl Server {
             }
             Answer::EventStream(response, subscription) => match self.select(&subscription) {
                 Ok(selection) if request.method != Method::Head => {
-                    self.respond(id, &exchange, Ok(response));
-                    return self.open_event_stream(id, selection, subscription, now);
+                    let stream = (response, selection, subscription);
+                    return self.begin_event_stream(id, exchange, stream, now);
                 }
                 selected => selected.map(|_| response),
             },
@@ -356,6 +356,7 @@ impl Server {
     ) {
         let patience = match &what {
             What::Password(_) => LOGIN_PATIENCE,
+            What::Act => ACT_PATIENCE,
             _ => BACKEND_PATIENCE,
         };
         if let Phase::Http(http) = &mut self.connections[connection].phase {

@@ -63,15 +63,24 @@ pub fn room_list((rooms, next): RoomPage) -> Response {
 /// 400.
 pub fn page(request: &Request, usual: usize, most: usize) -> Result<Page, Refusal> {
     let after = request.parameter("after")?.map(Into::into);
-    let limit = match request.parameter("limit")? {
-        None => usual,
-        Some(limit) => limit
-            .parse()
-            .ok()
-            .filter(|limit| (1..=most).contains(limit))
-            .ok_or(ErrorCode::BadRequest)?,
+    let limit = limit(request)?.unwrap_or(usual);
+    match (1..=most).contains(&limit) {
+        true => Ok(Page { after, limit }),
+        false => Err(ErrorCode::BadRequest.into()),
+    }
+}
+
+/// The number of a request's `limit`, which is written in digits only.
+///
+/// # Errors
+/// 400.
+pub fn limit(request: &Request) -> Result<Option<usize>, Refusal> {
+    let Some(limit) = request.parameter("limit")? else {
+        return Ok(None);
     };
-    Ok(Page { after, limit })
+    let is_digits = limit.bytes().all(|byte| byte.is_ascii_digit());
+    let limit = limit.parse().ok().filter(|_| is_digits);
+    limit.map(Some).ok_or(ErrorCode::BadRequest.into())
 }
 
 /// `POST /rooms`.
@@ -119,10 +128,10 @@ pub fn history(rooms: &RoomManager, name: &str, request: &Request) -> Result<Res
         let text = request.parameter(name)?;
         Ok(text.and_then(|text| Position::parse(&text)))
     };
+    let limit = page(request, HISTORY_ON_ENTRY, HISTORY_PAGE_MAX)?.limit;
     let (mut more, mut recovered) = (None, true);
     let messages = match request.parameter("before")?.is_some() {
         true => {
-            let limit = page(request, HISTORY_ON_ENTRY, HISTORY_PAGE_MAX)?.limit;
             let before = position("before")?;
             let before = before.and_then(|before| room.history.before(before, limit));
             recovered = before.is_some();

@@ -1,11 +1,13 @@
 //! The other nodes and the rest of the server: what is asked of the engine that all share, and what it tells.
 
 mod acts;
+mod moderating;
 mod names;
 mod reads;
 #[cfg(feature = "cluster")]
 mod start;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use names::{Again, read_identity};
@@ -15,7 +17,7 @@ use super::node::news::{News, Owed, PeerFigures};
 use super::node::{Dial, Node};
 use crate::config::{Config, ENGINE_RENEWAL_PARTS, Level, STORE_ANSWERS_PER_TURN};
 use crate::domain::auth::BadTicket;
-use crate::domain::changes::Changes;
+use crate::domain::changes::{Change, Changes};
 use crate::domain::credentials::Credentials;
 use crate::domain::derived::{Purpose, derive};
 use crate::domain::event::Effect;
@@ -128,8 +130,7 @@ impl Server {
                 None => break,
             }
         }
-        self.answer_created(now);
-        self.answer_readers(now);
+        self.settle(now);
     }
 
     fn take_piece(&mut self, news: News, now: Now) {
@@ -147,7 +148,7 @@ impl Server {
             News::Opened(serial, room, crowd) => {
                 self.answered(Outcome::OpenedShared(serial, room, crowd), now);
             }
-            News::Rooms(rooms) => self.take_rooms(rooms, now),
+            News::Rooms(number, rooms) => self.take_rooms(number, rooms, now),
             News::Told(told) => {
                 let (serial, is_sampled) = (told.serial, told.serial.is_none());
                 match told.id {
@@ -195,9 +196,10 @@ impl Server {
             | News::TicketKept(..)
             | News::Redeemed(..)
             | News::Kept(..)
-            | News::Revoked(_)
+            | News::Revoked(..)
             | News::SignInFailed(..)
             | News::Secret(_) => self.take_of_identity(news, now),
+            _ => self.take_of_moderators(news, now),
         }
     }
 
@@ -292,16 +294,20 @@ impl Server {
                 self.ticket_redeemed(serial, redeemed, now);
             }
             News::Kept(serial, kept) => self.answer_kept(serial, kept, now),
-            News::Revoked(records) => {
+            News::Revoked(records, is_all) => {
                 let mut loader = Loader::default();
                 for (key, value) in &records {
                     // One that cannot be read is of a later version.
                     _ = loader.add(key, value);
                 }
-                if let Ok(others) = loader.finish() {
+                if let Ok(mut others) = loader.finish() {
+                    self.banned_elsewhere(std::mem::take(&mut others.bans), now);
                     let ended = self.sign_ins.auth_mut().revoke_elsewhere(others, now);
                     for id in ended {
                         self.end_session(id, CloseCode::SESSION_ENDED, now);
+                    }
+                    if is_all {
+                        self.compare_revoked(&records);
                     }
                 }
             }
@@ -344,11 +350,33 @@ impl Server {
         self.settle(now);
     }
 
-    /// The engine may have lost what was revoked: it gets all that is known here.
-    fn revoke_again(&mut self, now: Now) {
+    /// All that is revoked, as it is known here.
+    fn all_revoked(&self) -> Changes {
         let mut changes = Changes::default();
         let revocations = self.sign_ins.auth().revocations();
         revocations.keep_all(&mut changes);
+        self.chat.rooms().bans.keep_all(&mut changes);
+        changes
+    }
+
+    /// Compares all that the engine has with what is known here after that. If it lacks something, as one that was a replica may,
+    /// or has something older, it gets all that is known here.
+    fn compare_revoked(&mut self, records: &[(Vec<u8>, Vec<u8>)]) {
+        let told: HashMap<&[u8], &[u8]> = records
+            .iter()
+            .map(|(key, value)| (&**key, &**value))
+            .collect();
+        let own = self.all_revoked();
+        let is_missing = own.iter().any(|change| match change {
+            Change::Put(key, value) => told.get(key) != Some(&value),
+            Change::Remove(_) => false,
+        });
+        self.sharing.has_unrevoked |= is_missing;
+    }
+
+    /// The engine may have lost what was revoked: it gets all that is known here.
+    fn revoke_again(&mut self, now: Now) {
+        let changes = self.all_revoked();
         if let Some(node) = self.chat.backend_mut().node_mut()
             && !changes.is_empty()
         {

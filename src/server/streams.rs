@@ -407,6 +407,12 @@ impl Streams {
         self.broadcast(|kinds| kinds.has(sample.kind));
     }
 
+    /// Whether anybody is subscribed to one of these.
+    fn has_subscribers(&self, is_receiver: impl Fn(Kinds) -> bool) -> bool {
+        let mut streams = self.selections.streams_of(is_receiver);
+        streams.any(|stream| self.fan_out.subscribers(stream) > 0)
+    }
+
     /// Broadcasts the encoded block in some selections, as it is and as a chunk.
     fn broadcast(&mut self, is_receiver: impl Fn(Kinds) -> bool) {
         self.chunk.clear();

@@ -1,15 +1,19 @@
 //! Event streams as connections: how they are opened, conflated and ended.
 
 use super::Server;
+use super::answer::Exchange;
 use super::deadlines::{NEVER, silence_left, ticks};
 use super::streams::{Streams, Subscription};
+use super::waiting::What;
 use crate::config::{EVENT_STALL_TIMEOUT, Level};
 use crate::conn::refusal::Refusal;
 use crate::conn::{EventStream, Phase};
 use crate::domain::caller::Caller;
-use crate::domain::ids::ConnectionId;
+use crate::domain::error::ErrorCode;
+use crate::domain::ids::{ConnectionId, Serial};
 use crate::domain::names::key;
 use crate::domain::time::Now;
+use crate::wire::response::Response;
 
 impl Server {
     /// The index of the selection that a subscription is for.
@@ -19,6 +23,42 @@ impl Server {
     pub(super) fn select(&mut self, subscription: &Subscription) -> Result<u16, Refusal> {
         let is_stranger = subscription.caller.is_none() && !self.config.is_demo();
         self.streams.select(&subscription.wanted, is_stranger)
+    }
+
+    /// Answers with an event stream. One of the audit log of many nodes waits until that is known here.
+    pub(super) fn begin_event_stream(
+        &mut self,
+        id: ConnectionId,
+        exchange: Exchange,
+        (response, selection, subscription): (Response, u16, Subscription),
+        now: Now,
+    ) {
+        if selection == Streams::AUDIT_SELECTION && self.is_shared() && !self.sharing.follows_audit
+        {
+            if self.is_engine_down() {
+                let refused = Err(ErrorCode::BackendUnavailable.into());
+                return self.respond_and_go_on(id, &exchange, refused, now);
+            }
+            let serial = self.jobs.next_serial();
+            self.wait_for(serial, id, exchange, What::Audit(response, subscription));
+            return self.follow_audit(serial, now);
+        }
+        self.respond(id, &exchange, Ok(response));
+        self.open_event_stream(id, selection, subscription, now);
+    }
+
+    /// The audit log is known: a stream that has waited for it begins.
+    pub(super) fn begin_audit_stream(&mut self, serial: Serial, now: Now) {
+        let Some(waiting) = self.waiting.take(serial) else {
+            return;
+        };
+        let id = waiting.connection;
+        if let What::Audit(response, subscription) = waiting.what
+            && self.stop_waiting(id, serial)
+        {
+            self.respond(id, &waiting.exchange, Ok(response));
+            self.open_event_stream(id, Streams::AUDIT_SELECTION, subscription, now);
+        }
     }
 
     /// Switches the connection to an event stream of a selection.

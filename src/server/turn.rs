@@ -28,6 +28,7 @@ impl Server {
         self.post_more(now);
         self.handle_timeout(now);
         self.audit_moves(now.into());
+        self.flush_audit(now);
         // Before sending: a client that has its response can rely on the line being in the log.
         self.write_log(io);
         if self.counters.has_unsent() {

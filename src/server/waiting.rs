@@ -7,9 +7,11 @@ use std::rc::Rc;
 use super::answer::Exchange;
 use super::peers::WaitsForName;
 use super::sign_ins::Pending;
+use super::streams::Subscription;
 use crate::domain::ids::{ConnectionId, Origin, Serial};
 use crate::domain::permissions::Permissions;
 use crate::wire::http::Request;
+use crate::wire::response::Response;
 
 /// A waiting request.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub enum What {
     Password(Pending),
     /// The creation of a room.
     Room,
+    /// The audit log of all nodes; then the event stream begins.
+    Audit(Response, Subscription),
     /// What a moderator asks for.
     Act,
     /// The id of the event that it tells.

@@ -77,7 +77,9 @@ pub fn encode_close(CloseCode(code, reason): CloseCode, out: &mut Vec<u8>) {
 /// Appends a close frame with this reason, or as much of it as fits.
 pub fn encode_close_because(code: u16, reason: &str, out: &mut Vec<u8>) {
     let mut payload = code.to_be_bytes().to_vec();
-    let end = reason.floor_char_boundary(CLOSE_REASON_BYTES_MAX);
+    let most = reason.len().min(CLOSE_REASON_BYTES_MAX);
+    let mut ends = (0..=most).rev();
+    let end = ends.find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
     payload.extend_from_slice(&reason.as_bytes()[..end]);
     encode(CLOSE, &payload, out);
 }

@@ -167,7 +167,7 @@ def test_waiting_doubles_up_to_a_limit_and_starts_over_after_a_stable_connection
     module("last().ends(1001, 'going away'); check([chat.state.retryInMs, chat.state.code, chat.state.reason], [500, 1001, 'going away']);")
 
 
-@pytest.mark.parametrize("code", [4001, 4003, 4005])
+@pytest.mark.parametrize("code", [4001, 4003, 4005, 4006])
 def test_a_refusal_is_final(module, code):
     module(f"""
       await start(); chat.join('r'); const sent = chat.say('r', 'hi');

@@ -83,7 +83,10 @@ class Guest:
             self.is_upgraded = True
             self.data = bytearray(rest)
         for text in frames_in(self.data):
-            self.hear(json.loads(text), since)
+            self.read(text, since)
+
+    def read(self, text, since):
+        self.hear(json.loads(text), since)
 
     def hear(self, message, since):
         kind = message["type"]
@@ -106,11 +109,11 @@ class Guest:
 class Crowd:
     """Guests in some rooms, as evenly as can be."""
 
-    def __init__(self, count, rooms):
+    def __init__(self, count, rooms, kind=Guest):
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         needed = count + OTHER_DESCRIPTORS
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, max(hard, needed)))
-        self.guests = [Guest(f"guest {number}", rooms[number % len(rooms)]) for number in range(count)]
+        self.guests = [kind(f"guest {number}", rooms[number % len(rooms)]) for number in range(count)]
         self.selector = selectors.DefaultSelector()
 
     def connect(self, nodes):

@@ -30,11 +30,11 @@ def fields(last_event_id):
 
 
 @contextlib.contextmanager
-def over_httpx(url, last_event_id=None):
+def over_httpx(url, last_event_id=None, bearer=None):
     """https://pypi.org/project/httpx-sse/"""
     with (
         httpx.Client(timeout=PATIENCE, trust_env=False) as client,
-        httpx_sse.connect_sse(client, "GET", url, headers=fields(last_event_id)) as source,
+        httpx_sse.connect_sse(client, "GET", url, headers={**fields(last_event_id), **(bearer or {})}) as source,
     ):
         # This library takes a `retry` followed only by a comment for an event without data.
         yield (Event(one.event, json.loads(one.data), one.id) for one in source.iter_sse() if one.data)

@@ -3,7 +3,7 @@
 pub struct Draw(u64);
 
 /// Commands on keys: `k` is drawn among few keys, `f` and `m` among few fields and members, `n` is a small number, `s` a
-/// score, `v` a value, `i` an id of a stream, `l` a limit of scores, `b` an end of a range of ids.
+/// score, `a` an end of a range of names, `v` a value, `i` an id of a stream, `l` a limit of scores, `b` an end of a range of ids.
 const COMMANDS: &[&str] = &[
     "GET k",
     "SET k v",
@@ -96,6 +96,14 @@ const COMMANDS: &[&str] = &[
     "ZRANGEBYSCORE k -inf l LIMIT n n",
     "ZRANGEBYSCORE k l +inf WITHSCORES",
     "ZREMRANGEBYSCORE k l l",
+    "ZADD k 0 m 0 m 0 m",
+    "ZADD names 0 m",
+    "ZRANGEBYLEX names a a",
+    "ZRANGEBYLEX names - +",
+    "ZRANGEBYLEX names a a LIMIT n n",
+    "ZRANGEBYLEX names + a",
+    "XTRIM k MINID = i",
+    "XADD k MINID = i i f v",
     "ZCARD k",
     "ZCOUNT k l l",
     "XADD k i f v",
@@ -171,6 +179,9 @@ impl Draw {
                 .to_owned(),
             "b" => self
                 .pick(&["-", "+", "1", "(2-1", "5", "(5-5", "9-0", "(0-0", "(5", "x"])
+                .to_owned(),
+            "a" => self
+                .pick(&["-", "+", "(member1", "[member1", "(member3", "[", "(", "x"])
                 .to_owned(),
             other => other.to_owned(),
         };

@@ -4,14 +4,21 @@
 
 mod actors;
 mod alike;
+mod alike_acts;
+mod alike_questions;
 mod alike_stories;
+mod audited;
+mod bare;
 mod corpus;
 mod draw;
 mod engine;
 mod faults;
 mod ledger;
 mod member;
+mod moderated;
+mod moderation;
 mod nodes;
+mod pages;
 mod peer;
 mod permissions;
 mod promises;

@@ -28,6 +28,8 @@ pub struct Room {
     pub online: BTreeSet<String>,
     /// Messages by position, and who said them.
     pub seen: BTreeMap<Place, (String, String)>,
+    /// Messages that it was told are deleted.
+    pub deleted: BTreeSet<Place>,
     /// Times it was told that something is lost.
     pub losses: usize,
 }
@@ -55,6 +57,8 @@ pub struct Member {
     pub leavings: BTreeMap<String, usize>,
     /// Whispers it got, by connection and text: who moves to another node gets an echo there, too.
     pub whispers: BTreeMap<(Option<(usize, ConnectionId)>, String), usize>,
+    /// What moderators have done to it, as it was told.
+    pub notices: Vec<Value>,
 }
 
 impl Member {
@@ -73,6 +77,7 @@ impl Member {
             joins: HashMap::new(),
             leavings: BTreeMap::new(),
             whispers: BTreeMap::new(),
+            notices: Vec::new(),
         }
     }
 
@@ -229,6 +234,12 @@ impl Member {
             Some("welcome") => self.welcomes += 1,
             Some("room_joined") => self.joined(&text("room"), message),
             Some("chat") => self.heard(message),
+            Some("deleted") => self.told_deleted(message),
+            Some("kicked" | "banned") => self.notices.push(message.clone()),
+            Some("room_left") => {
+                self.rooms.entry(text("room")).or_default().is_in = false;
+                self.notices.push(message.clone());
+            }
             Some("user_joined") => {
                 let room = self.rooms.entry(text("room")).or_default();
                 room.online.insert(text("username"));
@@ -266,7 +277,9 @@ impl Member {
         if is_recovered {
             let before = room.newest.clone().expect("only a position is resumed");
             assert_eq!(before.0, now.0, "{} resumes in one epoch", self.name);
-            let missed = message["history"].as_array().map_or(0, Vec::len) as u64;
+            let history = message["history"].as_array().into_iter().flatten();
+            let places = history.filter_map(|message| place(&message["position"]));
+            let missed = places.filter(|place| place.1 > before.1).count() as u64;
             assert_eq!(
                 before.1 + missed,
                 now.1,
@@ -287,10 +300,24 @@ impl Member {
             room.newest = None;
         }
         for message in &history {
-            self.heard(message);
+            match message["type"] == "deleted" {
+                true => self.told_deleted(message),
+                false => self.heard(message),
+            }
         }
         let room = self.rooms.entry(name.into()).or_default();
         room.newest = Some(now);
+    }
+
+    /// A message is deleted: in its place in a history, or one that was told before.
+    fn told_deleted(&mut self, message: &Value) {
+        let at = place(&message["position"]).expect("has a position");
+        let name = message["room"].as_str().unwrap_or_default();
+        let room = self.rooms.entry(name.into()).or_default();
+        if room.newest.as_ref().is_none_or(|newest| newest.1 < at.1) {
+            room.newest = Some(at.clone());
+        }
+        room.deleted.insert(at);
     }
 
     fn heard(&mut self, message: &Value) {

@@ -226,6 +226,7 @@ impl Backend {
             content: first.content.clone(),
             timestamp: first.timestamp,
             position: first.position,
+            deleted_at: None,
         };
         kept.told = Some((room.id, count));
         model.count("kept before");
@@ -254,6 +255,7 @@ impl Backend {
                 epoch: room.epoch,
                 seq: past.messages.len() as u64 + 1,
             },
+            deleted_at: None,
         };
         let message = Rc::new(ChatMessage {
             room: name.into(),
@@ -326,6 +328,7 @@ impl Backend {
             max_users,
             is_kept,
             rules: Rules::default(),
+            is_made: true,
             created_at,
             newest: past.messages.len() as u64,
             messages: past.messages[first..].to_vec(),
@@ -373,6 +376,7 @@ fn copy(fact: &Fact) -> Fact {
         content: fact.content.clone(),
         timestamp: fact.timestamp,
         position: fact.position,
+        deleted_at: fact.deleted_at,
     }
 }
 

@@ -64,6 +64,7 @@ impl Late {
             max_users: opening.max_users,
             is_kept: opening.is_kept,
             rules: Rules::default(),
+            is_made: true,
             created_at: Timestamp(0),
             newest: 0,
             messages: Vec::new(),
@@ -87,6 +88,7 @@ impl Late {
                 epoch: publication.room.epoch,
                 seq: *newest,
             },
+            deleted_at: None,
         })
     }
 

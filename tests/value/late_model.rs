@@ -210,6 +210,7 @@ impl Model {
             max_users: opening.max_users,
             is_kept: opening.is_kept,
             rules: Rules::default(),
+            is_made: true,
             created_at: Timestamp(0),
             newest: 0,
             messages: Vec::new(),
@@ -237,6 +238,7 @@ impl Model {
             content: publication.content,
             timestamp: Timestamp(0),
             position: Position { epoch, seq },
+            deleted_at: None,
         })
     }
 

@@ -31,9 +31,9 @@ fn ask(server: &Server, target: &str, token: &str) -> Response {
     server.connect().request("GET", target, &bearer(token))
 }
 
-/// The status of a route for moderators; 404 is what they get so far.
-fn audit(server: &Server, token: &str) -> u16 {
-    ask(server, "/sse/audit", token).status
+/// The status of a route for moderators.
+fn moderates(server: &Server, token: &str) -> u16 {
+    ask(server, "/users", token).status
 }
 
 #[test]
@@ -51,9 +51,10 @@ fn a_route_for_moderators_tells_others_that_their_token_is_good_but_not_for_this
         assert_eq!(challenge, "Bearer error=\"insufficient_scope\"");
     }
     let moderator = token("운영자", Some(true));
-    assert_eq!(audit(&backend.server, &moderator), 404);
+    assert_eq!(moderates(&backend.server, &moderator), 200);
     let ticket = |token: &str| format!("/sse/audit?ticket={}", backend.ticket(token));
-    assert_eq!(backend.server.get(&ticket(&moderator)).status, 404);
+    let opened = Subscriber::with(&backend.server, &ticket(&moderator), "");
+    assert_eq!(opened.head.status, 200);
     let refused = backend.server.get(&ticket(&token("홍길동", None)));
     refused.assert_error(403, "forbidden");
 }
@@ -100,7 +101,10 @@ fn an_account_is_a_moderator_as_long_as_it_has_its_mark() {
     let claims = URL_SAFE_NO_PAD.decode(claims).expect("base64url");
     let claims: Value = serde_json::from_slice(&claims).expect("JSON");
     assert_eq!(claims.get("admin"), None);
-    assert_eq!([audit(&server, &hong), audit(&server, &kim)], [404, 403]);
+    assert_eq!(
+        [moderates(&server, &hong), moderates(&server, &kim)],
+        [200, 403]
+    );
     let mut chatter = Chatter::open(&server, &ticket_target(&server, &hong), &[]);
     assert_eq!(chatter.expect("welcome")["admin"], true);
     let mut streams =
@@ -110,8 +114,8 @@ fn an_account_is_a_moderator_as_long_as_it_has_its_mark() {
     // The other has the mark now: nobody's token ends, and each is at once what they are.
     folder.write("users", &format!("{HONG}\n{KIM}:admin\n"));
     server.signal(Signal::HUP);
-    until("the mark is another's", || audit(&server, &hong) == 403);
-    assert_eq!(audit(&server, &kim), 404);
+    until("the mark is another's", || moderates(&server, &hong) == 403);
+    assert_eq!(moderates(&server, &kim), 200);
     assert_eq!(ask(&server, "/rooms", &hong).status, 200);
     // What was opened as a moderator ends or is none's any more; other streams go on.
     streams[0].expect_end();
@@ -128,7 +132,7 @@ fn an_account_is_a_moderator_as_long_as_it_has_its_mark() {
 fn the_account_of_the_demo_is_a_moderators() {
     let server = Server::start(&[]);
     let admin = logged_in(&server, "admin", "secret");
-    assert_eq!(audit(&server, &admin), 404);
+    assert_eq!(moderates(&server, &admin), 200);
     let mut chatter = Chatter::open(&server, &ticket_target(&server, &admin), &[]);
     assert_eq!(chatter.expect("welcome")["admin"], true);
     server.get("/sse/audit").assert_error(401, "unauthorized");
@@ -183,7 +187,7 @@ fn an_api_key_is_a_moderators_bearer_and_no_users() {
     );
     for server in [&with_accounts, &demo] {
         for key in [KEY, OTHER] {
-            assert_eq!(audit(server, key), 404);
+            assert_eq!(moderates(server, key), 200);
             assert_eq!(ask(server, "/rooms", key).status, 200);
             let mut http = server.connect();
             let name = json!({"name": format!("방 {key}")}).to_string();
@@ -214,14 +218,17 @@ fn a_key_that_is_gone_is_refused_and_its_streams_end() {
     until("it is refused", || {
         folder.read("errors").contains("reload_failed")
     });
-    assert_eq!([audit(&server, KEY), audit(&server, OTHER)], [404, 404]);
+    assert_eq!(
+        [moderates(&server, KEY), moderates(&server, OTHER)],
+        [200, 200]
+    );
     let newer = KEY.to_uppercase();
     folder.write("keys", &format!("shop:{newer}\nblog:{OTHER}\n"));
     server.signal(Signal::HUP);
-    until("there is another key", || audit(&server, &newer) == 404);
+    until("there is another key", || moderates(&server, &newer) == 200);
     ask(&server, "/rooms", KEY).assert_error(401, "invalid_token");
     streams[0].expect_end();
-    assert_eq!(audit(&server, OTHER), 404);
+    assert_eq!(moderates(&server, OTHER), 200);
     streams[1].take(3);
     let told = folder.read("errors");
     assert!(

@@ -45,6 +45,7 @@ fn room(name: &str, epoch: u64, seqs: std::ops::Range<u64>) -> KeptRoom {
             created_at: Timestamp(1_705_314_000 + epoch),
             newest: messages.last().map_or(9, |last| last.position.seq),
             messages,
+            is_made: false,
         },
         creator: match epoch {
             1 => Some(Creator::new(Some("김철수".into()), [192, 0, 2, 1].into())),
@@ -81,6 +82,7 @@ fn event_of(id: u64, name: &str) -> KeptEvent {
 }
 
 /// Something of everything that format 1 has.
+#[cfg(feature = "durable")]
 pub(crate) fn everything_of_format_1() -> WorkingSet {
     let mut all = everything();
     all.bans.clear();

@@ -1,9 +1,10 @@
 //! What the domain has decided and the server has to answer or to note: outcomes of requests, comings and goings.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use crate::domain::error::ErrorCode;
-use crate::domain::event::{Effect, RoomInfo};
+use crate::domain::event::{Effect, Maker, RoomInfo};
 use crate::domain::ids::{ConnectionId, Serial};
 use crate::domain::position::Position;
 
@@ -23,6 +24,8 @@ pub struct Move {
     pub action: &'static str,
     /// The connection, if there is one.
     pub connection: Option<ConnectionId>,
+    /// The address of a request.
+    pub address: Option<IpAddr>,
     /// Who that is; nobody if the server has done it.
     pub actor: Rc<str>,
     /// The name of the room.
@@ -49,6 +52,7 @@ impl Noticed {
             Effect::Posted(serial, part, answer) => self.posted.push((serial, part, answer)),
             Effect::Removed(serial) => self.removed.extend(serial),
             Effect::Left(connection, actor, room) => self.moves.push(Move {
+                address: None,
                 action: "left",
                 connection: Some(connection),
                 actor,
@@ -61,11 +65,17 @@ impl Noticed {
     }
 
     /// Notes what has happened to a room.
-    pub fn note_room(&mut self, action: &'static str, by: Option<Rc<str>>, room: Rc<str>) {
+    pub fn note_room(&mut self, action: &'static str, by: Maker, room: Rc<str>) {
+        let (connection, actor, address) = match by {
+            Maker::Connection(id, name) => (Some(id), name, None),
+            Maker::Request(name, address) => (None, name.unwrap_or_default(), Some(address)),
+            Maker::Server => (None, "".into(), None),
+        };
         self.moves.push(Move {
             action,
-            connection: None,
-            actor: by.unwrap_or_default(),
+            connection,
+            address,
+            actor,
             room,
         });
     }

@@ -2,21 +2,20 @@
 
 use std::rc::Rc;
 
-use crate::config::{POSTING_BYTES_MAX, POSTS_PER_TURN};
+use crate::config::{BATCH_WAIT_MAX, POSTING_BYTES_MAX, POSTS_PER_TURN};
 use crate::conn::act::Post;
-use crate::domain::audit::Entry;
 use crate::domain::error::ErrorCode;
 use crate::domain::ids::{Serial, Waiter};
 use crate::domain::position::Position;
 use crate::domain::time::Now;
 use crate::server::Server;
-use crate::server::acts::{Actor, Answered, Posting};
+use crate::server::acts::{Answered, Posting};
 
 impl Server {
     /// Says messages in a room, or refuses all of them.
     pub(super) fn begin_posting(
         &mut self,
-        (serial, actor): (Serial, &Actor),
+        serial: Serial,
         room: &Rc<str>,
         messages: Vec<Post>,
         is_batch: bool,
@@ -39,16 +38,6 @@ impl Server {
         if let Some(code) = refused {
             return self.answer_act(serial, Err(code), now);
         }
-        let mut names = Vec::new();
-        for name in messages.iter().map(|post| &post.name) {
-            if names.last() != Some(&name) && !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        for name in names {
-            let complete = |entry: &mut Entry<'_>| entry.said_as = Some(name.to_string());
-            self.audit_act(actor, "published", room, complete, now);
-        }
         let posting = Posting {
             room: room.clone(),
             positions: Vec::with_capacity(messages.len()),
@@ -57,6 +46,7 @@ impl Server {
             unknown: 0,
             refused: None,
             is_batch,
+            waits_until: is_batch.then(|| now.monotonic + BATCH_WAIT_MAX),
         };
         self.moderation.postings.insert(serial, posting);
         self.post_some(serial, now);
@@ -67,7 +57,9 @@ impl Server {
         let Some(mut posting) = self.moderation.postings.remove(&serial) else {
             return;
         };
-        if !self.chat.is_room_congested(&posting.room) {
+        posting.waits_until = posting.waits_until.filter(|until| now.monotonic < *until);
+        if self.may_post(&posting) {
+            let mut bytes_left = self.batch_share();
             let (rooms, effects) = self.chat.rooms_mut();
             for _ in 0..POSTS_PER_TURN {
                 let Some(post) = posting.left.pop_front() else {
@@ -83,6 +75,10 @@ impl Server {
                 }
                 posting.positions.push(None);
                 posting.unknown += 1;
+                bytes_left = bytes_left.saturating_sub(content.len());
+                if bytes_left == 0 {
+                    break;
+                }
             }
         }
         self.moderation.postings.insert(serial, posting);
@@ -107,8 +103,7 @@ impl Server {
     /// Whether messages can be said at once that are not said yet.
     pub(in crate::server) fn has_posts(&self) -> bool {
         let mut postings = self.moderation.postings.values();
-        postings
-            .any(|posting| !posting.left.is_empty() && !self.chat.is_room_congested(&posting.room))
+        postings.any(|posting| !posting.left.is_empty() && self.may_post(posting))
     }
 
     /// Takes the answers to messages.
@@ -150,13 +145,7 @@ impl Server {
     }
 
     /// Whispers to a user.
-    pub(super) fn notify(
-        &mut self,
-        (serial, actor): (Serial, &Actor),
-        user: &str,
-        post: &Post,
-        now: Now,
-    ) {
+    pub(super) fn notify(&mut self, serial: Serial, user: &str, post: &Post, now: Now) {
         let has_id = post.id.is_some();
         let notified = if self.chat.has_too_many_whispers() {
             Err(ErrorCode::Unavailable)
@@ -169,12 +158,8 @@ impl Server {
             let checked = rooms.check_content(content);
             checked.and_then(|()| rooms.notify(by, user, content, id.as_deref(), now, effects))
         };
-        match notified {
-            Ok(()) => {
-                let complete = |entry: &mut Entry<'_>| entry.said_as = Some(post.name.to_string());
-                self.audit_act(actor, "notified", user, complete, now);
-            }
-            Err(code) => self.answer_act(serial, Err(code), now),
+        if let Err(code) = notified {
+            self.answer_act(serial, Err(code), now);
         }
     }
 

@@ -1,11 +1,11 @@
 //! The requests of moderators: what they ask for, by route and method.
 
-use super::super::answer::{Context, check_origin, read_json};
+use super::super::answer::{Context, check_json, check_origin};
+use super::super::rest;
 use super::super::routes::Resource;
 use crate::conn::act::{Act, Form, Kind};
 use crate::conn::refusal::Refusal;
 use crate::domain::caller::Caller;
-use crate::domain::error::ErrorCode;
 use crate::wire::http::{Method, Request};
 
 /// Reads what a moderator's request asks for; `None` if the resource has no act.
@@ -27,7 +27,10 @@ pub fn read(
         Kind::Publish | Kind::Notify | Kind::Ban | Kind::SetRoom
     );
     let mut form = match has_body {
-        true => read_json::<Form>(request)?,
+        true => {
+            check_json(request)?;
+            Form::read(&request.body)?
+        }
         false => read_query(request)?,
     };
     // A name in the path counts.
@@ -44,15 +47,11 @@ pub fn read(
 
 /// The fields of a request without a body.
 fn read_query(request: &Request) -> Result<Form, Refusal> {
-    let limit = match request.parameter("limit")? {
-        None => None,
-        Some(limit) => Some(limit.parse().map_err(|_| ErrorCode::BadRequest)?),
-    };
     Ok(Form {
         room: request.parameter("room")?,
         reason: request.parameter("reason")?,
         after: request.parameter("after")?,
-        limit,
+        limit: rest::limit(request)?,
         ..Form::default()
     })
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::news::{Claim, Owed};
 use crate::domain::drafts::Draft;
 use crate::domain::ids::Serial;
+use crate::domain::position::Position;
+use crate::domain::rules::Rules;
 use crate::domain::wishes::{Publication, Whispered};
 
 /// A request, kept until it is answered.
@@ -51,6 +53,8 @@ pub enum Ask {
     Fill(Rc<str>),
     /// Whether a room is as it is here; in the setup of a connection if true.
     Check(Rc<str>, bool),
+    /// What a moderator does to a room.
+    Act(Box<Act>),
     /// Who is in a room.
     Crowd(Rc<str>),
     /// A seat in a room.
@@ -81,10 +85,18 @@ pub enum Ask {
     Beat(u64),
     /// That people of a dead node are taken out.
     Sweep(Box<str>),
-    /// The names of all rooms.
-    Rooms,
-    /// What is shown of some rooms; whether these are the last.
-    List(bool),
+    /// The names of a page of the rooms, by its number.
+    Rooms(u64),
+    /// What is shown of some of them.
+    List(u64),
+    /// People who are here.
+    Names(Box<NamesAfter>),
+    /// That lines are in the audit.
+    Audit(Box<Lines>),
+    /// The whole audit.
+    Audits,
+    /// How many nodes have heard a question, by its number.
+    Question(u64),
     /// How many people are here.
     Count,
     /// Replicas that have what was published.
@@ -129,6 +141,52 @@ pub struct Said {
     pub number: u64,
     /// The number of the newest message of the room that was known when it was first sent.
     pub after: u64,
+    /// That of the mirror of the room: it goes to no later room of this name.
+    pub generation: u64,
+}
+
+/// What a moderator does to a room, on its way.
+#[derive(Debug)]
+pub struct Act {
+    /// The serial of the request.
+    pub serial: Serial,
+    /// The name of the room.
+    pub room: Rc<str>,
+    /// What is done.
+    pub deed: Deed,
+    /// Whether the engine may have done it before, over a connection that is gone.
+    pub is_again: bool,
+}
+
+/// What is done to a room.
+#[derive(Clone, Copy, Debug)]
+pub enum Deed {
+    /// The message at this position is deleted.
+    Delete(Position),
+    /// It has this limit of users, is kept or not, and has these rules.
+    Change(u32, bool, Rules),
+    /// It is removed.
+    Remove,
+}
+
+/// The people after one of them, that are asked for.
+#[derive(Debug)]
+pub struct NamesAfter {
+    /// The serial of the request.
+    pub serial: Serial,
+    /// The name before them.
+    pub after: Option<Rc<str>>,
+    /// So many at most.
+    pub limit: usize,
+}
+
+/// Lines of the audit on their way.
+#[derive(Debug)]
+pub struct Lines {
+    /// What is to be written.
+    pub lines: Vec<String>,
+    /// By it they are known when they are sent again.
+    pub mark: Box<str>,
 }
 
 /// A whisper on its way.
@@ -159,6 +217,8 @@ impl Ask {
         match self {
             Self::Publish(_)
             | Self::Open(_)
+            | Self::Act(_)
+            | Self::Audit(_)
             | Self::Seat(..)
             | Self::Leave(..)
             | Self::Claim(_)

@@ -63,7 +63,7 @@ impl Keys {
 
     /// The number in the tag of a room, or of the key of a name.
     pub fn tag(&self, name: &str) -> u16 {
-        TAGS[usize::from(CRC.checksum(name.as_bytes()) % ENGINE_TAGS)]
+        TAGS[self.place_of_tag(name)]
     }
 
     /// A key of which there is one.
@@ -81,6 +81,11 @@ impl Keys {
         format!("{}{{{}}}us", self.prefix, self.tag(name))
     }
 
+    /// The place among all such keys of that with this name.
+    pub fn place_of_tag(&self, name: &str) -> usize {
+        usize::from(CRC.checksum(name.as_bytes()) % ENGINE_TAGS)
+    }
+
     /// All such keys.
     pub fn all_names(&self) -> impl ExactSizeIterator<Item = String> {
         TAGS.iter().map(|tag| format!("{}{{{tag}}}us", self.prefix))
@@ -89,6 +94,11 @@ impl Keys {
     /// The seats of a node in a room.
     pub fn seats(&self, node: &str, room: &str) -> String {
         format!("{}{{{}}}s:{node}:{room}", self.prefix, self.tag(room))
+    }
+
+    /// What the keys of the seats of all nodes in rooms with the tag of this one begin with.
+    pub fn all_seats(&self, room: &str) -> String {
+        format!("{}{{{}}}s:", self.prefix, self.tag(room))
     }
 
     /// What a node holds: references to rooms and names.

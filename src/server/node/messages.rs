@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::Node;
 use super::ask::{Ask, Request, Said};
-use super::mirror::{Message, Offered, Place, State};
+use super::mirror::{Message, Mirror, Offered, Place, State};
 use super::news::News;
 use super::scripts::Script;
 use crate::config::{
@@ -23,8 +23,10 @@ use crate::wire::resp::{Reply, hex, read_hex};
 impl Node {
     /// Takes a message to order and keep.
     pub fn publish(&mut self, room: Rc<str>, publication: Publication, now: Now) {
+        let mirror = self.mirrors.get(&room);
         let said = Said {
-            after: self.mirrors.get(&room).map_or(0, |mirror| mirror.newest),
+            after: mirror.map_or(0, |mirror| mirror.newest),
+            generation: mirror.map_or(0, |mirror| mirror.generation),
             publication,
             room,
             mark: self.mark(),
@@ -55,6 +57,7 @@ impl Node {
             room,
             mark,
             after,
+            generation,
             ..
         } = said;
         let known = publication
@@ -62,9 +65,10 @@ impl Node {
             .as_ref()
             .zip(publication.said_by.as_ref());
         let epoch = split_mix(&mut self.random);
-        let mut command = self.call(Script::Publish, if known.is_some() { 3 } else { 2 });
-        command.text(&self.keys.of("m", room));
-        command.text(&self.keys.of("h", room));
+        let mut command = self.call(Script::Publish, if known.is_some() { 4 } else { 3 });
+        for kind in ["m", "h", "x"] {
+            command.text(&self.keys.of(kind, room));
+        }
         if let Some((id, (sender, _))) = known {
             command.text(&self.keys.of_message("d", room, sender, id));
         }
@@ -84,16 +88,26 @@ impl Node {
             true => command.text(&format!("{mark}\n")),
             false => command.text(""),
         };
-        for limit in [
-            HISTORY_MESSAGES_MAX,
-            HISTORY_ROOM_BYTES_MAX,
-            HISTORY_ON_ENTRY,
-        ] {
+        let mirror = self.mirrors.get(room);
+        let mirror = mirror.filter(|mirror| mirror.generation == *generation);
+        let kept = mirror.map_or(HISTORY_MESSAGES_MAX, Mirror::kept_messages);
+        for limit in [kept, HISTORY_ROOM_BYTES_MAX, HISTORY_ON_ENTRY.min(kept)] {
             command.number(limit as u64);
         }
         command.number(ENGINE_KEPT_SECS).number(after + 1);
-        let known = self.mirrors.get(room).map_or(0, |mirror| mirror.epoch);
-        command.hex(known).finish()
+        command.hex(mirror.map_or(0, |mirror| mirror.epoch));
+        // To keep a few more costs the engine less.
+        let exactly = if kept < HISTORY_MESSAGES_MAX {
+            "="
+        } else {
+            "~"
+        };
+        command.text(exactly);
+        match mirror.and_then(|mirror| mirror.rules.history_seconds) {
+            Some(seconds) => command.number(seconds.get().into()),
+            None => command.text(""),
+        };
+        command.finish()
     }
 
     /// Takes a message of the engine: delivers it if it is the next one.
@@ -169,6 +183,7 @@ impl Node {
             content: message.content,
             timestamp: message.timestamp,
             position,
+            deleted_at: message.deleted_at,
         };
         self.report(News::Message(room.clone(), fact));
         if let Some(serial) = serial.filter(|_| !is_confirmed) {
@@ -230,6 +245,7 @@ impl Node {
                     username: (*publication.username).into(),
                     content: publication.content.clone(),
                     timestamp: Timestamp::from_secs(milliseconds / 1000),
+                    deleted_at: None,
                 };
                 self.offer(&said.room, place, message, Some(publication.serial), now);
             }
@@ -244,14 +260,16 @@ impl Node {
                 }
             }
             Some("gone" | "renewed") => {
-                let room = said.room.clone();
+                let (room, generation) = (said.room.clone(), said.generation);
                 let request = Request {
                     ask: Ask::Publish(said),
                     ..request
                 };
-                match self.mirrors.get_mut(&room) {
+                let mirror = self.mirrors.get_mut(&room);
+                match mirror.filter(|mirror| mirror.generation == generation) {
                     Some(mirror) => mirror.wait(request),
-                    None => self.refuse(request, ErrorCode::BackendUnavailable),
+                    // It was removed, and perhaps made again.
+                    None => return self.refuse(request, ErrorCode::RoomNotFound),
                 }
                 self.reload(&room, now);
             }

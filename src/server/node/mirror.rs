@@ -1,11 +1,13 @@
 //! What a node has of a room: how far it has come, and what has come too early. Messages are delivered strictly by number.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::ask::{Ask, Request};
-use crate::config::HELD_MESSAGES_MAX;
+use crate::config::{HELD_MESSAGES_MAX, HISTORY_MESSAGES_MAX};
 use crate::domain::ids::Serial;
+use crate::domain::rules::Rules;
 use crate::domain::time::Timestamp;
 use crate::wire::resp::{NUMBER_MAX, Reply};
 
@@ -22,7 +24,12 @@ pub struct Message {
     pub content: Box<str>,
     /// When it was ordered.
     pub timestamp: Timestamp,
+    /// If it was deleted, the number of the newest message of its room then.
+    pub deleted_at: Option<NonZeroU64>,
 }
+
+/// Messages that were deleted, with their numbers, in any order.
+pub type Deleted = Vec<(u64, Message)>;
 
 /// A message by epoch and number.
 pub type Place = (u64, u64);
@@ -44,7 +51,33 @@ impl Message {
             username: parts.next()?.into(),
             content: parts.next()?.into(),
             timestamp: Timestamp::from_secs(milliseconds / 1000),
+            deleted_at: None,
         })
+    }
+
+    /// What is left of one that was deleted when `newest` was the number of the newest message.
+    pub fn deleted(mark: &str, timestamp: Timestamp, newest: NonZeroU64) -> Self {
+        Self {
+            mark: mark.into(),
+            is_guest: false,
+            username: "".into(),
+            content: "".into(),
+            timestamp,
+            deleted_at: Some(newest),
+        }
+    }
+
+    /// Reads what the engine keeps of the deleted messages of a room.
+    pub fn read_deleted(reply: &Reply) -> Deleted {
+        let read = |(number, kept): (&Reply, &Reply)| {
+            let mut parts = kept.text()?.split(' ');
+            let newest = parts.next()?.parse().ok()?;
+            let milliseconds: u64 = parts.next()?.parse().ok()?;
+            let timestamp = Timestamp::from_secs(milliseconds / 1000);
+            let message = Self::deleted(parts.next()?, timestamp, newest);
+            Some((number.number()?, message))
+        };
+        reply.pairs().filter_map(read).collect()
     }
 
     /// Reads an entry of a history: its id, then its fields.
@@ -99,6 +132,11 @@ pub struct Mirror {
     pub proposed: u64,
     pub max_users: u32,
     pub is_kept: bool,
+    pub rules: Rules,
+    /// The number of the last change of the room that is known here.
+    pub revision: u64,
+    /// Tells it from one of an earlier room of this name.
+    pub generation: u64,
     /// When something was last heard of it, since the server's start.
     pub heard: Duration,
     /// Messages that are sent again when it is loaded.
@@ -143,6 +181,9 @@ impl Mirror {
             proposed: 0,
             max_users,
             is_kept,
+            rules: Rules::default(),
+            revision: 0,
+            generation: 0,
             heard: now,
             again: Vec::new(),
         }
@@ -151,6 +192,16 @@ impl Mirror {
     /// Whether it follows its room, so that its history may be shown.
     pub fn is_open(&self) -> bool {
         !matches!(self.state, State::Opening(_))
+    }
+
+    /// How many messages are kept.
+    pub fn kept_messages(&self) -> usize {
+        HISTORY_MESSAGES_MAX.min(self.rules.history_messages as usize)
+    }
+
+    /// Whether it is loaded as the engine has it, but for messages that are missing.
+    pub fn is_following(&self) -> bool {
+        matches!(self.state, State::Live | State::Filling)
     }
 
     /// Takes a message of the engine.
@@ -163,13 +214,24 @@ impl Mirror {
             }
             if number == self.newest + 1 {
                 self.newest = number;
+                let (message, serial) = match self.take_held(place) {
+                    Some(held) if held.message.deleted_at.is_some() => {
+                        (held.message, serial.or(held.serial))
+                    }
+                    held => (message, serial.or(held.and_then(|held| held.serial))),
+                };
                 self.mark = message.mark.clone();
-                let held = self.take_held(place).and_then(|held| held.serial);
-                return Offered::Next(message, serial.or(held));
+                return Offered::Next(message, serial);
             }
         }
         match self.find_held(place) {
-            Ok(at) => self.held[at].serial = serial.or(self.held[at].serial),
+            Ok(at) => {
+                let held = &mut self.held[at];
+                held.serial = serial.or(held.serial);
+                if message.deleted_at.is_some() {
+                    held.message = message;
+                }
+            }
             Err(at) => {
                 let held = Held {
                     place,

@@ -1,17 +1,19 @@
 //! What a node tells the rest of the server.
 
+use std::num::NonZeroU64;
 use std::rc::Rc;
 
 use crate::config::Level;
 use crate::domain::crowd::Crowd;
 use crate::domain::drafts::Told;
 use crate::domain::error::ErrorCode;
-use crate::domain::event::RoomInfo;
+use crate::domain::event::RoomPage;
 use crate::domain::event_log::KeptEvents;
 use crate::domain::facts::{Fact, OpenedRoom};
 use crate::domain::ids::Serial;
 use crate::domain::message_keys::Person;
 use crate::domain::position::Position;
+use crate::domain::rules::Rules;
 use crate::domain::wishes::Whispered;
 use crate::domain::working_set::KeptEvent;
 
@@ -92,8 +94,18 @@ pub enum News {
     Left(Rc<str>, Rc<str>, usize),
     /// The number of users of a room has changed.
     Counted(Rc<str>, usize),
+    /// A message was deleted, when this was the number of the newest one.
+    Deleted(Rc<str>, Position, NonZeroU64),
+    /// A room has this limit of users, is kept or not, and has these rules.
+    Changed(Rc<str>, u32, bool, Rules),
+    /// A room was removed.
+    Removed(Rc<str>),
+    /// What a moderator has asked for is done, or is not.
+    Acted(Serial, Result<(), ErrorCode>),
     /// A room had to make way for another.
     Gone(Rc<str>),
+    /// That was one which this node has made.
+    MadeWay(Rc<str>),
     /// The seats of this room are to be asked for again. The engine knows of these ones.
     Reseat(Rc<str>, Vec<Rc<str>>),
     /// All seats and names are to be asked for again: the lease was over.
@@ -125,12 +137,24 @@ pub enum News {
     Kept(Serial, Result<(), ErrorCode>),
     /// The engine has refused to keep what was revoked here.
     Unrevoked,
-    /// What was revoked elsewhere: changes, or all records there are.
-    Revoked(Vec<(Vec<u8>, Vec<u8>)>),
+    /// What was revoked elsewhere: changes, or all records there are, which is told.
+    Revoked(Vec<(Vec<u8>, Vec<u8>)>, bool),
     /// A sign-in failed at another node: at this account, from this address.
     SignInFailed(Rc<str>, std::net::IpAddr),
-    /// The rooms of all nodes.
-    Rooms(Result<Vec<RoomInfo>, ErrorCode>),
+    /// A page of the rooms of all nodes, by its number.
+    Rooms(u64, Result<RoomPage, ErrorCode>),
+    /// Names of people at all nodes, and whether there are more.
+    Names(Serial, Result<(Vec<Rc<str>>, bool), ErrorCode>),
+    /// Another node asks something: its name, the number of the question, the question.
+    Asked(Box<str>, u64, Box<str>),
+    /// What other nodes have answered, and whether all that have heard the question have; `Err` if nobody may have heard it.
+    Answers(Serial, Result<(Vec<Box<str>>, bool), ErrorCode>),
+    /// The whole audit, by number, and the greatest number that was given out.
+    AuditLoaded(Vec<(u64, Box<str>)>, u64),
+    /// The audit cannot be loaded for now.
+    AuditUnknown,
+    /// The next event of the audit: its number, and its line.
+    Audit(u64, Box<str>),
     /// What the other nodes have counted, whether this node samples for all, and the number of nodes.
     Peers(Vec<(Box<str>, PeerFigures)>, bool, usize),
     /// How many people there are at all nodes.

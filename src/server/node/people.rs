@@ -1,6 +1,5 @@
-//! People at a node: their seats in rooms, their names, their whispers and tickets; and events, revocations and lists.
+//! People at a node: their seats in rooms, their names, their whispers and tickets; and events and revocations.
 
-use std::collections::BinaryHeap;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,21 +7,20 @@ use std::time::Duration;
 use super::Node;
 use super::ask::{Ask, Brought};
 use super::keys::who;
-use super::news::{Claim, News, Owed};
+use super::news::{Claim, Owed};
 use super::scripts::Script;
 use super::setup::encode;
 use crate::config::{
     ACKNOWLEDGED_FOR, ENGINE_KEPT_SECS, ENGINE_REQUESTS_MAX, EVENTS_KEPT, OWN_CHANNELS_MAX,
-    PRESENCE_NAMES_MAX, ROOMS_LISTED_AT_ONCE,
+    PRESENCE_NAMES_MAX,
 };
 use crate::domain::changes::{Change, Changes};
 use crate::domain::drafts::Draft;
-use crate::domain::event::RoomInfo;
 use crate::domain::ids::Serial;
 use crate::domain::message_keys::Person;
 use crate::domain::time::{Now, Timestamp};
 use crate::domain::wishes::Whispered;
-use crate::wire::resp::{Command, Reply};
+use crate::wire::resp::Command;
 
 /// The mark of somebody in a room.
 fn kind(is_guest: bool) -> &'static str {
@@ -241,7 +239,7 @@ impl Node {
         self.announce("s", now);
     }
 
-    fn announce(&mut self, message: &str, now: Now) {
+    pub(super) fn announce(&mut self, message: &str, now: Now) {
         let mut command = Command::new("PUBLISH");
         command.text(&self.keys.single("ctl")).text(message);
         self.ask(Ask::Nothing, command.finish(), now);
@@ -260,61 +258,6 @@ impl Node {
         }
         command.finish()
     }
-
-    /// Asks for the list of rooms of all nodes, if that is not under way.
-    pub fn list(&mut self, now: Now) {
-        if self.listing.is_none() {
-            self.listing = Some(Vec::new());
-            let mut command = Command::new("HKEYS");
-            command.text(&self.keys.single("rooms"));
-            self.ask(Ask::Rooms, command.finish(), now);
-        }
-    }
-
-    /// Takes the names of all rooms: asks for what is shown of them.
-    pub(super) fn take_room_names(&mut self, reply: &Reply, now: Now) {
-        self.listing.get_or_insert_default();
-        let names = reply.items().iter().filter_map(Reply::text);
-        // To sort this way takes a tenth of the code.
-        let names = names.collect::<BinaryHeap<&str>>().into_sorted_vec();
-        if names.is_empty() {
-            self.listing = None;
-            return self.report(News::Rooms(Ok(Vec::new())));
-        }
-        let last = names.len().div_ceil(ROOMS_LISTED_AT_ONCE);
-        for (part, names) in names.chunks(ROOMS_LISTED_AT_ONCE).enumerate() {
-            let mut command = self.call(Script::List, 1 + 2 * names.len() as u64);
-            command.text(&self.keys.single("rooms"));
-            for name in names {
-                command.text(&self.keys.of("m", name));
-                command.text(&self.keys.of("p", name));
-            }
-            command.texts(names);
-            self.ask(Ask::List(part + 1 == last), command.finish(), now);
-        }
-    }
-
-    /// Takes what is shown of some rooms.
-    pub(super) fn take_listed(&mut self, reply: &Reply, is_last: bool) {
-        for room in reply.items() {
-            if let (Some(listing), Some(room)) = (&mut self.listing, read_listed(room)) {
-                listing.push(room);
-            }
-        }
-        if is_last && let Some(rooms) = self.listing.take() {
-            self.report(News::Rooms(Ok(rooms)));
-        }
-    }
-}
-
-fn read_listed(room: &Reply) -> Option<RoomInfo> {
-    Some(RoomInfo {
-        name: room.text_at(0)?.into(),
-        max_users: room.number_at(1)?.try_into().ok()?,
-        users: room.number_at(2)?.try_into().ok()?,
-        messages: room.number_at(3)?,
-        created_at: Timestamp::from_secs(room.number_at(4)? / 1000),
-    })
 }
 
 /// A whisper as it is told to nodes.

@@ -3,14 +3,16 @@
 use std::rc::Rc;
 
 use super::Node;
+use super::acts::read_settings;
 use super::mirror::Message;
 use super::news::News;
 use super::people::read_whisper;
 use super::setup::decode;
 use crate::domain::changes::{Change, Changes};
+use crate::domain::position::Position;
 use crate::domain::time::Now;
 use crate::domain::working_set::KeptEvent;
-use crate::wire::resp::{NUMBER_MAX, Reply};
+use crate::wire::resp::{NUMBER_MAX, Reply, read_hex};
 
 impl Node {
     /// Takes a push. Confirmations of subscriptions need no answer.
@@ -33,6 +35,7 @@ impl Node {
         let name = channel.strip_prefix(self.keys.prefix()).unwrap_or_default();
         match name {
             "ctl" => self.take_of_all(message),
+            "au" => self.take_audit(message, now),
             "ev" => self.take_event(message),
             _ => self.take_of_node(message),
         }
@@ -43,9 +46,7 @@ impl Node {
         match kind {
             "m" => {
                 let mut parts = rest.splitn(4, ' ');
-                let epoch = parts
-                    .next()
-                    .and_then(|epoch| u64::from_str_radix(epoch, 16).ok());
+                let epoch = parts.next().and_then(read_hex);
                 let number = parts.next().and_then(|number| number.parse().ok());
                 let number = number.filter(|number| *number <= NUMBER_MAX);
                 let milliseconds = parts.next().and_then(|time| time.parse().ok());
@@ -75,6 +76,27 @@ impl Node {
                     self.report(News::Counted(room.clone(), users));
                 }
             }
+            "d" => {
+                let mut parts = rest.split(' ');
+                let epoch = parts.next().and_then(read_hex);
+                let mut numbers = parts.map_while(|number| number.parse().ok());
+                let mut next = || numbers.next().filter(|number| *number <= NUMBER_MAX);
+                let place = epoch.zip(next());
+                if let (Some((epoch, seq)), Some((newest, revision))) = (place, next().zip(next()))
+                {
+                    let position = Position { epoch, seq };
+                    self.message_deleted(room, position, newest, revision, now);
+                }
+            }
+            "s" => {
+                if let Some((revision, settings)) = rest.split_once(' ')
+                    && let (Ok(revision), Some(settings)) =
+                        (revision.parse(), read_settings(settings))
+                {
+                    self.room_changed(room, settings, revision, now);
+                }
+            }
+            "z" => self.room_removed(room),
             "e" => self.reload(room, now),
             "x" => self.report(News::Gone(room.clone())),
             _ => {}
@@ -101,6 +123,7 @@ impl Node {
                     self.report(News::Whisper(whisper));
                 }
             }
+            Some(("a", answer)) => self.take_reply_of_node(answer),
             Some(("g", key)) => self.report(News::CloseGuests(key.into())),
             _ => {}
         }
@@ -115,6 +138,12 @@ impl Node {
         }
         match kind {
             Some("s") => self.report(News::Wake),
+            Some("q") => {
+                let number = parts.next().and_then(|number| number.parse().ok());
+                if let (Some(node), Some((number, text))) = (node, number.zip(parts.next())) {
+                    self.report(News::Asked(node.into(), number, text.into()));
+                }
+            }
             Some("v") => {
                 let changes = parts.next().and_then(decode).map(Changes::from_bytes);
                 let changes = changes.unwrap_or_default();
@@ -124,7 +153,7 @@ impl Node {
                         put.push((key.to_vec(), value.to_vec()));
                     }
                 }
-                self.report(News::Revoked(put));
+                self.report(News::Revoked(put, false));
             }
             Some("f") => {
                 let address = parts.next().and_then(|address| address.parse().ok());

@@ -3,7 +3,8 @@
 use super::Node;
 use super::ask::{Ask, Brought, Request};
 use super::link::State;
-use super::news::{Claimed, News, PeerFigures};
+use super::mirror::{self, Mirror};
+use super::news::{Claimed, News, Owed, PeerFigures};
 use super::rooms::read_names;
 use super::setup::read_events;
 use crate::config::Level;
@@ -14,6 +15,66 @@ use crate::domain::time::Now;
 use crate::wire::resp::Reply;
 
 impl Node {
+    /// Nobody will answer this, or the answer is no.
+    pub(super) fn refuse(&mut self, request: Request, code: ErrorCode) {
+        let news = match request.ask {
+            Ask::Publish(said) => News::Failed(said.publication.serial, code),
+            Ask::Act(act) => News::Acted(act.serial, Err(code)),
+            Ask::Seat(serial, _) if !request.was_sent => News::Unseated(serial),
+            Ask::Seat(serial, _) => News::Failed(serial, code),
+            Ask::Leave(room, name) => return self.owed.push(Owed::Seat(room, name)),
+            Ask::Unclaim(owed) => return self.owed.push(*owed),
+            Ask::Whisper(brought) => {
+                if request.was_sent && brought.has_id {
+                    self.leave_unanswered(&brought.mark);
+                }
+                News::Failed(brought.serial, code)
+            }
+            Ask::Wait => return self.confirmed(0),
+            Ask::Question(number) => return self.question_refused(number),
+            Ask::Open(room) => return self.refuse_opening(&room, code),
+            Ask::Claim(claim) if !request.was_sent => News::Claimed(claim, Claimed::Unasked),
+            Ask::Claim(claim) => News::Claimed(claim, Claimed::Unknown),
+            Ask::KeepTicket(serial) => News::TicketKept(serial, false),
+            Ask::RedeemTicket(serial) => News::Redeemed(serial, Err(())),
+            Ask::Revoke(serial) => {
+                // All that is known here is given to the engine after its next sign of life.
+                self.report(News::Unrevoked);
+                match serial {
+                    Some(serial) => News::Kept(serial, Err(code)),
+                    None => return,
+                }
+            }
+            Ask::Tell(serial, draft) => News::Told(Told {
+                serial,
+                draft: *draft,
+                id: Err(code),
+            }),
+            Ask::Rooms(number) | Ask::List(number) => {
+                return self.end_listing(number, Some(code));
+            }
+            Ask::Names(names) => News::Names(names.serial, Err(code)),
+            Ask::Audit(lines) => return self.audit_lost(&lines),
+            Ask::Audits => return self.audit_not_loaded(),
+            Ask::Crowd(room) => {
+                if let Some(mirror) = self.mirrors.get_mut(&room) {
+                    mirror.is_crowd_stale = true;
+                }
+                return;
+            }
+            Ask::Fill(room) | Ask::Check(room, _) => {
+                if let Some(mirror) = self.mirrors.get_mut(&room)
+                    && matches!(mirror.state, mirror::State::Filling)
+                {
+                    mirror.state = mirror::State::Live;
+                }
+                return;
+            }
+            _ => return,
+        };
+        self.report(news);
+    }
+
     /// Takes a reply or a push.
     pub(super) fn take(&mut self, reply: Reply, now: Now) {
         if let Reply::Push(items) = &reply {
@@ -121,6 +182,7 @@ impl Node {
     fn take_other_answer(&mut self, ask: Ask, reply: &Reply, now: Now) {
         match ask {
             Ask::Seat(serial, room) => self.seated(serial, room, reply, now),
+            Ask::Act(act) => self.acted(&act, reply, now),
             Ask::Leave(room, name) => {
                 if let (Some(1), Some(users)) = (reply.number_at(0), reply.number_at(1)) {
                     self.report(News::Left(room, name, users as usize));
@@ -171,8 +233,14 @@ impl Node {
                 let id = self.id.clone();
                 self.sweep(&id, true, now);
             }
-            Ask::Rooms => self.take_room_names(reply, now),
-            Ask::List(is_last) => self.take_listed(reply, is_last),
+            Ask::Rooms(number) => self.take_room_names(number, reply, now),
+            Ask::List(number) => self.take_listed(number, reply),
+            Ask::Names(names) => self.take_names(&names, reply),
+            Ask::Audit(_) => self.audit_kept(reply),
+            Ask::Audits => self.audit_loaded(reply),
+            Ask::Question(number) => {
+                self.question_heard(number, reply.number().unwrap_or(0) as usize);
+            }
             Ask::Count => self.report(News::People(reply.number().unwrap_or(0) as usize)),
             Ask::Wait => self.confirmed(reply.number().unwrap_or(0)),
             _ => {}
@@ -220,9 +288,13 @@ impl Node {
         now: Now,
     ) {
         let users = reply.number_at(2).unwrap_or(0) as usize;
+        let mirror = self.mirrors.get(&room);
+        let is_followed = mirror.is_some_and(Mirror::is_open);
         self.report(match reply.text_at(0) {
             Some("ok") => News::Seated(serial, reply.number_at(1) == Some(1), users),
             Some("full") => News::Failed(serial, ErrorCode::RoomFull),
+            // It was removed, and perhaps made again.
+            Some("gone") if !is_followed => News::Failed(serial, ErrorCode::RoomNotFound),
             _ => News::Failed(serial, ErrorCode::BackendUnavailable),
         });
         if reply.text_at(0) == Some("gone") {
@@ -238,6 +310,7 @@ impl Node {
         self.link.is_heard = true;
         if self.link.state == State::Up {
             self.ask_for_stale_crowds(now);
+            self.load_audit(now);
         }
         for owed in std::mem::take(&mut self.owed) {
             self.report(News::Owed(owed));
@@ -265,7 +338,7 @@ impl Node {
         if is_new.number() != Some(1) && self.link.state != State::Up {
             self.report(News::Reclaim);
         }
-        let mut peers = Vec::new();
+        let mut peers: Vec<(Box<str>, PeerFigures)> = Vec::new();
         for (node, figures) in figures.pairs() {
             if let Some(node) = node.text().filter(|node| **node != *self.id) {
                 peers.push((node.into(), read_figures(figures)));

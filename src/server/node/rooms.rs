@@ -3,8 +3,9 @@
 use std::rc::Rc;
 
 use super::Node;
+use super::acts::read_settings;
 use super::ask::Ask;
-use super::mirror::{Message, Mirror, Missing, State};
+use super::mirror::{Deleted, Message, Mirror, Missing, State};
 use super::news::News;
 use super::scripts::Script;
 use crate::config::{
@@ -18,7 +19,6 @@ use crate::domain::facts::OpenedRoom;
 use crate::domain::ids::Serial;
 use crate::domain::position::Position;
 use crate::domain::random::split_mix;
-use crate::domain::rules::Rules;
 use crate::domain::time::{Now, Timestamp};
 use crate::domain::wishes::Opening;
 use crate::wire::resp::{Command, Reply, read_hex};
@@ -40,6 +40,7 @@ impl Node {
         );
         mirror.missing = missing;
         mirror.proposed = split_mix(&mut self.random);
+        mirror.generation = mirror.proposed;
         self.mirrors.insert(room.clone(), mirror);
         if self.link.is_subscribed {
             self.subscribe(&[self.keys.of("r", &room)]);
@@ -57,13 +58,11 @@ impl Node {
     fn open_command(&mut self, room: &Rc<str>) -> Option<Vec<u8>> {
         let renewed = split_mix(&mut self.random);
         let mirror = self.mirrors.get(room)?;
-        let mut command = self.call(Script::Open, 6);
-        for kind in ["m", "h", "p"] {
-            command.text(&self.keys.of(kind, room));
-        }
+        let mut command = self.room_command(Script::Open, 8, &["m", "h", "p", "x"], room);
         command.text(&self.keys.single("rooms"));
         command.text(&self.keys.single("idle"));
         command.text(&self.keys.seats(&self.id, room));
+        command.text(&self.keys.of("z", room));
         command.text(self.keys.prefix());
         command.number(self.keys.tag(room).into()).text(room);
         command.number(mirror.missing as u64);
@@ -80,6 +79,10 @@ impl Node {
             command.number(limit);
         }
         command.text(&self.link.run).hex(renewed);
+        match mirror.is_open() {
+            true => command.hex(mirror.epoch),
+            false => command.text(""),
+        };
         Some(command.finish())
     }
 
@@ -120,6 +123,8 @@ impl Node {
             Some("exists") => self.refuse_opening(room, ErrorCode::RoomExists),
             Some("limit") => self.refuse_opening(room, ErrorCode::TooManyRooms),
             Some("none") => self.refuse_opening(room, ErrorCode::RoomNotFound),
+            // If it is opened again meanwhile, this is not the answer to that.
+            Some("removed") => self.room_removed(room),
             _ => self.refuse_opening(room, ErrorCode::BackendUnavailable),
         }
         self.end_setup_if_done(now);
@@ -132,7 +137,7 @@ impl Node {
         match mirror.state {
             State::Opening(serial) => {
                 self.report(News::Failed(serial, code));
-                self.drop_mirror(room);
+                self.drop_mirror(room, code);
             }
             // It stays as it is, and is compared again soon.
             _ => {
@@ -145,7 +150,8 @@ impl Node {
         }
     }
 
-    fn drop_mirror(&mut self, room: &Rc<str>) {
+    /// Follows a room no more. What waits in it is refused.
+    pub(super) fn drop_mirror(&mut self, room: &Rc<str>, code: ErrorCode) {
         let Some(mut mirror) = self.mirrors.remove(room) else {
             return;
         };
@@ -153,7 +159,7 @@ impl Node {
             self.acknowledge(serial, Position { epoch, seq });
         }
         for request in std::mem::take(&mut mirror.again) {
-            self.refuse(request, ErrorCode::BackendUnavailable);
+            self.refuse(request, code);
         }
         if self.link.is_subscribed {
             let mut command = Command::new("UNSUBSCRIBE");
@@ -164,52 +170,42 @@ impl Node {
 
     /// The server follows a room no more.
     pub fn close(&mut self, room: &Rc<str>) {
-        self.drop_mirror(room);
+        self.drop_mirror(room, ErrorCode::BackendUnavailable);
     }
 
     fn take_room(&mut self, room: &Rc<str>, reply: &Reply, now: Now) {
-        let Some((opened, crowd, mark)) = read_room(room, reply) else {
+        let Some((mut opened, crowd, mark)) = read_room(room, reply) else {
             return self.refuse_opening(room, ErrorCode::BackendUnavailable);
         };
+        let revision = reply.number_at(9).unwrap_or(0);
         let Some(mirror) = self.mirrors.get_mut(room) else {
             return;
         };
         mirror.heard = now.monotonic;
+        let before = std::mem::replace(&mut mirror.revision, revision);
         let first = opened.newest + 1 - opened.messages.len() as u64;
         let is_same =
             mirror.is_open() && mirror.epoch == opened.epoch && mirror.newest <= opened.newest;
         if is_same && mirror.newest + 1 >= first {
             // Nothing is lost: only what is new is told.
-            let (newest, before) = (mirror.newest, mirror.mark.clone());
-            let answered = mirror.loaded(opened.epoch, newest, before);
+            let (newest, mark_before) = (mirror.newest, mirror.mark.clone());
+            let answered = mirror.loaded(opened.epoch, newest, mark_before);
             self.acknowledge_all(answered);
-            for message in &opened.messages {
-                if message.position.seq <= newest {
-                    continue;
-                }
-                self.figures.filled += 1;
-                let place = (opened.epoch, message.position.seq);
-                let entry = Message {
-                    mark: if message.position.seq == opened.newest {
-                        mark.clone()
-                    } else {
-                        "".into()
-                    },
-                    is_guest: message.guest,
-                    username: (*message.username).into(),
-                    content: message.content.clone(),
-                    timestamp: message.timestamp,
-                };
-                self.offer(room, place, entry, None, now);
+            if revision != before {
+                self.take_changes(room, &opened, newest);
             }
+            self.offer_new(room, &opened, newest, &mark, now);
             self.report(News::Crowd(room.clone(), crowd));
         } else {
             let is_first = !mirror.is_open();
+            // It has the epoch that was proposed for one that is not there.
+            opened.is_made = is_first && mirror.proposed == opened.epoch;
             let serial = match mirror.state {
                 State::Opening(serial) => serial,
                 _ => Serial(0),
             };
             (mirror.max_users, mirror.is_kept) = (opened.max_users, opened.is_kept);
+            mirror.rules = opened.rules;
             let answered = mirror.loaded(opened.epoch, opened.newest, mark);
             self.acknowledge_all(answered);
             if !is_first {
@@ -225,15 +221,58 @@ impl Node {
                 false => News::Reloaded(room.clone(), opened, crowd),
             });
         }
+        if let Some(other) = reply.text_at(11).filter(|other| !other.is_empty()) {
+            self.report(News::MadeWay(other.into()));
+        }
         self.drain(room);
         let mut seats = Vec::new();
-        for name in reply.items().get(9).map(Reply::items).unwrap_or_default() {
+        for name in reply.items().get(8).map(Reply::items).unwrap_or_default() {
             if let Some(name) = name.text() {
                 seats.push(name.into());
             }
         }
         self.report(News::Reseat(room.clone(), seats));
         self.publish_again(room, now);
+    }
+
+    /// Takes the rules of a room, and which of the messages up to `newest` were deleted: some of it is news here.
+    fn take_changes(&mut self, room: &Rc<str>, opened: &OpenedRoom, newest: u64) {
+        self.set(room, (opened.max_users, opened.is_kept, opened.rules));
+        for message in &opened.messages {
+            if let Some(at) = message.deleted_at
+                && message.position.seq <= newest
+            {
+                self.report(News::Deleted(room.clone(), message.position, at));
+            }
+        }
+    }
+
+    /// Takes the messages of a room after `newest`; `mark` is that of the last one.
+    fn offer_new(
+        &mut self,
+        room: &Rc<str>,
+        opened: &OpenedRoom,
+        newest: u64,
+        mark: &str,
+        now: Now,
+    ) {
+        for message in &opened.messages {
+            let seq = message.position.seq;
+            if seq <= newest {
+                continue;
+            }
+            self.figures.filled += 1;
+            let mark = if seq == opened.newest { mark } else { "" };
+            let entry = Message {
+                mark: mark.into(),
+                is_guest: message.guest,
+                username: (*message.username).into(),
+                content: message.content.clone(),
+                timestamp: message.timestamp,
+                deleted_at: message.deleted_at,
+            };
+            self.offer(room, (opened.epoch, seq), entry, None, now);
+        }
     }
 
     /// Sends again what was refused because the engine did not have the room.
@@ -263,9 +302,7 @@ impl Node {
     }
 
     pub(super) fn ask_to_fill(&mut self, room: &Rc<str>, now: Now) {
-        let mut command = self.call(Script::Fill, 2);
-        command.text(&self.keys.of("m", room));
-        command.text(&self.keys.of("h", room));
+        let mut command = self.room_command(Script::Fill, 3, &["m", "h", "x"], room);
         command.number(self.mirrors[room].newest + 1);
         self.ask_at_once(Ask::Fill(room.clone()), command.finish(), now);
     }
@@ -281,18 +318,25 @@ impl Node {
         mirror.state = State::Live;
         let epoch = reply.text_at(0).and_then(read_hex);
         let entries = reply.items().get(2).map(Reply::items).unwrap_or_default();
-        let entries: Vec<_> = entries.iter().filter_map(Message::of_entry).collect();
-        let first = entries.first().map(|(number, _)| *number);
-        if epoch == Some(mirror.epoch) && reply.number_at(1) == Some(mirror.newest) {
-            // They have come meanwhile.
-            return;
-        }
-        if epoch != Some(mirror.epoch) || first.is_none_or(|first| first > mirror.newest + 1) {
-            return self.reload(room, now);
-        }
-        for (number, message) in entries {
+        let deleted = reply.items().get(3).map(Message::read_deleted);
+        let mut deleted = deleted.unwrap_or_default();
+        let (epoch, newest) = match (epoch, reply.number_at(1)) {
+            (Some(epoch), Some(newest)) if epoch == mirror.epoch => (epoch, newest),
+            _ => return self.reload(room, now),
+        };
+        // Some, or all, may have come meanwhile.
+        let first = mirror.newest + 1;
+        let entries = entries.iter().filter_map(Message::of_entry);
+        let mut entries = entries.skip_while(|(number, _)| *number < first);
+        for number in first..=newest {
+            let message = match take_deleted(&mut deleted, number) {
+                Some(message) => message,
+                None => match entries.next() {
+                    Some((other, message)) if other == number => message,
+                    _ => return self.reload(room, now),
+                },
+            };
             self.figures.filled += 1;
-            let epoch = self.mirrors[room].epoch;
             self.offer(room, (epoch, number), message, None, now);
         }
     }
@@ -300,17 +344,12 @@ impl Node {
     pub(super) fn check_command(&mut self, room: &Rc<str>) -> Vec<u8> {
         let epoch = split_mix(&mut self.random);
         let mirror = &self.mirrors[room];
-        let mut command = self.call(Script::Check, 2);
-        command.text(&self.keys.of("m", room));
-        command.text(&self.keys.of("h", room));
+        let mut command = self.room_command(Script::Check, 4, &["m", "h", "x", "z"], room);
         command.hex(mirror.epoch).number(mirror.newest);
-        match &*mirror.mark {
-            "" => command.text(""),
-            mark => command.text(&format!("{mark}\n")),
-        };
+        command.text(&mirror.mark);
         command.hex(epoch).text(&self.keys.of("r", room));
         command.number(ENGINE_KEPT_SECS).text(&self.link.run);
-        command.finish()
+        command.number(mirror.revision).finish()
     }
 
     /// Compares rooms of which nothing was heard for a while.
@@ -347,6 +386,7 @@ impl Node {
         mirror.heard = now.monotonic;
         match reply.text_at(0) {
             Some("same") => {}
+            Some("removed") => self.room_removed(room),
             Some("behind") if matches!(mirror.state, State::Live) => {
                 mirror.state = State::Filling;
                 self.ask_to_fill(room, now);
@@ -368,32 +408,51 @@ pub(super) fn read_names(reply: &Reply) -> Vec<(Rc<str>, bool)> {
     names
 }
 
+/// Takes a message out of those that were deleted.
+fn take_deleted(deleted: &mut Deleted, number: u64) -> Option<Message> {
+    let place = deleted.iter().position(|(other, _)| *other == number)?;
+    Some(deleted.swap_remove(place).1)
+}
+
 /// Reads a room that was opened, who is there, and the mark of its newest message.
 fn read_room(room: &Rc<str>, reply: &Reply) -> Option<(OpenedRoom, Crowd, Box<str>)> {
     let [
         _,
         epoch,
         newest,
-        max_users,
-        kept,
+        settings,
         created,
         count,
         names,
         entries,
         _,
+        _,
+        deleted,
+        _,
     ] = reply.items()
     else {
         return None;
     };
+    let (max_users, is_kept, rules) = read_settings(settings.text()?)?;
+    let mut deleted = Message::read_deleted(deleted);
     let epoch = read_hex(epoch.text()?)?;
     let newest = newest.number()?;
     let mut messages = Vec::new();
     let mut mark: Option<Box<str>> = None;
-    // Newest first. What is behind a hole cannot be shown.
-    for (number, message) in entries.items().iter().filter_map(Message::of_entry) {
-        if Some(number) != newest.checked_sub(messages.len() as u64) {
+    let mut entries = entries.items().iter().filter_map(Message::of_entry);
+    let mut entry = entries.next();
+    // Newest first. What is behind a hole cannot be shown, unless a message was deleted there.
+    for number in (1..=newest).rev().take(rules.history_messages as usize) {
+        let message = match entry.take_if(|(other, _)| *other == number) {
+            Some((_, message)) => {
+                entry = entries.next();
+                Some(message)
+            }
+            None => take_deleted(&mut deleted, number),
+        };
+        let Some(message) = message else {
             break;
-        }
+        };
         mark.get_or_insert(message.mark);
         messages.push(Rc::new(ChatMessage {
             room: room.clone(),
@@ -402,18 +461,19 @@ fn read_room(room: &Rc<str>, reply: &Reply) -> Option<(OpenedRoom, Crowd, Box<st
             timestamp: message.timestamp,
             position: Position { epoch, seq: number },
             guest: message.is_guest,
-            deleted_at: None,
+            deleted_at: message.deleted_at,
         }));
     }
     messages.reverse();
     let opened = OpenedRoom {
         epoch,
-        max_users: max_users.number()?.try_into().ok()?,
-        is_kept: kept.text() == Some("1"),
-        rules: Rules::default(),
+        max_users,
+        is_kept,
+        rules,
         created_at: Timestamp::from_secs(created.number()? / 1000),
         newest,
         messages,
+        is_made: false,
     };
     let crowd = Crowd::new(count.number()?.try_into().ok()?, read_names(names));
     Some((opened, crowd, mark.unwrap_or_default()))

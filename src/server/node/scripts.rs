@@ -27,6 +27,13 @@ pub enum Script {
     Secret,
     List,
     Count,
+    Delete,
+    Set,
+    Trim,
+    Remove,
+    Names,
+    Audit,
+    Audits,
 }
 
 /// All scripts as `build.rs` has compressed them, and the one that is put before each of the others.
@@ -34,7 +41,7 @@ const COMPRESSED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/scripts.z"))
 const COMMON: &str = "common";
 
 impl Script {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 25] = [
         Self::Publish,
         Self::Open,
         Self::People,
@@ -53,6 +60,13 @@ impl Script {
         Self::Secret,
         Self::List,
         Self::Count,
+        Self::Delete,
+        Self::Set,
+        Self::Trim,
+        Self::Remove,
+        Self::Names,
+        Self::Audit,
+        Self::Audits,
     ];
 
     /// The name of its file.

@@ -104,7 +104,7 @@ impl Node {
                         all.push(record);
                     }
                 }
-                self.report(News::Revoked(all));
+                self.report(News::Revoked(all, true));
             }
             Step::Events => self.report(News::Events(read_events(reply))),
             Step::Beat(number) => self.take_beat(number, reply, now),
@@ -172,6 +172,7 @@ impl Node {
             self.keys.single("ctl"),
             self.keys.single("ev"),
         ];
+        channels.extend(self.audit_channel());
         channels.extend(self.mirrors.keys().map(|room| self.keys.of("r", room)));
         self.link.is_subscribed = true;
         self.subscribe(&channels);
@@ -232,6 +233,7 @@ impl Node {
         self.readdress_requests();
         self.link.flush_queue(now.monotonic);
         self.ask_for_stale_crowds(now);
+        self.reload_audit(now);
     }
 }
 

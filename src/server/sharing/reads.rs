@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::config::{ROOM_LIST_KEPT, ROOM_LIST_READERS_MAX};
+use crate::config::{PAGES_SEARCHED, ROOM_LIST_KEPT, ROOM_LIST_READERS_MAX};
 use crate::conn::refusal::Refusal;
 use crate::domain::error::ErrorCode;
 use crate::domain::event::{Effect, Event, Page, RoomInfo, RoomPage};
@@ -10,37 +10,22 @@ use crate::domain::ids::{ConnectionId, Origin, Serial};
 use crate::domain::permissions::Permissions;
 use crate::domain::time::Now;
 use crate::server::answer::Exchange;
-use crate::server::peers::Reader;
+use crate::server::peers::{Reader, Reading};
 use crate::server::waiting::{Waiting, What};
 use crate::server::{Server, rest};
 use crate::wire::http::Request;
 
 impl Server {
-    /// The list of rooms of all nodes, for a WebSocket: now, or when the engine has answered.
+    /// A page of the rooms of all nodes, for a WebSocket: now, or when the engine has answered.
     pub(in crate::server) fn list_for_socket(
         &mut self,
         origin: Origin,
+        page: Page,
         message_id: Option<&str>,
         now: Now,
     ) {
-        match self.listed(now) {
-            Some(rooms) => self.reply_list(origin, (rooms, None)),
-            None if self.sharing.readers.len() >= ROOM_LIST_READERS_MAX => {
-                let code = ErrorCode::BackendUnavailable;
-                let (_, effects) = self.chat.rooms_mut();
-                effects.push_back(Effect::refusal(origin, code, message_id.map(Into::into)));
-            }
-            None => {
-                let reader = Reader::Socket(origin, message_id.map(Into::into));
-                self.sharing.readers.push(reader);
-            }
-        }
-    }
-
-    fn reply_list(&mut self, origin: Origin, (rooms, next): RoomPage) {
-        let (manager, effects) = self.chat.rooms_mut();
-        let rooms = open_to(&manager.permissions(origin.connection), rooms);
-        effects.push_back(Effect::Reply(origin, Event::RoomList { rooms, next }));
+        let reader = Reader::Socket(origin, message_id.map(Into::into));
+        self.read_page(reader, page, now);
     }
 
     /// The same for a request.
@@ -48,56 +33,91 @@ impl Server {
         &mut self,
         id: ConnectionId,
         exchange: Exchange,
-        (_page, permissions): (Page, Rc<Permissions>),
+        (page, permissions): (Page, Rc<Permissions>),
         now: Now,
     ) {
         let serial = self.jobs.next_serial();
         self.wait_for(serial, id, exchange, What::RoomList(permissions));
-        match self.listed(now) {
-            Some(rooms) => self.answer_list(serial, Ok(rooms), now),
-            None => self.sharing.readers.push(Reader::Request(serial)),
-        }
+        self.read_page(Reader::Request(serial), page, now);
     }
 
-    /// The list, if it is new enough; else it is asked for.
-    fn listed(&mut self, now: Now) -> Option<Vec<RoomInfo>> {
-        match &self.sharing.rooms {
-            Some((made, rooms)) if *made + ROOM_LIST_KEPT > now.monotonic => Some(rooms.clone()),
-            _ => {
-                self.chat.backend_mut().node_mut()?.list(now);
-                None
-            }
+    fn read_page(&mut self, reader: Reader, page: Page, now: Now) {
+        if let Some(rooms) = self.first_page(&page, now) {
+            return self.answer_reader(reader, Ok(rooms), now);
         }
+        let node = self.chat.backend_mut().node_mut();
+        let Some(node) = node.filter(|_| self.sharing.readers < ROOM_LIST_READERS_MAX) else {
+            return self.answer_reader(reader, Err(ErrorCode::BackendUnavailable), now);
+        };
+        self.sharing.readers += 1;
+        let pages = &mut self.sharing.pages;
+        // Most ask for the same one. Not all are searched.
+        let mut latest = pages.iter_mut().rev().take(PAGES_SEARCHED);
+        if let Some(reading) = latest.find(|reading| reading.page == page) {
+            return reading.readers.push(reader);
+        }
+        pages.push_back(Reading {
+            number: node.list(&page, now),
+            page,
+            readers: vec![reader],
+        });
     }
 
-    pub(super) fn take_rooms(&mut self, rooms: Result<Vec<RoomInfo>, ErrorCode>, now: Now) {
-        if let Ok(rooms) = &rooms {
-            self.sharing.rooms = Some((now.monotonic, rooms.clone()));
+    /// The page, if it is the first one, and that was read lately.
+    fn first_page(&self, page: &Page, now: Now) -> Option<RoomPage> {
+        let (made, limit, (rooms, next)) = self.sharing.rooms.as_ref()?;
+        let is_new = *made + ROOM_LIST_KEPT > now.monotonic;
+        if page.after.is_some() || page.limit > *limit || !is_new {
+            return None;
         }
-        for reader in std::mem::take(&mut self.sharing.readers) {
-            match (reader, &rooms) {
-                (Reader::Request(serial), rooms) => self.answer_list(serial, rooms.clone(), now),
-                (Reader::Socket(origin, _), Ok(rooms)) => {
-                    self.reply_list(origin, (rooms.clone(), None));
-                }
-                (Reader::Socket(origin, id), Err(code)) => {
-                    let (_, effects) = self.chat.rooms_mut();
-                    effects.push_back(Effect::refusal(origin, *code, id));
-                }
-            }
+        let shown = &rooms[..page.limit.min(rooms.len())];
+        let is_cut = shown.len() < rooms.len();
+        let last = shown.last().filter(|_| is_cut);
+        let next = last.map_or(next.clone(), |room| Some(room.name.clone()));
+        Some((shown.to_vec(), next))
+    }
+
+    pub(super) fn take_rooms(&mut self, number: u64, rooms: Result<RoomPage, ErrorCode>, now: Now) {
+        let pages = &mut self.sharing.pages;
+        let place = pages.binary_search_by_key(&number, |reading| reading.number);
+        let Some(Reading { page, readers, .. }) = place.ok().and_then(|at| pages.remove(at)) else {
+            return;
+        };
+        if let Ok(rooms) = &rooms
+            && page.after.is_none()
+        {
+            self.sharing.rooms = Some((now.monotonic, page.limit, rooms.clone()));
+        }
+        for reader in readers {
+            self.sharing.readers -= 1;
+            self.answer_reader(reader, rooms.clone(), now);
         }
         self.settle(now);
     }
 
-    fn answer_list(&mut self, serial: Serial, rooms: Result<Vec<RoomInfo>, ErrorCode>, now: Now) {
-        if let Some(waiting) = self.waiting.take(serial) {
-            let rooms = rooms.map(|rooms| match &waiting.what {
-                What::RoomList(permissions) => open_to(permissions, rooms),
-                _ => rooms,
-            });
-            let answer = rooms.map(|rooms| rest::room_list((rooms, None)));
-            let answer = answer.map_err(Refusal::from);
-            self.answer_waiting(serial, &waiting, answer, now);
+    fn answer_reader(&mut self, reader: Reader, rooms: Result<RoomPage, ErrorCode>, now: Now) {
+        match reader {
+            Reader::Socket(origin, message_id) => {
+                let (manager, effects) = self.chat.rooms_mut();
+                let permissions = manager.permissions(origin.connection);
+                effects.push_back(match rooms {
+                    Ok((rooms, next)) => {
+                        let rooms = open_to(&permissions, rooms);
+                        Effect::Reply(origin, Event::RoomList { rooms, next })
+                    }
+                    Err(code) => Effect::refusal(origin, code, message_id),
+                });
+            }
+            Reader::Request(serial) => {
+                if let Some(waiting) = self.waiting.take(serial) {
+                    let rooms = rooms.map(|(rooms, next)| match &waiting.what {
+                        What::RoomList(permissions) => (open_to(permissions, rooms), next),
+                        _ => (rooms, next),
+                    });
+                    let answer = rooms.map(rest::room_list).map_err(Refusal::from);
+                    self.answer_waiting(serial, &waiting, answer, now);
+                }
+            }
         }
     }
 
@@ -121,6 +141,9 @@ impl Server {
     /// Goes on with the requests whose rooms are open, or are not.
     pub(in crate::server) fn answer_readers(&mut self, now: Now) {
         while let Some((serial, opened)) = self.chat.noticed.poll_to_read() {
+            if self.go_on_acting(serial, opened, now) {
+                continue;
+            }
             if let Some(waiting) = self.waiting.take(serial) {
                 self.go_on_reading(serial, waiting, opened, now);
             }

@@ -25,6 +25,7 @@ impl Server {
         let mut server = Self::with_backend(config, credentials, seed, now, backend);
         let (rooms, _) = server.chat.rooms_mut();
         rooms.share();
+        rooms.bans.load(Vec::new());
         // All nodes must make the same ones, also after the engine has lost its secret.
         rooms.set_fingerprint_key(*b"sarang: cluster!");
         server.streams.share(name);

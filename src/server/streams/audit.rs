@@ -20,9 +20,12 @@ impl Streams {
 
     /// Sends an entry of the log to the subscribers.
     pub fn send_audit(&mut self, (id, json): &Kept) {
-        self.frame.clear();
-        encode_event(AUDIT, json, *id, &mut self.frame);
-        self.broadcast(|kinds| kinds == Channel::Audit.kinds());
+        let is_receiver = |kinds| kinds == Channel::Audit.kinds();
+        if self.has_subscribers(is_receiver) {
+            self.frame.clear();
+            encode_event(AUDIT, json, *id, &mut self.frame);
+            self.broadcast(is_receiver);
+        }
     }
 
     /// Tells the subscribers that entries after this one may be missing.

@@ -54,8 +54,8 @@ const FOREIGN: &str = "a secret that this server never heard of";
 /// The lifetime of a token whose expiry is awaited, in seconds.
 const SHORT: u64 = 2;
 
-/// How many tickets of a token the tables use: two for sockets, one for a stream.
-const TICKETS: usize = 3;
+/// How many tickets of a token the tables use: two for sockets, one for each of two streams.
+const TICKETS: usize = 4;
 
 /// A server and what clients may show there.
 pub struct Site {
@@ -151,6 +151,38 @@ impl Site {
         site
     }
 
+    /// Makes what an example of a request names: the target with the position of a message, and somebody who is there as
+    /// long as what is returned.
+    pub fn stage(&self, method: &str, target: &str) -> (String, Option<Chatter>) {
+        let ask = |method, target, body| with_token(&self.server, method, target, KEY, body);
+        if (method, target) == ("DELETE", "/rooms/gone") {
+            let made = ask("POST", "/rooms", r#"{"name":"gone"}"#);
+            assert!(matches!(made.status, 201 | 409), "{made:?}");
+        }
+        if (method, target) == ("DELETE", "/users/banned/ban") {
+            assert_eq!(ask("PUT", target, "{}").status, 204);
+        }
+        if target.contains("{position}") {
+            let said = ask("POST", "/rooms/tech/messages", r#"{"content":"x"}"#);
+            let position = said.json()["position"].clone();
+            let position = position.as_str().expect("a position");
+            return (target.replace("{position}", position), None);
+        }
+        let somebody = target.starts_with("/users/somebody").then(|| {
+            let entry = match self.short {
+                Some(_) => "/ws?username=somebody".to_owned(),
+                None => format!(
+                    "/ws?ticket={}",
+                    ticket(&self.server, &minted("somebody", 3600))
+                ),
+            };
+            let mut somebody = Chatter::open(&self.server, &entry, &[]);
+            somebody.expect("welcome");
+            somebody
+        });
+        (target.to_owned(), somebody)
+    }
+
     /// A new token of a user.
     fn signed_in(&self, user: (&str, &str)) -> String {
         match self.has_accounts {
@@ -239,6 +271,8 @@ impl Site {
                 json!({"username": username, "password": password}).to_string()
             }
             "/events/business" | "/events/*" => r#"{"orders":1}"#.to_owned(),
+            "/rooms/*/messages" | "/users/*/messages" => r#"{"content":"x"}"#.to_owned(),
+            "/rooms/*" | "/users/*/ban" => "{}".to_owned(),
             _ => String::new(),
         }
     }
@@ -258,6 +292,7 @@ impl Site {
             "an account's name" => return name("admin"),
             "a ticket of a user" => ticket(&self.server, self.token("user")),
             "a ticket of another user" => ticket(&self.server, self.token("other user")),
+            "a ticket of a moderator" => ticket(&self.server, self.token("moderator")),
             "a used ticket" => {
                 let used = ticket(&self.server, self.token("user"));
                 Chatter::open(&self.server, &format!("/ws?ticket={used}"), &[]).expect("welcome");
@@ -275,8 +310,8 @@ impl Site {
 
 fn with_fields(server: &Server, method: &str, target: &str, fields: &str, body: &str) -> Response {
     let mut http = server.connect();
-    if method == "POST" {
-        return http.post_with(target, &format!("{JSON}{fields}"), body);
+    if matches!(method, "POST" | "PUT" | "PATCH") {
+        return http.send_with(method, target, &format!("{JSON}{fields}"), body);
     }
     if method == "GET" && target.starts_with("/sse/") {
         return http.head_of_stream(target, fields);

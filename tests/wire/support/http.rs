@@ -84,8 +84,19 @@ impl Http {
     }
 
     pub fn post_with(&mut self, target: &str, fields: &str, body: impl AsRef<[u8]>) -> Response {
+        self.send_with("POST", target, fields, body)
+    }
+
+    /// A request of any method with a body.
+    pub fn send_with(
+        &mut self,
+        method: &str,
+        target: &str,
+        fields: &str,
+        body: impl AsRef<[u8]>,
+    ) -> Response {
         let body = body.as_ref();
-        let head = post_head(target, &self.host(), fields, body.len());
+        let head = head_with_body(method, target, &self.host(), fields, body.len());
         self.send([head.as_bytes(), body].concat());
         self.response()
     }
@@ -188,7 +199,13 @@ impl Http {
 
 /// The head of a POST; `fields` are complete lines.
 pub fn post_head(target: &str, host: &str, fields: &str, length: usize) -> String {
-    format!("POST {target} HTTP/1.1\r\nHost: {host}\r\n{fields}Content-Length: {length}\r\n\r\n")
+    head_with_body("POST", target, host, fields, length)
+}
+
+fn head_with_body(method: &str, target: &str, host: &str, fields: &str, length: usize) -> String {
+    format!(
+        "{method} {target} HTTP/1.1\r\nHost: {host}\r\n{fields}Content-Length: {length}\r\n\r\n"
+    )
 }
 
 /// Ends a connection with a TCP reset.

@@ -12,6 +12,39 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
+-- The mark of a message as a history has it.
+local function mark_of(entry)
+  return string.match(entry[2][4], '^[^\n]*')
+end
+
+-- The newest message of a room may go: its mark stays, by which nodes tell whether it is the one that they have.
+local function note_newest(meta, history)
+  local newest = call('HGET', meta, 's')
+  local entry = call('XRANGE', history, newest .. '-0', newest .. '-0')[1]
+  if entry then
+    call('HSET', meta, 'l', newest .. ' ' .. mark_of(entry))
+  end
+end
+
+-- Only messages of a room from this number on are kept.
+local function trim(meta, history, first)
+  if first > 1 then
+    note_newest(meta, history)
+    call('XTRIM', history, 'MINID', whole(first) .. '-0')
+  end
+end
+
+-- For how many seconds messages are kept by the rules of a room; nothing if there is no end.
+local function age_of(rules)
+  local seconds = string.match(rules or '', ' (%d+) ')
+  return seconds ~= '0' and seconds
+end
+
+-- Whether a room was removed while it had this epoch, or the one after it.
+local function was_removed(key, epoch)
+  return epoch ~= '' and string.find(call('GET', key) or '', epoch, 1, true)
+end
+
 -- Nobody is in a room any more. Rooms make way in the order of their scores: those that a join has made and in which nothing was
 -- ever said before all others, one that is kept not before the time up to which it is.
 local function idle(meta, idle_rooms, reference)

@@ -5,7 +5,7 @@ for i = 1, #ARGV do
   if meta[1] then
     shown[#shown + 1] = {ARGV[i], meta[1], call('HLEN', KEYS[2 * i + 1]), meta[2], meta[3]}
   else
-    call('HDEL', KEYS[1], ARGV[i])
+    call('ZREM', KEYS[1], ARGV[i])
   end
 end
 return shown

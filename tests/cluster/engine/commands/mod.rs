@@ -123,6 +123,7 @@ static COMMANDS: &[Command] = &[
     command("ZCARD", 2, Reads, sorted::len),
     command("ZCOUNT", 4, Reads, sorted::count),
     command("ZRANGE", -4, Reads, sorted::range),
+    command("ZRANGEBYLEX", -4, Reads, sorted::range_by_name),
     command("ZRANGEBYSCORE", -4, Reads, sorted::range_by_score),
     command("ZREM", -3, Shrinks, sorted::remove),
     command("ZREMRANGEBYSCORE", 4, Shrinks, sorted::remove_by_score),

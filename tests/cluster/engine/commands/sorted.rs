@@ -1,5 +1,7 @@
 //! Sorted sets: members with scores.
 
+use std::ops::{Bound, RangeBounds};
+
 use super::super::data::{Database, Sorted};
 use super::super::reply::Reply;
 use super::{Context, Outcome, SYNTAX, count_of, required, upper};
@@ -228,6 +230,36 @@ pub fn range(database: &mut Database, words: &[Vec<u8>], _: &mut Context<'_>) ->
 
 pub fn range_by_score(database: &mut Database, words: &[Vec<u8>], _: &mut Context<'_>) -> Outcome {
     range_with(database, words, true)
+}
+
+/// An end of a range of names.
+fn name_limit(word: &[u8]) -> Result<Bound<Vec<u8>>, String> {
+    match word.split_first() {
+        Some((b'(', name)) => Ok(Bound::Excluded(name.to_vec())),
+        Some((b'[', name)) => Ok(Bound::Included(name.to_vec())),
+        _ if word == b"-" || word == b"+" => Ok(Bound::Unbounded),
+        _ => Err("ERR min or max not valid string range item".to_owned()),
+    }
+}
+
+/// Of members that all have the same score, between two names.
+pub fn range_by_name(database: &mut Database, words: &[Vec<u8>], _: &mut Context<'_>) -> Outcome {
+    let (offset, count) = match words.get(4..).unwrap_or_default() {
+        [] => (0, -1),
+        [name, offset, count] if upper(name) == "LIMIT" => (required(offset)?, required(count)?),
+        _ => return Err(SYNTAX.to_owned()),
+    };
+    let ends = (name_limit(&words[2])?, name_limit(&words[3])?);
+    let is_nothing = words[2] == b"+" || words[3] == b"-" || offset < 0;
+    let members = in_order(database, &words[1], false)?;
+    if is_nothing {
+        return Ok(Reply::Array(Vec::new()));
+    }
+    let names = members.into_iter().map(|(name, _)| name);
+    let names = names.filter(|name| ends.contains(name));
+    let limit = usize::try_from(count).unwrap_or(usize::MAX);
+    let names = names.skip(count_of(offset)).take(limit);
+    Ok(Reply::Array(names.map(Reply::Bulk).collect()))
 }
 
 type Member = (Vec<u8>, f64);

@@ -1,0 +1,50 @@
+// The field in which a message is written: it grows with its text, counts what is left, and knows which Enter sends.
+
+import { count, words } from './words.js';
+import { byId } from './view.js';
+
+const CONTENT_CHARS_MAX = 4096;
+/** The counter shows when this many characters are left. */
+const COUNTER_FROM_CHARS = 300;
+const TEXT_ROWS_MAX = 8;
+
+/** What is written, or what is to be written on. */
+export const draft = () => byId('text').value;
+
+export function setDraft(text) {
+  byId('text').value = text;
+  textChanged();
+}
+
+/** What may be sent: null while it is nothing, or too much. */
+export function written() {
+  const content = draft().trim();
+  return content && charactersLeft() >= 0 ? content : null;
+}
+
+/** Counted as the server counts: code points, not UTF-16 units. */
+const charactersLeft = () => CONTENT_CHARS_MAX - [...draft().trim()].length;
+
+function textChanged() {
+  const text = byId('text');
+  const left = charactersLeft();
+  text.rows = Math.min(TEXT_ROWS_MAX, text.value.split('\n').length); // where `field-sizing` is not known
+  byId('counter').textContent = left > COUNTER_FROM_CHARS ? '' : left >= 0 ? words.characters_left(count(left)) : words.characters_over(count(-left));
+  byId('counter').classList.toggle('over', left < 0);
+  text.setAttribute('aria-invalid', left < 0);
+  byId('send').setAttribute('aria-disabled', left < 0 || !text.value.trim());
+}
+
+function textKey(event) {
+  // While an input method composes, Enter ends the composition: Korean would be sent twice (229 is Safari's way to say so).
+  if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+  event.preventDefault();
+  byId('composer').requestSubmit();
+}
+
+/** @param {(event: SubmitEvent) => void} say */
+export function setUpComposer(say) {
+  byId('composer').addEventListener('submit', say);
+  byId('text').addEventListener('keydown', textKey);
+  byId('text').addEventListener('input', textChanged);
+}
