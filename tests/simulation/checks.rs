@@ -96,6 +96,7 @@ impl World {
     /// Compares everything with everything; nothing is under way.
     pub fn inspect(&mut self) {
         self.stage.model.count("inspections");
+        self.check_audit();
         self.check_members();
         self.check_histories();
         self.check_seats();
@@ -400,8 +401,9 @@ impl World {
         } else {
             for index in 0..self.stage.network.sockets.len() {
                 let wire = super::network::Wire(index);
+                let is_log = self.audit.is_read_over(wire);
                 let socket = self.stage.network.socket(wire);
-                if socket.is_dropped || socket.is_reset {
+                if is_log || socket.is_dropped || socket.is_reset {
                     continue;
                 }
                 // Whoever is slow at reading or sending would take its time.
@@ -416,6 +418,7 @@ impl World {
         // Several logins of one connection wait up to a minute each, and then it has another to say something.
         let left = self.stage.at() + Duration::from_secs(if is_drained { 200 } else { 400 });
         self.run_until(left);
+        self.close_audit();
         let left = self
             .stage
             .network

@@ -25,6 +25,7 @@ mod verdicts;
 mod world;
 
 mod asks;
+mod audit;
 mod backend;
 mod chat;
 mod checks;
@@ -117,7 +118,7 @@ const SEEDS: u64 = 256;
 /// Every so many seeds one is run twice.
 const AGAIN_EVERY: u64 = 4;
 /// What has to happen in some seed: a simulation that never gets there checks nothing there.
-const REACHED: [&str; 137] = [
+const REACHED: [&str; 146] = [
     "acknowledged",
     "acknowledged after leaving",
     "acknowledged again",
@@ -128,6 +129,15 @@ const REACHED: [&str; 137] = [
     "answered 503",
     "answered after the connection was gone",
     "answers given twice",
+    "audited",
+    "audited connected",
+    "audited disconnected",
+    "audited joined",
+    "audited left",
+    "audited room_created",
+    "audited room_removed",
+    "audited sign_in_refused",
+    "audited signed_in",
     "back within the grace",
     "clock jumps",
     "closed 1000",

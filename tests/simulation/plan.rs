@@ -348,6 +348,7 @@ pub fn world(number: u64) -> World {
     let clients = plan.population(&mut stage);
     fill_agenda(&plan, clients.len(), &mut stage);
     let mut world = World::new(server, stage, clients, files);
+    world.open_audit();
     make_rooms(&plan, &mut world);
     if let Some(backend) = &mut world.stage.backend {
         backend.is_prompt = false;

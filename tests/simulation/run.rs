@@ -8,6 +8,7 @@ use sarang::config::listen::UNIX_PEER;
 use sarang::config::{ACCEPTS_PER_TURN, DEADLINES_PER_TURN, TURN_PART};
 use sarang::server::{Server, ShellFacts};
 
+use super::audit::Audit;
 use super::chat::Chat;
 use super::files::Files;
 use super::jobs::Jobs;
@@ -76,6 +77,8 @@ pub struct World {
     pub jobs: Jobs,
     pub wishes: Wishes,
     pub queue_max: usize,
+    /// What a moderator reads.
+    pub audit: Audit,
 }
 
 impl World {
@@ -90,6 +93,7 @@ impl World {
             jobs: Jobs::new(files),
             wishes: Wishes::default(),
             queue_max: 0,
+            audit: Audit::default(),
         }
     }
 
@@ -200,6 +204,7 @@ impl World {
         self.check_turn(began);
         self.forget_closed();
         self.check_queues();
+        self.read_audit();
         self.serve_readers();
         self.check_whispers();
         self.check_sessions();

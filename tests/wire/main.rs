@@ -40,6 +40,7 @@ mod journal;
 mod limits;
 mod listeners;
 mod metrics;
+mod moderation;
 mod moderators;
 mod names;
 mod opening;
