@@ -65,7 +65,7 @@ pub enum Ask {
 pub struct Web {
     pub me: usize,
     manner: Manner,
-    role: Role,
+    pub(super) role: Role,
     lives: usize,
     wire: Option<Wire>,
     answers: Answers,
