@@ -10,11 +10,11 @@ use sarang::domain::ids::ConnectionId;
 use sarang::domain::random::split_mix;
 use serde_json::{Value, json};
 
-use crate::desk::{answer, begin};
+use crate::desk::{answer, begin, status};
 use crate::stored::Stored;
 use crate::world::opening;
 
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 400;
 const STEPS: usize = 80;
 const NAMES: [&str; 4] = ["a", "b", "B", "c"];
 /// One more than there may be.
@@ -229,10 +229,15 @@ impl Story {
 
     /// All is committed, and compared.
     fn settle(&mut self) {
-        self.stored.world.pass(STORE_RETRY);
-        while let Some((serial, job)) = self.stored.batch() {
-            self.stored.commit_one(serial, job);
-            self.stored.disk.load();
+        loop {
+            while let Some((serial, job)) = self.stored.batch() {
+                self.stored.commit_one(serial, job);
+                self.stored.disk.load();
+            }
+            match status(&mut self.stored.world, "GET", "/readyz") {
+                200 => break,
+                _ => self.stored.world.pass(STORE_RETRY),
+            }
         }
         self.read();
         assert!(self.asked.is_empty(), "everybody is answered");
