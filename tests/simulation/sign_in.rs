@@ -357,7 +357,7 @@ fn choose_use(stage: &mut Stage) -> Use {
     match stage.seed.below(10) {
         0 => Use::Logout,
         1..=2 => Use::Refresh,
-        3..=6 => Use::Ticket,
+        3..=4 => Use::Ticket,
         _ if stage.model.config.is_demo() => Use::Ticket,
         _ => Use::Rooms,
     }

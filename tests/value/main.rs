@@ -29,6 +29,7 @@ mod late_tickets;
 mod password_queue;
 mod posting;
 mod proxy_headers;
+mod random_acts;
 mod reload;
 mod removal;
 mod request_heads;
