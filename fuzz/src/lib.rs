@@ -18,6 +18,7 @@ pub mod known;
 pub mod last_event_id;
 pub mod late;
 pub mod late_operations;
+pub mod moderation;
 pub mod peer;
 pub mod pieces;
 pub mod proxy_header;
@@ -36,7 +37,7 @@ pub mod world;
 pub type Body = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Body); 11] = [
+pub const TARGETS: [(&str, Body); 12] = [
     ("http_request", http_request::run),
     ("proxy_header", proxy_header::run),
     ("record", record::run),
@@ -47,5 +48,6 @@ pub const TARGETS: [(&str, Body); 11] = [
     ("last_event_id", last_event_id::run),
     ("users_file", users_file::run),
     ("connection", connection::run),
+    ("moderation", moderation::run),
     ("server_operations", server_operations::run),
 ];

@@ -380,6 +380,24 @@ impl World {
         assert!(self.server.is_draining());
     }
 
+    /// Half of those who are swift end their connections, and all others are cut. Who reads the audit log stays.
+    fn send_everybody_away(&mut self) {
+        for index in 0..self.stage.network.sockets.len() {
+            let wire = super::network::Wire(index);
+            let is_log = self.audit.is_read_over(wire);
+            let socket = self.stage.network.socket(wire);
+            if is_log || socket.is_dropped || socket.is_reset {
+                continue;
+            }
+            // Whoever is slow at reading or sending would take its time.
+            let is_swift = socket.manner.reading == Reading::Prompt && socket.is_read();
+            match is_swift && self.stage.seed.chance(50) {
+                true => self.stage.finish(wire),
+                false => self.stage.network.reset(wire),
+            }
+        }
+    }
+
     /// Everybody goes; in the end nothing is left.
     pub fn end(&mut self) {
         let is_drained = self.stage.seed.chance(25);
@@ -399,20 +417,7 @@ impl World {
             }
             self.stop();
         } else {
-            for index in 0..self.stage.network.sockets.len() {
-                let wire = super::network::Wire(index);
-                let is_log = self.audit.is_read_over(wire);
-                let socket = self.stage.network.socket(wire);
-                if is_log || socket.is_dropped || socket.is_reset {
-                    continue;
-                }
-                // Whoever is slow at reading or sending would take its time.
-                let is_swift = socket.manner.reading == Reading::Prompt && socket.is_read();
-                match is_swift && self.stage.seed.chance(50) {
-                    true => self.stage.finish(wire),
-                    false => self.stage.network.reset(wire),
-                }
-            }
+            self.send_everybody_away();
         }
         self.has_more = true;
         // Several logins of one connection wait up to a minute each, and then it has another to say something.

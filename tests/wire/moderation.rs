@@ -99,6 +99,40 @@ fn noted(log: &mut Subscriber, last: &str) -> Vec<(String, String)> {
     }
 }
 
+/// Kim is kicked, banned and free again; then the room is removed, in which Lee is.
+fn put_out(desk: &Desk, kim: &mut Chatter, lee: &mut Chatter) {
+    let user = "/users/%EA%B9%80%EC%B2%A0%EC%88%98";
+    let users = desk.done("GET", "/users", Value::Null, 200);
+    assert_eq!(users["users"].as_array().map(Vec::len), Some(2));
+    desk.done(
+        "DELETE",
+        &format!("{user}/connections?room=tech&reason=noise"),
+        Value::Null,
+        204,
+    );
+    assert_eq!(kim.expect("room_left")["reason"], "noise");
+    assert_eq!(lee.expect("user_left")["username"], "김철수");
+    desk.done(
+        "PUT",
+        &format!("{user}/ban"),
+        json!({"seconds": 600, "reason": "noise"}),
+        204,
+    );
+    assert_eq!(kim.expect("banned")["reason"], "noise");
+    assert_eq!(kim.close_frame(), (4006, "noise".to_owned()));
+    let mut again = Chatter::open(
+        &desk.server,
+        "/ws?username=%EA%B9%80%EC%B2%A0%EC%88%98",
+        &[],
+    );
+    again.expect("banned");
+    assert_eq!(again.close_frame().0, 4006);
+    desk.done("DELETE", &format!("{user}/ban"), Value::Null, 204);
+    drop(desk.server.member("김철수", "other"));
+    desk.done("DELETE", "/rooms/tech", Value::Null, 204);
+    assert_eq!(lee.expect("room_left")["reason"], "room_removed");
+}
+
 #[test]
 fn a_back_end_speaks_deletes_puts_out_and_everybody_concerned_is_told() {
     let desk = Desk::open("moderation", &[]);
@@ -133,35 +167,7 @@ fn a_back_end_speaks_deletes_puts_out_and_everybody_concerned_is_told() {
         202,
     );
     assert_eq!(kim.expect("whisper")["from"], "운영");
-    let users = desk.done("GET", "/users", Value::Null, 200);
-    assert_eq!(users["users"].as_array().map(Vec::len), Some(2));
-    desk.done(
-        "DELETE",
-        &format!("{user}/connections?room=tech&reason=noise"),
-        Value::Null,
-        204,
-    );
-    assert_eq!(kim.expect("room_left")["reason"], "noise");
-    assert_eq!(lee.expect("user_left")["username"], "김철수");
-    desk.done(
-        "PUT",
-        &format!("{user}/ban"),
-        json!({"seconds": 600, "reason": "noise"}),
-        204,
-    );
-    assert_eq!(kim.expect("banned")["reason"], "noise");
-    assert_eq!(kim.close_frame(), (4006, "noise".to_owned()));
-    let mut again = Chatter::open(
-        &desk.server,
-        "/ws?username=%EA%B9%80%EC%B2%A0%EC%88%98",
-        &[],
-    );
-    again.expect("banned");
-    assert_eq!(again.close_frame().0, 4006);
-    desk.done("DELETE", &format!("{user}/ban"), Value::Null, 204);
-    drop(desk.server.member("김철수", "other"));
-    desk.done("DELETE", "/rooms/tech", Value::Null, 204);
-    assert_eq!(lee.expect("room_left")["reason"], "room_removed");
+    put_out(&desk, &mut kim, &mut lee);
     let told = noted(&mut log, "room_removed");
     let actions = [
         "message_deleted",
