@@ -12,7 +12,7 @@ from openapi_spec_validator.validation.exceptions import OpenAPIValidationError
 
 HERE = Path(__file__).parent
 PACKAGES = os.environ.get("SARANG_NODE_MODULES", HERE.parent.parent / "target/tests-node/node_modules")
-SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
+SCHEMATHESIS = [sys.executable, "-m", "schemathesis.cli"]
 # Requests by chance for each operation, beside those at the limits of all parameters.
 EXAMPLES = 40
 # Of a back end.
@@ -74,7 +74,7 @@ def test_the_server_does_what_openapi_json_says_and_refuses_everything_else(star
     description = tmp_path / "openapi.json"
     description.write_text(server.rest.get("/openapi.json").text)
     environment = {**os.environ, "SCHEMATHESIS_HOOKS": "tries", "PYTHONPATH": str(HERE), "TRIED_AS": who, "TRIED_KEY": KEY, "TRIED_URL": server.url}
-    command = [SCHEMATHESIS, "--config-file", HERE / "schemathesis.toml", "run", description, "--url", server.url, "--no-color"]
+    command = [*SCHEMATHESIS, "--config-file", HERE / "schemathesis.toml", "run", description, "--url", server.url, "--no-color"]
     # Without accounts there is more to do: the others are mostly refused at once.
     command += ["--max-examples", str(EXAMPLES // 5 if has_accounts else EXAMPLES)]
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
