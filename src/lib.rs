@@ -116,10 +116,10 @@
 //! | permessage-deflate | negotiated in `server/handshake.rs`; in: `wire/frame_reader.rs` returns messages with the reserved bit; out: `conn/outbox.rs`, whose `Batch` is sent to all receivers |
 //! | an option | a row in `options/table.rs`, a field in `config.rs`, and the row that the failing test prints in README.md |
 //! | a metric channel `net` | `Kind` and `Channel` in `domain/channels.rs`, its data in `domain/metrics.rs`, its sample in `shell/machine.rs` |
-//! | `POST` that publishes into a room | a row in `server/routes.rs`, the request in `server/rest.rs`, the wish in `domain/messages.rs` |
+//! | something that moderators may ask for | a kind and an act in `conn/act.rs`, its route in `server/routes.rs` and `moderation/requests.rs`, what it does in `server/moderation.rs`, over nodes in `sharing/moderating.rs` |
 //! | a claim that says what its bearer may do | `domain/permissions.rs`, asked in `domain/membership.rs` and `server/dispatch.rs` |
 //! | another kind of address to listen on | `config/listen.rs`, opened in `shell/binding.rs` |
-//! | history size by room | `domain/room.rs` (`trim_history`), its setting in `domain/opening.rs` |
+//! | another rule of rooms | `domain/rules.rs`, its record in `record_codec.rs`, over nodes in `server/node/acts.rs` |
 //! | another error code | a row in `domain/error.rs` |
 #![forbid(unsafe_code)]
 
