@@ -43,7 +43,7 @@ macro_rules! asset {
     };
 }
 
-static ASSETS: [Asset; 25] = [
+static ASSETS: [Asset; 28] = [
     asset!("index.html", HTML),
     asset!("chat.js", SCRIPT),
     asset!("chat.css", STYLE),
@@ -54,7 +54,10 @@ static ASSETS: [Asset; 25] = [
     asset!("composer.js", SCRIPT),
     asset!("conversation.js", SCRIPT),
     asset!("entry.js", SCRIPT),
+    asset!("hearing.js", SCRIPT),
+    asset!("house.js", SCRIPT),
     asset!("session.js", SCRIPT),
+    asset!("stay.js", SCRIPT),
     asset!("view.js", SCRIPT),
     asset!("words.js", SCRIPT),
     asset!("dashboard.js", SCRIPT),

@@ -1,0 +1,87 @@
+// What the server tells about rooms and people, and what that changes in the house.
+
+import { append, erase, isDeleted, settleSent } from './conversation.js';
+import { house } from './house.js';
+import { explain, explainPutOut } from './words.js';
+
+/** Calls a handler with each event of a type, while its source is the chat of this stay. @param {import('./sarang.js').Sarang} source */
+export const hearing = (source) => (type, handle) => source.addEventListener(type, ({ detail }) => {
+  if (source !== house.chat) return; // of an earlier stay
+  handle(detail);
+  house.changed();
+});
+
+/** @param {import('./sarang.js').Sarang} source */
+export function listen(source) {
+  const on = hearing(source);
+  on('room_joined', roomJoined);
+  on('join_failed', ({ room, code, ...why }) => house.refuse(room, why.reason ? explainPutOut('room', why) : explain(code)));
+  on('room_left', roomLeft);
+  on('room_list', (detail) => { house.rooms = new Map(detail.rooms.map((room) => [room.name, room])); });
+  on('chat', (detail) => heard(house.room(detail.room), detail, detail.username));
+  on('whisper', (detail) => heard(house.whispersWith(detail.from === source.username ? detail.to : detail.from), detail, detail.from));
+  on('message', messageChanged);
+  on('deleted', deleted);
+  on('user_joined', (detail) => presence(detail, true));
+  on('user_left', (detail) => presence(detail, false));
+  on('room_users', ({ room, count: present }) => { const conversation = house.room(room); if (conversation) conversation.present = present; });
+  on('error', ({ code }) => house.tell('problem', { code }));
+}
+
+function roomJoined({ room, messages, first, gap, online_users: others, guests = [], online_count: present }) {
+  const conversation = house.room(room);
+  if (!conversation) return;
+  // Coming back after a refusal: the history is told from its start again.
+  const again = first && conversation.items.length > 0;
+  if (again) conversation.items = [];
+  Object.assign(conversation, { standing: 'in', putOut: false, people: new Map(others.map((name) => [name, guests.includes(name)])), present });
+  if (gap && conversation.items.at(-1)?.kind !== 'gap') append(conversation, { kind: 'gap' });
+  for (const message of messages) {
+    if (message.type === 'deleted') append(conversation, { kind: 'deleted', position: message.position });
+    else heard(conversation, message, message.username, first);
+  }
+  settleSent(conversation, house.chat.username);
+  if (again && conversation === house.active) house.tell('history');
+  if (conversation === house.active) house.tell('standing');
+  house.tell('moved');
+  house.chat.listRooms();
+}
+
+function roomLeft({ room, reason, until }) {
+  if (reason) house.refuse(room, explainPutOut('room', { reason, until }), true);
+  else house.forget(house.room(room));
+}
+
+function deleted({ room, position }) {
+  const conversation = house.room(room);
+  const item = conversation && erase(conversation, position);
+  if (item && conversation === house.active) house.tell('replaced', { item });
+}
+
+function heard(conversation, { id, content, timestamp, position, gap, guest = false }, from, past = false) {
+  if (!conversation || conversation.shown.delete(id)) return;
+  if (gap) append(conversation, { kind: 'gap' });
+  conversation.outgoing.delete(id);
+  const mine = from === house.chat.username;
+  house.hear(conversation, { from, guest, mine, content, position, at: new Date(timestamp) }, past);
+}
+
+function presence({ room, username, guest = false }, entered) {
+  const conversation = house.room(room);
+  if (!conversation || conversation.people.has(username) === entered) return;
+  if (entered) conversation.people.set(username, guest);
+  else conversation.people.delete(username);
+  conversation.present += entered ? 1 : -1;
+  const last = conversation.items.at(-1);
+  if (last?.kind !== 'presence' || last.entered !== entered) append(conversation, { kind: 'presence', entered, names: [{ name: username, guest }] });
+  else if (!last.names.some(({ name }) => name === username)) last.names.push({ name: username, guest });
+}
+
+function messageChanged(message) {
+  const conversation = house.conversationOf(message);
+  // Its echo is shown already, and another tab's same words were not taken for it.
+  if (!conversation || (!conversation.outgoing.has(message.id) && message.status !== 'failed')) return;
+  if (['unconfirmed', 'closed'].includes(message.error) && !conversation.outgoing.has(message.id)) return;
+  conversation.outgoing.set(message.id, message);
+  if (message.kind === 'whisper' || isDeleted(conversation, message.position)) settleSent(conversation, house.chat.username);
+}

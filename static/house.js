@@ -1,0 +1,152 @@
+// The house as this page knows it: who we are in it, the conversations and the rooms, and which conversation is shown.
+// It knows no element of the page. Whoever shows or keeps something listens to its events:
+//
+//   change     something is to be rendered; gathered, so that a busy room costs one rendering a turn
+//   show       a conversation is to be shown, or none [{former}]; it may be the one that is shown already
+//   standing   how we stand to the conversation that is shown has changed
+//   moved      the rooms we are in have changed, or the conversation that is shown
+//   history    the items of the conversation that is shown were told anew
+//   replaced   an item of the conversation that is shown has changed where it stands [{item}]
+//   heard      a message has arrived [{conversation, item, past}]   past: it was said before we came
+//   problem    the server refused something that has no place of its own [{code}]
+//   welcomed   we are in the house: for the first time, or again after its door was shown
+//   out        the door is shown again
+
+import { nameOf } from './sarang.js';
+import { append, begin, keyOf } from './conversation.js';
+
+/** @typedef {import('./conversation.js').Conversation} Conversation */
+
+/**
+ * @typedef {object} Who   @property {string} name
+ * @property {?import('./session.js').Session} session  of an account; a guest has none @property {boolean} [guest]  is marked as one
+ */
+
+class House extends EventTarget {
+  /** @type {?Who} */ me = null;
+  /** @type {?import('./sarang.js').Sarang} */ chat = null;
+  /** @type {Map<string, Conversation>} */ conversations = new Map();
+  /** @type {?Conversation} */ active = null;
+  /** name → {name, max_users, users}, as the server lists them */ rooms = new Map();
+  /** The house is shown, not its door. */ welcomed = false;
+  /** Whether the end of the conversation that is shown can be seen. */ isAtEnd = () => true;
+  #changing = false;
+
+  tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  on(type, handle) {
+    this.addEventListener(type, ({ detail }) => handle(detail));
+  }
+
+  changed() {
+    if (this.#changing) return;
+    this.#changing = true;
+    setTimeout(() => { this.#changing = false; this.tell('change'); });
+  }
+
+  /** @returns {Conversation|undefined}  which exists already */
+  room(name) {
+    return this.conversations.get(keyOf('room', name));
+  }
+
+  /** @returns {Conversation} */
+  whispersWith(name) {
+    return this.#conversation('whisper', name);
+  }
+
+  #conversation(kind, name) {
+    const key = keyOf(kind, name);
+    if (!this.conversations.has(key)) this.conversations.set(key, begin(kind, name, this.chat.state.name !== 'connected'));
+    return this.conversations.get(key);
+  }
+
+  /** That a message of ours belongs to. @param {import('./sarang.js').Outgoing} message */
+  conversationOf({ kind, room, to }) {
+    return this.conversations.get(kind === 'chat' ? keyOf('room', room) : keyOf('whisper', to));
+  }
+
+  isRead(conversation) {
+    return conversation === this.active && document.visibilityState === 'visible' && this.isAtEnd();
+  }
+
+  markRead() {
+    if (this.active && this.isRead(this.active)) this.active.unread = 0;
+  }
+
+  /** Appends a message, and counts it as unread unless it is ours, of before, or read at once. */
+  hear(conversation, fields, past) {
+    const item = append(conversation, { kind: 'message', ...fields });
+    if (!fields.mine && !past && !this.isRead(conversation)) {
+      conversation.unreadFrom = conversation.unread ? conversation.unreadFrom : item.serial;
+      conversation.unread += 1;
+    }
+    this.tell('heard', { conversation, item, past });
+  }
+
+  enterRoom(name, andShow = true) {
+    const room = this.#conversation('room', nameOf(name));
+    if (room.standing === 'out') Object.assign(room, { standing: 'joining', putOut: false });
+    this.chat.join(room.name);
+    if (andShow) this.show(room);
+  }
+
+  /** We are not let into a room, or were put out of it. */
+  refuse(name, refusal, putOut = false) {
+    const room = this.room(name);
+    if (room) Object.assign(room, { standing: 'out', refusal, putOut, people: new Map() });
+    if (room === this.active) this.tell('standing');
+    this.tell('moved');
+    this.chat.listRooms();
+  }
+
+  leave(conversation) {
+    if (conversation.kind === 'room') this.chat.leave(conversation.name);
+    this.forget(conversation);
+  }
+
+  forget(conversation) {
+    if (!conversation || !this.conversations.delete(conversation.key)) return;
+    if (conversation === this.active) this.show([...this.conversations.values()].find(({ kind }) => kind === 'room') ?? null);
+    this.tell('moved');
+    this.chat?.listRooms();
+  }
+
+  /** @param {?Conversation} conversation */
+  show(conversation) {
+    const former = this.active;
+    if (former && former !== conversation) former.unreadFrom = null;
+    this.active = conversation ?? null;
+    if (!this.welcomed) return;
+    this.tell('show', { former });
+    this.markRead();
+    this.tell('moved');
+  }
+
+  /** @returns {?import('./sarang.js').Outgoing}  null where there is nothing to say it in */
+  say(content) {
+    const { active, chat } = this;
+    if (!active) return null;
+    const message = active.kind === 'room' ? chat.say(active.name, content) : chat.whisper(active.name, content);
+    active.outgoing.set(message.id, message);
+    active.unreadFrom = null;
+    active.draft = '';
+    return message;
+  }
+
+  /** Nothing of this stay is left. */
+  clear() {
+    const former = this.chat;
+    this.chat = null; // first, so that nothing it still says is heard
+    former?.close();
+    this.me?.session?.leave();
+    this.me = null;
+    this.welcomed = false;
+    this.conversations.clear();
+    this.active = null;
+    this.tell('show', { former: null });
+  }
+}
+
+export const house = new House();
