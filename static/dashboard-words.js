@@ -1,6 +1,6 @@
 // The dashboard's words in Korean and English, and its numbers and times in the visitor's language.
 
-import { language, locale } from './words.js';
+import { language, locale, pick } from './language.js';
 
 const ko = {
   title: '현황판',
@@ -150,7 +150,7 @@ const en = {
   summary: (parts) => `${parts.join(', ')}.`,
 };
 
-export const words = language === 'ko' ? ko : en;
+export const words = pick(ko, en);
 
 const numberFormat = (options) => {
   const format = new Intl.NumberFormat(locale, options);

@@ -2,6 +2,8 @@
 
 import { words } from './words.js';
 
+export { recall, remember } from './storage.js';
+
 export const byId = (id) => document.getElementById(id);
 
 /** `el('p', {class: 'hint', onclick: …}, 'text', child)`: an element, its attributes and listeners, its content. */
@@ -149,18 +151,3 @@ export function setUpDrawer(wide) {
 
 /** Says that a name is a guest's: anybody may choose one that looks like somebody else's. */
 export const guestMark = (isGuest) => (isGuest ? el('span', { class: 'guest' }, words.guest) : null);
-
-// What is remembered between visits. Storage may be forbidden or full.
-
-/** @param {'localStorage'|'sessionStorage'} storage */
-export function recall(storage, key) {
-  try { return JSON.parse(window[storage].getItem(key)); } catch { return null; }
-}
-
-/** @param {'localStorage'|'sessionStorage'} storage  @param value  null forgets */
-export function remember(storage, key, value) {
-  try {
-    if (value === null) window[storage].removeItem(key);
-    else window[storage].setItem(key, JSON.stringify(value));
-  } catch { /* then it is asked for again */ }
-}

@@ -1,5 +1,9 @@
 // The page's words in Korean and English, and dates and times in the visitor's language.
 
+import { language, locale, pick } from './language.js';
+
+export { language, locale };
+
 const ko = {
   title: '사랑방',
   dashboard: '현황판',
@@ -312,15 +316,11 @@ const en = {
   },
 };
 
-const primary = navigator.languages.map((tag) => tag.split('-')[0].toLowerCase());
-/** The first of the visitor's languages that we have; as on the server, English when there are others only, Korean when there are none. */
-export const language = primary.find((tag) => tag === 'ko' || tag === 'en') ?? (primary.length ? 'en' : 'ko');
-export const words = language === 'ko' ? ko : en;
+export const words = pick(ko, en);
 
 /** What an error `code` means, in the visitor's language. */
 export const explain = (code) => words.errors[code] ?? words.errors.other;
 
-export const locale = navigator.languages.find((tag) => tag.split('-')[0].toLowerCase() === language) ?? language;
 const clock = new Intl.DateTimeFormat(locale, { hour: 'numeric', minute: '2-digit' });
 const calendar = new Intl.DateTimeFormat(locale, { dateStyle: 'full' });
 const moment = new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeStyle: 'short' });
