@@ -67,6 +67,14 @@ export class Past {
     return `${this.#epochs.findLast(({ after }) => seq > after)?.epoch ?? epoch}:${seq}`;
   }
 
+  /** The position that the message has now which was reported under this one. */
+  nowAt(position) {
+    const { epoch, seq } = parsePosition(position);
+    const known = this.#epochs.findIndex((other) => other.epoch === epoch);
+    const goesOn = known >= 0 && this.#epochs.slice(known + 1).every(({ after }) => seq <= after);
+    return goesOn ? `${this.epoch}:${seq}` : position;
+  }
+
   /** In another epoch: the index of the last message that was reported, and of what was deleted right behind it, or -1. */
   #lastKnown(history) {
     const at = (message) => this.#reported.filter(({ seq }) => seq === seqOf(message.position));

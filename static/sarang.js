@@ -31,6 +31,7 @@
  *   whisper      [{from, to, content, timestamp, guest?, id?}]
  *   message      [Outgoing]          one of our own messages changed its status
  *   room_left    [{room, reason?, until?}]   with a `reason` we did not ask for it: a text, or kicked, banned, room_removed
+ *   rooms        [{changed, removed}]   while rooms are watched: those that are new or have changed, names of those that are gone
  *   user_joined, user_left, room_users, room_list, error   as the server sent them
  *
  * @typedef {{name: 'connecting', attempt: number} | {name: 'connected'}
@@ -49,6 +50,7 @@
  * @property {?string} position     of a chat that was acknowledged
  */
 
+import { Asking, coded, newId } from './asking.js';
 import { Past, seqOf } from './past.js';
 
 const BACKOFF_BASE_MS = 500, BACKOFF_CAP_MS = 15_000;
@@ -76,28 +78,24 @@ const PUT_OUT = 4006;
 const FINAL_CODES = new Set([4001, 4003, 4005, PUT_OUT]);
 const JOIN_ERRORS = new Set(['room_full', 'room_not_found', 'already_in_room', 'bad_room_name', 'too_many_rooms', 'rate_limited']);
 
-/** An id, or a guest's key, that nobody guesses. `crypto.randomUUID` exists in secure contexts only; a page on plain http needs ids as well. */
-export function newId() {
-  if (crypto.randomUUID) return crypto.randomUUID();
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
+export { newId };
 
 /** As UTF-8 can have it: without lone surrogates. (`toWellFormed` is not in every browser.) */
 const wellFormed = (text) => text.replace(/\p{Surrogate}/gu, '\ufffd');
 export const nameOf = (text) => wellFormed(text).normalize(); // the server's names are NFC
-const coded = (code) => Object.assign(new Error(code), { code });
 
 export class Sarang extends EventTarget {
   /** @type {State} */ state = { name: 'connecting', attempt: 0 };
   /** The name the server knows us by. @type {?string} */ username = null;
+  /** Whether the server lets us moderate. */ admin = false;
 
   #url; #key; #ticketed; #queueMax; #WebSocket;
-  #socket = null; #listing = false;
+  #socket = null; #listing = false; #watching = false;
   #turn = 0; // each attempt has its own number: events of an older socket are void
   #retryTimer; #stableTimer; #answerTimer; #pauseTimer;
-  #attempt = 0; #pauseMs = 0; #joins = 0; #extended = 0;
+  #attempt = 0; #pauseMs = 0; #joins = 0;
   #ticketsRefused = 0; // in a row
-  #extensions = []; // {id, resolve, reject}, in the order of `extend()`, in which they are answered
+  #asking = new Asking((message) => this.#send(message));
   /** name → {name, status: 'waiting'|'joining'|'joined', request, past}; in the order of `join()` */
   #rooms = new Map();
   /** id → {message, inFlight, attempts, firstSentAt, seenAt, rejoined}; in the order of sending */
@@ -170,7 +168,56 @@ export class Sarang extends EventTarget {
   listRooms() {
     if (this.state.name !== 'connected') return;
     this.#listing = true;
-    this.#send({ type: 'room_list' });
+    this.#send({ type: 'room_list', watch: this.#watching || undefined });
+  }
+
+  /**
+   * Asks for all rooms, and to be told of changes: `room_list` now, after each reconnection and when too much has changed,
+   * `rooms` in between. A server that cannot tell of changes sends the lists alone.
+   */
+  watchRooms() {
+    this.#watching = true;
+    this.listRooms();
+  }
+
+  /** Ends `watchRooms()`. */
+  unwatchRooms() {
+    if (!this.#watching) return;
+    this.#watching = false;
+    if (this.state.name === 'connected') this.#send({ type: 'room_list', watch: false });
+  }
+
+  /**
+   * What a room we are in keeps of its past, a page at a time.
+   * @param {string} room
+   * @param {{before?: string, limit?: number}} [page]  only what is older than this position, as it was reported; without
+   *   one, the newest. At most `limit` messages (the server's default is 50).
+   * @returns {Promise<{room: string, messages: object[], more: boolean, position: ?string}>}  Oldest first. Their positions go
+   *   with those that were reported; one of them may have been reported already. `more`: there are older ones.
+   *   Rejected with an error that has a `code`: the server's, `timeout`, or `closed` without a connection.
+   */
+  async history(room, { before, limit } = {}) {
+    const name = nameOf(room);
+    const past = this.#rooms.get(name)?.past;
+    if (!past) throw coded('not_in_room');
+    const { id, ...answer } = await this.#ask('history', { room: name, before: before && past.nowAt(before), limit });
+    const messages = answer.messages.map((message) => {
+      const position = past.reportedAt(message.position);
+      return { ...message, position, id: this.#idAt(name, message.position) };
+    });
+    return { ...answer, messages, more: Boolean(answer.more), position: answer.position ?? null };
+  }
+
+  /**
+   * What moderators do, such as `act('kick', { user, room, reason })`, `act('ban', { user, seconds, reason })` or
+   * `act('delete', { room, position })`; README.md lists all, under "Moderators and back ends".
+   * @returns {Promise<object>}  The server's answer. Rejected with an error that has a `code`, as `history()`.
+   */
+  async act(type, fields = {}) {
+    const { position, ...others } = fields;
+    const past = this.#rooms.get(nameOf(fields.room ?? ''))?.past;
+    const { id, ...answer } = await this.#ask(type, { ...others, position: position && (past?.nowAt(position) ?? position) });
+    return answer;
   }
 
   /**
@@ -179,13 +226,9 @@ export class Sarang extends EventTarget {
    * @returns {Promise<{username: string, expires_at: string}>}  Rejected with an error that has the server's `code`, or
    *   `closed` when there is no connection to extend (the next one brings its own ticket).
    */
-  extend(ticket) {
-    if (this.state.name !== 'connected') return Promise.reject(coded('closed'));
-    return new Promise((resolve, reject) => {
-      const id = `extend-${this.#extended += 1}`;
-      this.#extensions.push({ id, resolve, reject });
-      this.#send({ type: 'auth', ticket, id });
-    });
+  async extend(ticket) {
+    const { id, ...welcome } = await this.#ask('auth', { ticket });
+    return welcome;
   }
 
   /** Does not wait for the rest of a backoff. */
@@ -247,12 +290,12 @@ export class Sarang extends EventTarget {
     this.#pauseTimer = undefined;
     for (const room of this.#rooms.values()) room.status = 'waiting';
     for (const entry of this.#outgoing.values()) entry.inFlight = false;
-    for (const { reject } of this.#extensions.splice(0)) reject(coded('closed'));
+    this.#asking.rejectAll('closed');
   }
 
   #awaitAnswer() {
     clearTimeout(this.#answerTimer);
-    const waiting = this.state.name === 'connecting' || this.#listing || this.#extensions.length > 0
+    const waiting = this.state.name === 'connecting' || this.#listing || this.#asking.isWaiting
       || [...this.#rooms.values()].some((room) => room.status === 'joining')
       || [...this.#outgoing.values()].some((entry) => entry.inFlight);
     if (waiting) this.#answerTimer = setTimeout(() => this.#lost(1006, 'no answer'), ANSWER_WAIT_MS);
@@ -261,6 +304,11 @@ export class Sarang extends EventTarget {
   #send(object) {
     if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(object));
     this.#awaitAnswer();
+  }
+
+  async #ask(type, fields) {
+    if (this.state.name !== 'connected') throw coded('closed');
+    return this.#asking.ask(type, fields);
   }
 
   #emit(type, detail) {
@@ -282,9 +330,11 @@ export class Sarang extends EventTarget {
       case 'room_joined': this.#joined(event); break;
       case 'chat': this.#heard(event); break;
       case 'whisper': this.#emit('whisper', { ...event, id: this.#claim(event) }); break;
-      case 'ack': this.#acknowledged(event); break;
+      case 'ack': if (!this.#asking.answer(event)) this.#acknowledged(event); break;
       case 'error': this.#refused(event); break;
       case 'room_list': this.#listing = false; this.#emit('room_list', event); break;
+      case 'rooms': this.#roomsChanged(event); break;
+      case 'history': case 'users': case 'user': case 'bans': case 'room': this.#asking.answer(event); break;
       case 'room_left': this.#left(event); break;
       case 'deleted': this.#deleted(event); break;
       case 'kicked': case 'banned': this.#end(PUT_OUT, event.reason, event.until); break;
@@ -295,14 +345,22 @@ export class Sarang extends EventTarget {
   }
 
   #welcomed(event) {
+    this.admin = Boolean(event.admin);
     // Within a connection it is the answer to an extension.
-    if (this.state.name === 'connected') return this.#extensions.shift()?.resolve(event);
+    if (this.state.name === 'connected') return this.#asking.answerOldest('auth', event);
     this.#ticketsRefused = 0;
     this.username = event.username;
     this.#stableTimer = setTimeout(() => { this.#attempt = 0; }, STABLE_AFTER_MS);
     this.#setState({ name: 'connected' });
     this.#emit('welcome', event);
+    if (this.#watching && !this.#listing) this.listRooms();
     this.#resume();
+  }
+
+  #roomsChanged({ changed = [], removed = [], reload = false }) {
+    if (!this.#watching) return;
+    if (!reload) this.#emit('rooms', { changed, removed });
+    else if (!this.#listing) this.listRooms();
   }
 
   #join(room) {
@@ -361,8 +419,7 @@ export class Sarang extends EventTarget {
   }
 
   #refused(event) {
-    const extension = this.#extensions.findIndex(({ id }) => id === event.id);
-    if (extension >= 0) return this.#extensions.splice(extension, 1)[0].reject(coded(event.code));
+    if (this.#asking.answer(event)) return;
     const rooms = [...this.#rooms.values()].filter((room) => room.status === 'joining');
     // Joins are answered in order, so an error without an id is about the oldest of them.
     const room = event.id ? rooms.find(({ request }) => request === event.id) : JOIN_ERRORS.has(event.code) && rooms[0];
@@ -467,6 +524,11 @@ export class Sarang extends EventTarget {
     const entry = acknowledged ?? mine.find(({ message, attempts, seenAt }) => message.status === 'pending' && attempts && !seenAt);
     if (entry) entry.seenAt = position ?? from;
     return entry?.message.id;
+  }
+
+  #idAt(room, position) {
+    const at = ({ seenAt, message }) => (seenAt ?? message.position) === position;
+    return [...this.#outgoing.values()].find((entry) => entry.message.room === room && at(entry))?.message.id;
   }
 
   /** The room's past is gone, and with it the server's memory of ids: what was seen there was sent. */
