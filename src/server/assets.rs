@@ -43,7 +43,7 @@ macro_rules! asset {
     };
 }
 
-static ASSETS: [Asset; 28] = [
+static ASSETS: [Asset; 29] = [
     asset!("index.html", HTML),
     asset!("chat.js", SCRIPT),
     asset!("chat.css", STYLE),
@@ -51,6 +51,7 @@ static ASSETS: [Asset; 28] = [
     asset!("log.js", SCRIPT),
     asset!("sarang.js", SCRIPT),
     asset!("past.js", SCRIPT),
+    asset!("asking.js", SCRIPT),
     asset!("composer.js", SCRIPT),
     asset!("conversation.js", SCRIPT),
     asset!("entry.js", SCRIPT),
