@@ -16,6 +16,10 @@ const together = (before, item) => before?.kind === 'message' && before.from ===
   && before.guest === item.guest && item.at - before.at < TOGETHER_MS
   && sameDay(before.at, item.at);
 
+/** An item that could not be shown as it should: as a text without anything that could fail again. It must not stop the others. */
+const plain = ({ serial, from = '', content = '' }) => el('li', { class: 'message first', 'data-serial': serial },
+  el('p', { class: 'by' }, from), el('div', { class: 'line' }, el('p', { class: 'bubble', dir: 'auto' }, content)));
+
 const deleted = () => el('p', { class: 'deleted' }, words.deleted);
 
 export class Log {
@@ -148,15 +152,13 @@ export class Log {
     while (index > 0 && items[index - 1].serial > this.#last) index -= 1;
     for (; index < items.length; index += 1) {
       const item = items[index];
-      const before = items[index - 1];
       if (item.serial === unreadFrom) this.#list.append(el('li', { class: 'mark unread-mark', 'data-serial': item.serial }, words.unread_from_here));
-      if (item.kind === 'message') {
-        this.#appendMessage(item, before);
-        if (!item.mine) arrived += 1;
-      } else if (item.kind === 'deleted') {
-        this.#list.append(this.#trace(item));
-      } else {
-        this.#list.append(item.kind === 'gap' ? el('li', { class: 'mark gap', 'data-serial': item.serial }, words.gap) : this.#presence(item));
+      if (item.kind === 'message' && !item.mine) arrived += 1;
+      try {
+        this.#append(item, items[index - 1]);
+      } catch (error) {
+        console.error(error);
+        this.#list.append(plain(item));
       }
       this.#last = item.serial;
     }
@@ -164,6 +166,12 @@ export class Log {
     reconcile(this.#outgoing, [...this.#conversation.outgoing.values()], (message) => message.id, (message) => this.#ours(message),
       (element, message) => this.#updateOurs(element, message));
     return arrived;
+  }
+
+  #append(item, before) {
+    if (item.kind === 'message') this.#appendMessage(item, before);
+    else if (item.kind === 'deleted') this.#list.append(this.#trace(item));
+    else this.#list.append(item.kind === 'gap' ? el('li', { class: 'mark gap', 'data-serial': item.serial }, words.gap) : this.#presence(item));
   }
 
   #appendMessage(item, before) {

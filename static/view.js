@@ -43,14 +43,24 @@ export function sentence(template, ...names) {
 }
 
 const TONES = 7;
-const graphemes = new Intl.Segmenter();
+/** A code point with the marks that combine with it, a flag, or code points that are joined into one picture. */
+const FIRST_CHARACTER = /^(?:\p{RI}\p{RI}|.(?:\p{M}|\p{EMod}|\u200d.)*)/su;
+
+/** The first character of a text, as people count them. `Intl.Segmenter` is in Firefox from 125 on. */
+function firstCharacter(text) {
+  try {
+    const [{ segment }] = new Intl.Segmenter().segment(text);
+    return segment;
+  } catch {
+    return FIRST_CHARACTER.exec(text)?.[0] ?? '';
+  }
+}
 
 /** The seal of a person: the first character of the name, in a colour that stays theirs. */
 export function seal(name) {
   let hash = 0;
   for (const character of name) hash = (hash * 31 + character.codePointAt(0)) >>> 0;
-  const [first] = graphemes.segment(name.trim() || '?');
-  return el('span', { class: `seal tone-${hash % TONES}`, 'aria-hidden': 'true' }, first.segment.toUpperCase());
+  return el('span', { class: `seal tone-${hash % TONES}`, 'aria-hidden': 'true' }, firstCharacter(name.trim() || '?').toUpperCase());
 }
 
 const ADDRESS = /https?:\/\/[^\s<>"'`\u3000-\u303f]+/giu;
@@ -67,13 +77,18 @@ function trimAddress(address) {
   return address.slice(0, end);
 }
 
+/** `URL.canParse` is in Chrome from 120 and in Safari from 17 on. */
+export function isAddress(text) {
+  try { return Boolean(new URL(text)); } catch { return false; }
+}
+
 /** A text as nodes in which web addresses are links. */
 export function linked(text) {
   const nodes = [];
   let end = 0;
   for (const match of text.matchAll(ADDRESS)) {
     const address = trimAddress(match[0]);
-    if (!URL.canParse(address)) continue;
+    if (!isAddress(address)) continue;
     nodes.push(text.slice(end, match.index));
     nodes.push(el('a', { href: address, target: '_blank', rel: 'noopener noreferrer', dir: 'ltr' }, address));
     end = match.index + address.length;
