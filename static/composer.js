@@ -16,14 +16,17 @@ export function setDraft(text) {
   textChanged();
 }
 
+/** Spaces before the first word may belong to code; empty lines around a message belong to nothing. */
+const content = () => draft().replace(/^(?:[^\S\n]*\n)+/u, '').trimEnd();
+
 /** What may be sent: null while it is nothing, or too much. */
 export function written() {
-  const content = draft().trim();
-  return content && charactersLeft() >= 0 ? content : null;
+  const text = content();
+  return text && charactersLeft() >= 0 ? text : null;
 }
 
 /** Counted as the server counts: code points, not UTF-16 units. */
-const charactersLeft = () => CONTENT_CHARS_MAX - [...draft().trim()].length;
+const charactersLeft = () => CONTENT_CHARS_MAX - [...content()].length;
 
 function textChanged() {
   const text = byId('text');

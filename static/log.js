@@ -1,7 +1,8 @@
 // One conversation as it is read: the messages, and below them our own that are still on their way.
 
 import { count, dayOf, explain, timeOf, words } from './words.js';
-import { bdi, byId, el, guestMark, linked, reconcile, seal, sentence, setText } from './view.js';
+import { formatted } from './text.js';
+import { bdi, byId, el, guestMark, reconcile, seal, sentence, setText } from './view.js';
 
 /** Messages of one person within this time stand together under one name. */
 const TOGETHER_MS = 5 * 60_000;
@@ -196,7 +197,7 @@ export class Log {
       !mine && first ? seal(from) : null,
       el('p', { class: first && !mine ? 'by' : 'by unseen' }, ...(mine ? [words.own_name] : [bdi(from), guestMark(guest)])),
       el('div', { class: 'line' },
-        gone ? deleted() : el('p', { class: 'bubble', dir: 'auto' }, ...linked(content)),
+        gone ? deleted() : el('div', { class: 'bubble', dir: 'auto' }, ...formatted(content)),
         el('time', { class: 'time', datetime: at.toISOString() }, timeOf(at))));
   }
 
@@ -224,7 +225,7 @@ export class Log {
   #ours({ content }) {
     return el('li', { class: 'message mine' },
       el('p', { class: 'by unseen' }, words.own_name),
-      el('div', { class: 'line' }, el('p', { class: 'bubble', dir: 'auto' }, ...linked(content)), el('time', { class: 'time' })),
+      el('div', { class: 'line' }, el('div', { class: 'bubble', dir: 'auto' }, ...formatted(content)), el('time', { class: 'time' })),
       el('p', { class: 'progress' }));
   }
 

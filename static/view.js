@@ -63,40 +63,6 @@ export function seal(name) {
   return el('span', { class: `seal tone-${hash % TONES}`, 'aria-hidden': 'true' }, firstCharacter(name.trim() || '?').toUpperCase());
 }
 
-const ADDRESS = /https?:\/\/[^\s<>"'`\u3000-\u303f]+/giu;
-const CLOSING = /[.,;:!?…)\]}]/u;
-
-/** A bracket or a full stop after an address belongs to the sentence, unless the bracket was opened within. */
-function trimAddress(address) {
-  let end = address.length;
-  while (CLOSING.test(address[end - 1])) {
-    const kept = address.slice(0, end);
-    if (kept.endsWith(')') && kept.split('(').length >= kept.split(')').length) break;
-    end -= 1;
-  }
-  return address.slice(0, end);
-}
-
-/** `URL.canParse` is in Chrome from 120 and in Safari from 17 on. */
-export function isAddress(text) {
-  try { return Boolean(new URL(text)); } catch { return false; }
-}
-
-/** A text as nodes in which web addresses are links. */
-export function linked(text) {
-  const nodes = [];
-  let end = 0;
-  for (const match of text.matchAll(ADDRESS)) {
-    const address = trimAddress(match[0]);
-    if (!isAddress(address)) continue;
-    nodes.push(text.slice(end, match.index));
-    nodes.push(el('a', { href: address, target: '_blank', rel: 'noopener noreferrer', dir: 'ltr' }, address));
-    end = match.index + address.length;
-  }
-  nodes.push(text.slice(end));
-  return nodes.filter((node) => node !== '');
-}
-
 /**
  * Makes the children of a list show `models`, keeping those that are there already, and with them the focus.
  * @param {(model) => string} keyOf

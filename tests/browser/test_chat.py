@@ -242,7 +242,7 @@ def test_markup_in_names_rooms_and_messages_stays_text(visitor):
 
 def test_only_web_addresses_become_links(visitor):
     one = visitor().enter("한사람", "링크")
-    one.say("(https://example.org/a_(b)?c=1), javascript:alert(1) http://[ www.example.org")
+    one.say("(https://example.org/a_(b)?c=1), javascript:alert(1) http://[ ftp://example.org")
     link = one.find(".bubble a")
     expect(link).to_have_count(1)
     expect(link).to_have_attribute("href", "https://example.org/a_(b)?c=1")

@@ -1,0 +1,65 @@
+// The text of a message as nodes of the page: code, quotes, links and mentions, as markup.js finds them. Whatever a person typed gets in as text.
+
+import { parse } from './markup.js';
+import { el, icon, setText } from './view.js';
+import { words } from './words-calls.js';
+
+const COPIED_SHOWN_MS = 4_000;
+
+/**
+ * @param {string} content
+ * @param {{mentions?: import('./markup.js').Mentions}} [options]
+ * @returns {(Node|string)[]}  the text as it is when it cannot be formatted: no message may keep others from being shown
+ */
+export function formatted(content, { mentions } = {}) {
+  try {
+    return parse(content, mentions).map(shown);
+  } catch (error) {
+    console.warn('a message is shown without its format', error);
+    return [content];
+  }
+}
+
+/** @param {import('./markup.js').Token} token */
+function shown(token) {
+  switch (token.kind) {
+    case 'link': return el('a', { href: token.href, target: '_blank', rel: 'noopener noreferrer', dir: 'ltr' }, token.text);
+    case 'mention': return el('bdi', { class: token.own ? 'mention own' : 'mention' }, token.text);
+    case 'code': return el('code', { dir: 'ltr' }, token.code);
+    case 'block': return codeBlock(token);
+    case 'quote': return el('blockquote', {}, ...token.content.map(shown));
+    default: return token.text;
+  }
+}
+
+function codeBlock({ code, language }) {
+  const copied = el('span', { class: 'copied', role: 'status' });
+  const text = el('code', {}, code);
+  // It scrolls by itself: also by keyboard, hence the tab stop.
+  const scroller = el('pre', { tabindex: '0', role: 'group', 'aria-label': words.code(language) }, text);
+  const button = el('button', { type: 'button', class: 'square copy', 'aria-label': words.copy_code, title: words.copy_code }, icon('copy'));
+  let timer;
+  button.addEventListener('click', async () => {
+    setText(copied, ''); // said again when it is done again
+    const done = await copy(code, text);
+    setText(copied, done ? words.copied : words.not_copied);
+    clearTimeout(timer);
+    timer = setTimeout(() => setText(copied, ''), COPIED_SHOWN_MS);
+  });
+  return el('div', { class: 'code-block', dir: 'ltr' }, scroller, el('div', { class: 'code-bar' }, copied, button));
+}
+
+/** @param {Node} place  where the text stands. @returns {Promise<boolean>}  whether the clipboard has it */
+async function copy(text, place) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch { /* without https, or not permitted: then as a person would, by selecting it */ }
+  const selection = getSelection();
+  const before = selection.rangeCount ? selection.getRangeAt(0) : null;
+  selection.selectAllChildren(place);
+  const done = document.execCommand('copy');
+  selection.removeAllRanges();
+  if (before) selection.addRange(before);
+  return done;
+}
