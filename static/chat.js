@@ -9,6 +9,7 @@ import { house } from './house.js';
 import { begin, explainEnd, leaveHouse, nameOfRecovery, problemOf, recover } from './stay.js';
 import { Log } from './log.js';
 import { draft, setDraft, setUpComposer, written } from './composer.js';
+import { setUpCopying } from './copying.js';
 import { count, explain, timeOf, translate, words } from './words.js';
 import { bdi, byId, el, icon, notify, sentence, setText, setUpDrawer } from './view.js';
 
@@ -169,6 +170,7 @@ function setUp() {
   document.title = words.title;
   listen();
   setUpComposer(say);
+  setUpCopying(byId('log-place'), () => house.chat.username);
   byId('text').addEventListener('input', () => { if (house.active) house.active.draft = draft(); });
   byId('find-room').addEventListener('input', () => house.changed());
   byId('open-rooms').addEventListener('click', () => { house.chat.listRooms(); drawer.open(byId('rooms-place')); });

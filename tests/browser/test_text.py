@@ -1,5 +1,7 @@
 """How the text of messages is shown: code, quotes, addresses; and how it is copied."""
 
+import re
+
 from playwright.sync_api import expect
 
 # Parses texts made of marks with a small generator of pseudo-random numbers, and returns those whose tokens are not the text.
@@ -123,3 +125,52 @@ def test_a_message_that_cannot_be_formatted_is_shown_as_it_was_written(visitor):
     one.write("둘 `셋`")
     one.sees("`하나` 고장")
     expect(one.find(".bubble code")).to_have_text(["셋"])
+
+
+# Copying
+
+SELECT = """([from, to]) => {
+  const nodes = [];
+  const walker = document.createTreeWalker(document.querySelector('.log'), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) nodes.push(walker.currentNode);
+  const [start, end] = [from, to].map((text) => nodes.find(({ data }) => data.includes(text)));
+  getSelection().setBaseAndExtent(start, start.data.indexOf(from), end, end.data.indexOf(to) + to.length);
+}"""
+
+# What is written to the clipboard, by its types.
+COPIED = """async () => {
+  const [item] = await navigator.clipboard.read();
+  return Promise.all(item.types.map(async (type) => [type, await (await item.getType(type)).text()]));
+}"""
+
+
+def copies(one, start, end):
+    one.page.evaluate(SELECT, [start, end])
+    one.page.keyboard.press("ControlOrMeta+c")
+    return one.page.evaluate(COPIED)
+
+
+def test_a_copied_passage_has_names_and_times_as_people_write_them(visitor):
+    one, friend = visitor(), visitor().enter("영희", "복사")
+    one.enter("홍길동", "복사")
+    one.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    friend.say("처음 한 말")
+    one.say("안녕하세요\n반갑습니다")
+    one.write("```\n  코드\n```\n끝")
+    friend.sees("끝")
+    friend.write("> 코드\n좋네요 <b>정말</b>")
+    one.sees("좋네요")
+    expect(one.find(".outgoing li")).to_have_count(0)
+    [(kind, text)] = copies(one, "한 말", "좋네요")
+    assert kind == "text/plain"
+    lines = [re.sub(r" [0-2][0-9]:[0-5][0-9]$", " 시각", line) for line in text.split("\n")]
+    # Whoever goes on within the minute is not named again.
+    said = ["영희 시각", "한 말", "홍길동 시각", "안녕하세요", "반갑습니다", "홍길동 시각", "  코드", "끝", "영희 시각", "> 코드", "좋네요", ""]
+    assert lines in (said, said[:5] + said[6:])
+
+
+def test_what_is_copied_of_one_message_is_only_its_text(visitor):
+    one = visitor().enter("홍길동", "복사")
+    one.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    one.say("보세요 https://example.org/ 여기")
+    assert copies(one, "세요", "example.org") == [["text/plain", "세요 https://example.org"]]
