@@ -5,7 +5,8 @@ import { el, setText } from './view.js';
 import { roundRange } from './series.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
-const MARGIN = { top: 12, right: 12, bottom: 22 };
+/** Above the plot is the line in which values are read out, so that they never cover what is drawn. */
+const MARGIN = { top: 25, right: 12, bottom: 22 };
 /** Room for the numbers at the left: as much as they need, in steps, so that it seldom changes. */
 const LEFT = { min: 46, step: 8, gap: 8, digit: 7.4, wide: 12.5 };
 const Y_TICKS_MAX = 9;
@@ -18,7 +19,7 @@ const MISSING_PERIODS = 2.5;
 const HOVER_PX = 24;
 const DESCRIBE_EVERY_MS = 30_000;
 const MARKER_PX = 3.6;
-const READOUT = { lineHeight: 17, padding: 7 };
+const READOUT = { top: 1, height: 19, baseline: 14.5, padding: 6, gap: 11 };
 
 function svg(tag, attributes = {}, ...children) {
   const element = document.createElementNS(SVG, tag);
@@ -57,6 +58,7 @@ export function lineSample({ tone, dash, marker = 'circle' }) {
  * @property {number} [stepMin]  1 when there are no halves
  * @property {number[]} [limits]  thresholds
  * @property {(value: number) => string} format
+ * @property {string} [unit]  of the scale, as `scale` knows it
  */
 
 export class Chart {
@@ -73,7 +75,7 @@ export class Chart {
   /**
    * @param {Plan} plan
    * @param {{words: object, clock: (time: number) => string, clockShort: (time: number) => string,
-   *   scale: (values: number[]) => string[], cursor: (time: ?number) => void, resized: () => void}} house
+   *   scale: (values: number[], unit?: string) => string[], cursor: (time: ?number) => void, resized: () => void}} house
    */
   constructor(plan, house) {
     this.#plan = plan;
@@ -218,9 +220,9 @@ export class Chart {
       if (low === undefined) bottom = Math.max(0, bottom - around);
     }
     const range = roundRange(bottom, top, count, stepMin);
-    range.values = [];
-    for (let value = range.low; value <= range.high + range.step / 2 && range.values.length < Y_TICKS_MAX; value += range.step) range.values.push(value);
-    range.texts = this.house.scale(range.values);
+    const steps = Math.min(Math.round((range.high - range.low) / range.step), Y_TICKS_MAX - 1);
+    range.values = Array.from({ length: steps + 1 }, (_, index) => range.low + index * range.step);
+    range.texts = this.house.scale(range.values, this.#plan.unit);
     return range;
   }
 
@@ -350,29 +352,42 @@ export class Chart {
     }
     const at = x(series.timeAt(index)) - (shape === 'bars' ? this.#barWidth / 2 : 0);
     cursor.setAttribute('d', `M${at.toFixed(1)} ${MARGIN.top}v${this.#plotHeight}`);
-    const texts = [this.house.clock(series.timeAt(index))];
-    lines.forEach(({ field, name, marker = 'circle' }, line) => {
+    const texts = lines.map(({ field, marker = 'circle' }, line) => {
       const value = series.valueAt(field, index);
       nodes[line].point.setAttribute('d', Number.isNaN(value) ? '' : MARKERS[marker](at, y(value), MARKER_PX + 0.6));
-      texts.push((lines.length > 1 ? `${name} ` : '') + format(value));
+      return format(value);
     });
-    this.#drawReadout(readout, texts, at);
+    this.#drawReadout(readout, this.house.clock(series.timeAt(index)), texts, at);
   }
 
-  #drawReadout({ box, nodes }, texts, at) {
-    const { lineHeight, padding } = READOUT;
-    nodes.forEach((node, index) => setText(node, texts[index]));
-    const width = Math.max(...nodes.map((node) => node.getComputedTextLength())) + 2 * padding;
-    const isLeft = at + 10 + width > this.#width;
-    const left = Math.max(0, isLeft ? at - 10 - width : at + 10);
-    const top = MARGIN.top + 2;
-    for (const [name, value] of Object.entries({ x: left, y: top, width, height: lineHeight * texts.length + padding })) box.setAttribute(name, value);
+  /** In one line above the plot: with the names of the lines where there is room for them. */
+  #drawReadout({ box, nodes }, time, values, at) {
+    const { lines } = this.#plan;
+    const named = values.map((value, index) => (lines.length > 1 ? `${lines[index].name} ${value}` : value));
+    const room = this.#width - 2 * READOUT.padding;
+    let widths = this.#measure(nodes, [time, ...named]);
+    if (sum(widths) > room) widths = this.#measure(nodes, [time, ...values]);
+    const width = sum(widths) + 2 * READOUT.padding - READOUT.gap;
+    const left = Math.min(Math.max(0, at - width / 2), Math.max(0, this.#width - width));
+    const { top: y, height } = READOUT;
+    for (const [name, value] of Object.entries({ x: left, y, width, height })) box.setAttribute(name, value.toFixed(1));
+    let x = left + READOUT.padding;
     nodes.forEach((node, index) => {
-      node.setAttribute('x', left + padding);
-      node.setAttribute('y', top + lineHeight * (index + 1) - 1);
+      node.setAttribute('x', x.toFixed(1));
+      node.setAttribute('y', y + READOUT.baseline - 1);
+      x += widths[index];
+    });
+  }
+
+  #measure(nodes, texts) {
+    return nodes.map((node, index) => {
+      setText(node, texts[index]);
+      return node.getComputedTextLength() + READOUT.gap;
     });
   }
 }
+
+const sum = (numbers) => numbers.reduce((total, each) => total + each, 0);
 
 /** Shows as many of the nodes as there are values. */
 function place(nodes, values, update) {

@@ -56,6 +56,7 @@ const ko = {
   simulated_why: '실제 값이 아니라 서버가 지어낸 값입니다. POST /events/business로 실제 값을 보내면 바뀝니다.',
   levels: ['여유', '높음', '위험'],
   per_second: (n) => `초당 ${n}`,
+  a_second: (n) => `${n}/초`,
   in_total: (n) => `합계 ${n}`,
   mean: (window, n) => `${window} 평균 ${n}`,
   highest: (n) => `최고 ${n}`,
@@ -130,6 +131,7 @@ const en = {
   simulated_why: 'Not a real figure: the server makes it up until real ones are sent to POST /events/business.',
   levels: ['fine', 'high', 'critical'],
   per_second: (n) => `${n} per second`,
+  a_second: (n) => `${n}/s`,
   in_total: (n) => `${n} in total`,
   mean: (window, n) => `mean of ${window} ${n}`,
   highest: (n) => `highest ${n}`,
@@ -157,11 +159,48 @@ const numberFormat = (options) => {
   return (value) => (Number.isFinite(value) ? format.format(value) : words.none);
 };
 
-const shortest = [0, 1, 2, 3, 4].map((digits) => numberFormat({ notation: 'compact', maximumFractionDigits: digits }));
-/** The numbers of a scale, with as few digits as tell them apart. */
-export function scale(values) {
-  const texts = shortest.map((format) => values.map(format));
-  return texts.find((each) => new Set(each).size === each.length) ?? texts.at(-1);
+/** Digits after the point that a scale may need; a step with more is finer than what is measured. */
+const SCALE_DIGITS_MAX = 12;
+/** The greatest unit that is not greater than the largest value of a scale: `[from, unit, options]`. */
+const UNITS = {
+  number: [[0, 1, {}]],
+  rate: [[0, 1, {}]],
+  percent: [[0, 1, { style: 'unit', unit: 'percent' }]],
+  ms: [[0, 1, { style: 'unit', unit: 'millisecond' }], [1e3, 1e3, { style: 'unit', unit: 'second', unitDisplay: 'narrow' }]],
+  bytes: [[0, 1e3, { style: 'unit', unit: 'kilobyte' }], [1e6, 1e6, { style: 'unit', unit: 'megabyte' }], [1e9, 1e9, { style: 'unit', unit: 'gigabyte' }]],
+};
+const unitFor = (unit, value) => UNITS[unit].findLast(([from]) => Math.abs(value) >= from) ?? UNITS[unit][0];
+const withUnit = (unit, text) => (unit === 'rate' ? words.a_second(text) : text);
+
+const formats = new Map();
+/** Formats with 0, 1, 2… digits, made once for each unit. */
+function formatsOf(options) {
+  const key = options.unit ?? '';
+  if (!formats.has(key)) {
+    formats.set(key, Array.from({ length: SCALE_DIGITS_MAX + 1 }, (_, digits) => numberFormat({ ...options, notation: 'compact', maximumFractionDigits: digits })));
+  }
+  return formats.get(key);
+}
+
+/** The numbers of a scale, with their unit and as few digits as show each exactly. @param {keyof UNITS} unit */
+export function scale(values, unit = 'number') {
+  const [, divisor, options] = unitFor(unit, Math.max(...values.map(Math.abs)));
+  const shown = values.map((value) => value / divisor);
+  const all = formatsOf(options);
+  const exact = shown.map(all.at(-1));
+  const format = all.find((each) => shown.every((value, index) => each(value) === exact[index]));
+  return shown.map((value) => withUnit(unit, format(value)));
+}
+
+/** A format for single values: the digits that three places of the value have, unless `digits` says how many. */
+export function valueFormat(unit, digits = null) {
+  return (value) => {
+    if (!Number.isFinite(value)) return words.none;
+    const [, divisor, options] = unitFor(unit, value);
+    const shown = value / divisor;
+    const places = digits ?? (Math.abs(shown) < 10 ? 2 : Math.abs(shown) < 100 ? 1 : 0);
+    return withUnit(unit, formatsOf(options)[places](shown));
+  };
 }
 
 const whole = numberFormat({ maximumFractionDigits: 0 });

@@ -74,7 +74,7 @@ function requestNotes(samples, since) {
 const one = (id, field, tone, plan) => ({ id, name: words[id], lines: [{ field, tone }], ...plan });
 const PLANS = [
   {
-    id: 'machine', section: 'system', name: words.machine, shape: 'line', low: 0, high: 100, limits: LIMITS, format: percent,
+    id: 'machine', section: 'system', name: words.machine, shape: 'line', low: 0, high: 100, limits: LIMITS, format: percent, unit: 'percent',
     lines: [
       { field: 'cpu', name: words.cpu, tone: 'cpu', marker: 'circle' },
       { field: 'memory', name: words.memory, tone: 'memory', marker: 'square', dash: '7 3.5' },
@@ -85,10 +85,10 @@ const PLANS = [
     section: 'api', hint: words.requests_per(perInterval), shape: 'bars', low: 0, stepMin: 1, format: count, notes: requestNotes,
   }),
   one('response', 'avg_response_ms', 'api', {
-    section: 'api', shape: 'line', low: 0, format: milliseconds, notes: meanAndHighest('avg_response_ms', milliseconds),
+    section: 'api', shape: 'line', low: 0, format: milliseconds, unit: 'ms', notes: meanAndHighest('avg_response_ms', milliseconds),
   }),
   one('errors', 'error_rate', 'errors', {
-    section: 'api', hint: words.requests_per(perInterval), shape: 'bars', low: 0, highMin: 1, format: percentFine, notes: meanAndHighest('error_rate', percentFine),
+    section: 'api', hint: words.requests_per(perInterval), shape: 'bars', low: 0, highMin: 1, format: percentFine, unit: 'percent', notes: meanAndHighest('error_rate', percentFine),
   }),
   one('users', 'active_users', 'business', { section: 'business', shape: 'step', low: 0, stepMin: 1, format: count, changes: true }),
   one('revenue', 'revenue', 'business', { section: 'business', shape: 'line', stepMin: 1, format: count, changes: true }),
@@ -251,7 +251,7 @@ function changed() {
 }
 
 function draw() {
-  const now = Date.now();
+  const now = stream.now();
   const view = { now, windowMs: minutes * 60_000, windowName: words.minutes(minutes), cursor, marks };
   for (const figure of figures) {
     figure.label(simulated);
@@ -281,7 +281,7 @@ function speak() {
 let tableAt = -Infinity;
 function fillTable() {
   tableAt = performance.now();
-  const since = Date.now() - minutes * 60_000;
+  const since = stream.now() - minutes * 60_000;
   setText(byId('numbers-caption'), words.table_caption(words.minutes(minutes)));
   const rows = byId('rows').children;
   figures.flatMap(({ plan }) => plan.lines.map((each) => ({ plan, field: each.field }))).forEach(({ plan, field }, index) => {

@@ -1,5 +1,8 @@
 // What is remembered of one kind of event: a ring of samples, so that a page left open for days stays as small as it is.
 
+/** A clock that goes back by less than this is put right little by little; by more, it was set. */
+const SET_BACK_MS = 60_000;
+
 export class Series {
   #capacity;
   #times;
@@ -22,7 +25,9 @@ export class Series {
 
   /** @param {boolean} broken  something is missing between the sample before and this one */
   push(time, data, broken) {
-    if (this.#count && time < this.timeAt(this.#count - 1)) this.clear(); // the clock of this machine was set back
+    const isSetBack = this.#count > 0 && time < this.lastTime();
+    if (isSetBack && this.lastTime() - time >= SET_BACK_MS) this.clear();
+    else if (isSetBack) time = this.lastTime();
     const at = this.#end;
     this.#times[at] = time;
     this.#broken[at] = broken ? 1 : 0;

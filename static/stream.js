@@ -13,11 +13,17 @@
  * @typedef {{name: 'connecting'} | {name: 'connected'} | {name: 'signed-out'}
  *   | {name: 'reconnecting', reason: 'lost'|'silent'|'refused', status: ?number, retryAt: ?number}} State
  *   `retryAt`: by `performance.now()`; null while an attempt is being made
- * @typedef {{kind: string, id: number, data: object, time: number}} Sample   `time`: milliseconds since 1970
+ * @typedef {{kind: string, id: number, data: object, time: number}} Sample   `time`: milliseconds since 1970, by the
+ *   server's clock where it tells the time of its events, else by ours when it arrived
  */
+
+import { ServerClock } from './server-clock.js';
 
 /** How often each kind of event comes. */
 export const PERIOD_MS = { system_metrics: 1_000, api_metrics: 5_000, business_metrics: 10_000 };
+
+/** A back end posts its figures whenever it likes: only what comes by the clock tells when what came before it was. */
+const CADENCE_MS = { ...PERIOD_MS, business_metrics: 0 };
 
 const ALL = Object.keys(PERIOD_MS);
 export const CHANNELS = {
@@ -56,7 +62,7 @@ export class Stream extends EventTarget {
   /** When the connection broke, until it is back. */ #lostAt = null;
   #switched = false;
   /** Up to which id each kind is known. */ #positions = new Map(ALL.map((kind) => [kind, 0]));
-  #lastTimes = new Map();
+  #clock = new ServerClock();
   /** Events of the burst after opening, until their times can be told; null when live. @type {?object[]} */ #burst = null;
   #burstTimer;
   #watchdog;
@@ -87,6 +93,11 @@ export class Stream extends EventTarget {
     this.#turn += 1;
     this.#hangUp();
     this.state = { name: 'connecting' };
+  }
+
+  /** The time by which samples are placed. */
+  now() {
+    return this.#clock.now();
   }
 
   get #kinds() {
@@ -210,13 +221,15 @@ export class Stream extends EventTarget {
     } catch {
       return;
     }
-    const entry = { kind, id, data, time: Date.now() };
+    const time = this.#clock.timeOf(data?.time, !this.#burst);
+    const entry = { kind, id, data, time };
     if (this.#burst) {
       this.#burst.push(entry);
       const left = BURST_MAX_MS - (performance.now() - this.#openedAt);
       clearTimeout(this.#burstTimer);
       this.#burstTimer = setTimeout(() => this.#flush(), Math.min(BURST_PAUSE_MS, Math.max(0, left)));
     } else {
+      entry.time ??= this.now();
       this.#deliver([entry], false);
     }
   }
@@ -226,7 +239,7 @@ export class Stream extends EventTarget {
     const burst = this.#burst;
     this.#burst = null;
     if (!burst) return;
-    setTimes(burst);
+    setTimes(burst, this.now());
     const isReturn = this.#lostAt !== null && Math.max(...this.#positions.values()) > 0;
     const { count, gap } = this.#deliver(burst, true);
     if (isReturn && !gap) this.#say('resumed', { count, forMs: performance.now() - this.#lostAt });
@@ -275,21 +288,19 @@ export class Stream extends EventTarget {
     }
     // All of the channel up to this id was sent to us, of whatever kind.
     for (const known of this.#kinds) this.#positions.set(known, Math.max(id, this.#positions.get(known)));
-    entry.time = Math.max(entry.time, (this.#lastTimes.get(kind) ?? 0) + 1);
-    this.#lastTimes.set(kind, entry.time);
     return true;
   }
 }
 
 /**
- * Events carry no time. Those of a burst are put back by their cadence: none later than the one after it, and each a
- * period before the next of its kind.
+ * Gives a time to those events of a burst that have none, as those of older servers and gaps: none later than the one
+ * after it, and each a period before the next of its kind.
  */
-function setTimes(burst) {
+function setTimes(burst, now) {
   const next = new Map();
-  let following = Infinity;
-  for (const entry of burst.toReversed()) {
-    entry.time = Math.min(entry.time, following, (next.get(entry.kind) ?? Infinity) - (PERIOD_MS[entry.kind] ?? 0));
+  let following = now;
+  for (const entry of [...burst].reverse()) {
+    entry.time ??= Math.min(following, (next.get(entry.kind) ?? Infinity) - (CADENCE_MS[entry.kind] ?? 0));
     following = entry.time;
     next.set(entry.kind, entry.time);
   }
