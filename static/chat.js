@@ -3,6 +3,8 @@
 // (the door) and session.js (whoever signed in). log.js shows a conversation (conversation.js), lists.js the rooms and people at its
 // sides, composer.js has the field to write in, view.js the small pieces, words.js the words.
 
+import { messageButton, personButton, setUpActions } from './actions.js';
+import { isShown, setUpPeople } from './people.js';
 import { Lists, NewRoom, showBadge } from './lists.js';
 import { keyOf } from './conversation.js';
 import { house } from './house.js';
@@ -11,7 +13,8 @@ import { Log } from './log.js';
 import { draft, setDraft, setUpComposer, written } from './composer.js';
 import { setUpCopying } from './copying.js';
 import { count, explain, timeOf, translate, words } from './words.js';
-import { bdi, byId, el, icon, notify, sentence, setText, setUpDrawer } from './view.js';
+import { words as ofPeople } from './words-people.js';
+import { bdi, byId, el, guestMark, icon, notify, sentence, setText, setUpDrawer } from './view.js';
 
 const ROOM_LIST_EVERY_MS = 20_000;
 
@@ -21,12 +24,15 @@ const drawer = setUpDrawer(wide);
 const lists = new Lists({
   show: (key) => house.show(house.conversations.get(key)),
   enter: (name) => house.enterRoom(name),
-  whisper: (name) => house.show(house.whispersWith(name)),
+  whisper: (name, guest) => house.whisperTo(name, guest),
+  menuOf: personButton,
 });
 const log = new Log({
   retry: (message) => { house.chat.retry(message); house.changed(); },
   discard: (message) => { house.conversationOf(message)?.outgoing.delete(message.id); house.changed(); log.focus(); },
   reachedEnd: () => { house.markRead(); house.changed(); },
+  isShown,
+  menuOf: messageButton,
 });
 const newRoom = new NewRoom({ enter: (name) => house.enterRoom(name), headers: () => house.me.session?.headers ?? {} });
 
@@ -51,6 +57,7 @@ function showParts() {
   const isWhisper = active?.kind === 'whisper';
   byId('house').classList.toggle('whispering', isWhisper);
   byId('place').replaceChildren(active ? bdi(active.name) : words.title);
+  byId('place-mark').replaceChildren(...[guestMark(active?.guest)].filter(Boolean));
   byId('leave').hidden = !active;
   byId('leave').replaceChildren(icon(isWhisper ? 'close' : 'leave'));
   for (const attribute of ['aria-label', 'title']) byId('leave').setAttribute(attribute, isWhisper ? words.close_whisper : words.leave_room);
@@ -157,6 +164,7 @@ function listen() {
   house.on('standing', showParts);
   house.on('history', () => log.show(house.active));
   house.on('replaced', ({ item }) => log.replace(item));
+  house.on('hiding', () => log.filter());
   house.on('problem', ({ code }) => notify(explain(code)));
   house.on('out', () => {
     drawer.close();
@@ -167,8 +175,11 @@ function listen() {
 
 function setUp() {
   translate(document);
+  translate(document, ofPeople, 'p');
   document.title = words.title;
   listen();
+  setUpActions();
+  setUpPeople();
   setUpComposer(say);
   setUpCopying(byId('log-place'), () => house.chat.username);
   byId('text').addEventListener('input', () => { if (house.active) house.active.draft = draft(); });

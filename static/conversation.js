@@ -24,6 +24,7 @@ export const ITEMS_MAX = 500;
  * @property {Map<string, boolean>} people  the others in the room, as far as they are told: whether each is a guest
  * @property {number} present      how many are in the room, we too
  * @property {number} unread @property {?number} unreadFrom   serial of the first unread item
+ * @property {boolean} guest       of whispers: with a guest @property {boolean} familiar   of whispers: we have written there, or opened them by ourselves
  * @property {string} draft @property {boolean} waiting   for the connection to come back
  */
 
@@ -37,7 +38,7 @@ export const isWanted = ({ kind, putOut }) => kind === 'room' && !putOut;
 /** @returns {Conversation} */
 export const begin = (kind, name, waiting) => ({
   key: keyOf(kind, name), kind, name, items: [], outgoing: new Map(), shown: new Set(), standing: kind === 'room' ? 'joining' : 'in', refusal: '',
-  putOut: false, people: new Map(), present: 0, unread: 0, unreadFrom: null, draft: '', waiting,
+  putOut: false, people: new Map(), present: 0, unread: 0, unreadFrom: null, draft: '', waiting, guest: false, familiar: false,
 });
 
 export function append(conversation, fields) {

@@ -1,6 +1,7 @@
 // What the server tells about rooms and people, and what that changes in the house.
 
 import { append, erase, isDeleted, settleSent } from './conversation.js';
+import { isHidden } from './hiding.js';
 import { house } from './house.js';
 import { explain, explainPutOut } from './words.js';
 
@@ -19,13 +20,19 @@ export function listen(source) {
   on('room_left', roomLeft);
   on('room_list', (detail) => { house.rooms = new Map(detail.rooms.map((room) => [room.name, room])); });
   on('chat', (detail) => heard(house.room(detail.room), detail, detail.username));
-  on('whisper', (detail) => heard(house.whispersWith(detail.from === source.username ? detail.to : detail.from), detail, detail.from));
+  on('whisper', whispered);
   on('message', messageChanged);
   on('deleted', deleted);
   on('user_joined', (detail) => presence(detail, true));
   on('user_left', (detail) => presence(detail, false));
   on('room_users', ({ room, count: present }) => { const conversation = house.room(room); if (conversation) conversation.present = present; });
   on('error', ({ code }) => house.tell('problem', { code }));
+}
+
+function whispered(detail) {
+  const { from, to, guest = false } = detail;
+  if (from === house.chat.username) heard(house.whispersWith(to), detail, from);
+  else if (!isHidden(from, guest)) heard(house.whispersWith(from, guest), detail, from);
 }
 
 function roomJoined({ room, messages, first, gap, online_users: others, guests = [], online_count: present }) {

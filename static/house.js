@@ -8,12 +8,14 @@
 //   history    the items of the conversation that is shown were told anew
 //   replaced   an item of the conversation that is shown has changed where it stands [{item}]
 //   heard      a message has arrived [{conversation, item, past}]   past: it was said before we came
+//   hiding     who is hidden has changed
 //   problem    the server refused something that has no place of its own [{code}]
 //   welcomed   we are in the house: for the first time, or again after its door was shown
 //   out        the door is shown again
 
 import { nameOf } from './sarang.js';
 import { append, begin, keyOf } from './conversation.js';
+import { isHidden } from './hiding.js';
 
 /** @typedef {import('./conversation.js').Conversation} Conversation */
 
@@ -21,6 +23,9 @@ import { append, begin, keyOf } from './conversation.js';
  * @typedef {object} Who   @property {string} name
  * @property {?import('./session.js').Session} session  of an account; a guest has none @property {boolean} [guest]  is marked as one
  */
+
+/** Whispers kept, with so many people. */
+const WHISPERS_MAX = 100;
 
 class House extends EventTarget {
   /** @type {?Who} */ me = null;
@@ -51,9 +56,27 @@ class House extends EventTarget {
     return this.conversations.get(keyOf('room', name));
   }
 
-  /** @returns {Conversation} */
-  whispersWith(name) {
-    return this.#conversation('whisper', name);
+  /** @param {boolean} [guest]  undefined: as far as it is known already @returns {Conversation} */
+  whispersWith(name, guest) {
+    if (!this.conversations.has(keyOf('whisper', name))) this.#makeRoomForWhispers();
+    const whispers = this.#conversation('whisper', name);
+    whispers.guest = guest ?? whispers.guest;
+    return whispers;
+  }
+
+  /** Of too many whispers, the oldest of somebody who was never answered is closed. */
+  #makeRoomForWhispers() {
+    const whispers = [...this.conversations.values()].filter(({ kind }) => kind === 'whisper');
+    if (whispers.length < WHISPERS_MAX) return;
+    const others = whispers.filter((each) => each !== this.active);
+    this.conversations.delete((others.find(({ familiar }) => !familiar) ?? others[0]).key);
+  }
+
+  /** Opens the whispers with somebody: they are no stranger from now on. */
+  whisperTo(name, guest) {
+    const whispers = this.whispersWith(name, guest);
+    whispers.familiar = true;
+    this.show(whispers);
   }
 
   #conversation(kind, name) {
@@ -78,6 +101,8 @@ class House extends EventTarget {
   /** Appends a message, and counts it as unread unless it is ours, of before, or read at once. */
   hear(conversation, fields, past) {
     const item = append(conversation, { kind: 'message', ...fields });
+    if (fields.mine) conversation.familiar = true;
+    else if (isHidden(fields.from, fields.guest)) return;
     if (!fields.mine && !past && !this.isRead(conversation)) {
       conversation.unreadFrom = conversation.unread ? conversation.unreadFrom : item.serial;
       conversation.unread += 1;
@@ -130,6 +155,7 @@ class House extends EventTarget {
     if (!active) return null;
     const message = active.kind === 'room' ? chat.say(active.name, content) : chat.whisper(active.name, content);
     active.outgoing.set(message.id, message);
+    active.familiar = true;
     active.unreadFrom = null;
     active.draft = '';
     return message;

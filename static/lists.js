@@ -1,9 +1,13 @@
 // What stands at the sides of a conversation: the rooms, the whispers, the people; and the dialog that makes a room.
 
 import { count, explain, words } from './words.js';
+import { words as ofPeople } from './words-people.js';
+import { isHidden } from './hiding.js';
 import { byId, el, guestMark, icon, reconcile, seal, setText } from './view.js';
 
 const ROOMS_SHOWN_MAX = 100;
+/** So many whispers of people one has never answered stand among the others; more of them stand apart, folded. */
+const STRANGERS_AMONG_OTHERS_MAX = 3;
 /** A short list is looked through faster than it is searched. */
 const ROOMS_WITHOUT_FILTER_MAX = 8;
 
@@ -21,7 +25,7 @@ export function showBadge(badge, unread) {
 export class Lists {
   #actions;
 
-  /** @param {{show: (key) => void, enter: (room) => void, whisper: (name) => void}} actions */
+  /** @param {{show: (key) => void, enter: (room) => void, whisper: (name, guest) => void, menuOf: (person) => HTMLElement}} actions */
   constructor(actions) {
     this.#actions = actions;
   }
@@ -30,12 +34,22 @@ export class Lists {
 
   /** @param {Conversation[]} conversations  @param {?Conversation} active  @param {object[]} others  rooms one is not in */
   showPlaces(conversations, active, others) {
-    for (const [kind, list, section] of [['room', 'joined', 'joined-section'], ['whisper', 'whispers', 'whispers-section']]) {
-      const ours = conversations.filter((conversation) => conversation.kind === kind);
-      byId(section).hidden = !ours.length;
-      reconcile(byId(list), ours, ({ key }) => key, (conversation) => this.#place(conversation),
-        (element, conversation) => this.#updatePlace(element.firstElementChild, conversation, conversation === active));
-    }
+    const joined = conversations.filter(({ kind }) => kind === 'room');
+    const whispers = conversations.filter(({ kind }) => kind === 'whisper');
+    const strangers = whispers.filter(({ familiar }) => !familiar);
+    const apart = strangers.length > STRANGERS_AMONG_OTHERS_MAX ? strangers : [];
+    byId('joined-section').hidden = !joined.length;
+    byId('whispers-section').hidden = !whispers.length;
+    byId('strangers-section').hidden = !apart.length;
+    byId('close-whispers').hidden = whispers.length < 2;
+    const show = (list, ours) => reconcile(byId(list), ours, ({ key }) => key, (conversation) => this.#place(conversation),
+      (element, conversation) => this.#updatePlace(element.firstElementChild, conversation, conversation === active));
+    show('joined', joined);
+    show('whispers', apart.length ? whispers.filter(({ familiar }) => familiar) : whispers);
+    show('strangers', [...apart].reverse()); // who whispered last comes first
+    if (apart.includes(active)) byId('strangers-section').open = true;
+    setText(byId('strangers-count'), apart.length ? count(apart.length) : '');
+    showBadge(byId('strangers-unread'), apart.reduce((sum, { unread }) => sum + unread, 0));
     this.#showOthers(others);
   }
 
@@ -51,10 +65,10 @@ export class Lists {
     setText(byId('no-others'), more > 0 ? words.more_rooms(count(more)) : wanted ? words.no_such_room : words.no_other_rooms);
   }
 
-  #place({ key, kind, name }) {
+  #place({ key, kind, name, guest }) {
     return el('li', {}, el('button', { type: 'button', class: 'place', onclick: () => this.#actions.show(key) },
       kind === 'whisper' ? seal(name) : sign(),
-      el('bdi', { class: 'place-name' }, name), el('span', { class: 'tally' }), el('span', { class: 'badge', hidden: true })));
+      el('bdi', { class: 'place-name' }, name), guestMark(guest), el('span', { class: 'tally' }), el('span', { class: 'badge', hidden: true })));
   }
 
   #updatePlace(button, { kind, standing, present, unread }, isActive) {
@@ -76,15 +90,24 @@ export class Lists {
     const others = [...people].map(([name, guest]) => ({ name, guest })).filter(({ name }) => name !== me.name).sort((a, b) => byName(a.name, b.name));
     const persons = isIn ? [me, ...others] : [];
     setText(byId('people-count'), isIn ? count(present) : '');
-    reconcile(byId('persons'), persons, ({ name, guest }) => `${guest} ${name}`, (person) => (person === me ? ourselves(me) : this.#person(person)));
+    reconcile(byId('persons'), persons, ({ name, guest }) => `${guest} ${name}`, (person) => (person === me ? ourselves(me) : this.#person(person)),
+      (element, { name, guest }) => this.#updatePerson(element, isHidden(name, guest)));
     const more = present - persons.length;
     setText(byId('people-note'), !isIn ? '' : more > 0 ? words.others_more(count(more)) : persons.length === 1 ? words.alone : '');
   }
 
   #person({ name, guest }) {
     const label = words.whisper_to(name);
-    return el('li', {}, el('button', { type: 'button', class: 'person', title: label, onclick: () => this.#actions.whisper(name) },
-      seal(name), el('bdi', {}, name), guestMark(guest), icon('whisper'), el('span', { class: 'unseen' }, label)));
+    return el('li', { class: 'person-line' }, el('button', { type: 'button', class: 'person', title: label, onclick: () => this.#actions.whisper(name, guest) },
+      seal(name), el('bdi', {}, name), guestMark(guest), icon('whisper'), el('span', { class: 'unseen' }, label)), this.#actions.menuOf({ name, guest }));
+  }
+
+  #updatePerson(element, hidden) {
+    if (element.classList.contains('is-hidden') === hidden) return;
+    element.classList.toggle('is-hidden', hidden);
+    const mark = element.querySelector('.hidden-mark');
+    if (hidden) element.querySelector('.person bdi').after(el('span', { class: 'guest hidden-mark' }, ofPeople.hidden));
+    else mark?.remove();
   }
 }
 

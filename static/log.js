@@ -35,7 +35,7 @@ export class Log {
   /** The reader is at the end and wants to stay there. */
   atEnd = true;
 
-  /** @param {{retry, discard, reachedEnd}} actions */
+  /** @param {{retry, discard, reachedEnd, isShown, menuOf}} actions  whether an item is to be shown, and the button of its menu */
   constructor(actions) {
     this.#actions = actions;
     this.#newer.addEventListener('click', () => { this.toEnd(); this.#log.focus({ preventScroll: true }); });
@@ -96,6 +96,19 @@ export class Log {
     this.#offer();
   }
 
+  /** Which items are to be shown has changed. */
+  filter() {
+    if (!this.#conversation) return;
+    const lines = new Map([...this.#list.querySelectorAll(':scope > .message')].map((line) => [line.dataset.serial, line]));
+    for (const item of this.#conversation.items) {
+      if (item.kind !== 'message') continue;
+      const line = lines.get(String(item.serial));
+      if (line) line.hidden = !this.#isShown(item);
+      else if (this.#isShown(item) && item.serial <= this.#last) return this.show(this.#conversation); // it came while it was not to be shown
+    }
+    if (this.atEnd) this.toEnd();
+  }
+
   focus() {
     this.#log?.focus();
   }
@@ -113,6 +126,10 @@ export class Log {
       this.#actions.reachedEnd();
     }
     this.#offer();
+  }
+
+  #isShown(item) {
+    return this.#actions.isShown(item);
   }
 
   #offer() {
@@ -136,7 +153,7 @@ export class Log {
 
   /** The oldest message left stands under its day and its name, even when those above it had them. */
   #headTop() {
-    const item = this.#conversation.items.find(({ kind }) => kind === 'message');
+    const item = this.#conversation.items.find((other) => other.kind === 'message' && this.#isShown(other));
     const top = this.#list.querySelector(':scope > .message:not(.trace)');
     if (!top || Number(top.dataset.serial) !== item?.serial || top.previousElementSibling?.classList.contains('day')) return;
     const fresh = this.#message(item, true);
@@ -154,7 +171,7 @@ export class Log {
     for (; index < items.length; index += 1) {
       const item = items[index];
       if (item.serial === unreadFrom) this.#list.append(el('li', { class: 'mark unread-mark', 'data-serial': item.serial }, words.unread_from_here));
-      if (item.kind === 'message' && !item.mine) arrived += 1;
+      if (item.kind === 'message' && !item.mine && this.#isShown(item)) arrived += 1;
       try {
         this.#append(item, items[index - 1]);
       } catch (error) {
@@ -170,13 +187,14 @@ export class Log {
   }
 
   #append(item, before) {
+    if (!this.#isShown(item)) return;
     if (item.kind === 'message') this.#appendMessage(item, before);
     else if (item.kind === 'deleted') this.#list.append(this.#trace(item));
     else this.#list.append(item.kind === 'gap' ? el('li', { class: 'mark gap', 'data-serial': item.serial }, words.gap) : this.#presence(item));
   }
 
   #appendMessage(item, before) {
-    const lastMessage = this.#conversation.items.findLast(({ kind, serial }) => kind === 'message' && serial < item.serial);
+    const lastMessage = this.#conversation.items.findLast((other) => other.kind === 'message' && other.serial < item.serial && this.#isShown(other));
     if (!lastMessage || !sameDay(lastMessage.at, item.at)) this.#list.append(this.#day(item));
     const joined = together(before, item);
     if (joined && sameMinute(before.at, item.at)) this.#list.lastElementChild?.classList.add('same-minute');
@@ -192,13 +210,15 @@ export class Log {
     return el('li', { class: 'message trace first', 'data-serial': serial }, el('div', { class: 'line' }, deleted()));
   }
 
-  #message({ serial, from, guest, mine, content, at, gone }, first) {
+  #message(item, first) {
+    const { serial, from, guest, mine, content, at, gone } = item;
     return el('li', { class: `message${mine ? ' mine' : ''}${first ? ' first' : ''}`, 'data-serial': serial },
       !mine && first ? seal(from) : null,
       el('p', { class: first && !mine ? 'by' : 'by unseen' }, ...(mine ? [words.own_name] : [bdi(from), guestMark(guest)])),
       el('div', { class: 'line' },
         gone ? deleted() : el('div', { class: 'bubble', dir: 'auto' }, ...formatted(content)),
-        el('time', { class: 'time', datetime: at.toISOString() }, timeOf(at))));
+        el('time', { class: 'time', datetime: at.toISOString() }, timeOf(at)),
+        el('span', { class: 'message-actions' }, this.#actions.menuOf(item))));
   }
 
   #presence(item) {

@@ -341,13 +341,17 @@ export function explainPutOut(where, { reason, until }) {
   return [known[isBan ? 'banned' : Object.hasOwn(known, reason ?? '') ? reason : 'kicked'], ...end, ...own].join(' ');
 }
 
-/** Fills the elements of the page that name their words: `data-t` for the text, `data-t-label` for the label. */
-export function translate(root) {
+/**
+ * Fills the elements of the page that name their words: `data-t` for the text, `data-t-label` for the label.
+ * @param {object} [from]  words of another file  @param {string} [by]  and the letter of their attributes
+ */
+export function translate(root, from = words, by = 't') {
   document.documentElement.lang = language;
-  for (const element of root.querySelectorAll('[data-t]')) element.textContent = words[element.dataset.t];
-  for (const element of root.querySelectorAll('[data-t-label]')) {
-    element.setAttribute('aria-label', words[element.dataset.tLabel]);
-    if (element.tagName === 'BUTTON') element.title = words[element.dataset.tLabel];
-    if (element.tagName === 'INPUT') element.placeholder = words[element.dataset.tLabel];
+  for (const element of root.querySelectorAll(`[data-${by}]`)) element.textContent = from[element.dataset[by]];
+  for (const element of root.querySelectorAll(`[data-${by}-label]`)) {
+    const label = from[element.dataset[`${by}Label`]];
+    element.setAttribute('aria-label', label);
+    if (element.tagName === 'BUTTON') element.title = label;
+    if (element.tagName === 'INPUT') element.placeholder = label;
   }
 }

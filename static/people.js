@@ -1,0 +1,94 @@
+// What one may do about other people: call and whisper to them, hide and show them again, close whispers; and what hiding changes
+// in the house.
+
+import { announce } from './announce.js';
+import { offer } from './actions.js';
+import { draft, setDraft } from './composer.js';
+import { hide, hidingIsOf, isHidden, onHidingChange, unhide } from './hiding.js';
+import { house } from './house.js';
+import { byId } from './view.js';
+import { words } from './words-people.js';
+
+/** @typedef {import('./hiding.js').Person} Person */
+
+/** Whether a message is shown: its author is not hidden. @param {import('./conversation.js').Item} item */
+export const isShown = ({ kind, from, guest, mine }) => kind !== 'message' || mine || !isHidden(from, guest);
+
+const isMe = ({ name }) => name === house.chat?.username;
+const whispers = () => [...house.conversations.values()].filter(({ kind }) => kind === 'whisper');
+
+async function copyText({ content }) {
+  try {
+    await navigator.clipboard.writeText(content);
+    announce(words.copied);
+  } catch {
+    announce(words.not_copied); // on plain http there is no clipboard
+  }
+}
+
+/** Writes the name where the cursor is. @param {Person} person */
+function mention({ name }) {
+  const text = byId('text');
+  const written = draft();
+  const [before, after] = [written.slice(0, text.selectionStart), written.slice(text.selectionEnd)];
+  const inserted = `${before && !/\s$/u.test(before) ? ' ' : ''}@${name} `;
+  setDraft(before + inserted + after);
+  text.dispatchEvent(new Event('input', { bubbles: true }));
+  text.focus();
+  text.setSelectionRange(before.length + inserted.length, before.length + inserted.length);
+}
+
+/** @param {Person} person */
+function hidePerson(person) {
+  hide(person);
+  announce(words.was_hidden, { names: [person.name], action: { label: words.undo, run: () => unhidePerson(person) } });
+}
+
+/** @param {Person} person */
+export function unhidePerson(person) {
+  unhide(person);
+  announce(words.was_unhidden, { names: [person.name] });
+}
+
+export function closeWhispers() {
+  const all = whispers();
+  // The one that is shown last, so that no other is shown in between.
+  for (const conversation of all.filter((each) => each !== house.active)) house.forget(conversation);
+  if (house.active?.kind === 'whisper') house.forget(house.active);
+  announce(words.whispers_closed(all.length));
+  house.changed();
+}
+
+function aboutPerson(person) {
+  if (isMe(person)) return [];
+  const isHere = house.active?.kind === 'whisper' && house.active.name === person.name;
+  return [
+    house.active?.kind === 'room' && house.active.standing !== 'out' && { name: 'mention', label: words.mention, run: () => mention(person) },
+    !isHere && { name: 'whisper', label: words.whisper, run: () => house.whisperTo(person.name, person.guest) },
+    isHidden(person.name, person.guest)
+      ? { name: 'unhide', label: words.unhide, section: 'hide', run: () => unhidePerson(person) }
+      : { name: 'hide', label: words.hide, section: 'hide', run: () => hidePerson(person) },
+  ];
+}
+
+/** What hiding has changed: whispers of hidden people are closed, and their messages are not unread. */
+function hidingChanged() {
+  for (const conversation of whispers()) if (isHidden(conversation.name, conversation.guest)) house.forget(conversation);
+  for (const conversation of house.conversations.values()) {
+    if (!conversation.unread) continue;
+    const unread = conversation.items.filter((item) => item.kind === 'message' && !item.mine && item.serial >= conversation.unreadFrom && isShown(item));
+    conversation.unread = Math.min(conversation.unread, unread.length);
+  }
+  house.tell('hiding');
+  house.changed();
+}
+
+export function setUpPeople() {
+  offer('message', (item) => [item.content && { name: 'copy', label: words.copy_text, run: () => copyText(item) }]);
+  offer('person', aboutPerson);
+  offer('place', (conversation) => (conversation.kind === 'whisper' ? aboutPerson(conversation) : []));
+  offer('place', ({ kind }) => [kind === 'whisper' && whispers().length > 1 && { name: 'close-whispers', label: words.close_whispers, section: 'hide', run: closeWhispers }]);
+  byId('close-whispers').addEventListener('click', closeWhispers);
+  onHidingChange(hidingChanged);
+  house.on('welcomed', () => hidingIsOf({ name: house.chat.username, guest: !house.me.session }));
+}
