@@ -12,6 +12,7 @@ import { begin, explainEnd, leaveHouse, nameOfRecovery, problemOf, recover } fro
 import { Log } from './log.js';
 import { draft, setDraft, setUpComposer, written } from './composer.js';
 import { setUpCopying } from './copying.js';
+import { followKeyboard } from './keyboard.js';
 import { count, explain, timeOf, translate, words } from './words.js';
 import { words as ofPeople } from './words-people.js';
 import { bdi, byId, el, guestMark, icon, notify, sentence, setText, setUpDrawer } from './view.js';
@@ -182,6 +183,7 @@ function setUp() {
   setUpPeople();
   setUpComposer(say);
   setUpCopying(byId('log-place'), () => house.chat.username);
+  followKeyboard();
   byId('text').addEventListener('input', () => { if (house.active) house.active.draft = draft(); });
   byId('find-room').addEventListener('input', () => house.changed());
   byId('open-rooms').addEventListener('click', () => { house.chat.listRooms(); drawer.open(byId('rooms-place')); });

@@ -6,7 +6,8 @@ import { byId } from './view.js';
 const CONTENT_CHARS_MAX = 4096;
 /** The counter shows when this many characters are left. */
 const COUNTER_FROM_CHARS = 300;
-const TEXT_ROWS_MAX = 8;
+/** On a touch screen the keyboard has no Shift+Enter: there its Enter breaks the line, and the button sends. */
+const touch = matchMedia('(hover: none) and (pointer: coarse)');
 
 /** What is written, or what is to be written on. */
 export const draft = () => byId('text').value;
@@ -31,16 +32,31 @@ const charactersLeft = () => CONTENT_CHARS_MAX - [...content()].length;
 function textChanged() {
   const text = byId('text');
   const left = charactersLeft();
-  text.rows = Math.min(TEXT_ROWS_MAX, text.value.split('\n').length); // where `field-sizing` is not known
+  grow();
   byId('counter').textContent = left > COUNTER_FROM_CHARS ? '' : left >= 0 ? words.characters_left(count(left)) : words.characters_over(count(-left));
   byId('counter').classList.toggle('over', left < 0);
   text.setAttribute('aria-invalid', left < 0);
   byId('send').setAttribute('aria-disabled', left < 0 || !text.value.trim());
 }
 
+/** As high as its text; the style sheet sets the limit. `field-sizing` would do it, but Firefox and Safari have it late or not at all. */
+function grow() {
+  const text = byId('text');
+  text.style.height = '';
+  // Firefox counts the placeholder too, which is cut off to one line.
+  const { scrollHeight } = text;
+  if (text.value) text.style.height = `${scrollHeight}px`;
+  text.classList.toggle('overflows', Boolean(text.value) && scrollHeight > text.clientHeight + 1);
+}
+
+function showEnterKey() {
+  byId('text').enterKeyHint = touch.matches ? 'enter' : 'send';
+}
+
 function textKey(event) {
   // While an input method composes, Enter ends the composition: Korean would be sent twice (229 is Safari's way to say so).
-  if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+  if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.keyCode === 229 || event.defaultPrevented) return;
+  if (touch.matches && !event.ctrlKey && !event.metaKey) return;
   event.preventDefault();
   byId('composer').requestSubmit();
 }
@@ -50,4 +66,12 @@ export function setUpComposer(say) {
   byId('composer').addEventListener('submit', say);
   byId('text').addEventListener('keydown', textKey);
   byId('text').addEventListener('input', textChanged);
+  touch.addEventListener('change', showEnterKey);
+  showEnterKey();
+  let width = 0;
+  new ResizeObserver(([{ contentRect }]) => {
+    if (contentRect.width === width) return; // its own height has changed
+    width = contentRect.width;
+    grow();
+  }).observe(byId('text'));
 }

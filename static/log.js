@@ -31,6 +31,7 @@ export class Log {
   #actions;
   #log; #list; #outgoing;
   #last = 0; // serial of the newest item that is shown
+  #height = 0; // of the place, when it was measured last
   #below = 0; // messages that arrived below what is seen
   /** The reader is at the end and wants to stay there. */
   atEnd = true;
@@ -39,7 +40,10 @@ export class Log {
   constructor(actions) {
     this.#actions = actions;
     this.#newer.addEventListener('click', () => { this.toEnd(); this.#log.focus({ preventScroll: true }); });
-    new ResizeObserver(() => this.atEnd && this.toEnd()).observe(this.#place);
+    new ResizeObserver(() => {
+      this.#height = this.#place.clientHeight;
+      if (this.atEnd) this.toEnd();
+    }).observe(this.#place);
   }
 
   /** Shows another conversation, or none. A new element takes the old one's place, so that its past is not read out. */
@@ -59,6 +63,7 @@ export class Log {
     const { unreadFrom } = conversation;
     this.#fill();
     this.#place.append(this.#log);
+    this.#height = this.#place.clientHeight;
     const mark = unreadFrom !== null && this.#list.querySelector('.unread-mark');
     if (mark) this.#log.scrollTop = Math.max(0, mark.offsetTop - 24);
     else this.toEnd();
@@ -120,6 +125,7 @@ export class Log {
 
   #scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.#log;
+    if (this.atEnd && clientHeight !== this.#height) return; // a keyboard came or went: the observer keeps the end
     this.atEnd = scrollHeight - scrollTop - clientHeight < BOTTOM_SLACK_PX;
     if (this.atEnd) {
       this.#below = 0;
