@@ -4,12 +4,16 @@
 // sides, composer.js has the field to write in, view.js the small pieces, words.js the words.
 
 import { messageButton, personButton, setUpActions } from './actions.js';
+import { isHidden } from './hiding.js';
 import { isShown, setUpPeople } from './people.js';
-import { Lists, NewRoom, showBadge } from './lists.js';
+import { countUnread, showBadge, titleOf } from './badges.js';
+import { Lists, NewRoom } from './lists.js';
 import { keyOf } from './conversation.js';
 import { house } from './house.js';
 import { begin, explainEnd, leaveHouse, nameOfRecovery, problemOf, recover } from './stay.js';
 import { Log } from './log.js';
+import { namesIn, othersIn } from './mentions.js';
+import { Completion } from './completion.js';
 import { draft, setDraft, setUpComposer, written } from './composer.js';
 import { setUpCopying } from './copying.js';
 import { followKeyboard } from './keyboard.js';
@@ -31,10 +35,12 @@ const lists = new Lists({
 const log = new Log({
   retry: (message) => { house.chat.retry(message); house.changed(); },
   discard: (message) => { house.conversationOf(message)?.outgoing.delete(message.id); house.changed(); log.focus(); },
+  names: () => namesIn(house.active, house.chat.username),
   reachedEnd: () => { house.markRead(); house.changed(); },
   isShown,
   menuOf: messageButton,
 });
+const completion = new Completion(() => othersIn(house.active, house.chat.username).filter(({ name, guest }) => !isHidden(name, guest)));
 const newRoom = new NewRoom({ enter: (name) => house.enterRoom(name), headers: () => house.me.session?.headers ?? {} });
 
 // Another conversation, or none
@@ -42,6 +48,7 @@ const newRoom = new NewRoom({ enter: (name) => house.enterRoom(name), headers: (
 function show() {
   const { active } = house;
   setDraft(active?.draft ?? '');
+  completion.close();
   log.show(active);
   if (!house.welcomed) return;
   showParts();
@@ -141,9 +148,10 @@ function renderLists() {
 
 function renderTitle() {
   const { active, conversations } = house;
-  const unread = [...conversations.values()].reduce((sum, conversation) => sum + conversation.unread, 0);
-  showBadge(byId('unread-all'), unread - (active?.unread ?? 0));
-  document.title = `${unread ? `(${unread}) ` : ''}${active ? `${active.name} · ` : ''}${words.title}`;
+  const all = [...conversations.values()];
+  const elsewhere = countUnread(all.filter((conversation) => conversation !== active));
+  showBadge(byId('unread-all'), elsewhere.unread, elsewhere.mentioned);
+  document.title = titleOf(active?.name, countUnread(all));
 }
 
 // Wiring

@@ -9,6 +9,7 @@ export const ITEMS_MAX = 500;
  * @property {number} serial             grows; shared by no other item
  * @property {'message'|'deleted'|'presence'|'gap'} kind   deleted: by a moderator, before it was read here
  * @property {string} [from] @property {boolean} [guest] @property {boolean} [mine] @property {string} [content] @property {Date} [at]   a message
+ * @property {boolean} [mentionsUs]       has our name behind an @, and is not ours
  * @property {string} [position]         in a room @property {boolean} [gone]   deleted since it was read: its content is empty
  * @property {boolean} [entered] @property {{name: string, guest: boolean}[]} [names]                        presence
  */
@@ -23,6 +24,7 @@ export const ITEMS_MAX = 500;
  * @property {string} refusal @property {boolean} putOut
  * @property {Map<string, boolean>} people  the others in the room, as far as they are told: whether each is a guest
  * @property {number} present      how many are in the room, we too
+ * @property {number} mentioned    unread items that mention us; they are among the `unread`
  * @property {number} unread @property {?number} unreadFrom   serial of the first unread item
  * @property {boolean} guest       of whispers: with a guest @property {boolean} familiar   of whispers: we have written there, or opened them by ourselves
  * @property {string} draft @property {boolean} waiting   for the connection to come back
@@ -38,7 +40,7 @@ export const isWanted = ({ kind, putOut }) => kind === 'room' && !putOut;
 /** @returns {Conversation} */
 export const begin = (kind, name, waiting) => ({
   key: keyOf(kind, name), kind, name, items: [], outgoing: new Map(), shown: new Set(), standing: kind === 'room' ? 'joining' : 'in', refusal: '',
-  putOut: false, people: new Map(), present: 0, unread: 0, unreadFrom: null, draft: '', waiting, guest: false, familiar: false,
+  putOut: false, people: new Map(), present: 0, unread: 0, mentioned: 0, unreadFrom: null, draft: '', waiting, guest: false, familiar: false,
 });
 
 export function append(conversation, fields) {
@@ -67,6 +69,9 @@ export function erase(conversation, position) {
   for (const [id, message] of conversation.outgoing) if (message.position === position) conversation.outgoing.delete(id);
   const item = conversation.items.find((other) => other.kind === 'message' && other.position === position);
   if (!item || item.gone) return undefined;
-  if (conversation.unread && !item.mine && item.serial >= conversation.unreadFrom) conversation.unread -= 1;
+  if (conversation.unread && !item.mine && item.serial >= conversation.unreadFrom) {
+    conversation.unread -= 1;
+    if (item.mentionsUs) conversation.mentioned -= 1;
+  }
   return Object.assign(item, { gone: true, content: '' });
 }

@@ -16,6 +16,7 @@
 import { nameOf } from './sarang.js';
 import { append, begin, keyOf } from './conversation.js';
 import { isHidden } from './hiding.js';
+import { mentionsUs } from './mentions.js';
 
 /** @typedef {import('./conversation.js').Conversation} Conversation */
 
@@ -95,17 +96,18 @@ class House extends EventTarget {
   }
 
   markRead() {
-    if (this.active && this.isRead(this.active)) this.active.unread = 0;
+    if (this.active && this.isRead(this.active)) Object.assign(this.active, { unread: 0, mentioned: 0 });
   }
 
   /** Appends a message, and counts it as unread unless it is ours, of before, or read at once. */
   hear(conversation, fields, past) {
-    const item = append(conversation, { kind: 'message', ...fields });
+    const item = append(conversation, { kind: 'message', mentionsUs: !fields.mine && mentionsUs(fields.content, conversation, this.chat.username), ...fields });
     if (fields.mine) conversation.familiar = true;
     else if (isHidden(fields.from, fields.guest)) return;
     if (!fields.mine && !past && !this.isRead(conversation)) {
       conversation.unreadFrom = conversation.unread ? conversation.unreadFrom : item.serial;
       conversation.unread += 1;
+      if (item.mentionsUs) conversation.mentioned += 1;
     }
     this.tell('heard', { conversation, item, past });
   }

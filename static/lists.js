@@ -3,6 +3,7 @@
 import { count, explain, words } from './words.js';
 import { words as ofPeople } from './words-people.js';
 import { isHidden } from './hiding.js';
+import { showBadge } from './badges.js';
 import { byId, el, guestMark, icon, reconcile, seal, setText } from './view.js';
 
 const ROOMS_SHOWN_MAX = 100;
@@ -14,13 +15,6 @@ const ROOMS_WITHOUT_FILTER_MAX = 8;
 const ROOM_SEATS_MAX = 1_000_000;
 
 const byName = new Intl.Collator(undefined, { numeric: true }).compare;
-
-export function showBadge(badge, unread) {
-  badge.hidden = !unread;
-  if (badge.dataset.unread === String(unread)) return;
-  badge.dataset.unread = unread;
-  badge.replaceChildren(el('span', { 'aria-hidden': 'true' }, unread > 99 ? '99+' : String(unread)), el('span', { class: 'unseen' }, words.unread(unread)));
-}
 
 export class Lists {
   #actions;
@@ -68,15 +62,16 @@ export class Lists {
   #place({ key, kind, name, guest }) {
     return el('li', {}, el('button', { type: 'button', class: 'place', onclick: () => this.#actions.show(key) },
       kind === 'whisper' ? seal(name) : sign(),
-      el('bdi', { class: 'place-name' }, name), guestMark(guest), el('span', { class: 'tally' }), el('span', { class: 'badge', hidden: true })));
+      el('bdi', { class: 'place-name' }, name), guestMark(guest), el('span', { class: 'tally' }), el('span', { class: 'badge mentions', hidden: true }), el('span', { class: 'badge unread', hidden: true })));
   }
 
-  #updatePlace(button, { kind, standing, present, unread }, isActive) {
+  #updatePlace(button, { kind, standing, present, unread, mentioned }, isActive) {
     if (isActive) button.setAttribute('aria-current', 'true');
     else button.removeAttribute('aria-current');
     button.classList.toggle('has-unread', unread > 0);
     if (kind === 'room') setText(button.querySelector('.tally'), standing === 'in' ? count(present) : '–');
-    showBadge(button.querySelector('.badge'), unread);
+    showBadge(button.querySelector('.mentions'), 0, mentioned);
+    showBadge(button.querySelector('.unread'), unread);
   }
 
   #other({ name }) {

@@ -36,7 +36,10 @@ export class Log {
   /** The reader is at the end and wants to stay there. */
   atEnd = true;
 
-  /** @param {{retry, discard, reachedEnd, isShown, menuOf}} actions  whether an item is to be shown, and the button of its menu */
+  /**
+   * @param {{retry, discard, reachedEnd, isShown, menuOf, names}} actions  whether an item is to be shown, the button of its menu, and the
+   *   names that can be mentioned in what is shown
+   */
   constructor(actions) {
     this.#actions = actions;
     this.#newer.addEventListener('click', () => { this.toEnd(); this.#log.focus({ preventScroll: true }); });
@@ -217,12 +220,12 @@ export class Log {
   }
 
   #message(item, first) {
-    const { serial, from, guest, mine, content, at, gone } = item;
-    return el('li', { class: `message${mine ? ' mine' : ''}${first ? ' first' : ''}`, 'data-serial': serial },
+    const { serial, from, guest, mine, content, at, gone, mentionsUs } = item;
+    return el('li', { class: `message${mine ? ' mine' : ''}${first ? ' first' : ''}${mentionsUs && !gone ? ' mentions-us' : ''}`, 'data-serial': serial },
       !mine && first ? seal(from) : null,
       el('p', { class: first && !mine ? 'by' : 'by unseen' }, ...(mine ? [words.own_name] : [bdi(from), guestMark(guest)])),
       el('div', { class: 'line' },
-        gone ? deleted() : el('div', { class: 'bubble', dir: 'auto' }, ...formatted(content)),
+        gone ? deleted() : el('div', { class: 'bubble', dir: 'auto' }, ...formatted(content, { mentions: this.#actions.names() })),
         el('time', { class: 'time', datetime: at.toISOString() }, timeOf(at)),
         el('span', { class: 'message-actions' }, this.#actions.menuOf(item))));
   }
@@ -251,7 +254,7 @@ export class Log {
   #ours({ content }) {
     return el('li', { class: 'message mine' },
       el('p', { class: 'by unseen' }, words.own_name),
-      el('div', { class: 'line' }, el('div', { class: 'bubble', dir: 'auto' }, ...formatted(content)), el('time', { class: 'time' })),
+      el('div', { class: 'line' }, el('div', { class: 'bubble', dir: 'auto' }, ...formatted(content, { mentions: this.#actions.names() })), el('time', { class: 'time' })),
       el('p', { class: 'progress' }));
   }
 

@@ -78,6 +78,7 @@ function hidingChanged() {
     if (!conversation.unread) continue;
     const unread = conversation.items.filter((item) => item.kind === 'message' && !item.mine && item.serial >= conversation.unreadFrom && isShown(item));
     conversation.unread = Math.min(conversation.unread, unread.length);
+    conversation.mentioned = Math.min(conversation.mentioned, unread.filter((item) => item.mentionsUs).length);
   }
   house.tell('hiding');
   house.changed();
