@@ -1,15 +1,11 @@
 // A part of sarang.js: requests that are answered once, each matched to its answer by the `id` it was sent with.
 
+import { newId } from './names.js';
+
 /** Requests that wait for their answers; one more is refused with `too_many_requests`. */
 const REQUESTS_MAX = 64;
 /** For a server that answers other things meanwhile; a connection that is silent altogether is given up sooner. */
 const ANSWER_WAIT_MS = 30_000;
-
-/** An id, or a guest's key, that nobody guesses. `crypto.randomUUID` exists in secure contexts only; a page on plain http needs ids as well. */
-export function newId() {
-  if (crypto.randomUUID) return crypto.randomUUID();
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
 
 /** An error that a program can tell from others. @param {string} code @param {string} [message] */
 export const coded = (code, message = code) => Object.assign(new Error(message), { code });
@@ -29,10 +25,12 @@ export class Asking {
   }
 
   /** @returns {Promise<object>} its answer; rejected with an error that has the server's `code`, `timeout` or `closed` */
-  ask(type, fields) {
-    if (this.#requests.size >= REQUESTS_MAX) return Promise.reject(coded('too_many_requests'));
+  async ask(type, fields) {
+    // Not a number: the server knows the ids of `publish` and `notify` for minutes, also those of an earlier page.
+    const { id = newId() } = fields;
+    if (this.#requests.has(id)) throw coded('id_reused');
+    if (this.#requests.size >= REQUESTS_MAX) throw coded('too_many_requests');
     return new Promise((resolve, reject) => {
-      const id = newId(); // the server knows the ids of `publish` and `notify` for minutes, also those of an earlier page
       const timer = setTimeout(() => { if (this.#take(id)) reject(coded('timeout')); }, ANSWER_WAIT_MS);
       this.#requests.set(id, { type, resolve, reject, timer });
       this.#send({ ...fields, type, id });

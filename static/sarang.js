@@ -1,11 +1,12 @@
 /**
- * sarang.js: talk to a sarang server from a page, a worker, Node 22 or Deno. No dependency, no DOM.
+ * sarang.js: talk to a sarang server from a page, a worker, Node 22, Deno or Bun. No dependency, no DOM.
  *
  *     import { Sarang } from './sarang.js';
  *     const chat = new Sarang({ url: 'ws://127.0.0.1:8000/ws?username=길동' });
  *     chat.addEventListener('chat', ({ detail }) => console.log(detail.username, detail.content));
- *     chat.join('tech');
+ *     await chat.join('tech');
  *     const sent = chat.say('tech', '안녕하세요');       // sent.status: 'pending', then 'sent' or 'failed'
+ *     await sent;                                        // if one wants to wait
  *
  * It keeps three promises over any number of broken connections:
  *   - each message of a joined room is reported once and in order, or `gap` says that some are gone;
@@ -29,84 +30,49 @@
  *   chat         [{room, username, content, timestamp, position, guest?, id?, gap?}]   `id`: of our own Outgoing message
  *   deleted      [{room, position}]   a moderator deleted the message that was reported with this position, perhaps again
  *   whisper      [{from, to, content, timestamp, guest?, id?}]
- *   message      [Outgoing]          one of our own messages changed its status
+ *   message      [Outgoing]          one of our own messages was sent or has failed
  *   room_left    [{room, reason?, until?}]   with a `reason` we did not ask for it: a text, or kicked, banned, room_removed
  *   rooms        [{changed, removed}]   while rooms are watched: those that are new or have changed, names of those that are gone
  *   user_joined, user_left, room_users, room_list, error   as the server sent them
  *
- * @typedef {{name: 'connecting', attempt: number} | {name: 'connected'}
- *   | {name: 'reconnecting', attempt: number, retryInMs: number, retryAt: number, code: number, reason: string}
- *  | {name: 'closed', code: number, reason: string, until?: ?string}} State   `until`: 4006, of a ban
- *
- * @typedef {object} Outgoing  A message of ours. The object stays the same while its status changes.
- * @property {string} id
- * @property {'chat'|'whisper'} kind
- * @property {string} [room]        of a chat
- * @property {string} [to]          of a whisper
- * @property {string} content
- * @property {number} createdAt     milliseconds since 1970
- * @property {'pending'|'sent'|'failed'} status
- * @property {?string} error        why it failed: the server's code, or `queue_full`, `unconfirmed`, `closed`
- * @property {?string} position     of a chat that was acknowledged
+ * @typedef {import('./connection.js').State} State
+ * @typedef {import('./outgoing.js').Outgoing} Outgoing
  */
 
-import { Asking, coded, newId } from './asking.js';
-import { Past, seqOf } from './past.js';
+import { Asking, coded } from './asking.js';
+import { Connection, PUT_OUT } from './connection.js';
+import { nameOf, newId } from './names.js';
+import { Outbox, Outgoing, QUEUE_MAX } from './outgoing.js';
+import { Past } from './past.js';
 
-const BACKOFF_BASE_MS = 500, BACKOFF_CAP_MS = 15_000;
-/** A connection that lasted this long ends a row of failures. */
-const STABLE_AFTER_MS = 5_000;
-/** A browser is told nothing of a dead path: a question that stays unanswered is the only sign of one. */
-const ANSWER_WAIT_MS = 20_000;
-/** The server knows an id for 5 minutes; half a minute is left for the way. */
-const RESEND_WITHIN_MS = 270_000;
-/** A message that was on its way when this many connections broke may be what breaks them. */
-const ATTEMPTS_MAX = 5;
-/** Fewer than the errors in a row for which the server hangs up (10). */
-const IN_FLIGHT_MAX = 8;
-/** How long the echo of an acknowledged whisper is recognised as ours. */
-const ECHO_WAIT_MS = 5_000;
-/** A fresh ticket can be lost on its way, e.g. to a restart of the server; so many in a row are not. */
-const TICKETS_REFUSED_MAX = 3;
+export { QUEUE_MAX, nameOf, newId };
+
+/** The server took something for too much at once: so long nothing more is sent. */
 const PAUSE_BASE_MS = 1_000, PAUSE_CAP_MS = 8_000;
-/** Unsent messages kept, when the caller names no other limit. */
-export const QUEUE_MAX = 200;
-
-/** A moderator put us out: to come back at once is not ours to decide. */
-const PUT_OUT = 4006;
-/** Close codes after which another attempt would be refused too. Not 1013: it is not, once another connection has ended. */
-const FINAL_CODES = new Set([4001, 4003, 4005, PUT_OUT]);
 const JOIN_ERRORS = new Set(['room_full', 'room_not_found', 'already_in_room', 'bad_room_name', 'too_many_rooms', 'rate_limited']);
 
-export { newId };
-
-/** As UTF-8 can have it: without lone surrogates. (`toWellFormed` is not in every browser.) */
-const wellFormed = (text) => text.replace(/\p{Surrogate}/gu, '\ufffd');
-export const nameOf = (text) => wellFormed(text).normalize(); // the server's names are NFC
+/** Of a room that we were in already, so that nothing was told of it. */
+const untold = (room) => ({
+  type: 'room_joined', room, history: [], messages: [], first: true, gap: true, recovered: false, online_users: [], online_count: 1, position: null,
+});
 
 export class Sarang extends EventTarget {
-  /** @type {State} */ state = { name: 'connecting', attempt: 0 };
   /** The name the server knows us by. @type {?string} */ username = null;
   /** Whether the server lets us moderate. */ admin = false;
 
-  #url; #key; #ticketed; #queueMax; #WebSocket;
-  #socket = null; #listing = false; #watching = false;
-  #turn = 0; // each attempt has its own number: events of an older socket are void
-  #retryTimer; #stableTimer; #answerTimer; #pauseTimer;
-  #attempt = 0; #pauseMs = 0; #joins = 0;
-  #ticketsRefused = 0; // in a row
+  #connection; #outbox;
   #asking = new Asking((message) => this.#send(message));
-  /** name → {name, status: 'waiting'|'joining'|'joined', request, past}; in the order of `join()` */
+  /** name → {name, status: 'waiting'|'joining'|'joined', request, past, entered, resolve, reject}; in the order of `join()` */
   #rooms = new Map();
-  /** id → {message, inFlight, attempts, firstSentAt, seenAt, rejoined}; in the order of sending */
-  #outgoing = new Map();
+  #listing = false; #watching = false;
+  #pauseTimer; #pauseMs = 0;
   #listeners = new AbortController();
 
   /**
-   * Connects at once.
+   * Connects at once. Throws a TypeError where there is no WebSocket, or for an address that is none.
    * @param {object} options
-   * @param {string | (() => string | Promise<string>)} options.url  Address of `/ws`; a function is called afresh for
-   *   each attempt, e.g. to fetch a one-use ticket. An error it throws counts as a failed attempt, one with
+   * @param {string | URL | (() => string | URL | Promise<string | URL>)} options.url  Address of `/ws`; a function is called
+   *   afresh for each attempt, e.g. to fetch a one-use ticket. An error it throws counts as a failed attempt, one with
    *   `retry === false` closes with 4001.
    * @param {string} [options.key]  A guest's secret of 16–64 characters, such as `newId()`: nobody else is let in under our
    *   name (4005) while we are here and for a moment after. Connections with the same name and key share it.
@@ -115,9 +81,20 @@ export class Sarang extends EventTarget {
    * @param {number} [options.queueMax]  Unsent messages kept at most; one more fails with `queue_full`.
    * @param {typeof WebSocket} [options.WebSocket]  Another implementation.
    */
-  constructor({ url, key, ticketed = false, queueMax = QUEUE_MAX, WebSocket = globalThis.WebSocket }) {
+  constructor({ url, key, ticketed = false, queueMax = QUEUE_MAX, WebSocket = globalThis.WebSocket } = {}) {
     super();
-    [this.#url, this.#key, this.#ticketed, this.#queueMax, this.#WebSocket] = [url, key, ticketed, queueMax, WebSocket];
+    this.#connection = new Connection({ url, key, ticketed, WebSocket }, {
+      received: (event) => this.#receive(event),
+      disconnected: () => this.#disconnected(),
+      changed: (state) => this.#stateChanged(state),
+      isWaiting: () => this.#isWaiting,
+    });
+    this.#outbox = new Outbox(queueMax, {
+      refusal: (message) => this.#refusal(message),
+      isReady: (message) => this.#isReady(message),
+      send: (message) => this.#send(message),
+      changed: (message) => this.#emit('message', message),
+    });
     const { signal } = this.#listeners;
     const wake = () => {
       if (globalThis.document?.visibilityState === 'hidden') return;
@@ -127,16 +104,33 @@ export class Sarang extends EventTarget {
     };
     globalThis.addEventListener?.('online', wake, { signal });
     globalThis.document?.addEventListener('visibilitychange', wake, { signal });
-    this.#open();
+    this.#connection.open();
   }
 
-  /** Wants to be in a room, now and after each reconnection. Answered by `room_joined` or `join_failed`. */
+  /** @type {State} */
+  get state() {
+    return this.#connection.state;
+  }
+
+  /**
+   * Wants to be in a room, now and after each reconnection. Answered by `room_joined` or `join_failed`.
+   * @returns {Promise<object>}  The detail of the first `room_joined`; rejected with an error that has the `code` of
+   *   `join_failed`, `not_in_room` if we leave before, or `closed`. Nobody has to wait for it.
+   */
   join(wanted) {
     const name = nameOf(wanted);
-    if (this.state.name === 'closed' || this.#rooms.has(name)) return;
+    const known = this.#rooms.get(name);
+    if (known) return known.entered;
     const room = { name, status: 'waiting', request: null, past: new Past() };
+    room.entered = new Promise((resolve, reject) => Object.assign(room, { resolve, reject }));
+    room.entered.catch(() => { /* `join_failed` says it, too */ });
+    if (this.state.name === 'closed') {
+      room.reject(coded('closed'));
+      return room.entered;
+    }
     this.#rooms.set(name, room);
     if (this.state.name === 'connected') this.#join(room);
+    return room.entered;
   }
 
   /** Answered by `room_left`. What was not sent yet fails with `not_in_room`. */
@@ -148,20 +142,22 @@ export class Sarang extends EventTarget {
     else this.#send({ type: 'leave', room: room.name });
   }
 
-  /** @returns {Outgoing} */
+  /**
+   * Says something in a room that was joined. Kept while offline.
+   * @returns {Outgoing}  can be awaited: that it is sent, or has failed
+   */
   say(room, content) {
-    return this.#enqueue({ kind: 'chat', room: nameOf(room), content });
+    return this.#outbox.add(new Outgoing({ kind: 'chat', room: nameOf(room), content }));
   }
 
-  /** @returns {Outgoing} */
+  /** @returns {Outgoing}  as `say()` */
   whisper(to, content) {
-    return this.#enqueue({ kind: 'whisper', to: nameOf(to), content });
+    return this.#outbox.add(new Outgoing({ kind: 'whisper', to: nameOf(to), content }));
   }
 
   /** Sends a failed message again, under its id. @param {Outgoing} message */
   retry(message) {
-    if (message.status === 'failed') this.#admit(message);
-    return message;
+    return message.status === 'failed' ? this.#outbox.add(message) : message;
   }
 
   /** Answered by `room_list`, when connected. */
@@ -203,7 +199,7 @@ export class Sarang extends EventTarget {
     const { id, ...answer } = await this.#ask('history', { room: name, before: before && past.nowAt(before), limit });
     const messages = answer.messages.map((message) => {
       const position = past.reportedAt(message.position);
-      return { ...message, position, id: this.#idAt(name, message.position) };
+      return { ...message, position, id: this.#outbox.idAt(name, message.position) };
     });
     return { ...answer, messages, more: Boolean(answer.more), position: answer.position ?? null };
   }
@@ -233,77 +229,41 @@ export class Sarang extends EventTarget {
 
   /** Does not wait for the rest of a backoff. */
   retryNow() {
-    if (this.state.name === 'reconnecting') this.#open();
+    this.#connection.retryNow();
   }
 
   /** Ends it for good; unsent messages fail with `closed`. */
   close() {
-    if (this.state.name !== 'closed') this.#end(1000, '');
+    if (this.state.name !== 'closed') this.#connection.end(1000, '');
   }
 
   // Connection
 
-  async #open() {
-    const turn = ++this.#turn;
-    clearTimeout(this.#retryTimer);
-    this.#setState({ name: 'connecting', attempt: this.#attempt });
-    this.#awaitAnswer();
-    try {
-      const url = typeof this.#url === 'function' ? await this.#url() : this.#url;
-      if (turn !== this.#turn) return;
-      const socket = new this.#WebSocket(this.#key ? `${url}&key=${encodeURIComponent(this.#key)}` : url);
-      this.#socket = socket;
-      socket.onmessage = ({ data }) => turn === this.#turn && this.#receive(data);
-      socket.onclose = ({ code, reason }) => turn === this.#turn && this.#lost(code, reason);
-    } catch (error) {
-      if (turn !== this.#turn) return;
-      if (error?.retry === false) this.#end(4001, error.message);
-      else this.#lost(1006, String(error?.message ?? error));
-    }
-  }
-
-  #lost(code, reason) {
-    if (code === 4001 && this.#ticketed) this.#ticketsRefused += 1;
-    const another = code === 4001 && this.#ticketed && this.#ticketsRefused < TICKETS_REFUSED_MAX;
-    if (FINAL_CODES.has(code) && !another) return this.#end(code, reason);
-    this.#disconnect();
-    const retryInMs = Math.round(Math.random() * Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** this.#attempt));
-    this.#attempt += 1;
-    this.#retryTimer = setTimeout(() => this.#open(), retryInMs);
-    this.#setState({ name: 'reconnecting', attempt: this.#attempt, retryInMs, retryAt: Date.now() + retryInMs, code, reason });
-  }
-
-  #end(code, reason, until) {
-    this.#disconnect();
-    this.#listeners.abort();
-    this.#setState({ name: 'closed', code, reason, until });
-    for (const entry of [...this.#outgoing.values()]) this.#fail(entry, 'closed');
+  #stateChanged(state) {
+    if (state.name === 'closed') this.#listeners.abort();
+    this.#emit('state', state);
+    if (state.name !== 'closed') return;
+    this.#outbox.failAll('closed');
+    for (const room of this.#rooms.values()) room.reject(coded('closed'));
     this.#rooms.clear();
   }
 
-  #disconnect() {
-    this.#turn += 1;
-    this.#socket?.close();
-    this.#socket = null;
+  #disconnected() {
     this.#listing = false;
-    for (const timer of [this.#retryTimer, this.#stableTimer, this.#answerTimer, this.#pauseTimer]) clearTimeout(timer);
+    clearTimeout(this.#pauseTimer);
     this.#pauseTimer = undefined;
     for (const room of this.#rooms.values()) room.status = 'waiting';
-    for (const entry of this.#outgoing.values()) entry.inFlight = false;
+    this.#outbox.disconnected();
     this.#asking.rejectAll('closed');
   }
 
-  #awaitAnswer() {
-    clearTimeout(this.#answerTimer);
-    const waiting = this.state.name === 'connecting' || this.#listing || this.#asking.isWaiting
-      || [...this.#rooms.values()].some((room) => room.status === 'joining')
-      || [...this.#outgoing.values()].some((entry) => entry.inFlight);
-    if (waiting) this.#answerTimer = setTimeout(() => this.#lost(1006, 'no answer'), ANSWER_WAIT_MS);
+  get #isWaiting() {
+    return this.#listing || this.#asking.isWaiting || this.#outbox.isWaiting
+      || [...this.#rooms.values()].some((room) => room.status === 'joining');
   }
 
   #send(object) {
-    if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(object));
-    this.#awaitAnswer();
+    this.#connection.send(object);
   }
 
   async #ask(type, fields) {
@@ -315,16 +275,9 @@ export class Sarang extends EventTarget {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
-  #setState(state) {
-    this.state = state;
-    this.#emit('state', state);
-  }
-
   // What the server says
 
-  #receive(data) {
-    let event;
-    try { event = JSON.parse(data); } catch { return; }
+  #receive(event) {
     switch (event.type) {
       case 'welcome': this.#welcomed(event); break;
       case 'room_joined': this.#joined(event); break;
@@ -337,21 +290,18 @@ export class Sarang extends EventTarget {
       case 'history': case 'users': case 'user': case 'bans': case 'room': this.#asking.answer(event); break;
       case 'room_left': this.#left(event); break;
       case 'deleted': this.#deleted(event); break;
-      case 'kicked': case 'banned': this.#end(PUT_OUT, event.reason, event.until); break;
+      case 'kicked': case 'banned': this.#connection.end(PUT_OUT, event.reason, event.until); break;
       case 'user_joined': case 'user_left': case 'room_users':
         if (this.#rooms.get(event.room)?.status === 'joined') this.#emit(event.type, event);
     }
-    this.#awaitAnswer();
   }
 
   #welcomed(event) {
     this.admin = Boolean(event.admin);
     // Within a connection it is the answer to an extension.
     if (this.state.name === 'connected') return this.#asking.answerOldest('auth', event);
-    this.#ticketsRefused = 0;
     this.username = event.username;
-    this.#stableTimer = setTimeout(() => { this.#attempt = 0; }, STABLE_AFTER_MS);
-    this.#setState({ name: 'connected' });
+    this.#connection.welcomed();
     this.#emit('welcome', event);
     if (this.#watching && !this.#listing) this.listRooms();
     this.#resume();
@@ -365,7 +315,7 @@ export class Sarang extends EventTarget {
 
   #join(room) {
     room.status = 'joining';
-    room.request = `join-${this.#joins += 1}`;
+    room.request = newId();
     this.#send({ type: 'join', room: room.name, since: room.past.position, id: room.request });
   }
 
@@ -373,13 +323,15 @@ export class Sarang extends EventTarget {
     const room = this.#rooms.get(event.room);
     if (!room) return; // left before the answer came
     const { first, renewed, fresh, deleted, gap } = room.past.take(event);
-    if (renewed) this.#settleSeen(room, ({ seenAt }) => seenAt);
+    if (renewed) this.#outbox.settleSeen(room.name);
     const messages = fresh.map((message) => this.#report(room, message));
-    this.#settleSeen(room, ({ message }) => message.status === 'sent'); // its echo fell into a gap
+    this.#outbox.settleSent(room.name);
     room.status = 'joined';
-    this.#emit('room_joined', { ...event, messages, first, gap });
+    const detail = { ...event, messages, first, gap };
+    this.#emit('room_joined', detail);
+    room.resolve(detail);
     for (const position of deleted) this.#emit('deleted', { room: room.name, position });
-    this.#flush();
+    this.#outbox.flush();
   }
 
   #heard(event) {
@@ -405,17 +357,11 @@ export class Sarang extends EventTarget {
     this.#emit('room_left', event);
   }
 
-  #acknowledged({ id, position = null }) {
-    const entry = this.#outgoing.get(id);
-    if (entry?.message.status !== 'pending') return;
+  #acknowledged(event) {
+    const isReported = (room, position) => Boolean(this.#rooms.get(room)?.past.has(position));
+    if (!this.#outbox.acknowledged(event, isReported)) return;
     this.#pauseMs = 0;
-    entry.inFlight = false;
-    const room = this.#rooms.get(entry.message.room);
-    if (entry.seenAt || (position && room?.past.has(position))) this.#outgoing.delete(id);
-    // A whisper is in no history, and one that the server knew already is not echoed again.
-    else if (!position) setTimeout(() => this.#outgoing.delete(id), ECHO_WAIT_MS);
-    this.#settle(entry, 'sent', null, position);
-    this.#flush();
+    this.#outbox.flush();
   }
 
   #refused(event) {
@@ -423,9 +369,8 @@ export class Sarang extends EventTarget {
     const rooms = [...this.#rooms.values()].filter((room) => room.status === 'joining');
     // Joins are answered in order, so an error without an id is about the oldest of them.
     const room = event.id ? rooms.find(({ request }) => request === event.id) : JOIN_ERRORS.has(event.code) && rooms[0];
-    const entry = this.#outgoing.get(event.id);
     if (room) this.#joinRefused(room, event);
-    else if (entry?.message.status === 'pending') this.#messageRefused(entry, event);
+    else if (this.#messageRefused(event)) return;
     else if (event.code === 'rate_limited') this.#pause();
     else this.#emit('error', event);
   }
@@ -436,67 +381,34 @@ export class Sarang extends EventTarget {
       this.#pause();
     } else if (code === 'already_in_room') {
       room.status = 'joined';
-      this.#flush();
+      room.resolve(untold(room.name));
+      this.#outbox.flush();
     } else {
       this.#forget(room, code);
       this.#emit('join_failed', { room: room.name, code, message, reason, until });
     }
   }
 
-  #messageRefused(entry, { code }) {
-    entry.inFlight = false;
-    const room = this.#rooms.get(entry.message.room);
-    if (code === 'rate_limited') {
-      entry.attempts -= 1; // not taken, so it can not come twice
-      if (entry.attempts === 0) entry.firstSentAt = null;
-      this.#pause();
-    } else if (code === 'not_in_room' && room && !entry.rejoined) {
-      entry.rejoined = true;
-      if (room.status === 'joined') this.#join(room);
-    } else {
-      this.#fail(entry, code);
-      this.#flush();
-    }
+  /** @returns {boolean} whether it names a message of ours */
+  #messageRefused(event) {
+    const room = this.#rooms.get(this.#outbox.roomOf(event.id));
+    const outcome = this.#outbox.refused(event, (name) => this.#rooms.has(name));
+    if (outcome === 'later') this.#pause();
+    else if (outcome === 'rejoin' && room.status === 'joined') this.#join(room);
+    else if (outcome === 'failed') this.#outbox.flush();
+    return outcome !== null;
   }
 
   // What we say
 
-  #enqueue(fields) {
-    const content = wellFormed(fields.content);
-    return this.#admit({ id: newId(), ...fields, content, createdAt: Date.now(), status: 'pending', error: null, position: null });
+  #refusal({ kind, room }) {
+    if (this.state.name === 'closed') return 'closed';
+    return kind === 'chat' && !this.#rooms.has(room) ? 'not_in_room' : null;
   }
 
-  #admit(message) {
-    const error = this.state.name === 'closed' ? 'closed'
-      : message.kind === 'chat' && !this.#rooms.has(message.room) ? 'not_in_room'
-        : this.#outgoing.size >= this.#queueMax ? 'queue_full' : null;
-    Object.assign(message, { status: error ? 'failed' : 'pending', error });
-    if (!error) {
-      this.#outgoing.set(message.id, { message, inFlight: false, attempts: 0, firstSentAt: null, seenAt: null, rejoined: false });
-      this.#flush();
-    }
-    return message;
-  }
-
-  #flush() {
-    if (this.state.name !== 'connected' || this.#pauseTimer) return;
-    const pending = [...this.#outgoing.values()].filter(({ message }) => message.status === 'pending');
-    let inFlight = pending.filter((entry) => entry.inFlight).length;
-    for (const entry of pending) {
-      const { id, kind, room, to, content } = entry.message;
-      if (entry.inFlight || (kind === 'chat' && this.#rooms.get(room)?.status !== 'joined')) continue;
-      if (inFlight >= IN_FLIGHT_MAX) return;
-      const now = Date.now();
-      entry.firstSentAt ??= now;
-      if (entry.attempts >= ATTEMPTS_MAX || now - entry.firstSentAt > RESEND_WITHIN_MS) {
-        this.#fail(entry, 'unconfirmed'); // it may have arrived; only a human can tell whether to say it again
-        continue;
-      }
-      entry.inFlight = true;
-      entry.attempts += 1;
-      inFlight += 1;
-      this.#send(kind === 'chat' ? { type: 'chat', room, content, id } : { type: 'whisper', to, content, id });
-    }
+  #isReady({ kind, room }) {
+    if (this.state.name !== 'connected' || this.#pauseTimer) return false;
+    return kind !== 'chat' || this.#rooms.get(room)?.status === 'joined';
   }
 
   #pause() {
@@ -508,50 +420,17 @@ export class Sarang extends EventTarget {
   #resume() {
     this.#pauseTimer = undefined;
     for (const room of this.#rooms.values()) if (room.status === 'waiting') this.#join(room);
-    this.#flush();
+    this.#outbox.flush();
   }
 
-  /**
-   * The id of our own message that a chat or a whisper echoes. The server names no id there, but it names the position
-   * in the ack; when the echo comes before the ack, the oldest unanswered message with the same words is taken for it.
-   */
-  #claim({ username, from, room, to, content, position }) {
-    if ((username ?? from) !== this.username) return undefined;
-    const mine = [...this.#outgoing.values()].filter(({ message }) => message.content === content
-      && message.room === room && message.to === to);
-    const acknowledged = mine.find(({ message }) => message.status === 'sent' && (!position || seqOf(message.position) === seqOf(position)));
-    if (acknowledged) this.#outgoing.delete(acknowledged.message.id);
-    const entry = acknowledged ?? mine.find(({ message, attempts, seenAt }) => message.status === 'pending' && attempts && !seenAt);
-    if (entry) entry.seenAt = position ?? from;
-    return entry?.message.id;
-  }
-
-  #idAt(room, position) {
-    const at = ({ seenAt, message }) => (seenAt ?? message.position) === position;
-    return [...this.#outgoing.values()].find((entry) => entry.message.room === room && at(entry))?.message.id;
-  }
-
-  /** The room's past is gone, and with it the server's memory of ids: what was seen there was sent. */
-  #settleSeen(room, isSeen) {
-    for (const [id, entry] of this.#outgoing) {
-      if (entry.message.room !== room.name || !isSeen(entry)) continue;
-      this.#outgoing.delete(id);
-      this.#settle(entry, 'sent', null, entry.seenAt ?? entry.message.position);
-    }
+  /** The id of our own message that this is the echo of. */
+  #claim({ username, from = username, ...echo }) {
+    return from === this.username ? this.#outbox.claim({ from, ...echo }) : undefined;
   }
 
   #forget(room, code) {
     this.#rooms.delete(room.name);
-    for (const entry of [...this.#outgoing.values()]) if (entry.message.room === room.name) this.#fail(entry, code);
-  }
-
-  #fail(entry, code) {
-    this.#outgoing.delete(entry.message.id);
-    if (entry.message.status === 'pending') this.#settle(entry, 'failed', code, null);
-  }
-
-  #settle({ message }, status, error, position) {
-    Object.assign(message, { status, error, position });
-    this.#emit('message', message);
+    room.reject(coded(code));
+    this.#outbox.failRoom(room.name, code);
   }
 }
