@@ -43,7 +43,7 @@ macro_rules! asset {
     };
 }
 
-static ASSETS: [Asset; 29] = [
+static ASSETS: [Asset; 32] = [
     asset!("index.html", HTML),
     asset!("chat.js", SCRIPT),
     asset!("chat.css", STYLE),
@@ -52,6 +52,9 @@ static ASSETS: [Asset; 29] = [
     asset!("sarang.js", SCRIPT),
     asset!("past.js", SCRIPT),
     asset!("asking.js", SCRIPT),
+    asset!("connection.js", SCRIPT),
+    asset!("names.js", SCRIPT),
+    asset!("outgoing.js", SCRIPT),
     asset!("composer.js", SCRIPT),
     asset!("conversation.js", SCRIPT),
     asset!("entry.js", SCRIPT),
