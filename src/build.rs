@@ -1,7 +1,7 @@
 //! Refuses systems that are not Linux, in one sentence instead of a hundred errors of the compiler.
 //!
-//! Compresses the pages, which `server/assets.rs` embeds so: they are a quarter as long, in the binary and on the network. And
-//! the scripts that `server/node/scripts.rs` gives to the engine of a cluster.
+//! Compresses the pages, which `server/assets.rs` embeds so: they are a quarter as long, in the binary and on the network
+//! (`build/pages.rs`). And the scripts that `server/node/scripts.rs` gives to the engine of a cluster.
 //!
 //! Links the release binary statically where possible, so that `cargo build --release` alone makes one file that runs
 //! on any machine. Without shared libraries it also takes 0.7 MB less memory at the start.
@@ -18,7 +18,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 
 use flate2::Compression;
-use flate2::write::{DeflateEncoder, GzEncoder};
+use flate2::write::DeflateEncoder;
+
+#[path = "build/pages.rs"]
+mod pages;
 
 /// The libraries rustc links a program for Linux with glibc to, except `libgcc_s`.
 const LIBRARIES: [&str; 6] = ["c", "dl", "m", "pthread", "rt", "util"];
@@ -33,6 +36,7 @@ const PACKED_RELOCATIONS_SINCE: (u32, u32) = (2, 36);
 
 fn main() {
     println!("cargo:rerun-if-changed=src/build.rs");
+    println!("cargo:rerun-if-changed=src/build");
     let system = var("CARGO_CFG_TARGET_OS").unwrap_or_default();
     if system != "linux" {
         println!("cargo::error={}", refusal(&system));
@@ -41,8 +45,8 @@ fn main() {
     let Some(directory) = var("OUT_DIR").ok().map(PathBuf::from) else {
         return;
     };
-    if let Err(error) = compress_pages(&directory) {
-        println!("cargo::error=the pages cannot be compressed: {error}");
+    if let Err(error) = pages::embed(&directory) {
+        println!("cargo::error=the pages cannot be embedded: {error}");
         exit(1);
     }
     if let Err(error) = compress_scripts(&directory) {
@@ -82,22 +86,6 @@ fn refusal(system: &str) -> String {
         "sarang runs on Linux only, whose epoll and socket options it uses: build it for a Linux target or in a Linux \
         container, not for {system}"
     )
-}
-
-/// Writes each file of `static`, compressed, into a folder. The same file gives the same bytes: neither its name nor its
-/// time goes in.
-fn compress_pages(directory: &Path) -> std::io::Result<()> {
-    println!("cargo:rerun-if-changed=static");
-    for entry in fs::read_dir("static")? {
-        let page = entry?;
-        let mut name = page.file_name();
-        name.push(".gz");
-        let mut encoder =
-            GzEncoder::new(fs::File::create(directory.join(name))?, Compression::best());
-        encoder.write_all(&fs::read(page.path())?)?;
-        encoder.finish()?;
-    }
-    Ok(())
 }
 
 /// Writes the scripts that a node gives to the engine into one file, compressed: the name of each, its lines without comments and

@@ -17,8 +17,8 @@
 //! | 0 [`wire`] | codecs, by the RFCs | `wire/http.rs`, `target.rs`, `body_length.rs`, `origin.rs`, `language.rs`, `content_coding.rs`, `weight.rs` (of what a client prefers) and `partial_head.rs` (requests), `chunked.rs` (their bodies), `forwarded.rs` and `proxy_header.rs` (clients behind proxies), `response.rs`, `frame_reader.rs`, `frame.rs` and `text.rs` (WebSocket in), `websocket.rs` and `close_code.rs` (WebSocket out), `event_stream.rs`, `jwt.rs`, `resp.rs` (to the engine of a cluster) |
 //!
 //! Beside them stand `main.rs`, [`options`] (the command line; see below), [`config`] (every limit, with its unit; `config/identity.rs`: those of accounts and tokens, `config/cluster.rs`: those of many nodes, `config/backend.rs`: those of moderators and back ends, `config/listen.rs`: addresses to listen on, `config/cidr.rs`: networks, `config/level.rs`, `config/log_format.rs`, `config/room_limits.rs`), [`ledger`]
-//! (the buffer memory of all connections, as one sum) and [`journal`] (the lines for stderr). `build.rs` compresses the pages and links the
-//! release binary.
+//! (the buffer memory of all connections, as one sum) and [`journal`] (the lines for stderr). `build.rs` links the
+//! release binary; its `build/pages.rs` makes the files of `static` ready to be embedded, each with a name that its content determines.
 //!
 //! ## The server, floor 3
 //!
@@ -120,6 +120,7 @@
 //! | a claim that says what its bearer may do | `domain/permissions.rs`, asked in `domain/membership.rs` and `server/dispatch.rs` |
 //! | another kind of address to listen on | `config/listen.rs`, opened in `shell/binding.rs` |
 //! | another rule of rooms | `domain/rules.rs`, its record in `record_codec.rs`, over nodes in `server/node/acts.rs` |
+//! | a file of the pages | in `static`; nothing else has to know it, but for the type of a new extension in `server/assets.rs` |
 //! | another error code | a row in `domain/error.rs` |
 #![forbid(unsafe_code)]
 

@@ -1,93 +1,126 @@
-//! The pages, embedded in the binary in the coding gzip. Most clients take them so; for others they are inflated.
+//! The files of `static`, embedded in the binary in the coding gzip where that is shorter. Most clients take them so; for others
+//! they are inflated.
+//!
+//! `build/pages.rs` gives each a name that its content determines, by which the pages refer to it: what such a name leads to never
+//! changes, and is kept by browsers for good. By its usual name a file is asked for again each time.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use miniz_oxide::inflate::decompress_to_vec;
-use sha2::{Digest as _, Sha256};
 
 use crate::wire::http::Request;
 use crate::wire::response::Response;
 
-/// Scripts, styles and connections from this origin only, nothing inline, and no framing by other pages.
+/// Scripts, styles, connections and the manifest from this origin only, nothing inline, and no framing by other pages.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-    img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+    img-src 'self' data:; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// For a file by its usual name: a copy is used once the server has said that it is current.
+const ASK_EACH_TIME: &str = "no-cache";
+
+/// For a file by a name that its content determines: a copy is used for a year without a question, a reload included (RFC 8246).
+const KEEP: &str = "public, max-age=31536000, immutable";
 
 struct Asset {
     name: &'static str,
-    content_type: &'static str,
-    /// The content in the coding gzip (RFC 1952), as `build.rs` made it.
-    gzip: &'static [u8],
+    /// The entity tag of the content as it is (RFC 9110 section 8.8.3): its hash, in quotation marks.
+    entity_tag: &'static str,
+    /// Whether `content` is in the coding gzip (RFC 1952).
+    is_gzip: bool,
+    /// The content, as `build/pages.rs` made it.
+    content: &'static [u8],
     /// The content as it is: inflated for the first client that does not take gzip, and kept.
     plain: OnceLock<Box<[u8]>>,
-    /// The entity tag of the content as it is (RFC 9110 section 8.8.3), from a hash: computed with the first request.
-    entity_tag: OnceLock<String>,
 }
 
 const HTML: &str = "text/html; charset=utf-8";
-const SCRIPT: &str = "text/javascript; charset=utf-8";
-const STYLE: &str = "text/css; charset=utf-8";
 /// Always UTF-8 (RFC 8259 section 8.1).
 const JSON: &str = "application/json";
+const UNKNOWN: &str = "application/octet-stream";
 
-/// A file of the folder `static`.
-macro_rules! asset {
-    ($name:literal, $content_type:expr) => {
-        Asset {
-            name: $name,
-            content_type: $content_type,
-            gzip: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".gz")),
-            plain: OnceLock::new(),
-            entity_tag: OnceLock::new(),
-        }
-    };
+/// A row of the table that the build script writes.
+const fn file(
+    name: &'static str,
+    entity_tag: &'static str,
+    is_gzip: bool,
+    content: &'static [u8],
+) -> Asset {
+    Asset {
+        name,
+        entity_tag,
+        is_gzip,
+        content,
+        plain: OnceLock::new(),
+    }
 }
 
-static ASSETS: [Asset; 32] = [
-    asset!("index.html", HTML),
-    asset!("chat.js", SCRIPT),
-    asset!("chat.css", STYLE),
-    asset!("lists.js", SCRIPT),
-    asset!("log.js", SCRIPT),
-    asset!("sarang.js", SCRIPT),
-    asset!("past.js", SCRIPT),
-    asset!("asking.js", SCRIPT),
-    asset!("connection.js", SCRIPT),
-    asset!("names.js", SCRIPT),
-    asset!("outgoing.js", SCRIPT),
-    asset!("composer.js", SCRIPT),
-    asset!("conversation.js", SCRIPT),
-    asset!("entry.js", SCRIPT),
-    asset!("hearing.js", SCRIPT),
-    asset!("house.js", SCRIPT),
-    asset!("session.js", SCRIPT),
-    asset!("stay.js", SCRIPT),
-    asset!("view.js", SCRIPT),
-    asset!("words.js", SCRIPT),
-    asset!("dashboard.js", SCRIPT),
-    asset!("dashboard.css", STYLE),
-    asset!("dashboard-words.js", SCRIPT),
-    asset!("chart.js", SCRIPT),
-    asset!("figure.js", SCRIPT),
-    asset!("gauge.js", SCRIPT),
-    asset!("series.js", SCRIPT),
-    asset!("stream.js", SCRIPT),
-    asset!("dashboard.html", HTML),
-    asset!("grafana.json", JSON),
-    asset!("openapi.json", JSON),
-    asset!("asyncapi.json", JSON),
-];
+include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
-/// An embedded file.
+/// An embedded file, by one of its names.
 #[derive(Clone, Copy, Debug)]
-pub struct AssetId(usize);
+pub struct AssetId {
+    index: usize,
+    /// Whether the name is that of its content.
+    is_by_content: bool,
+}
 
-/// The file with this name, among those under `/static` (`is_part`) or those with a path of their own.
-pub fn find(name: &str, is_part: bool) -> Option<AssetId> {
-    let is_it = |asset: &Asset| {
-        asset.name == name && matches!(asset.content_type, SCRIPT | STYLE) == is_part
+/// The page or description with this name, which has a path of its own.
+pub fn find(name: &str) -> Option<AssetId> {
+    named(name, false)
+}
+
+/// The file with this name under `/static`: its usual name, or that of its content.
+///
+/// The name of other content leads to the file as it is now, as its usual name does: a tab that was opened before the server was
+/// replaced, or a page from a node that is of another version, still gets all its parts.
+pub fn find_part(name: &str) -> Option<AssetId> {
+    let Some((usual, hash)) = without_hash(name) else {
+        return named(name, true);
     };
-    ASSETS.iter().position(is_it).map(AssetId)
+    let found = named(&usual, true)?;
+    Some(AssetId {
+        is_by_content: ASSETS[found.index].entity_tag.trim_matches('"') == hash,
+        ..found
+    })
+}
+
+fn named(name: &str, is_part: bool) -> Option<AssetId> {
+    let is_it = |asset: &Asset| {
+        asset.name == name && is_part != matches!(content_type(asset.name), HTML | JSON)
+    };
+    Some(AssetId {
+        index: ASSETS.iter().position(is_it)?,
+        is_by_content: false,
+    })
+}
+
+/// The digits of a hash in a name.
+const HASH_DIGITS: usize = 16;
+
+/// The usual name of a file, and the hash, from a name by content: `chat.js` from `chat.0123456789abcdef.js`.
+fn without_hash(name: &str) -> Option<(String, &str)> {
+    let (stem, extension) = name.rsplit_once('.')?;
+    let (stem, hash) = stem.rsplit_once('.')?;
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let is_hash = hash.len() == HASH_DIGITS && hash.bytes().all(is_digit);
+    is_hash.then(|| (format!("{stem}.{extension}"), hash))
+}
+
+/// The type of a file, by its extension.
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "html" => HTML,
+        "js" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "json" => JSON,
+        "webmanifest" => "application/manifest+json",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        // Declarations for editors; the registered type of the extension is that of films.
+        "ts" => "text/plain; charset=utf-8",
+        _ => UNKNOWN,
+    }
 }
 
 /// The content codings that proxies apply to a file.
@@ -103,46 +136,55 @@ const GZIP_TRAILER: usize = 8;
 
 impl Asset {
     fn plain(&'static self) -> &'static [u8] {
+        if !self.is_gzip {
+            return self.content;
+        }
         self.plain.get_or_init(|| {
-            let compressed = &self.gzip[GZIP_HEADER..self.gzip.len() - GZIP_TRAILER];
+            let compressed = &self.content[GZIP_HEADER..self.content.len() - GZIP_TRAILER];
             decompress_to_vec(compressed)
                 .expect("build.rs compressed it, and a test inflates every file")
                 .into()
         })
     }
 
-    /// The hash is of the compressed content, from which the other follows. Each coding has a tag of its own (RFC 9110
-    /// section 8.8.3.3).
-    fn entity_tag(&'static self, is_gzip: bool) -> Cow<'static, str> {
-        let plain = self.entity_tag.get_or_init(|| entity_tag(self.gzip));
+    /// Each coding has a tag of its own (RFC 9110 section 8.8.3.3).
+    fn entity_tag(&self, is_gzip: bool) -> Cow<'static, str> {
         match is_gzip {
-            true => format!("{}-gzip\"", plain.trim_end_matches('"')).into(),
-            false => plain.as_str().into(),
+            true => format!("{}-gzip\"", self.entity_tag.trim_end_matches('"')).into(),
+            false => self.entity_tag.into(),
         }
     }
 }
 
 /// The response with a file, in the coding that the client takes; 304 if its copy is current (RFC 9110 section 13.1.2).
-pub fn response(AssetId(index): AssetId, request: &Request) -> Response {
-    let asset = &ASSETS[index];
-    let is_gzip = request.fields.takes_gzip;
+pub fn response(id: AssetId, request: &Request) -> Response {
+    let asset = &ASSETS[id.index];
+    let is_gzip = asset.is_gzip && request.fields.takes_gzip;
     let known = request.fields.if_none_match.as_deref().unwrap_or_default();
-    let plain_tag = asset.entity_tag(false);
     let is_known = known
         .split(',')
         .map(str::trim)
-        .any(|other| other == "*" || is_same_content(other, &plain_tag));
-    let response = match (is_known, is_gzip) {
+        .any(|other| other == "*" || is_same_content(other, asset.entity_tag));
+    let content_type = content_type(asset.name);
+    let mut response = match (is_known, is_gzip) {
         (true, _) => Response::empty(304),
-        (false, false) => Response::with(200, asset.content_type, asset.plain()),
+        (false, false) => Response::with(200, content_type, asset.plain()),
         (false, true) => {
-            Response::with(200, asset.content_type, asset.gzip).field("Content-Encoding", "gzip")
+            Response::with(200, content_type, asset.content).field("Content-Encoding", "gzip")
         }
     };
+    if asset.is_gzip {
+        response = response.varying_with("Accept-Encoding");
+    }
     response
         .field("ETag", asset.entity_tag(is_gzip))
-        .varying_with("Accept-Encoding")
-        .field("Cache-Control", "no-cache")
+        .field(
+            "Cache-Control",
+            match id.is_by_content {
+                true => KEEP,
+                false => ASK_EACH_TIME,
+            },
+        )
         .field("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         .field("Referrer-Policy", "no-referrer")
 }
@@ -167,20 +209,43 @@ fn is_same_content(other: &str, tag: &str) -> bool {
     coding.is_some_and(|coding| CODINGS.contains(&coding))
 }
 
-fn entity_tag(bytes: &[u8]) -> String {
-    let hex: String = Sha256::digest(bytes)[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("\"{hex}\"")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Without what makes references lead to names by content: the hashes, and the links that preload.
+    fn as_in_the_folder(content: &[u8]) -> Vec<u8> {
+        let Ok(text) = std::str::from_utf8(content) else {
+            return content.to_vec();
+        };
+        let lines = text.split_inclusive('\n');
+        let lines = lines.filter(|line| !line.starts_with("<link rel=\"modulepreload\""));
+        let mut text: String = lines.collect();
+        for asset in &ASSETS {
+            let hash = asset.entity_tag.trim_matches('"');
+            text = text.replace(&format!(".{hash}."), ".");
+        }
+        text.into_bytes()
+    }
+
+    /// Fails unless it is whole comments.
+    fn assert_comments(name: &str, mut text: &str) {
+        while !text.trim().is_empty() {
+            text = text.trim_start();
+            let end = match text.get(..2) {
+                Some("//") => text.find('\n'),
+                Some("/*") => text.find("*/").map(|at| at + 2),
+                _ => None,
+            };
+            let rest = end.map(|end| &text[end..]);
+            text = rest
+                .filter(|rest| rest.starts_with('\n'))
+                .unwrap_or_else(|| panic!("{name}: left out: {text}"));
+        }
+    }
+
     #[test]
-    fn every_file_is_embedded_as_it_is_in_the_folder() {
+    fn every_file_is_embedded_as_it_is_in_the_folder_but_for_its_references_and_comments() {
         let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/static"));
         let mut count = 0;
         for entry in folder.expect("a folder") {
@@ -189,16 +254,85 @@ mod tests {
             let asset = ASSETS.iter().find(|asset| Some(asset.name) == name);
             let asset = asset.unwrap_or_else(|| panic!("{name:?} is not embedded"));
             let content = std::fs::read(&path).expect("a file");
-            assert!(asset.plain() == content, "{name:?}");
-            assert!(asset.gzip.len() < content.len(), "{name:?}");
-            let length = asset
-                .gzip
-                .last_chunk()
-                .map(|four| u32::from_le_bytes(*four));
-            assert_eq!(length, u32::try_from(content.len()).ok(), "{name:?}");
+            let embedded = as_in_the_folder(asset.plain());
+            if asset.name.ends_with(".js") || asset.name.ends_with(".css") {
+                let [embedded, content] = [&embedded, &content].map(|text| {
+                    let text = String::from_utf8_lossy(text);
+                    text.lines().map(str::to_owned).collect::<Vec<_>>()
+                });
+                assert_eq!(embedded.len(), content.len(), "{name:?}");
+                let mut left_out = String::new();
+                for (embedded, line) in embedded.iter().zip(&content) {
+                    if embedded == line {
+                        assert_comments(asset.name, &std::mem::take(&mut left_out));
+                    } else {
+                        assert_eq!(embedded, "", "{name:?}: {line}");
+                        left_out.extend([line, "\n"]);
+                    }
+                }
+            } else {
+                assert!(embedded == content, "{name:?}");
+            }
+            let last = asset.content.last_chunk();
+            let length = last.map(|four| u32::from_le_bytes(*four));
+            let is_whole = length == u32::try_from(asset.plain().len()).ok();
+            assert!(!asset.is_gzip || is_whole, "{name:?}");
             count += 1;
         }
         assert_eq!(count, ASSETS.len());
+    }
+
+    #[test]
+    fn every_file_has_a_type() {
+        for asset in &ASSETS {
+            assert_ne!(content_type(asset.name), UNKNOWN, "{}", asset.name);
+        }
+    }
+
+    /// Every reference of a page, a script, a style sheet or the manifest to another file.
+    #[test]
+    fn files_refer_to_each_other_by_their_content() {
+        let mut count = 0;
+        for asset in &ASSETS {
+            let text = String::from_utf8_lossy(asset.plain());
+            for part in ASSETS.iter().filter(|part| content_type(part.name) != JSON) {
+                let name = part.name;
+                for usual in [
+                    format!("from './{name}'"),
+                    format!("import './{name}'"),
+                    format!("\"static/{name}\""),
+                ] {
+                    let found = text.lines().find(|line| {
+                        line.contains(&usual) && !line.trim_start().starts_with(['*', '/'])
+                    });
+                    assert_eq!(found, None, "{}", asset.name);
+                }
+                let (stem, extension) = name.rsplit_once('.').expect("an extension");
+                let hash = part.entity_tag.trim_matches('"');
+                count += text.matches(&format!("{stem}.{hash}.{extension}")).count();
+            }
+        }
+        assert!(count > 30, "{count} references");
+    }
+
+    #[test]
+    fn a_name_by_content_is_the_usual_name_and_a_hash() {
+        let hash = "0123456789abcdef";
+        for (name, usual) in [
+            ("chat.0123456789abcdef.js", Some("chat.js")),
+            ("sarang.d.0123456789abcdef.ts", Some("sarang.d.ts")),
+            ("chat.js", None),
+            ("sarang.d.ts", None),
+            ("chat.0123456789abcdeF.js", None),
+            ("chat.0123456789abcde.js", None),
+            ("chat.0123456789abcdef0.js", None),
+            ("0123456789abcdef.js", None),
+            ("chat.0123456789abcdef", None),
+            ("", None),
+        ] {
+            let found = without_hash(name);
+            assert_eq!(found, usual.map(|usual| (usual.to_owned(), hash)), "{name}");
+        }
     }
 
     #[test]

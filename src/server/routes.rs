@@ -155,14 +155,14 @@ use Access::{Dashboard, Moderator, SignedIn};
 /// Every route; the first that matches is used.
 #[rustfmt::skip]
 const ROUTES: &[Route] = &[
-    route(&[""], READ, |_| Some(Resource::Asset(assets::find("index.html", false)?))),
-    route(&["dashboard"], READ, |_| Some(Resource::Asset(assets::find("dashboard.html", false)?))),
+    route(&[""], READ, |_| Some(Resource::Asset(assets::find("index.html")?))),
+    route(&["dashboard"], READ, |_| Some(Resource::Asset(assets::find("dashboard.html")?))),
     // Its relative addresses would lead elsewhere from here.
     route(&["dashboard", ""], READ, |_| Some(Resource::Moved("../dashboard"))),
-    route(&["grafana.json"], READ, |_| Some(Resource::Asset(assets::find("grafana.json", false)?))),
-    route(&["openapi.json"], READ, |_| Some(Resource::Asset(assets::find("openapi.json", false)?))),
-    route(&["asyncapi.json"], READ, |_| Some(Resource::Asset(assets::find("asyncapi.json", false)?))),
-    route(&["static", "*"], READ, |[name, _]| Some(Resource::Asset(assets::find(name, true)?))),
+    route(&["grafana.json"], READ, |_| Some(Resource::Asset(assets::find("grafana.json")?))),
+    route(&["openapi.json"], READ, |_| Some(Resource::Asset(assets::find("openapi.json")?))),
+    route(&["asyncapi.json"], READ, |_| Some(Resource::Asset(assets::find("asyncapi.json")?))),
+    route(&["static", "*"], READ, |[name, _]| Some(Resource::Asset(assets::find_part(name)?))),
     route(&["ws"], READ, |_| Some(Resource::WebSocket(Endpoint::Chat))),
     route(&["rooms"], READ_AND_WRITE, |_| Some(Resource::Rooms)).to(SignedIn),
     route(&["rooms", "*"], ROOM, |[name, _]| Some(Resource::Room(name))).to(SignedIn),

@@ -92,6 +92,7 @@ fn no_page_or_script_has_an_address_that_is_not_relative() {
             "grafana.json" => server.get("/grafana.json"),
             // The paths in them are relative to the server they name.
             "openapi.json" | "asyncapi.json" => continue,
+            name if name.ends_with(".png") => continue,
             name => server.get(&format!("/static/{name}")),
         };
         assert_eq!(page.status, 200, "{name}");

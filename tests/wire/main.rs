@@ -60,6 +60,7 @@ mod resume;
 mod revocation;
 mod rooms;
 mod sign_in;
+mod static_files;
 mod store;
 mod support;
 mod throttle;
