@@ -9,7 +9,7 @@ import pytest
 from test_dashboard import is_live
 
 # The content of all that the chat page needs at its first visit, compressed.
-FIRST_VISIT_BYTES_MAX = 64_000
+FIRST_VISIT_BYTES_MAX = 80_000
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_the_browser_finds_the_manifest_and_its_icons(visitor, server):
 
 OWN_PAGE = """async (url) => {
   const { Sarang } = await import(`${url}/static/sarang.js`);
-  const chat = new Sarang(`${url.replace('http', 'ws')}/ws?username=own`);
+  const chat = new Sarang({ url: `${url.replace('http', 'ws')}/ws?username=own` });
   return typeof chat.say;
 }"""
 
