@@ -18,6 +18,8 @@
  *     const chat = new Sarang({ url: async () => `ws://127.0.0.1:8000/ws?ticket=${await fetchTicket()}`, ticketed: true });
  *     await chat.extend(await fetchTicket());
  *
+ * The server's event streams are followed with `events()` of events.js, which is exported from here.
+ *
  * Events (each a CustomEvent; its `detail` in brackets):
  *   state        [State]             also kept in `chat.state`
  *   welcome      [{username, expires_at, guest?}]   `guest`, here and below: is marked as a guest
@@ -45,6 +47,7 @@ import { nameOf, newId } from './names.js';
 import { Outbox, Outgoing, QUEUE_MAX } from './outgoing.js';
 import { Past } from './past.js';
 
+export { EventStream, events } from './events.js';
 export { QUEUE_MAX, nameOf, newId };
 
 /** The server took something for too much at once: so long nothing more is sent. */
