@@ -3,7 +3,7 @@
 // (the door) and session.js (whoever signed in). log.js shows a conversation (conversation.js), lists.js the rooms and people at its
 // sides, composer.js has the field to write in, view.js the small pieces, words.js the words.
 
-import { messageButton, personButton, setUpActions } from './actions.js';
+import { messageButton, offer, personButton, setUpActions } from './actions.js';
 import { isHidden } from './hiding.js';
 import { isShown, setUpPeople } from './people.js';
 import { countUnread, showBadge, titleOf } from './badges.js';
@@ -14,10 +14,12 @@ import { begin, explainEnd, leaveHouse, nameOfRecovery, problemOf, recover } fro
 import { Log } from './log.js';
 import { namesIn, othersIn } from './mentions.js';
 import { Completion } from './completion.js';
+import { earlier } from './hearing.js';
 import { draft, setDraft, setUpComposer, written } from './composer.js';
 import { setUpCopying } from './copying.js';
 import { followKeyboard } from './keyboard.js';
 import { count, explain, timeOf, translate, words } from './words.js';
+import { words as ofLog } from './words-log.js';
 import { words as ofPeople } from './words-people.js';
 import { bdi, byId, el, guestMark, icon, notify, sentence, setText, setUpDrawer } from './view.js';
 
@@ -39,6 +41,7 @@ const log = new Log({
   reachedEnd: () => { house.markRead(); house.changed(); },
   isShown,
   menuOf: messageButton,
+  history: earlier,
 });
 const completion = new Completion(() => othersIn(house.active, house.chat.username).filter(({ name, guest }) => !isHidden(name, guest)));
 const newRoom = new NewRoom({ enter: (name) => house.enterRoom(name), headers: () => house.me.session?.headers ?? {} });
@@ -92,7 +95,7 @@ function render() {
 
 function renderBlank() {
   const { active, chat } = house;
-  const empty = !active || (!active.outgoing.size && !active.items.some(({ kind }) => kind !== 'presence'));
+  const empty = !active || !(active.outgoing.size || active.items.length);
   byId('out').hidden = empty || active.standing !== 'out';
   byId('out-action').hidden = chat.state.name === 'closed'; // first the connection
   setText(byId('out-text'), active?.standing === 'out' ? active.refusal : '');
@@ -188,6 +191,7 @@ function setUp() {
   document.title = words.title;
   listen();
   setUpActions();
+  offer('message', (item) => [item.position && { name: 'link', label: ofLog.copy_link, run: () => log.copyLink(item) }]);
   setUpPeople();
   setUpComposer(say);
   setUpCopying(byId('log-place'), () => house.chat.username);

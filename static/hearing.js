@@ -1,9 +1,13 @@
 // What the server tells about rooms and people, and what that changes in the house.
 
-import { append, erase, isDeleted, settleSent } from './conversation.js';
+import { append, empty, erase, isDeleted, note, settleSent } from './conversation.js';
 import { isHidden } from './hiding.js';
 import { house } from './house.js';
+import { mentionsUs } from './mentions.js';
 import { explain, explainPutOut } from './words.js';
+
+/** Messages that the server tells of a room's past at the first join, if it keeps so many. */
+const HISTORY_ON_ENTRY = 50;
 
 /** Calls a handler with each event of a type, while its source is the chat of this stay. @param {import('./sarang.js').Sarang} source */
 export const hearing = (source) => (type, handle) => source.addEventListener(type, ({ detail }) => {
@@ -40,7 +44,8 @@ function roomJoined({ room, messages, first, gap, online_users: others, guests =
   if (!conversation) return;
   // Coming back after a refusal: the history is told from its start again.
   const again = first && conversation.items.length > 0;
-  if (again) conversation.items = [];
+  if (again) empty(conversation);
+  if (first) conversation.more = messages.length >= HISTORY_ON_ENTRY;
   Object.assign(conversation, { standing: 'in', putOut: false, people: new Map(others.map((name) => [name, guests.includes(name)])), present });
   if (gap && conversation.items.at(-1)?.kind !== 'gap') append(conversation, { kind: 'gap' });
   for (const message of messages) {
@@ -79,9 +84,7 @@ function presence({ room, username, guest = false }, entered) {
   if (entered) conversation.people.set(username, guest);
   else conversation.people.delete(username);
   conversation.present += entered ? 1 : -1;
-  const last = conversation.items.at(-1);
-  if (last?.kind !== 'presence' || last.entered !== entered) append(conversation, { kind: 'presence', entered, names: [{ name: username, guest }] });
-  else if (!last.names.some(({ name }) => name === username)) last.names.push({ name: username, guest });
+  note(conversation, username, guest, entered);
 }
 
 function messageChanged(message) {
@@ -91,4 +94,29 @@ function messageChanged(message) {
   if (['unconfirmed', 'closed'].includes(message.error) && !conversation.outgoing.has(message.id)) return;
   conversation.outgoing.set(message.id, message);
   if (message.kind === 'whisper' || isDeleted(conversation, message.position)) settleSent(conversation, house.chat.username);
+}
+
+/**
+ * What was said in a room before its oldest message that is here.
+ * @param {import('./conversation.js').Conversation} conversation @param {{before?: string, limit: number}} page
+ * @returns {Promise<{items: object[], more: boolean}>} oldest first
+ */
+export async function earlier(conversation, { before, limit }) {
+  const { messages, more } = await pageOf(conversation.name, before, limit);
+  const ourName = house.chat.username;
+  const items = messages.map(({ type, username, guest = false, content, timestamp, position }) => {
+    if (type === 'deleted') return { kind: 'deleted', position };
+    const mine = username === ourName;
+    return { kind: 'message', from: username, guest, mine, content, position, at: new Date(timestamp), mentionsUs: !mine && mentionsUs(content, conversation, ourName) };
+  });
+  return { items, more };
+}
+
+async function pageOf(room, before, limit) {
+  const query = new URLSearchParams({ before: before ?? '', limit });
+  const response = await fetch(`rooms/${encodeURIComponent(room)}/history?${query}`, { headers: house.me.session?.headers ?? {}, cache: 'no-store' });
+  if (!response.ok) throw new Error(response.statusText);
+  const { messages, more, recovered } = await response.json();
+  // Of another epoch: nothing of what was before is kept.
+  return recovered ? { messages, more } : { messages: [], more: false };
 }

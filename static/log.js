@@ -1,281 +1,456 @@
 // One conversation as it is read: the messages, and below them our own that are still on their way.
+// message.js makes what stands in it, own-messages.js those; clamp.js keeps long messages short, earlier.js gets what was said before.
 
-import { count, dayOf, explain, timeOf, words } from './words.js';
-import { formatted } from './text.js';
-import { bdi, byId, el, guestMark, reconcile, seal, sentence, setText } from './view.js';
+import { timeOf, words as common } from './words.js';
+import { words } from './words-log.js';
+import { byId, el, notify, setText } from './view.js';
+import { EARLIER_MAX, MESSAGES_MAX, prepend, trim } from './conversation.js';
+import { day, gap, message, plain, presence, sameDay, setFirst, sharesMinute, together, trace, unreadMark, updatePresence } from './message.js';
+import { Clamp, isLong } from './clamp.js';
+import { Earlier } from './earlier.js';
+import { showOutgoing } from './own-messages.js';
+import { copy, linkTo } from './permalink.js';
 
-/** Messages of one person within this time stand together under one name. */
-const TOGETHER_MS = 5 * 60_000;
 const BOTTOM_SLACK_PX = 48;
-const NAMES_SHOWN_MAX = 4;
+/** Nearer than this to the top, earlier messages are loaded. */
+const EARLIER_FROM_PX = 600;
+/** Above what is jumped to, so much of what comes before is shown. */
+const JUMP_MARGIN_PX = 24;
+/** A line about people who come and go is not written anew more often. */
+const PRESENCE_EVERY_MS = 1_000;
+/** How long a message that a link led to is marked, and a copied link is confirmed. */
+const MARKED_MS = 4_000;
+const COPIED_MS = 2_000;
 
 /** @typedef {import('./conversation.js').Item} Item */
+/** @typedef {import('./conversation.js').Conversation} Conversation */
 
-const sameDay = (a, b) => a.toDateString() === b.toDateString();
-const sameMinute = (a, b) => Math.floor(a / 60_000) === Math.floor(b / 60_000);
-const together = (before, item) => before?.kind === 'message' && before.from === item.from
-  && before.guest === item.guest && item.at - before.at < TOGETHER_MS
-  && sameDay(before.at, item.at);
-
-/** An item that could not be shown as it should: as a text without anything that could fail again. It must not stop the others. */
-const plain = ({ serial, from = '', content = '' }) => el('li', { class: 'message first', 'data-serial': serial },
-  el('p', { class: 'by' }, from), el('div', { class: 'line' }, el('p', { class: 'bubble', dir: 'auto' }, content)));
-
-const deleted = () => el('p', { class: 'deleted' }, words.deleted);
+/**
+ * @typedef {object} Place  Where somebody is reading. It outlives the page.
+ * @property {string} [position]  of the topmost message that is seen @property {number} at  when it was said
+ * @property {number} offset      of its top to that of the log, in pixels
+ */
 
 export class Log {
   #place = byId('log-place');
   #newer = byId('newer');
   #newerText = byId('newer-text');
-  #conversation = null;
+  /** @type {?Conversation} */ #conversation = null;
   #actions;
-  #log; #list; #outgoing;
+  #log; #past; #list; #outgoing;
+  /** @type {?Earlier} */ #earlier = null;
+  #clamp = new Clamp({ log: () => this.#log, changed: (isAsked) => this.#resized(isAsked) });
+  /** serial of an item → what shows it @type {Map<number, HTMLElement>} */ #lines = new Map();
   #last = 0; // serial of the newest item that is shown
+  #marked = null; // serial of the item that is marked as the first unread one
   #height = 0; // of the place, when it was measured last
   #below = 0; // messages that arrived below what is seen
+  #presenceTimer; #presenceAt = 0;
+  /** What is read: the element at the top of what is seen, and how far from it. @type {?{line: HTMLElement, top: number}} */ #anchor = null;
+  /** A message to go to once its room is shown. @type {?{room: string, position: string}} */ #target = null;
   /** The reader is at the end and wants to stay there. */
   atEnd = true;
 
   /**
-   * @param {{retry, discard, reachedEnd, isShown, menuOf, names}} actions  whether an item is to be shown, the button of its menu, and the
-   *   names that can be mentioned in what is shown
+   * @param {object} actions
+   * @param {(message) => void} actions.retry @param {(message) => void} actions.discard   of our own, that failed
+   * @param {() => void} actions.reachedEnd
+   * @param {(conversation: Conversation, page: {before?: string, limit: number}) => Promise<{items: object[], more: boolean}>} actions.history
+   * @param {(item: Item) => boolean} actions.isShown
+   * @param {(item: Item) => Node} actions.menuOf   the button of its menu
+   * @param {() => import('./markup.js').Mentions} actions.names   who can be mentioned in what is shown
    */
   constructor(actions) {
     this.#actions = actions;
     this.#newer.addEventListener('click', () => { this.toEnd(); this.#log.focus({ preventScroll: true }); });
     new ResizeObserver(() => {
       this.#height = this.#place.clientHeight;
-      if (this.atEnd) this.toEnd();
+      this.#resized();
     }).observe(this.#place);
   }
 
-  /** Shows another conversation, or none. A new element takes the old one's place, so that its past is not read out. */
-  show(conversation) {
-    this.#conversation = conversation;
+  /**
+   * Shows another conversation, or none. A new element takes the old one's place, so that its past is not read out.
+   * @param {?Conversation} conversation @param {?Place} [place]  where to go on reading: at what is new or the end without one
+   */
+  show(conversation, place = null) {
+    if (this.#conversation && this.#conversation !== conversation) this.#keep(this.#conversation, true);
+    for (const line of this.#lines.values()) this.#clamp.remove(line);
+    this.#lines.clear();
+    clearTimeout(this.#presenceTimer);
+    Object.assign(this, { atEnd: true });
+    [this.#conversation, this.#earlier, this.#anchor, this.#presenceTimer] = [conversation, null, null, undefined];
     this.#place.replaceChildren();
     this.#newer.hidden = true;
     if (!conversation) return;
-    this.#list = el('ol', { class: 'messages' });
-    this.#outgoing = el('ol', { class: 'messages outgoing', 'aria-live': 'off' });
-    this.#log = el('div', { class: 'log', role: 'log', 'aria-live': 'polite', tabindex: '0', 'aria-label': words.log(conversation.name) },
-      el('div', { class: 'log-inner' }, this.#list, this.#outgoing));
-    this.#log.addEventListener('scroll', () => this.#scrolled(), { passive: true });
-    this.#last = 0;
-    this.#below = 0;
-    this.atEnd = true;
-    const { unreadFrom } = conversation;
+    this.#build();
+    [this.#last, this.#below] = [-Infinity, 0];
+    this.#marked = conversation.unreadFrom;
     this.#fill();
     this.#place.append(this.#log);
     this.#height = this.#place.clientHeight;
-    const mark = unreadFrom !== null && this.#list.querySelector('.unread-mark');
-    if (mark) this.#log.scrollTop = Math.max(0, mark.offsetTop - 24);
+    const mark = this.#log.querySelector('.unread-mark');
+    if (mark) this.#scrollTo(mark, JUMP_MARGIN_PX);
     else this.toEnd();
     this.#scrolled();
+    if (place) this.#goBackTo(place);
+    this.#seek();
+  }
+
+  #build() {
+    const conversation = this.#conversation;
+    // What was said before is not read out as if it were new.
+    this.#past = el('ol', { class: 'messages past', 'aria-live': 'off' });
+    this.#list = el('ol', { class: 'messages' });
+    this.#outgoing = el('ol', { class: 'messages outgoing', 'aria-live': 'off' });
+    this.#earlier = new Earlier(conversation, {
+      history: this.#actions.history,
+      add: (items) => this.#add(conversation, items),
+      lost: () => this.#log.focus({ preventScroll: true }),
+    });
+    this.#log = el('div', { class: 'log', role: 'log', 'aria-live': 'polite', tabindex: '0', 'aria-label': common.log(conversation.name) },
+      el('div', { class: 'log-inner' }, this.#earlier.element, this.#past, this.#list, this.#outgoing));
+    this.#log.addEventListener('scroll', () => this.#scrolled(true), { passive: true });
+    this.#log.addEventListener('click', (event) => this.#clicked(event));
   }
 
   /** Brings what is shown up to date with the conversation. */
   sync() {
-    if (!this.#conversation) return;
-    const follow = this.atEnd;
-    this.#trim();
-    const arrived = this.#fill();
-    if (follow) this.toEnd();
-    else this.#below += arrived;
+    if (!this.#conversation || document.visibilityState === 'hidden') return;
+    this.#keep(this.#conversation);
+    this.#keepPlace(() => {
+      this.#trim();
+      const arrived = this.#fill();
+      if (!this.atEnd) this.#below += arrived;
+    });
+    this.#earlier.show();
     this.#offer();
-  }
-
-  /** Shows a message as it is now, where it stands. */
-  replace(item) {
-    const line = this.#list?.querySelector(`:scope > .message[data-serial="${item.serial}"]`);
-    if (!line) return;
-    const fresh = this.#message(item, line.classList.contains('first'));
-    fresh.classList.toggle('same-minute', line.classList.contains('same-minute'));
-    const [height, isAbove] = [this.#log.scrollHeight, line.offsetTop < this.#log.scrollTop];
-    line.replaceWith(fresh);
-    if (this.atEnd) this.toEnd();
-    else if (isAbove) this.#log.scrollTop -= height - this.#log.scrollHeight; // what is read does not move
-  }
-
-  toEnd() {
-    if (!this.#log) return;
-    this.#log.scrollTop = this.#log.scrollHeight;
-    this.atEnd = true;
-    this.#below = 0;
-    this.#offer();
+    this.#seek();
   }
 
   /** Which items are to be shown has changed. */
   filter() {
     if (!this.#conversation) return;
-    const lines = new Map([...this.#list.querySelectorAll(':scope > .message')].map((line) => [line.dataset.serial, line]));
-    for (const item of this.#conversation.items) {
-      if (item.kind !== 'message') continue;
-      const line = lines.get(String(item.serial));
-      if (line) line.hidden = !this.#isShown(item);
-      else if (this.#isShown(item) && item.serial <= this.#last) return this.show(this.#conversation); // it came while it was not to be shown
-    }
-    if (this.atEnd) this.toEnd();
+    const hadFocus = this.#log.contains(document.activeElement);
+    this.show(this.#conversation, this.place);
+    if (hadFocus) this.focus();
+  }
+
+  /** Shows a message as it is now, where it stands. @param {Item} item */
+  replace(item) {
+    const line = this.#lines.get(item.serial);
+    if (!line) return;
+    const fresh = this.#line(item, line.classList.contains('first'));
+    fresh.classList.toggle('same-minute', line.classList.contains('same-minute'));
+    const hadFocus = line.contains(document.activeElement);
+    this.#keepPlace(() => {
+      this.#clamp.remove(line);
+      line.replaceWith(fresh);
+    });
+    if (hadFocus) fresh.focus({ preventScroll: true });
+  }
+
+  toEnd() {
+    if (!this.#log) return;
+    const wasAtEnd = this.atEnd;
+    this.#log.scrollTop = this.#log.scrollHeight;
+    [this.atEnd, this.#anchor, this.#below] = [true, null, 0];
+    this.#offer();
+    if (!wasAtEnd) this.#actions.reachedEnd();
   }
 
   focus() {
-    this.#log?.focus();
+    this.#log?.focus({ preventScroll: true });
   }
 
   /** What was marked as new has been answered. */
   clearMark() {
-    this.#list?.querySelector('.unread-mark')?.remove();
+    this.#marked = null;
+    this.#log?.querySelector('.unread-mark')?.remove();
   }
 
-  #scrolled() {
-    const { scrollHeight, scrollTop, clientHeight } = this.#log;
-    if (this.atEnd && clientHeight !== this.#height) return; // a keyboard came or went: the observer keeps the end
-    this.atEnd = scrollHeight - scrollTop - clientHeight < BOTTOM_SLACK_PX;
-    if (this.atEnd) {
-      this.#below = 0;
-      this.#actions.reachedEnd();
-    }
-    this.#offer();
+  // Which messages there are
+
+  /** How many are kept depends on where one reads: who has left the end does not lose what they read to what comes in. */
+  #keep(conversation, isLeft = false) {
+    const isReadAbove = !isLeft && (!this.atEnd || this.#earlier?.isSearching);
+    conversation.messagesMax = isReadAbove ? MESSAGES_MAX + EARLIER_MAX : MESSAGES_MAX;
+    trim(conversation);
   }
 
-  #isShown(item) {
-    return this.#actions.isShown(item);
-  }
-
-  #offer() {
-    const hadFocus = document.activeElement === this.#newer;
-    this.#newer.hidden = this.atEnd;
-    setText(this.#newerText, this.#below ? words.new_messages(this.#below) : words.to_latest);
-    this.#newer.classList.toggle('has-new', this.#below > 0);
-    if (hadFocus && this.atEnd) this.#log.focus({ preventScroll: true });
-  }
-
-  /** Takes away what the conversation no longer keeps, without moving what is being read. */
+  /** Takes away what the conversation no longer keeps. */
   #trim() {
-    const oldest = this.#conversation.items[0]?.serial ?? 0;
-    const first = this.#list.firstElementChild;
-    if (!first || Number(first.dataset.serial) >= oldest) return;
-    const height = this.#log.scrollHeight;
-    while (this.#list.firstElementChild && Number(this.#list.firstElementChild.dataset.serial) < oldest) this.#list.firstElementChild.remove();
-    this.#headTop();
-    if (!this.atEnd) this.#log.scrollTop -= height - this.#log.scrollHeight;
+    const { items } = this.#conversation;
+    const oldest = items[0]?.serial ?? Infinity;
+    let gone = false;
+    for (const list of [this.#past, this.#list]) {
+      while (list.firstElementChild && Number(list.firstElementChild.dataset.serial) < oldest) {
+        this.#forget(list.firstElementChild);
+        gone = true;
+      }
+    }
+    if (gone) this.#head(0);
   }
 
-  /** The oldest message left stands under its day and its name, even when those above it had them. */
-  #headTop() {
-    const item = this.#conversation.items.find((other) => other.kind === 'message' && this.#isShown(other));
-    const top = this.#list.querySelector(':scope > .message:not(.trace)');
-    if (!top || Number(top.dataset.serial) !== item?.serial || top.previousElementSibling?.classList.contains('day')) return;
-    const fresh = this.#message(item, true);
-    fresh.classList.toggle('same-minute', top.classList.contains('same-minute'));
-    top.replaceWith(fresh);
-    fresh.before(this.#day(item));
+  #forget(line) {
+    const serial = Number(line.dataset.serial);
+    if (this.#lines.get(serial) === line) this.#lines.delete(serial);
+    if (line.contains(document.activeElement)) this.#log.focus({ preventScroll: true });
+    this.#clamp.remove(line);
+    line.remove();
+  }
+
+  /** Earlier messages come above all others. */
+  #add(conversation, earlier) {
+    if (!earlier.length) return;
+    const items = prepend(conversation, earlier);
+    if (conversation !== this.#conversation) return this.#keep(conversation, true);
+    this.#keepPlace(() => {
+      const lines = document.createDocumentFragment();
+      for (let index = 0; index < items.length; index += 1) lines.append(...this.#nodes(index));
+      this.#past.prepend(lines);
+      this.#head(items.length);
+    });
+  }
+
+  /** What the line of an item, and the one above it, look like depends on what stands above: that has changed. */
+  #head(from) {
+    const { items } = this.#conversation;
+    let index = from;
+    while (index < items.length && items[index].kind !== 'message') index += 1;
+    const line = this.#lines.get(items[index]?.serial);
+    if (!line) return;
+    const item = items[index];
+    const before = this.#before(index);
+    setFirst(line, item, !together(before, item));
+    this.#shareMinute(before, item);
+    const above = line.previousElementSibling ?? (line.parentElement === this.#list ? this.#past.lastElementChild : null);
+    const hasDay = above?.classList.contains('day') && above.dataset.serial === line.dataset.serial;
+    const isNewDay = this.#startsDay(index);
+    if (hasDay && !isNewDay) above.remove();
+    if (hasDay || !isNewDay) return;
+    // At the end of the list that is not read out: it is no news.
+    if (line === this.#list.firstElementChild) this.#past.append(day(item));
+    else line.before(day(item));
   }
 
   /** Appends what is not shown yet; says how many messages of others these were. */
   #fill() {
-    const { items, unreadFrom } = this.#conversation;
+    const { items } = this.#conversation;
     let arrived = 0;
     let index = items.length;
     while (index > 0 && items[index - 1].serial > this.#last) index -= 1;
-    for (; index < items.length; index += 1) {
-      const item = items[index];
-      if (item.serial === unreadFrom) this.#list.append(el('li', { class: 'mark unread-mark', 'data-serial': item.serial }, words.unread_from_here));
-      if (item.kind === 'message' && !item.mine && this.#isShown(item)) arrived += 1;
-      try {
-        this.#append(item, items[index - 1]);
-      } catch (error) {
-        console.error(error);
-        this.#list.append(plain(item));
+    if (index < items.length) {
+      this.#refreshPresence(items[index - 1], true);
+      const lines = document.createDocumentFragment();
+      for (; index < items.length; index += 1) {
+        const item = items[index];
+        lines.append(...this.#nodes(index));
+        if (item.kind === 'message' && !item.mine && this.#actions.isShown(item)) arrived += 1;
+        this.#last = item.serial;
       }
-      this.#last = item.serial;
+      this.#list.append(lines);
     }
     this.#refreshPresence(items.at(-1));
-    reconcile(this.#outgoing, [...this.#conversation.outgoing.values()], (message) => message.id, (message) => this.#ours(message),
-      (element, message) => this.#updateOurs(element, message));
+    showOutgoing(this.#outgoing, this.#conversation, this.#clamp, this.#actions);
     return arrived;
   }
 
-  #append(item, before) {
-    if (!this.#isShown(item)) return;
-    if (item.kind === 'message') this.#appendMessage(item, before);
-    else if (item.kind === 'deleted') this.#list.append(this.#trace(item));
-    else this.#list.append(item.kind === 'gap' ? el('li', { class: 'mark gap', 'data-serial': item.serial }, words.gap) : this.#presence(item));
+  /** What shows an item, with the day or the mark above it. */
+  #nodes(index) {
+    const item = this.#conversation.items[index];
+    if (!this.#actions.isShown(item)) return [];
+    const nodes = item.serial === this.#marked ? [unreadMark(item)] : [];
+    try {
+      const before = this.#before(index);
+      if (item.kind === 'message' && this.#startsDay(index)) nodes.push(day(item));
+      nodes.push(this.#line(item, !together(before, item)));
+      this.#shareMinute(before, item);
+    } catch (error) {
+      console.error(error);
+      const line = plain(item);
+      this.#lines.set(item.serial, line);
+      nodes.push(line);
+    }
+    return nodes;
   }
 
-  #appendMessage(item, before) {
-    const lastMessage = this.#conversation.items.findLast((other) => other.kind === 'message' && other.serial < item.serial && this.#isShown(other));
-    if (!lastMessage || !sameDay(lastMessage.at, item.at)) this.#list.append(this.#day(item));
-    const joined = together(before, item);
-    if (joined && sameMinute(before.at, item.at)) this.#list.lastElementChild?.classList.add('same-minute');
-    this.#list.append(this.#message(item, !joined));
+  #line(item, first) {
+    const make = { deleted: trace, gap, presence }[item.kind];
+    const line = make ? make(item) : message(item, {
+      first, link: item.position && linkTo(this.#conversation.name, item.position), mentions: this.#actions.names(), menu: this.#actions.menuOf(item),
+    });
+    this.#lines.set(item.serial, line);
+    if (item.kind === 'message' && isLong(item.content)) this.#clamp.add(line, `message-${item.serial}`);
+    return line;
   }
 
-  #day({ at, serial }) {
-    return el('li', { class: 'mark day', 'data-serial': serial }, el('time', { datetime: at.toISOString().slice(0, 10) }, dayOf(at)));
+  #shareMinute(before, item) {
+    const line = before && this.#lines.get(before.serial);
+    line?.classList.toggle('same-minute', sharesMinute(before, item));
   }
 
-  /** What is left of a message that was deleted before it was read here: nobody says whose it was, and when. */
-  #trace({ serial }) {
-    return el('li', { class: 'message trace first', 'data-serial': serial }, el('div', { class: 'line' }, deleted()));
+  /** The item that is shown above. @returns {Item|undefined} */
+  #before(index) {
+    const { items } = this.#conversation;
+    let at = index - 1;
+    while (at >= 0 && !this.#actions.isShown(items[at])) at -= 1;
+    return items[at];
   }
 
-  #message(item, first) {
-    const { serial, from, guest, mine, content, at, gone, mentionsUs } = item;
-    return el('li', { class: `message${mine ? ' mine' : ''}${first ? ' first' : ''}${mentionsUs && !gone ? ' mentions-us' : ''}`, 'data-serial': serial },
-      !mine && first ? seal(from) : null,
-      el('p', { class: first && !mine ? 'by' : 'by unseen' }, ...(mine ? [words.own_name] : [bdi(from), guestMark(guest)])),
-      el('div', { class: 'line' },
-        gone ? deleted() : el('div', { class: 'bubble', dir: 'auto' }, ...formatted(content, { mentions: this.#actions.names() })),
-        el('time', { class: 'time', datetime: at.toISOString() }, timeOf(at)),
-        el('span', { class: 'message-actions' }, this.#actions.menuOf(item))));
+  #startsDay(index) {
+    const { items } = this.#conversation;
+    let at = index - 1;
+    while (at >= 0 && (items[at].kind !== 'message' || !this.#actions.isShown(items[at]))) at -= 1;
+    return at < 0 || !sameDay(items[at].at, items[index].at);
   }
 
-  #presence(item) {
-    return el('li', { class: 'mark presence', 'data-serial': item.serial, 'data-names': item.names.length }, ...this.#presenceWords(item));
+  /** Who came and left is told at once, but not more often than it can be read: at the latest when something follows. */
+  #refreshPresence(item, isOver = false) {
+    const line = item?.kind === 'presence' && this.#lines.get(item.serial);
+    if (!line || line.dataset.changes === String(item.changes)) return;
+    const wait = this.#presenceAt + PRESENCE_EVERY_MS - performance.now();
+    if (!isOver && wait > 0) {
+      this.#presenceTimer ??= setTimeout(() => { this.#presenceTimer = undefined; this.sync(); }, wait);
+      return;
+    }
+    this.#presenceAt = performance.now();
+    updatePresence(line, item);
   }
 
-  #presenceWords({ entered, names }) {
-    const shown = names.slice(0, NAMES_SHOWN_MAX).map(({ name, guest }) => el('span', {}, bdi(name), ...(guest ? [' ', guestMark(guest)] : [])));
-    const listed = (...marks) => {
-      const more = names.length - marks.length;
-      const list = marks.join(', ');
-      return words[entered ? 'entered' : 'left'](more > 0 ? words.and_more(list, count(more)) : list);
-    };
-    return sentence(listed, ...shown);
+  // Where it is read
+
+  /** Where somebody reads who is not at the end. @returns {?Place} */
+  get place() {
+    if (!this.#conversation || this.atEnd) return null;
+    const topmost = Number(this.#topmost()?.line.dataset.serial);
+    const item = this.#conversation.items.find(({ kind, serial }) => kind === 'message' && serial >= topmost && this.#lines.has(serial));
+    if (!item) return null;
+    const offset = this.#lines.get(item.serial).getBoundingClientRect().top - this.#log.getBoundingClientRect().top;
+    return { position: item.position, at: item.at.getTime(), offset };
   }
 
-  /** People who come one after the other share a line. */
-  #refreshPresence(item) {
-    const line = this.#list.lastElementChild;
-    if (item?.kind !== 'presence' || !line || line.dataset.names === String(item.names.length)) return;
-    line.replaceWith(this.#presence(item));
+  /** Loads what is needed. What is not kept any more, the place of the next one takes. */
+  async #goBackTo({ position, at, offset }) {
+    const conversation = this.#conversation;
+    const earlier = this.#earlier;
+    const found = () => (position ? conversation.byPosition.get(position) : conversation.items.find((item) => item.at >= at));
+    const isThere = () => earlier !== this.#earlier || found() || conversation.items.some((item) => item.at < at);
+    if (!isThere()) await earlier.loadUntil(isThere);
+    if (earlier !== this.#earlier) return; // something else is shown
+    const item = found() ?? conversation.items.find((other) => other.at >= at);
+    const line = item && this.#lines.get(item.serial);
+    if (line) this.#scrollTo(line, offset);
   }
 
-  #ours({ content }) {
-    return el('li', { class: 'message mine' },
-      el('p', { class: 'by unseen' }, words.own_name),
-      el('div', { class: 'line' }, el('div', { class: 'bubble', dir: 'auto' }, ...formatted(content, { mentions: this.#actions.names() })), el('time', { class: 'time' })),
-      el('p', { class: 'progress' }));
+  #scrollTo(line, offset) {
+    this.#log.scrollTop += line.getBoundingClientRect().top - this.#log.getBoundingClientRect().top - offset;
+    this.#scrolled();
   }
 
-  #updateOurs(element, message) {
-    const key = `${message.status} ${message.error} ${message.status === 'pending' && this.#conversation.waiting}`;
-    if (element.dataset.status === key) return;
-    element.dataset.status = key;
-    element.classList.toggle('pending', message.status === 'pending');
-    element.classList.toggle('failed', message.status === 'failed');
-    setText(element.querySelector('.time'), message.status === 'sent' ? timeOf(new Date(message.createdAt)) : '');
-    const progress = element.querySelector('.progress');
-    if (message.status === 'sent') progress.replaceChildren();
-    else if (message.status === 'pending') progress.replaceChildren(this.#conversation.waiting ? words.waiting : words.sending);
-    else progress.replaceChildren(...this.#failure(message));
+  #scrolled(isByHand = false) {
+    const { scrollHeight, scrollTop, clientHeight } = this.#log;
+    if (this.atEnd && clientHeight !== this.#height) return; // a keyboard came or went: the observer keeps the end
+    const wasAtEnd = this.atEnd;
+    this.atEnd = scrollHeight - scrollTop - clientHeight < BOTTOM_SLACK_PX;
+    if (this.atEnd) this.#below = 0;
+    if (this.atEnd && !wasAtEnd) this.#actions.reachedEnd();
+    this.#anchor = this.atEnd ? null : this.#topmost();
+    this.#offer();
+    if (isByHand && !this.atEnd && scrollTop < EARLIER_FROM_PX) this.#earlier.near();
   }
 
-  #failure(message) {
-    return [
-      el('span', { role: 'alert' }, `${words.failed}. ${explain(message.error)}`), ' ',
-      el('button', { type: 'button', class: 'link', onclick: () => this.#actions.retry(message) }, words.retry), ' ',
-      el('button', { type: 'button', class: 'link', onclick: () => this.#actions.discard(message) }, words.discard),
-    ];
+  /** The topmost line of those that are seen. */
+  #topmost() {
+    const edge = this.#log.getBoundingClientRect().top;
+    for (const list of [this.#past, this.#list, this.#outgoing]) {
+      const { children } = list;
+      let [low, high] = [0, children.length];
+      while (low < high) {
+        const middle = (low + high) >> 1;
+        if (children[middle].getBoundingClientRect().bottom > edge) high = middle;
+        else low = middle + 1;
+      }
+      if (children[low]?.classList.contains('day')) low += 1; // it may not stay there when earlier messages come
+      if (low < children.length) return { line: children[low], top: children[low].getBoundingClientRect().top - edge };
+    }
+    return null;
+  }
+
+  /** What is read does not move while something changes: the end stays in sight, or what is at the top. */
+  #keepPlace(change) {
+    if (!this.atEnd) this.#anchor = this.#topmost();
+    change();
+    if (this.atEnd) this.toEnd();
+    else this.#toAnchor();
+  }
+
+  #toAnchor() {
+    const { line, top } = this.#anchor ?? {};
+    if (!line?.isConnected) return;
+    const moved = line.getBoundingClientRect().top - this.#log.getBoundingClientRect().top - top;
+    if (moved) this.#log.scrollTop += moved;
+  }
+
+  /** Something became higher or lower: the window, or long messages. @param {boolean} [isAsked]  by someone who sees to their place */
+  #resized(isAsked = false) {
+    if (!this.#log) return;
+    if (isAsked) this.#scrolled();
+    else if (this.atEnd) this.toEnd();
+    else this.#toAnchor();
+  }
+
+  #offer() {
+    const hadFocus = document.activeElement === this.#newer;
+    if (this.#newer.hidden !== this.atEnd) this.#newer.hidden = this.atEnd;
+    setText(this.#newerText, this.#below ? common.new_messages(this.#below) : common.to_latest);
+    this.#newer.classList.toggle('has-new', this.#below > 0);
+    if (hadFocus && this.atEnd) this.#log.focus({ preventScroll: true });
+  }
+
+  // Links to messages
+
+  /** Goes to a message, once its room is shown, and marks it. @param {string} room @param {string} position */
+  openAt(room, position) {
+    this.#target = { room, position };
+    this.#seek();
+  }
+
+  async #seek() {
+    const conversation = this.#conversation;
+    const { room, position } = this.#target ?? {};
+    if (!position || conversation?.kind !== 'room' || conversation.name !== room || conversation.standing !== 'in') return;
+    this.#target = null;
+    const earlier = this.#earlier;
+    const outcome = await earlier.loadUntil(() => earlier !== this.#earlier || conversation.byPosition.has(position));
+    if (earlier !== this.#earlier) return; // something else is shown
+    if (outcome !== 'found') return notify(words[{ none: 'link_gone', full: 'link_too_far', failed: 'link_failed' }[outcome]]);
+    const item = conversation.byPosition.get(position);
+    if (item.gone || item.kind === 'deleted') notify(words.link_deleted);
+    const line = this.#lines.get(item.serial);
+    if (!line) return;
+    this.#scrollTo(line, Math.max(JUMP_MARGIN_PX, (this.#log.clientHeight - line.offsetHeight) / 2));
+    this.atEnd = false; // whoever came for this message does not want to be taken from it by others
+    this.#scrolled();
+    line.focus({ preventScroll: true });
+    line.classList.add('is-target');
+    setTimeout(() => line.classList.remove('is-target'), MARKED_MS);
+  }
+
+  /** @param {Item} item  whose link is wanted on the clipboard */
+  async copyLink(item) {
+    const link = this.#lines.get(item.serial)?.querySelector('.time a');
+    if (!link || !await copy(link.href)) return;
+    setText(link, words.link_copied);
+    setTimeout(() => setText(link, timeOf(item.at)), COPIED_MS);
+  }
+
+  /** The time of a message is its link, to be opened elsewhere or copied by whatever the browser offers; a click copies it. */
+  #clicked(event) {
+    const link = event.target.closest('.time a');
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    const serial = Number(link.closest('.message').dataset.serial);
+    this.copyLink(this.#conversation.items.find((item) => item.serial === serial));
   }
 }

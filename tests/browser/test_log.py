@@ -1,7 +1,15 @@
 """The log of the chat page: what nobody's message, coming or going can do to it, what was said earlier, links to messages."""
 
+import json
+import re
+import time
+from urllib.parse import quote
+
 import pytest
+import websockets.sync.client
 from playwright.sync_api import expect
+
+from conftest import WAIT_MS
 
 # What older browsers lack, or what fails in them.
 LACKING = {
@@ -42,3 +50,199 @@ def test_a_message_that_cannot_be_shown_does_not_stop_the_others(visitor):
     friend.say("셋")
     one.sees_in_order(["하나", "둘 <b>굵게</b>", "셋"])
     expect(one.find(".bubble b")).to_have_count(0)
+
+
+# Coming and going
+
+
+class Others:
+    """Clients without a browser, in one room of the server."""
+
+    def __init__(self, server, room):
+        self.server, self.room = server, room
+        self.sockets = {}
+
+    def come(self, *names):
+        for name in names:
+            self.sockets[name] = Socket(self.server, name)
+            self.sockets[name].send(type="join", room=self.room)
+            self.sockets[name].until("room_joined")
+
+    def leave(self, *names):
+        for name in names:
+            self.sockets[name].send(type="leave", room=self.room)
+            self.sockets[name].until("room_left")
+
+    def back(self, *names):
+        for name in names:
+            self.sockets[name].send(type="join", room=self.room)
+            self.sockets[name].until("room_joined")
+
+    def say(self, name, *contents):
+        """Returns the position of the last message."""
+        for content in contents:
+            self.sockets[name].send(type="chat", room=self.room, content=content, id=f"{time.monotonic_ns()}")
+            position = self.sockets[name].until("ack")["position"]
+        return position
+
+
+class Socket:
+    def __init__(self, server, name):
+        self.socket = websockets.sync.client.connect(f"ws://127.0.0.1:{server.port}/ws?username={quote(name)}", proxy=None, legacy=True)
+
+    def send(self, **message):
+        self.socket.send(json.dumps(message))
+
+    def until(self, kind):
+        while (message := json.loads(self.socket.recv(timeout=WAIT_MS / 1000)))["type"] != kind:
+            assert message["type"] != "error", message
+        return message
+
+
+@pytest.fixture
+def others(server):
+    return Others(server, "마당")
+
+
+def test_those_who_come_and_go_between_two_messages_share_a_line(visitor, others):
+    one = visitor(locale="en-GB").enter("one", "마당")
+    others.come("a", "b", "c")
+    expect(one.find(".presence")).to_have_text("a, b, c came in")
+    others.leave("a")
+    expect(one.find(".presence")).to_have_text("b, c came in · a came and left again")
+    others.say("b", "hello")
+    others.leave("c")
+    others.back("a")
+    others.leave("b")
+    others.back("b")
+    expect(one.find(".presence").last).to_have_text("a came in · c left · b left and came back")
+    others.come(*(f"d{number}" for number in range(9)))
+    expect(one.find(".presence").last).to_have_text("10 came in, 1 left, 1 left and came back")
+    expect(one.find(".presence")).to_have_count(2)
+
+
+def test_whoever_comes_into_an_empty_room_is_not_covered_by_a_word_of_welcome(visitor, others):
+    one = visitor().enter("하나", "마당")
+    expect(one.find("#blank")).to_contain_text("아직 조용합니다")
+    others.come("영희")
+    expect(one.find(".presence")).to_have_text("영희님이 들어왔습니다")
+    expect(one.find("#blank")).to_be_hidden()
+
+
+# Comes and goes as fast as it is let, so often, from several connections at once.
+STORM = """async ([room, connections, times]) => {
+  await Promise.all(Array.from({ length: connections }, (_, n) => new Promise((resolve, reject) => {
+    const socket = new WebSocket(`ws://${location.host}/ws?username=storm-${n}`);
+    let left = times;
+    const join = () => socket.send(JSON.stringify({ type: 'join', room }));
+    socket.onmessage = ({ data }) => {
+      const { type, code } = JSON.parse(data);
+      if (type === 'welcome') join();
+      else if (type === 'room_joined') socket.send(JSON.stringify({ type: 'leave', room }));
+      else if (type === 'room_left' && (left -= 1)) join();
+      else if (type === 'room_left') { socket.close(); resolve(); }
+      else if (type === 'error') setTimeout(join, 200);
+    };
+    socket.onerror = reject;
+  })));
+}"""
+
+
+@pytest.mark.parametrize("server_options", [("--messages-per-second", "0")])
+def test_a_storm_of_comings_and_goings_leaves_every_message(visitor, others):
+    one, nuisance = visitor().enter("하나", "마당"), visitor().enter("멀리")
+    others.come("영희")
+    said = [f"글 {number}" for number in range(30)]
+    others.say("영희", *said)
+    one.sees("글 29")
+    nuisance.page.evaluate(STORM, ["마당", 9, 100])
+    others.say("영희", "지나갔다")
+    one.sees_in_order([re.compile(f"^{text}$") for text in [*said, "지나갔다"]])
+    expect(one.find(".presence")).to_have_count(2)
+    expect(one.find(".presence").last).to_have_text("9명 다녀감")
+
+
+# Long messages
+
+
+def lines_shown(one, bubble):
+    return bubble.evaluate("(e) => Math.round((e.clientHeight - 16) / parseFloat(getComputedStyle(e).lineHeight))")
+
+
+def test_a_long_message_is_shown_in_part_until_all_of_it_is_wanted(visitor, others):
+    one = visitor().enter("하나", "마당")
+    others.come("영희")
+    others.say("영희", "\n" * 4000 + "끝", "낱말 " * 900, "짧은 글", "조금 긴 글 " * 30)
+    one.sees("조금 긴 글")
+    buttons = one.find(".show-all:visible")
+    expect(buttons).to_have_count(2)
+    bubbles = one.find(".clipped .bubble")
+    for index in range(2):
+        assert lines_shown(one, bubbles.nth(index)) == 14
+    buttons.first.focus()
+    expect(buttons.first).to_have_attribute("aria-expanded", "false")
+    top = buttons.first.evaluate("(e) => e.closest('.message').getBoundingClientRect().top")
+    one.page.keyboard.press("Enter")
+    expect(buttons.first).to_have_text("접기")
+    expect(buttons.first).to_have_attribute("aria-expanded", "true")
+    assert lines_shown(one, one.find(f"#{buttons.first.get_attribute('aria-controls')}")) >= 4000
+    assert buttons.first.evaluate("(e) => e.closest('.message').getBoundingClientRect().top") == top, "what was read has moved"
+    buttons.first.scroll_into_view_if_needed()
+    bottom = buttons.first.bounding_box()["y"]
+    one.page.keyboard.press("Enter")
+    expect(buttons.first).to_have_text("모두 보기")
+    expect(buttons.first).to_be_focused()
+    assert abs(buttons.first.bounding_box()["y"] - bottom) <= 1, "the end of the message was not kept where it was"
+
+
+def test_a_link_in_the_part_that_is_not_shown_is_shown_when_it_gets_the_focus(visitor, others):
+    one = visitor().enter("하나", "마당")
+    others.come("영희")
+    others.say("영희", "\n" * 50 + "https://example.org/")
+    one.sees("example.org")
+    expect(one.find(".show-all")).to_be_visible()
+    one.find(".bubble a").focus()
+    expect(one.find(".show-all")).to_have_attribute("aria-expanded", "true")
+    expect(one.find(".bubble a")).to_be_in_viewport(ratio=1)
+
+
+def test_towers_of_combining_characters_stay_in_their_message(visitor, others):
+    one = visitor().enter("하나", "마당")
+    others.come("영희")
+    others.say("영희", "위", "a" + "\u0300\u0316" * 500, "아래")
+    one.sees("아래")
+    for bubble in one.find(".bubble").all():
+        assert bubble.evaluate("(e) => getComputedStyle(e).overflowY") in ("clip", "hidden")
+
+
+# Earlier messages
+
+
+PLACE = "(e) => e.getBoundingClientRect().top - document.querySelector('.log').getBoundingClientRect().top"
+
+
+def place_of(one, text):
+    return one.message(text).evaluate(PLACE)
+
+
+@pytest.mark.parametrize("server_options", [("--messages-per-second", "0")])
+def test_scrolling_up_shows_earlier_messages_up_to_the_beginning(visitor, others):
+    others.come("영희")
+    said = [f"글 {number}." for number in range(1, 131)]
+    others.say("영희", *said)
+    one = visitor().enter("하나")
+    one.find("#others button").click()
+    one.sees("글 130.")
+    expect(one.find(".bubble")).to_have_count(50)
+    expect(one.find(".earlier button")).to_have_text("이전 메시지 보기")
+    before = one.message("글 90.").evaluate(f"(e) => {{ document.querySelector('.log').scrollTop = 400; return ({PLACE})(e); }}")
+    expect(one.find(".bubble")).to_have_count(100)
+    assert abs(place_of(one, "글 90.") - before) < 1, "what was read has moved"
+    for _ in range(2):
+        one.page.evaluate("document.querySelector('.log').scrollTop = 0")
+        one.settles()
+    one.sees_in_order(said)
+    expect(one.find(".earlier")).to_have_text("여기가 대화의 처음입니다")
+    expect(one.find(".day")).to_have_count(1)
+    expect(one.find(".message.first")).to_have_count(1)
+    expect(one.find("#newer")).to_be_visible()

@@ -1,0 +1,36 @@
+// Links to single messages: `?room=NAME&at=EPOCH:SEQ`.
+
+/** @param {string} room @param {string} position */
+export function linkTo(room, position) {
+  const url = new URL(location.pathname, location.href);
+  url.searchParams.set('room', room);
+  url.searchParams.set('at', position);
+  return url.href;
+}
+
+/** @returns {Promise<boolean>} whether it is on the clipboard now */
+export async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text); // in secure contexts only
+    return true;
+  } catch {
+    return copySelected(text);
+  }
+}
+
+function copySelected(text) {
+  const focused = document.activeElement;
+  const field = document.createElement('textarea');
+  field.value = text;
+  field.className = 'unseen';
+  document.body.append(field);
+  field.select();
+  try {
+    return document.execCommand('copy');
+  } catch {
+    return false;
+  } finally {
+    field.remove();
+    focused?.focus({ preventScroll: true });
+  }
+}
