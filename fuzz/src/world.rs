@@ -384,8 +384,14 @@ impl World {
     /// Time passes; deadlines on the way are served when they are due.
     pub fn pass(&mut self, time: Duration) {
         let end = self.now.monotonic + time;
+        let mut is_sampled = false;
         loop {
-            let next = self.server.next_timeout().unwrap_or(end).min(end);
+            // Of an idle server only the first of many samples, which are all alike.
+            let next = match self.server.is_idle() && is_sampled {
+                true => end,
+                false => self.server.next_timeout().unwrap_or(end).min(end),
+            };
+            is_sampled = self.server.is_idle();
             // Turns take time too, if sends do.
             let wait = next.saturating_sub(self.now.monotonic);
             self.now.unix = self.now.unix.saturating_add(wait);
@@ -453,7 +459,7 @@ impl World {
         assert_eq!(server.subscriber_count(), 0);
         assert_eq!(server.rooms().people().count(), 0);
         assert!(server.rooms().list().iter().all(|room| room.users == 0));
-        assert_eq!(server.next_timeout(), None, "nothing is awaited");
+        assert!(server.is_idle(), "nothing is awaited");
         assert!(self.wires.open.is_empty());
     }
 }

@@ -215,6 +215,11 @@ impl EventLog {
         }
     }
 
+    /// The events that are kept, oldest first.
+    pub fn kept(&self) -> impl Iterator<Item = &Sample> {
+        self.kept.iter()
+    }
+
     /// The id before the first event.
     pub fn base(&self) -> u64 {
         self.base

@@ -10,7 +10,7 @@ use crate::config::{POSTED_FIGURES_BYTES_MAX, POSTED_FIGURES_MAX};
 /// Figures that have places of their own: whatever else is kept, they fit.
 const RESERVED: [&str; 2] = ["revenue", "orders"];
 /// Figures that are not a back end's to set.
-const OURS: [&str; 2] = ["active_users", "simulated"];
+const OURS: [&str; 3] = ["active_users", "simulated", "time"];
 
 /// The figures that would be kept are more, or larger, than [`POSTED_FIGURES_MAX`] and [`POSTED_FIGURES_BYTES_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +36,11 @@ impl Figures {
         }
     }
 
-    /// What was posted before the start.
-    pub fn load(&mut self, posted: Map<String, Value>) {
+    /// What was posted before the start, perhaps to a version that did not keep the same names for itself.
+    pub fn load(&mut self, mut posted: Map<String, Value>) {
+        for name in OURS {
+            posted.remove(name);
+        }
         self.posted = posted;
     }
 
@@ -193,6 +196,17 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_not_a_back_ends_is_not_taken_nor_loaded() {
+        let mut figures = Figures::new(false);
+        let posted = json!({"time": "never", "active_users": 9, "simulated": [], "orders": 5});
+        let data = post(&mut figures, posted.clone());
+        let expected = json!({"active_users": 3, "orders": 5, "simulated": []});
+        assert_eq!(data, expected);
+        figures.load(object(posted));
+        assert_eq!(post(&mut figures, json!({})), expected);
+    }
+
+    #[test]
     fn null_removes_a_figure_and_in_the_demo_one_that_was_simulated_is_so_again() {
         let mut figures = Figures::new(true);
         let begin = post(&mut figures, json!({}));
@@ -232,11 +246,11 @@ mod tests {
             json!(RESERVED),
             "nothing was taken"
         );
-        let always = json!({"revenue": 1, "orders": 2, "active_users": 3, "simulated": 4, "1": 5});
+        let always = json!({"revenue": 1, "orders": 2, "active_users": 3, "simulated": 4, "time": 5, "1": 6});
         assert_eq!(figures.post(object(always)), Ok(()));
         assert_eq!(
             figures.data(0).len(),
-            POSTED_FIGURES_MAX + RESERVED.len() + OURS.len()
+            POSTED_FIGURES_MAX + RESERVED.len() + ["active_users", "simulated"].len()
         );
         assert_eq!(figures.post(object(json!({"x": 1, "0": null}))), Ok(()));
         assert_eq!(figures.post(object(json!({"0": 1}))), Err(TooMany));

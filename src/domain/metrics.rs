@@ -1,10 +1,11 @@
-//! Live metrics: what is measured and when, and the log of recent events.
+//! Live metrics: what is measured and when, the log of recent events, and the series of recent samples.
 //!
-//! Nothing is sampled without subscribers. [`SAMPLING_GRACE`] after the last subscriber has gone sampling stops. All
-//! events stay kept for who resumes: ids do not advance meanwhile, so nothing is missing between an event of before and
-//! one of after. But events do not tell their time, so a new subscriber is not sent the samples of before as the latest
-//! ones; new samples are due as soon as it subscribes.
+//! While somebody listens each kind is sampled at its own period, and [`SAMPLING_GRACE`] longer: these samples are events.
+//! While nobody listens there is a sample every [`IDLE_SAMPLE_EVERY`], for the [`Series`] only: it is no event, so that ids
+//! do not advance and nothing is stored. So nothing is missing between an event of before a pause and one of after; a new
+//! subscriber is not sent the events of before as the latest ones, since new samples are due as soon as it subscribes.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -17,8 +18,10 @@ use super::event_log::{EventLog, Sample};
 use super::figures::{Figures, TooMany};
 use super::random::Random;
 use super::record::Record;
-use super::working_set::WorkingSet;
-use crate::config::SAMPLING_GRACE;
+use super::series::Series;
+use super::time::{Instant, Now};
+use super::working_set::{KeptEvent, WorkingSet};
+use crate::config::{IDLE_SAMPLE_EVERY, SAMPLING_GRACE};
 
 /// A sample of the machine, in percent; `None` where the system does not report a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -47,8 +50,12 @@ pub struct Traffic {
 pub struct Metrics {
     /// The recent events.
     pub log: EventLog,
-    /// When the next event of each kind is due; `None` while sampling is stopped.
+    /// The recent samples.
+    pub series: Series,
+    /// When the next event of each kind is due; `None` while nobody listens.
     due: Option<[Duration; 3]>,
+    /// When the next sample is due while nobody listens.
+    idle_due: Duration,
     heartbeat: Duration,
     heartbeat_due: Duration,
     /// When the last subscriber left, while sampling continues.
@@ -89,7 +96,9 @@ impl Metrics {
     pub fn new(first_id: u64, heartbeat: Duration, is_demo: bool) -> Self {
         Self {
             log: EventLog::new(first_id),
+            series: Series::new(&API_FIGURES),
             due: None,
+            idle_due: IDLE_SAMPLE_EVERY,
             heartbeat,
             heartbeat_due: heartbeat,
             idle_since: None,
@@ -137,7 +146,7 @@ impl Metrics {
         self.traffic.time += traffic.time;
     }
 
-    /// There is a subscriber: starts sampling, if it is stopped.
+    /// There is a subscriber: starts sampling at the usual periods, if nobody has listened.
     pub fn wake(&mut self, now: Duration) {
         self.idle_since = None;
         if self.due.is_none() {
@@ -146,15 +155,23 @@ impl Metrics {
         }
     }
 
-    /// The last subscriber has gone: sampling stops after [`SAMPLING_GRACE`].
+    /// The last subscriber has gone: nobody listens after [`SAMPLING_GRACE`].
     pub fn rest(&mut self, now: Duration) {
         self.idle_since.get_or_insert(now);
     }
 
     /// When something is due, as time since the server's start.
     pub fn next_timeout(&self) -> Option<Duration> {
-        let events = self.due?.into_iter().filter(|_| self.is_sampler);
+        let Some(due) = self.due else {
+            return Some(self.idle_due);
+        };
+        let events = due.into_iter().filter(|_| self.is_sampler);
         events.chain(self.next_heartbeat()).min()
+    }
+
+    /// Whether nobody listens: nothing is due but the next sample of an idle server.
+    pub fn is_idle(&self) -> bool {
+        self.due.is_none()
     }
 
     /// Like [`Self::next_timeout`], without the events: they wait for a sample of the machine that is under way.
@@ -166,7 +183,10 @@ impl Metrics {
 
     /// Whether a sample of the machine is needed now.
     pub fn wants_machine(&self, now: Duration) -> bool {
-        self.is_sampler && self.due.is_some_and(|[system, ..]| system <= now)
+        match self.due {
+            Some([system, ..]) => self.is_sampler && system <= now,
+            None => self.idle_due <= now,
+        }
     }
 
     /// Whether a heartbeat is due now; if so, schedules the next.
@@ -178,7 +198,7 @@ impl Metrics {
         is_due
     }
 
-    /// Stops sampling if there was no subscriber for [`SAMPLING_GRACE`].
+    /// Samples less often if there was no subscriber for [`SAMPLING_GRACE`].
     pub fn rest_if_idle(&mut self, now: Duration) {
         if self.due.is_some()
             && self
@@ -186,51 +206,95 @@ impl Metrics {
                 .is_some_and(|since| since + SAMPLING_GRACE <= now)
         {
             self.due = None;
+            self.idle_due = next_multiple(IDLE_SAMPLE_EVERY, now);
             self.idle_since = None;
             self.log.forget_latest_sampled();
         }
     }
 
     /// Creates the events that are due, which have no ids yet. Due times are multiples of the period, so that a late event does not delay
-    /// later ones.
+    /// later ones. While nobody listens there are none, and the sample is for the series.
     pub fn due_samples(
         &mut self,
         machine: Option<Machine>,
         gauges: &Gauges,
         random: &mut Random,
-        now: Duration,
+        now: Now,
     ) -> Vec<Draft> {
+        let Some(due) = self.due else {
+            self.sample_idle(machine, gauges, random, now);
+            return Vec::new();
+        };
         let mut drafts = Vec::new();
-        for kind in Kind::SAMPLED {
-            let (Some(due), Some(every)) = (&mut self.due, kind.every()) else {
-                continue;
-            };
-            let due = &mut due[kind.index()];
-            if *due > now || (kind == Kind::System && machine.is_none()) {
-                continue;
+        for (kind, at) in Kind::SAMPLED.into_iter().zip(due) {
+            let is_due = at <= now.monotonic && (kind != Kind::System || machine.is_some());
+            if let (Some(due), Some(every), true) = (&mut self.due, kind.every(), is_due) {
+                due[kind.index()] = next_multiple(every, now.monotonic);
+                let data = self.sample(kind, machine, gauges, random, now);
+                drafts.push(self.draft(kind, data, None));
             }
-            *due = next_multiple(every, now);
-            let data = match kind {
-                Kind::System => system_data(machine.unwrap_or_default(), self.node.as_deref()),
-                Kind::Api => self.api_data(gauges),
-                Kind::Business => {
-                    self.figures.step(random);
-                    json(&self.figures.data(gauges.active_users))
-                }
-                Kind::Own(_) => continue,
-            };
-            drafts.push(self.draft(kind, data, None));
         }
         drafts
+    }
+
+    /// The data of a sample.
+    fn sample(
+        &mut self,
+        kind: Kind,
+        machine: Option<Machine>,
+        gauges: &Gauges,
+        random: &mut Random,
+        now: Now,
+    ) -> String {
+        let data = match kind {
+            Kind::System => system_data(machine.unwrap_or_default(), self.node.as_deref()),
+            Kind::Api => self.api_data(gauges),
+            Kind::Business | Kind::Own(_) => {
+                self.figures.step(random);
+                json(&self.figures.data(gauges.active_users))
+            }
+        };
+        with_time(data, now)
+    }
+
+    /// Takes a sample while nobody listens, if one is due. Of several servers one may be listened to: then its events are the
+    /// samples of all.
+    fn sample_idle(
+        &mut self,
+        machine: Option<Machine>,
+        gauges: &Gauges,
+        random: &mut Random,
+        now: Now,
+    ) {
+        if self.idle_due > now.monotonic {
+            return;
+        }
+        self.idle_due = next_multiple(IDLE_SAMPLE_EVERY, now.monotonic);
+        let newest = self.series.newest();
+        let at = Instant::from(now);
+        let every = IDLE_SAMPLE_EVERY.as_millis() as u64;
+        if self.node.is_some() && newest.is_some_and(|newest| newest.0 + every > at.0) {
+            return;
+        }
+        for kind in Kind::SAMPLED {
+            let data = self.sample(kind, machine, gauges, random, now);
+            self.series.take(kind, &data);
+        }
     }
 
     /// Takes figures posted by a back end: an event with all of them.
     ///
     /// # Errors
     /// Too many figures: nothing is taken.
-    pub fn post(&mut self, figures: Map<String, Value>, gauges: &Gauges) -> Result<Draft, TooMany> {
+    pub fn post(
+        &mut self,
+        figures: Map<String, Value>,
+        active_users: usize,
+        now: Now,
+    ) -> Result<Draft, TooMany> {
         let all = json(self.figures.draft(figures)?);
-        let data = json(&self.figures.drafted_data(gauges.active_users));
+        let data = json(&self.figures.drafted_data(active_users));
+        let data = with_time(data, now);
         Ok(self.draft(Kind::Business, data, Some(all)))
     }
 
@@ -255,11 +319,26 @@ impl Metrics {
         if draft.figures.is_some() {
             self.figures.commit();
         }
+        self.series.take(draft.kind, &draft.data);
         self.log.append(draft.kind, draft.data)
     }
 
-    /// A draft could not be stored.
-    pub fn untold(&mut self, draft: &Draft) {
+    /// Takes an event of another server, which is the next one in the log.
+    pub fn take(&mut self, sample: &Sample) {
+        self.series.take(sample.kind, &sample.data);
+    }
+
+    /// The recent samples as JSON, with the id of the newest event.
+    pub fn series_json(&mut self) -> &str {
+        let newest = (self.log.count() > 0).then(|| self.log.newest());
+        self.series.json(newest)
+    }
+
+    /// A draft could not be stored: it is no event. What was sampled was measured nevertheless.
+    pub fn untold(&mut self, draft: &Draft, is_sampled: bool) {
+        if is_sampled {
+            self.series.take(draft.kind, &draft.data);
+        }
         self.log.end(draft.kind);
         if draft.figures.is_some() {
             self.figures.give_up();
@@ -269,7 +348,21 @@ impl Metrics {
     /// Takes the events and figures that were loaded.
     pub fn load(&mut self, kept: &mut WorkingSet) {
         self.log.load(kept);
+        self.retake();
         self.figures.load(std::mem::take(&mut kept.figures));
+    }
+
+    /// Takes all events that the servers share: what is kept here is of another time.
+    pub fn replace(&mut self, newest: u64, events: Vec<KeptEvent>, latest: Vec<KeptEvent>) {
+        self.log.replace(newest, events, latest);
+        self.retake();
+    }
+
+    /// Takes what the log has into the series.
+    fn retake(&mut self) {
+        for sample in self.log.kept() {
+            self.series.take(sample.kind, &sample.data);
+        }
     }
 
     /// Puts the records of the events and figures.
@@ -325,6 +418,16 @@ struct SystemData<'a> {
     node: Option<&'a str>,
 }
 
+/// The names in [`ApiData`].
+const API_FIGURES: [&str; 6] = [
+    "requests",
+    "avg_response_ms",
+    "error_rate",
+    "total_requests",
+    "total_error_rate",
+    "subscribers",
+];
+
 /// The data of `api_metrics`: of the last interval, and since the start (`total_`).
 #[derive(Serialize)]
 struct ApiData {
@@ -345,146 +448,16 @@ fn system_data(machine: Machine, node: Option<&str>) -> String {
     })
 }
 
+/// Appends the member `time` to an object that has others.
+fn with_time(mut data: String, now: Now) -> String {
+    data.pop();
+    _ = write!(data, ",\"time\":\"{}\"}}", Instant::from(now));
+    data
+}
+
 fn json(data: &impl Serialize) -> String {
     serde_json::to_string(data).expect("writing our own values into memory cannot fail")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::channels::{Channel, Kinds};
-    use crate::domain::event_log::Backlog;
-
-    const HEARTBEAT: Duration = Duration::from_secs(15);
-
-    const GAUGES: Gauges = Gauges {
-        active_users: 3,
-        subscribers: 1,
-    };
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn sample(metrics: &mut Metrics, machine: Option<Machine>, now: Duration) -> Vec<Sample> {
-        let drafts = metrics.due_samples(machine, &GAUGES, &mut Random::new(&[1; 32]), now);
-        drafts
-            .into_iter()
-            .map(|draft| metrics.told(draft))
-            .collect()
-    }
-
-    /// All events of this many seconds.
-    fn run(metrics: &mut Metrics, seconds: u32) -> Vec<Sample> {
-        let machine = Some(Machine::default());
-        let samples = (0..seconds).flat_map(|second| sample(metrics, machine, SECOND * second));
-        samples.collect()
-    }
-
-    fn ids(backlog: &Backlog) -> Vec<u64> {
-        backlog.samples.iter().map(|sample| sample.id).collect()
-    }
-
-    #[test]
-    fn the_three_cadences_have_one_sequence() {
-        let mut metrics = Metrics::new(1, HEARTBEAT, true);
-        metrics.wake(Duration::ZERO);
-        let samples = run(&mut metrics, 60);
-        let count = |kind| samples.iter().filter(|sample| sample.kind == kind).count();
-        assert_eq!(
-            (count(Kind::System), count(Kind::Api), count(Kind::Business)),
-            (60, 12, 6)
-        );
-        assert!(samples.iter().map(|sample| sample.id).eq(1..=78));
-    }
-
-    #[test]
-    fn being_late_once_delays_nothing_that_follows() {
-        let mut metrics = Metrics::new(1, HEARTBEAT, true);
-        metrics.wake(Duration::ZERO);
-        let late = Duration::from_millis(3_700);
-        sample(&mut metrics, Some(Machine::default()), late);
-        assert_eq!(metrics.next_timeout(), Some(SECOND * 4));
-    }
-
-    #[test]
-    fn nothing_is_due_while_nobody_listens_and_ids_go_on() {
-        let mut metrics = Metrics::new(1, HEARTBEAT, true);
-        assert_eq!(metrics.next_timeout(), None);
-        metrics.wake(Duration::ZERO);
-        let newest = run(&mut metrics, 10).last().map_or(0, |sample| sample.id);
-        metrics.rest(SECOND * 10);
-        metrics.rest_if_idle(SECOND * 10 + SAMPLING_GRACE);
-        assert_eq!(metrics.next_timeout(), None);
-        metrics.wake(SECOND * 1000);
-        let backlog = |seen: u64| metrics.log.backlog(Kinds::ALL, Some(&seen.to_string()));
-        let nothing = Backlog {
-            gap: None,
-            samples: vec![],
-        };
-        assert_eq!(backlog(newest), nothing);
-        // What was kept before is resumed from as ever, but is not the latest any more.
-        assert_eq!(backlog(1).gap, None);
-        assert!(ids(&backlog(1)).into_iter().eq(2..=newest));
-        assert_eq!(metrics.log.latest(Kinds::ALL), []);
-    }
-
-    #[test]
-    fn who_resumes_gets_every_later_event_of_the_channel_whatever_channel_the_id_is_from() {
-        let mut metrics = Metrics::new(1, HEARTBEAT, true);
-        metrics.wake(Duration::ZERO);
-        let samples = run(&mut metrics, 30);
-        for channel in Channel::ALL {
-            for seen in 0..=metrics.log.newest() {
-                let kinds = channel.kinds();
-                let backlog = metrics.log.backlog(kinds, Some(&seen.to_string()));
-                let expected = samples
-                    .iter()
-                    .filter(|sample| sample.id > seen && kinds.has(sample.kind));
-                assert!(
-                    ids(&backlog)
-                        .into_iter()
-                        .eq(expected.map(|sample| sample.id))
-                );
-                assert_eq!(backlog.gap, None);
-            }
-        }
-    }
-
-    #[test]
-    fn traffic_is_told_for_the_last_interval_and_for_all_time() {
-        let mut metrics = Metrics::new(1, HEARTBEAT, true);
-        let mut reported = |requests, errors, millis| {
-            metrics.count(Traffic {
-                requests,
-                errors,
-                time: Duration::from_millis(millis),
-            });
-            let data: Map<_, _> =
-                serde_json::from_str(&metrics.api_data(&GAUGES)).expect("is JSON");
-            let values: Vec<String> = data.values().map(Value::to_string).collect();
-            values.join(" ")
-        };
-        // By name: mean in milliseconds, errors in percent, requests, subscribers, and the last two of all time.
-        assert_eq!(reported(3, 1, 10), "3.333 33.3 3 1 33.3 3");
-        assert_eq!(reported(1, 0, 2), "2.0 0.0 1 1 25.0 4");
-        assert_eq!(reported(0, 0, 0), "0.0 0.0 0 1 25.0 4");
-    }
-
-    #[test]
-    fn a_figure_that_the_system_does_not_tell_is_null_and_no_number() {
-        let machine = Machine {
-            cpu: None,
-            memory: Some(0.0),
-            disk: Some(52.06),
-        };
-        let expected = r#"{"cpu":null,"memory":0.0,"disk":52.1}"#;
-        assert_eq!(system_data(machine, None), expected);
-    }
-
-    #[test]
-    fn a_machine_that_is_not_known_is_not_told_of() {
-        let mut metrics = Metrics::new(1, HEARTBEAT, true);
-        metrics.wake(Duration::ZERO);
-        let samples = sample(&mut metrics, None, Duration::ZERO);
-        let kinds: Vec<Kind> = samples.iter().map(|sample| sample.kind).collect();
-        assert_eq!(kinds, [Kind::Api, Kind::Business]);
-    }
-}
+mod tests;

@@ -58,6 +58,7 @@ pub mod revocations;
 pub mod room;
 pub mod rooms;
 pub mod rules;
+pub mod series;
 pub mod sessions;
 pub mod shared;
 pub mod shared_whispers;

@@ -54,6 +54,8 @@ pub enum Answer {
     Figures(Map<String, Value>),
     /// An event of a channel of one's own: its name and data.
     Tell(Box<str>, Map<String, Value>),
+    /// The recent samples.
+    Series,
     /// The server's own metrics.
     Exposition,
     /// Whether the server is ready, that is, not to stop.
@@ -67,6 +69,9 @@ pub enum Answer {
     /// A ticket must be redeemed by a job first; then the request is served with the result.
     Redeem(String),
 }
+
+/// The content type of JSON.
+pub const JSON_TYPE: &str = "application/json; charset=utf-8";
 
 /// The endpoint of a WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,8 +181,7 @@ pub fn text_response(status: u16, text: &'static str) -> Response {
 /// A JSON response that must not be cached.
 pub fn json_response(status: u16, value: &impl Serialize) -> Response {
     let body = serde_json::to_vec(value).expect("writing our own values into memory cannot fail");
-    Response::with(status, "application/json; charset=utf-8", body)
-        .field("Cache-Control", "no-store")
+    Response::with(status, JSON_TYPE, body).field("Cache-Control", "no-store")
 }
 
 /// Whether the request's Origin is ours or allowed. Without an Origin the client is no browser, and is allowed.

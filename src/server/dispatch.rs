@@ -85,6 +85,7 @@ fn serve(
         Resource::Audit => return audit::subscribe(request, caller),
         Resource::Figures => return event_requests::posted(context, request),
         Resource::Event(channel) => return event_requests::told(context, request, channel),
+        Resource::Series => return Ok(Answer::Series),
         Resource::Exposition => return Ok(Answer::Exposition),
         Resource::Readiness => return Ok(Answer::Readiness),
         Resource::Liveness => text_response(200, "ok\n"),

@@ -1,8 +1,8 @@
-//! Requests that open an event stream, post figures, or tell an event of a channel of one's own.
+//! Requests that open an event stream, read the recent samples, post figures, or tell an event of a channel of one's own.
 
 use serde_json::{Map, Value};
 
-use super::answer::{Answer, Context, check_origin, read_json};
+use super::answer::{Answer, Context, JSON_TYPE, check_origin, read_json};
 use super::streams::Subscription;
 use crate::config::POSTED_BYTES_MAX;
 use crate::conn::refusal::Refusal;
@@ -51,6 +51,12 @@ pub fn subscription(request: &Request) -> Result<(Response, Option<String>), Ref
         .field("X-Accel-Buffering", "no");
     response.is_stream = true;
     Ok((response, last_event_id))
+}
+
+/// `GET /series`: the recent samples, which are JSON already.
+pub fn series(json: &str) -> Response {
+    let response = Response::with(200, JSON_TYPE, json.as_bytes().to_vec());
+    response.field("Cache-Control", "no-store")
 }
 
 /// `POST /events/business`: figures of a back end.

@@ -297,7 +297,7 @@ impl Server {
             Done::CredentialsRead(read) => self.credentials_read(read, now),
             Done::MachineSampled(machine) => {
                 let active_users = self.active_users();
-                for draft in self.streams.sampled(machine, active_users, now.monotonic) {
+                for draft in self.streams.sampled(machine, active_users, now) {
                     self.tell(None, draft, now);
                 }
             }
@@ -345,12 +345,20 @@ impl Server {
 
     /// When [`Self::handle_timeout`] is next due, as time since the server's start. Any call may change it.
     pub fn next_timeout(&self) -> Option<Duration> {
+        let streams = self.streams.next_timeout();
+        streams
+            .into_iter()
+            .chain(self.next_timeout_of_others())
+            .min()
+    }
+
+    /// When anything but event streams and samples is next due.
+    fn next_timeout_of_others(&self) -> Option<Duration> {
         [
             self.connections.next_timeout(),
             self.chat.next_timeout(),
             self.sign_ins.auth().sessions.next_timeout(),
             self.sign_ins.checks.next_timeout(),
-            self.streams.next_timeout(),
             self.journal.next_timeout(),
             self.next_stop(),
             self.chat.next_rewrite(),
@@ -360,6 +368,11 @@ impl Server {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// Whether nothing is due but the next sample of a server that nobody listens to.
+    pub fn is_idle(&self) -> bool {
+        self.streams.is_idle() && self.next_timeout_of_others().is_none()
     }
 
     /// Handles everything due; at most [`DEADLINES_PER_TURN`] session ends and as many connection deadlines per call.

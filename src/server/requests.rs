@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::Server;
 use super::answer::{Answer, Context, Exchange, Redeemed, text_response};
 use super::dispatch::answer;
+use super::event_requests::series;
 use super::jobs::{Job, Ticket};
 use super::routes::body_bytes_max;
 use super::waiting::{Waiting, What};
@@ -225,7 +226,7 @@ impl Server {
             Answer::Logout(identity) => return self.log_out_for(id, &identity, exchange, now),
             Answer::Figures(figures) => {
                 let active_users = self.active_users();
-                match self.streams.post(figures, active_users) {
+                match self.streams.post(figures, active_users, now) {
                     Ok(draft) => return self.tell_posted(id, draft, exchange, now),
                     Err(_) => Err(Refusal::TOO_MANY_FIGURES),
                 }
@@ -234,6 +235,7 @@ impl Server {
                 Some(draft) => return self.tell_posted(id, draft, exchange, now),
                 None => Err(Refusal::TOO_MANY_CHANNELS),
             },
+            Answer::Series => Ok(series(self.streams.series())),
             Answer::Exposition => {
                 let page = self.exposition(now).into_bytes();
                 let response = Response::with(200, EXPOSITION_TYPE, page);

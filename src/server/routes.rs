@@ -60,6 +60,8 @@ pub enum Resource<'r> {
     Figures,
     /// An event of a channel of one's own, by name.
     Event(&'r str),
+    /// The recent samples of live metrics.
+    Series,
     /// The Prometheus page.
     Exposition,
     /// Whether the process is alive.
@@ -178,6 +180,7 @@ const ROUTES: &[Route] = &[
     route(&["bans"], READ, |_| Some(Resource::Bans)).to(Moderator),
     route(&["sse", "audit"], READ, |_| Some(Resource::Audit)).to(Moderator).with_ticket(),
     route(&["sse", "*"], READ, |[name, _]| Some(Resource::EventStream(name))).to(Dashboard).with_ticket(),
+    route(&["series"], READ, |_| Some(Resource::Series)).to(Dashboard).with_ticket(),
     route(&["events", "business"], WRITE, |_| Some(Resource::Figures)).to(SignedIn),
     route(&["events", "*"], WRITE, |[name, _]| Some(Resource::Event(name))).to(SignedIn),
     route(&["metrics"], READ, |_| Some(Resource::Exposition)).to(Dashboard),

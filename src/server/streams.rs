@@ -301,8 +301,12 @@ impl Streams {
         }
     }
 
-    /// Asks for a sample of the machine when events are due, and sends the heartbeat when it is due. Nothing is sampled
-    /// without subscribers.
+    /// Whether nobody listens: nothing is due but the next sample of an idle server.
+    pub fn is_idle(&self) -> bool {
+        self.metrics.is_idle()
+    }
+
+    /// Asks for a sample of the machine when samples are due, and sends the heartbeat when it is due.
     pub fn handle_timeout(&mut self, jobs: &mut Jobs, now: Now) {
         if !self.is_sampling && self.metrics.wants_machine(now.monotonic) {
             self.is_sampling = true;
@@ -319,7 +323,7 @@ impl Streams {
 
     /// Takes a sample of the machine: creates the events that are due. Each must end with [`Self::told`] or
     /// [`Self::untold`]; until then nothing more is sampled, so that samples do not pile up before a slow disk.
-    pub fn sampled(&mut self, machine: Machine, active_users: usize, now: Duration) -> Vec<Draft> {
+    pub fn sampled(&mut self, machine: Machine, active_users: usize, now: Now) -> Vec<Draft> {
         let gauges = self.gauges(active_users);
         let drafts = self
             .metrics
@@ -337,9 +341,14 @@ impl Streams {
         &mut self,
         figures: Map<String, Value>,
         active_users: usize,
+        now: Now,
     ) -> Result<Draft, TooMany> {
-        let gauges = self.gauges(active_users);
-        self.metrics.post(figures, &gauges)
+        self.metrics.post(figures, active_users, now)
+    }
+
+    /// The recent samples as JSON, for a page that then opens an event stream from the newest event on.
+    pub fn series(&mut self) -> &str {
+        self.metrics.series_json()
     }
 
     /// Takes an event of a channel of one's own, as of [`Self::sampled`]. `None` if there are too many channels.
@@ -366,7 +375,7 @@ impl Streams {
     /// An event could not be stored: it is not sent.
     pub fn untold(&mut self, draft: &Draft, is_sampled: bool) {
         self.end_sampling(is_sampled);
-        self.metrics.untold(draft);
+        self.metrics.untold(draft, is_sampled);
     }
 
     fn end_sampling(&mut self, is_sampled: bool) {

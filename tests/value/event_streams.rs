@@ -5,6 +5,8 @@ use std::time::Duration;
 use sarang::config::{
     Config, EVENT_OUTBOX_BYTES, EVENT_STALL_TIMEOUT, SAMPLING_GRACE, SENDS_PER_TURN,
 };
+use sarang::domain::time::Instant;
+use serde_json::Value;
 
 use crate::subscriber::{Event, ids, post, read, subscribe};
 use crate::world::World;
@@ -39,22 +41,73 @@ fn events_and_heartbeats_of_a_minute_come_at_their_intervals() {
 }
 
 #[test]
-fn nothing_is_sampled_without_a_subscriber() {
+fn without_a_subscriber_there_is_a_sample_in_15_s_and_nothing_else_is_done() {
     let mut world = World::new(Config::default());
     world.pass(SECOND * 100);
-    assert_eq!(world.samples, 0);
+    assert_eq!(world.samples, 6);
+    assert!(world.server.is_idle());
+    let next = world.server.next_timeout();
+    assert_eq!(next, Some(SECOND * 105), "it sleeps in between");
     let (id, _) = subscribe(&mut world, "system", None);
     world.pass(SECOND * 10);
     world.end(id);
     world.turn();
     world.pass(SAMPLING_GRACE + SECOND);
     let sampled = world.samples;
-    assert!((70..=75).contains(&sampled), "{sampled}");
-    world.pass(SECOND * 1000);
-    assert_eq!(world.samples, sampled);
+    assert!((76..=81).contains(&sampled), "{sampled}");
+    world.pass(SECOND * 1500);
+    assert_eq!(world.samples, sampled + 100);
     let (_, fresh) = subscribe(&mut world, "system", None);
     assert_eq!(fresh.len(), 1, "not what was true an hour ago");
-    assert_eq!(world.samples, sampled + 1);
+    assert_eq!(world.samples, sampled + 101);
+}
+
+/// The recent samples.
+fn series(world: &mut World) -> Value {
+    let reader = world.connect();
+    world.receive(reader, b"GET /series HTTP/1.1\r\nHost: x\r\n\r\n");
+    world.turn();
+    let text = String::from_utf8(std::mem::take(&mut world.wire(reader).bytes)).expect("UTF-8");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    serde_json::from_str(body).expect("is JSON")
+}
+
+#[test]
+fn a_page_opens_with_the_last_15_minutes_and_its_stream_goes_on_without_a_hole() {
+    let mut world = World::new(Config::default());
+    world.pass(SECOND * 3_000);
+    let idle = series(&mut world);
+    assert_eq!(idle["last_event_id"], "");
+    for kind in ["system", "api", "business"] {
+        let times = idle[kind]["time"].as_array().expect("a list");
+        assert_eq!(times.len(), 61, "one in 15 s: {kind}");
+    }
+    let (first, _) = subscribe(&mut world, "dashboard", None);
+    world.pass(SECOND * 20);
+    let told = read(&mut world, first);
+    let publisher = world.connect();
+    let newest = post(&mut world, publisher, "deploys", "{}");
+    let opened = series(&mut world);
+    assert_eq!(opened["last_event_id"], newest.to_string());
+    let mut of_machine = told.iter().filter(|(name, ..)| name == "system_metrics");
+    let (_, last, _) = of_machine.next_back().expect("some");
+    let last: Value = serde_json::from_str(last).expect("is JSON");
+    let column = |name: &str| opened["system"][name].as_array().and_then(|all| all.last());
+    assert_eq!(column("cpu").and_then(Value::as_f64), last["cpu"].as_f64());
+    let time = column("time").and_then(Value::as_u64).map(Instant);
+    assert_eq!(
+        time.map(|time| time.to_string()).as_deref(),
+        last["time"].as_str()
+    );
+    let (second, missed) = subscribe(&mut world, "dashboard", Some(&newest.to_string()));
+    assert_eq!(missed, [], "all of it was in the series");
+    world.pass(SECOND * 10);
+    assert!(
+        ids(&read(&mut world, second))
+            .into_iter()
+            .eq(newest + 1..=newest + 13)
+    );
 }
 
 #[test]

@@ -59,6 +59,7 @@ mod restart;
 mod resume;
 mod revocation;
 mod rooms;
+mod series;
 mod sign_in;
 mod static_files;
 mod store;

@@ -60,6 +60,7 @@ impl Streams {
         }
         let held = self.selections.held(&self.fan_out);
         if let Some(sample) = self.metrics.log.take(event, held) {
+            self.metrics.take(&sample);
             self.send_sample(&sample);
         }
         id <= self.metrics.log.newest()
@@ -84,7 +85,7 @@ impl Streams {
             }
             return;
         }
-        self.metrics.log.replace(newest, kept.events, kept.latest);
+        self.metrics.replace(newest, kept.events, kept.latest);
         if !is_new {
             let oldest = self.metrics.log.base() + 1;
             let gap = Gap {
