@@ -17,7 +17,8 @@ const ECHO_WAIT_MS = 5_000;
 
 /**
  * A message of ours. The object stays the same while its status changes. It can be awaited (`await chat.say(…)`): it comes
- * back when it is sent, and the wait is rejected with an error that has a `code` if it fails. Nobody has to.
+ * back when it is sent, and the wait is rejected with an error that has a `code` if it fails. Nobody has to; but what passes
+ * through a promise, such as the result of an async function, is awaited there.
  */
 export class Outgoing {
   /** @type {string} */ id = newId();
