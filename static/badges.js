@@ -1,5 +1,6 @@
 // What is unread, in numbers: at the places of the list, at the button that opens it, in the title.
 
+import { isMuted } from './muting.js';
 import { el } from './view.js';
 import { words } from './words.js';
 import { words as callWords } from './words-calls.js';
@@ -17,13 +18,21 @@ function fill(badge, key, shown, said) {
 export function showBadge(badge, unread, mentioned = 0) {
   badge.hidden = !unread && !mentioned;
   badge.classList.toggle('is-mention', mentioned > 0);
+  badge.classList.remove('is-quiet');
   const said = [unread ? words.unread(unread) : '', mentioned ? callWords.mentions(mentioned) : ''].filter(Boolean).join(', ');
   if (!badge.hidden) fill(badge, `${unread} ${mentioned}`, mentioned ? `@${short(mentioned)}` : short(unread), said);
 }
 
-/** @param {import('./conversation.js').Conversation[]} conversations */
+/** That something is unread, of a room that is muted. */
+export function showDot(badge, unread) {
+  badge.hidden = !unread;
+  badge.classList.add('is-quiet');
+  fill(badge, 'quiet', '', callWords.some_unread);
+}
+
+/** Of a muted room, only what mentions us counts. @param {import('./conversation.js').Conversation[]} conversations */
 export const countUnread = (conversations) => ({
-  unread: conversations.reduce((sum, { unread }) => sum + unread, 0),
+  unread: conversations.reduce((sum, conversation) => sum + (isMuted(conversation) ? 0 : conversation.unread), 0),
   mentioned: conversations.reduce((sum, { mentioned }) => sum + mentioned, 0),
 });
 

@@ -6,6 +6,8 @@
 import { messageButton, offer, personButton, setUpActions } from './actions.js';
 import { isHidden } from './hiding.js';
 import { isShown, setUpPeople } from './people.js';
+import { setUpCalling } from './calling.js';
+import { isMuted } from './muting.js';
 import { countUnread, showBadge, titleOf } from './badges.js';
 import { Lists, NewRoom } from './lists.js';
 import { keyOf } from './conversation.js';
@@ -20,6 +22,7 @@ import { setUpCopying } from './copying.js';
 import { followKeyboard } from './keyboard.js';
 import { count, explain, timeOf, translate, words } from './words.js';
 import { words as ofLog } from './words-log.js';
+import { words as callWords } from './words-calls.js';
 import { words as ofPeople } from './words-people.js';
 import { bdi, byId, el, guestMark, icon, notify, sentence, setText, setUpDrawer } from './view.js';
 
@@ -132,6 +135,8 @@ function renderState() {
   renderCountdown();
   const seats = active?.kind === 'room' && active.standing === 'in' && shown === 'connected';
   setText(byId('seats'), seats ? words.seats(count(active.present), rooms.has(active.name) && count(rooms.get(active.name).max_users)) : '');
+  byId('muted').hidden = !active || !isMuted(active);
+  setText(byId('muted'), callWords.muted);
   renderBlank();
 }
 
@@ -194,6 +199,7 @@ function setUp() {
   offer('message', (item) => [item.position && { name: 'link', label: ofLog.copy_link, run: () => log.copyLink(item) }]);
   setUpPeople();
   setUpComposer(say);
+  setUpCalling();
   setUpCopying(byId('log-place'), () => house.chat.username);
   followKeyboard();
   byId('text').addEventListener('input', () => { if (house.active) house.active.draft = draft(); });

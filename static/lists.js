@@ -3,7 +3,8 @@
 import { count, explain, words } from './words.js';
 import { words as ofPeople } from './words-people.js';
 import { isHidden } from './hiding.js';
-import { showBadge } from './badges.js';
+import { showBadge, showDot } from './badges.js';
+import { isMuted } from './muting.js';
 import { byId, el, guestMark, icon, reconcile, seal, setText } from './view.js';
 
 const ROOMS_SHOWN_MAX = 100;
@@ -65,13 +66,16 @@ export class Lists {
       el('bdi', { class: 'place-name' }, name), guestMark(guest), el('span', { class: 'tally' }), el('span', { class: 'badge mentions', hidden: true }), el('span', { class: 'badge unread', hidden: true })));
   }
 
-  #updatePlace(button, { kind, standing, present, unread, mentioned }, isActive) {
+  #updatePlace(button, conversation, isActive) {
+    const { kind, standing, present, unread, mentioned } = conversation;
+    const muted = isMuted(conversation);
     if (isActive) button.setAttribute('aria-current', 'true');
     else button.removeAttribute('aria-current');
-    button.classList.toggle('has-unread', unread > 0);
+    button.classList.toggle('has-unread', muted ? mentioned > 0 : unread > 0);
+    button.classList.toggle('is-muted', muted);
     if (kind === 'room') setText(button.querySelector('.tally'), standing === 'in' ? count(present) : '–');
     showBadge(button.querySelector('.mentions'), 0, mentioned);
-    showBadge(button.querySelector('.unread'), unread);
+    (muted ? showDot : showBadge)(button.querySelector('.unread'), unread);
   }
 
   #other({ name }) {
