@@ -25,7 +25,7 @@ pub use identity::*;
 pub use level::Level;
 use listen::{Listen, UNIX_PEER};
 pub use log_format::LogFormat;
-pub use room_limits::{ROOMS_PARTS, RoomLimits};
+pub use room_limits::*;
 
 /// The longest room name, in characters of normalization form C (UAX #15), as all names.
 pub const ROOM_NAME_CHARS_MAX: usize = 64;
@@ -441,13 +441,7 @@ impl Default for Config {
             buffer_bytes: 64 * 1024 * 1024,
             log: Some(Level::Warn),
             log_format: LogFormat::Text,
-            rooms: RoomLimits {
-                auto_rooms: true,
-                rooms: 1_000,
-                rooms_per_connection: 64,
-                room_users: 100,
-                content_chars: 4_096,
-            },
+            rooms: RoomLimits::default(),
         }
     }
 }

@@ -44,7 +44,7 @@
 //! | `rooms.rs`, `room.rs`, `membership.rs`, `opening.rs`, `presence.rs`, `graces.rs`, `people.rs`, `names.rs`, `unicode.rs` | rooms and their members; how rooms are opened |
 //! | `shared.rs`, `shared_whispers.rs`, `crowd.rs` | rooms that are shared with other nodes: seats, who is there, whispers |
 //! | `eviction.rs`, `place.rs`, `kept.rs`, `owners.rs` | which rooms make way for new ones, and who holds how many of those created by `POST /rooms` |
-//! | `messages.rs`, `wishes.rs`, `facts.rs`, `outcomes.rs`, `message_keys.rs`, `acknowledged.rs`, `history.rs`, `position.rs` | messages: a wish, then a fact |
+//! | `messages.rs`, `wishes.rs`, `facts.rs`, `outcomes.rs`, `message_keys.rs`, `acknowledged.rs`, `history.rs`, `history_page.rs`, `position.rs` | messages: a wish, then a fact |
 //! | `accounts.rs`, `api_keys.rs`, `credentials.rs`, `auth.rs`, `caller.rs`, `tokens.rs`, `verified.rs`, `permissions.rs`, `issuer.rs`, `tickets.rs`, `sessions.rs`, `throttle.rs`, `parked.rs`, `turns.rs`, `random.rs`, `derived.rs` | identity |
 //! | `revocations.rs`, `marks.rs` | tokens that are refused before they expire |
 //! | `moderation.rs`, `rules.rs`, `ages.rs`, `ban.rs`, `bans.rs` | what moderators do: deleted messages, rules of rooms, removed rooms, bans |

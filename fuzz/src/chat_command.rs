@@ -70,8 +70,19 @@ fn write(command: &Command<'_>) -> Value {
             json!({"type": "whisper", "to": to, "content": content})
         }
         Command::Leave { room } => json!({"type": "leave", "room": room}),
-        Command::RoomList { after, limit } => {
-            json!({"type": "room_list", "after": after, "limit": limit})
+        Command::RoomList {
+            after,
+            limit,
+            watch,
+        } => {
+            json!({"type": "room_list", "after": after, "limit": limit, "watch": watch})
+        }
+        Command::History {
+            room,
+            before,
+            limit,
+        } => {
+            json!({"type": "history", "room": room, "before": before, "limit": limit})
         }
         Command::Act(kind) => {
             let named = Kind::ALL.iter().find(|(_, other)| other == kind);

@@ -198,6 +198,7 @@ fn config(start: &Start) -> Config {
             rooms_per_connection: 2,
             room_users: 2,
             content_chars: 8,
+            lobby: None,
         },
         ..Config::default()
     }

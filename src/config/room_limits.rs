@@ -1,8 +1,15 @@
 //! What the domain limits about rooms, by option.
 
+use std::time::Duration;
+
 /// One part in so many of [`RoomLimits::rooms`] is what one owner may hold of the kept rooms, those created by
 /// `POST /rooms`, and another what all of them leave to joins.
 pub const ROOMS_PARTS: usize = 4;
+
+/// The room where people come in, in the demo.
+pub const DEMO_LOBBY: &str = "사랑방";
+/// After the backend has not opened that room: the wait before it is asked again.
+pub const LOBBY_RETRY: Duration = Duration::from_secs(5);
 
 /// The limits the domain applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,9 +24,30 @@ pub struct RoomLimits {
     pub room_users: u32,
     /// The content of a message, in characters; above it `content_too_long`.
     pub content_chars: usize,
+    /// The room where people come in: made at the start, and kept while it is empty. Empty is no such room, and `None` is what
+    /// is usual: in the demo [`DEMO_LOBBY`].
+    pub lobby: Option<Box<str>>,
+}
+
+impl Default for RoomLimits {
+    fn default() -> Self {
+        Self {
+            auto_rooms: true,
+            rooms: 1_000,
+            rooms_per_connection: 64,
+            room_users: 100,
+            content_chars: 4_096,
+            lobby: None,
+        }
+    }
 }
 
 impl RoomLimits {
+    /// The room where people come in, if there is one.
+    pub fn lobby(&self) -> Option<&str> {
+        self.lobby.as_deref().filter(|name| !name.is_empty())
+    }
+
     /// Rooms created by `POST /rooms` that one user or address may hold; above it `too_many_rooms`.
     pub fn kept_per_owner(&self) -> usize {
         (self.rooms / ROOMS_PARTS).max(1)

@@ -37,6 +37,12 @@ pub enum Command<'a> {
     RoomList {
         after: Option<Cow<'a, str>>,
         limit: Option<u64>,
+        watch: Option<bool>,
+    },
+    History {
+        room: Cow<'a, str>,
+        before: Option<Cow<'a, str>>,
+        limit: Option<u64>,
     },
     Auth {
         ticket: Ticket<'a>,
@@ -66,6 +72,8 @@ struct Fields<'a> {
     ticket: Option<Field<'a>>,
     after: Option<Field<'a>>,
     limit: Option<Field<'a>>,
+    before: Option<Field<'a>>,
+    watch: Option<Field<'a>>,
     id: Option<Field<'a>>,
     /// Whether one of them occurs twice: two parsers could take different values (RFC 8259 section 4).
     has_duplicate: bool,
@@ -83,6 +91,8 @@ impl Fields<'_> {
             ticket: owned(self.ticket),
             after: owned(self.after),
             limit: owned(self.limit),
+            before: owned(self.before),
+            watch: owned(self.watch),
             id: owned(self.id),
             has_duplicate: self.has_duplicate,
         }
@@ -101,6 +111,8 @@ enum Name {
     Ticket,
     After,
     Limit,
+    Before,
+    Watch,
     Id,
     #[serde(other)]
     Other,
@@ -134,6 +146,8 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 Name::Ticket => &mut fields.ticket,
                 Name::After => &mut fields.after,
                 Name::Limit => &mut fields.limit,
+                Name::Before => &mut fields.before,
+                Name::Watch => &mut fields.watch,
                 Name::Id => &mut fields.id,
                 Name::Other => {
                     map.next_value::<IgnoredAny>()?;
@@ -151,11 +165,12 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 }
 
-/// The value of a field, as far as it matters: text, a whole number, `null` or anything else.
+/// The value of a field, as far as it matters: text, a whole number, a boolean, `null` or anything else.
 enum Field<'a> {
     Null,
     Text(Cow<'a, str>),
     Number(u64),
+    Boolean(bool),
     Other,
 }
 
@@ -165,6 +180,7 @@ impl Field<'_> {
             Self::Null => Field::Null,
             Self::Text(text) => Field::Text(Cow::Owned(text.into_owned())),
             Self::Number(number) => Field::Number(number),
+            Self::Boolean(value) => Field::Boolean(value),
             Self::Other => Field::Other,
         }
     }
@@ -197,8 +213,8 @@ impl<'de> Visitor<'de> for FieldVisitor {
         Ok(Field::Null)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Field::Other)
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Field::Boolean(value))
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
@@ -234,7 +250,7 @@ fn optional(field: Option<Field<'_>>) -> Result<Optional<'_>, ErrorCode> {
     match field {
         None | Some(Field::Null) => Ok(None),
         Some(Field::Text(text)) => Ok(Some(text)),
-        Some(Field::Number(_) | Field::Other) => Err(ErrorCode::BadRequest),
+        Some(_) => Err(ErrorCode::BadRequest),
     }
 }
 
@@ -242,7 +258,15 @@ fn optional_number(field: Option<Field<'_>>) -> Result<Option<u64>, ErrorCode> {
     match field {
         None | Some(Field::Null) => Ok(None),
         Some(Field::Number(number)) => Ok(Some(number)),
-        Some(Field::Text(_) | Field::Other) => Err(ErrorCode::BadRequest),
+        Some(_) => Err(ErrorCode::BadRequest),
+    }
+}
+
+fn optional_boolean(field: Option<Field<'_>>) -> Result<Option<bool>, ErrorCode> {
+    match field {
+        None | Some(Field::Null) => Ok(None),
+        Some(Field::Boolean(value)) => Ok(Some(value)),
+        Some(_) => Err(ErrorCode::BadRequest),
     }
 }
 
@@ -316,6 +340,12 @@ fn read_command(fields: Fields<'_>) -> Result<Command<'_>, ErrorCode> {
         "room_list" => Command::RoomList {
             after: optional(fields.after)?,
             limit: optional_number(fields.limit)?,
+            watch: optional_boolean(fields.watch)?,
+        },
+        "history" => Command::History {
+            room: required(fields.room)?,
+            before: optional(fields.before)?,
+            limit: optional_number(fields.limit)?,
         },
         "auth" => Command::Auth {
             ticket: Ticket(required(fields.ticket)?),
@@ -340,6 +370,7 @@ mod tests {
     const LIST: Command<'_> = Command::RoomList {
         after: None,
         limit: None,
+        watch: None,
     };
 
     #[test]
@@ -380,9 +411,41 @@ mod tests {
             (r#"{"type":"join"}"#, ErrorCode::BadRequest),
             (r#"{"type":"join","room":["a"]}"#, ErrorCode::BadRequest),
             (r#"{"type":"dance"}"#, ErrorCode::UnknownType),
+            (r#"{"type":"room_list","watch":1}"#, ErrorCode::BadRequest),
+            (
+                r#"{"type":"room_list","after":true}"#,
+                ErrorCode::BadRequest,
+            ),
+            (r#"{"type":"room_list","limit":"9"}"#, ErrorCode::BadRequest),
+            (r#"{"type":"history"}"#, ErrorCode::BadRequest),
+            (
+                r#"{"type":"history","room":"a","before":7}"#,
+                ErrorCode::BadRequest,
+            ),
         ] {
             assert_eq!(parse(text).map_err(|(code, _)| code), Err(code), "{text}");
         }
+    }
+
+    #[test]
+    fn the_list_of_rooms_and_a_history_are_read_with_what_is_asked_of_them() {
+        let (command, _) =
+            parse(r#"{"type":"room_list","watch":true,"limit":7}"#).expect("is a list");
+        let list = Command::RoomList {
+            after: None,
+            limit: Some(7),
+            watch: Some(true),
+        };
+        assert_eq!(command, list);
+        let (command, id) =
+            parse(r#"{"type":"history","room":"a","before":"0:7","limit":9,"id":"1"}"#)
+                .expect("is a history");
+        let history = Command::History {
+            room: "a".into(),
+            before: Some("0:7".into()),
+            limit: Some(9),
+        };
+        assert_eq!((command, id.as_deref()), (history, Some("1")));
     }
 
     #[test]

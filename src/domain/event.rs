@@ -189,6 +189,16 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         next: Option<Rc<str>>,
     },
+    /// The answer to `history`.
+    History {
+        room: Rc<str>,
+        messages: Vec<Event>,
+        more: bool,
+        position: Position,
+        recovered: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<Box<str>>,
+    },
     /// A user is banned: the connection is closed.
     Banned {
         reason: Rc<str>,

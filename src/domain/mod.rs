@@ -30,6 +30,7 @@ pub mod figures;
 mod graces;
 pub mod guests;
 pub mod history;
+pub mod history_page;
 pub mod holders;
 pub mod ids;
 pub mod issuer;

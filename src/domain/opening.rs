@@ -108,6 +108,25 @@ impl RoomManager {
         Ok(Joined::Later)
     }
 
+    /// Opens the room where people come in, if there is one and it is not there. Returns whether there is no more to do.
+    pub fn open_lobby(&mut self, now: Now, effects: &mut Effects) -> bool {
+        let Some(name) = self.limits.lobby().map(str::to_owned) else {
+            return true;
+        };
+        if let Some(id) = self.id_of(&name) {
+            self.unlist_evictable(id);
+            self.rooms[id.index()].stays = true;
+            return true;
+        }
+        if !self.opening.contains_key(&*name)
+            && let Ok(going) = self.make_way(None, now)
+        {
+            going.into_iter().for_each(|place| self.evict(place));
+            self.open(&name, None, None, Vec::new(), false, effects);
+        }
+        false
+    }
+
     /// What has to be evicted before a room is opened. A room that is being opened has its place already, so that the
     /// limits hold whenever the answers come.
     fn make_way(&self, creator: Option<&Creator>, now: Now) -> Result<BTreeSet<Place>, ErrorCode> {
@@ -143,6 +162,7 @@ impl RoomManager {
     ) -> Serial {
         let name: Rc<str> = name.into();
         let creator = creation.as_ref().map(|(_, creator)| creator.clone());
+        let is_lobby = self.limits.lobby() == Some(&*name);
         let serial = self.wishes.add(Wish::Open {
             name: name.clone(),
             creation,
@@ -155,7 +175,7 @@ impl RoomManager {
             serial,
             name,
             max_users: max_users.unwrap_or(self.limits.room_users),
-            is_kept: creator.is_some(),
+            is_kept: creator.is_some() || is_lobby,
             creator,
             only_existing,
         };
@@ -300,6 +320,7 @@ impl RoomManager {
     ) -> RoomId {
         self.unmark(&mut opened);
         let mut room = Room::new(name.clone(), opened);
+        room.stays = self.limits.lobby() == Some(&*name);
         // The backend may know the room already, and not as a kept one.
         if room.is_kept {
             self.kept.add(creator.as_deref());

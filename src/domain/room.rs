@@ -47,6 +47,8 @@ pub struct Room {
     pub posts: u32,
     /// Created by `POST /rooms`, not by a join.
     pub is_kept: bool,
+    /// It makes way for no other room.
+    pub stays: bool,
     /// Who created it, if it is kept and was created here.
     pub creator: Option<Rc<Creator>>,
     /// When `room_users` was last sent. Used in rooms too large to announce each entry and exit.
@@ -116,6 +118,7 @@ impl Room {
             age_due: None,
             posts: 0,
             is_kept: opened.is_kept,
+            stays: false,
             creator: None,
             count_sent_at: None,
             crowd: None,
@@ -258,7 +261,7 @@ impl Room {
 
     /// The place in the order of eviction; `None` if the room is in use.
     pub fn place(&self, id: RoomId) -> Option<Place> {
-        if !self.is_evictable() || self.gone.is_some() {
+        if !self.is_evictable() || self.stays || self.gone.is_some() {
             return None;
         }
         let class = match (self.is_kept, self.history.position().seq) {

@@ -37,7 +37,7 @@ const fn optional(name: &'static str, example: &'static str, kind: Kind) -> Opti
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Setting; 42] = [
+pub static OPTIONS: [Setting; 43] = [
     Setting {
         name: "listen",
         value: Some(Value { name: "ADDR:PORT", default: Some("127.0.0.1:8000"), example: "127.0.0.1:9000", kind: Kind::Address }),
@@ -199,6 +199,15 @@ pub static OPTIONS: [Setting; 42] = [
         effect: Switch(|config, on| config.rooms.auto_rooms = !on),
         help: "a join does not create a missing room",
         details: "",
+    },
+    Setting {
+        name: "lobby",
+        value: optional("NAME", "tea", Kind::Free),
+        group: Group::Rooms,
+        effect: One(|config, text| set(&mut config.rooms.lobby, lobby(text).map(Some))),
+        help: "the room where people come in, made at the start and kept while it is empty",
+        details: "The chat page leads there whoever comes without an address of a room. In the demo there is one, `사랑방`; an empty \
+            name is none.",
     },
     Setting {
         name: "ping-interval",

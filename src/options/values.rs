@@ -8,6 +8,7 @@ use super::suggestion::did_you_mean;
 use crate::config::{
     DRAIN_DELAY_MAX, KEEP_ALIVE_EVERY_MAX, Level, LogFormat, ROOM_USERS_MAX, TTL_SECS_MAX,
 };
+use crate::domain::names::{is_valid_room_name, nfc};
 use crate::wire::origin::PageOrigin;
 
 /// The levels of the journal, as `--log` takes them.
@@ -63,6 +64,17 @@ pub fn prefix(value: &str) -> Result<Box<str>, String> {
         true => Ok(value.into()),
         false => Err(format!(
             "\"{value}\" is not 1 to 32 characters of ASCII without braces, brackets, * and ?"
+        )),
+    }
+}
+
+/// The name of a room, as rooms have it; empty is none.
+pub fn lobby(value: &str) -> Result<Box<str>, String> {
+    let name = nfc(value);
+    match name.is_empty() || is_valid_room_name(&name) {
+        true => Ok(name.into()),
+        false => Err(format!(
+            "\"{value}\" is no name of a room: 1 to 64 characters, none of them a control character, and no space at the ends"
         )),
     }
 }

@@ -247,11 +247,20 @@ impl Server {
                 rooms.whisper(origin, &to, &content, message_id, now, effects)?;
             }
             Command::Leave { room } => rooms.leave_room(id, &room, now, effects)?,
-            Command::RoomList { after, limit } if rooms.is_shared() => {
+            Command::History {
+                room,
+                before,
+                limit,
+            } => {
+                let page = (before.as_deref(), limit);
+                let event = rooms.history_for(id, &room, page, message_id)?;
+                effects.push_back(Effect::Answer(id, event));
+            }
+            Command::RoomList { after, limit, .. } if rooms.is_shared() => {
                 let page = page_of(after, limit)?;
                 self.list_for_socket(origin, page, message_id, now);
             }
-            Command::RoomList { after, limit } => {
+            Command::RoomList { after, limit, .. } => {
                 let page = page_of(after, limit)?;
                 let permissions = rooms.permissions(id);
                 let (rooms, next) = rooms.page(&page, &permissions);

@@ -1,9 +1,11 @@
-//! `POST /rooms`: a room is created, and its creator is answered when it is open.
+//! `POST /rooms`: a room is created, and its creator is answered when it is open. And the room where people come in, which is
+//! made at the start.
 
 use super::Server;
 use super::answer::Exchange;
 use super::rest;
 use super::waiting::What;
+use crate::config::LOBBY_RETRY;
 use crate::conn::refusal::Refusal;
 use crate::domain::ids::ConnectionId;
 use crate::domain::owners::Creator;
@@ -11,6 +13,21 @@ use crate::domain::rooms::NotCreated;
 use crate::domain::time::Now;
 
 impl Server {
+    /// Opens the room where people come in, if there is one: at the start, and again later if the backend could not.
+    pub fn open_lobby(&mut self, now: Now) {
+        let (rooms, effects) = self.chat.rooms_mut();
+        let is_done = rooms.open_lobby(now, effects);
+        self.next_lobby = (!is_done).then(|| now.monotonic + LOBBY_RETRY);
+        self.settle(now);
+    }
+
+    /// Opens it, if it is time.
+    pub(super) fn open_lobby_if_due(&mut self, now: Now) {
+        if self.next_lobby.is_some_and(|at| at <= now.monotonic) {
+            self.open_lobby(now);
+        }
+    }
+
     pub(super) fn create_room(
         &mut self,
         id: ConnectionId,

@@ -77,7 +77,11 @@ fn serve(
         Resource::Logout => return sign_in::logout(context, request),
         Resource::Entry => {
             let (guests, demo) = (context.config.takes_guests(), context.config.is_demo());
-            json_response(200, &json!({"guests": guests, "demo": demo}))
+            let mut entry = json!({"guests": guests, "demo": demo});
+            if let Some(lobby) = context.config.rooms.lobby() {
+                entry["lobby"] = lobby.into();
+            }
+            json_response(200, &entry)
         }
         Resource::EventStream(channels) => {
             return event_requests::subscribe(request, channels, caller);

@@ -121,6 +121,8 @@ pub struct Server {
     unchecked: usize,
     /// When it was created, since 1970; `None` if the clock was not set then.
     started: Option<Duration>,
+    /// When the room where people come in is opened, or looked for, again, since the server's start.
+    next_lobby: Option<Duration>,
     /// When draining begins, since the server's start, if it is to stop.
     drains_at: Option<Duration>,
     /// When the connections are closed, since the server's start, if a drain waits for the store.
@@ -186,6 +188,7 @@ impl Server {
             unset_since: (now.unix.as_secs() < CLOCK_SET_FROM_SECS).then_some(now),
             unchecked: 0,
             started: (now.unix.as_secs() >= CLOCK_SET_FROM_SECS).then_some(now.unix),
+            next_lobby: None,
             drains_at: None,
             closes_at: None,
             ends_at: None,
@@ -364,6 +367,7 @@ impl Server {
             self.chat.next_rewrite(),
             self.next_engine_timeout(),
             self.next_posting_timeout(),
+            self.next_lobby,
         ]
         .into_iter()
         .flatten()
@@ -381,6 +385,7 @@ impl Server {
         self.handle_engine_timeout(now);
         self.handle_stop(now);
         self.rewrite_if_due(now);
+        self.open_lobby_if_due(now);
         self.chat.handle_timeout(&mut self.connections, now);
         self.streams.handle_timeout(&mut self.jobs, now);
         self.draw_parked_logins(now);

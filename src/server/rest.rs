@@ -11,6 +11,7 @@ use crate::conn::refusal::Refusal;
 use crate::domain::caller::Caller;
 use crate::domain::error::ErrorCode;
 use crate::domain::event::{Event, Page, RoomInfo, RoomPage, RoomRules};
+use crate::domain::history_page::HistoryPage;
 use crate::domain::position::Position;
 use crate::domain::rooms::RoomManager;
 use crate::wire::http::{BodyLength, Request};
@@ -26,7 +27,7 @@ struct RoomList {
 
 /// Serialized directly, like [`RoomList`].
 #[derive(Serialize)]
-struct HistoryPage<'a> {
+struct RoomHistory<'a> {
     room: &'a str,
     messages: Vec<Event>,
     position: Position,
@@ -132,18 +133,9 @@ pub fn history(rooms: &RoomManager, name: &str, request: &Request) -> Result<Res
     let (mut more, mut recovered) = (None, true);
     let messages = match request.parameter("before")?.is_some() {
         true => {
-            let before = position("before")?;
-            let before = before.and_then(|before| room.history.before(before, limit));
-            recovered = before.is_some();
-            let (messages, has_more) = match before {
-                Some((messages, has_more)) => (messages.map(Event::of_message).collect(), has_more),
-                None => {
-                    let last = room.history.last(limit).map(Event::of_message);
-                    (last.collect(), room.history.len() > limit)
-                }
-            };
-            more = Some(has_more);
-            messages
+            let page = HistoryPage::before(&room.history, position("before")?, limit);
+            (more, recovered) = (Some(page.more), page.recovered);
+            page.messages
         }
         false => match position("since")?.and_then(|since| room.missed(since)) {
             Some(missed) => missed,
@@ -155,7 +147,7 @@ pub fn history(rooms: &RoomManager, name: &str, request: &Request) -> Result<Res
     };
     Ok(json_response(
         200,
-        &HistoryPage {
+        &RoomHistory {
             room: &room.name,
             messages,
             position: room.history.position(),

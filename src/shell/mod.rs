@@ -41,7 +41,7 @@ use signal_hook_mio::v1_0::Signals;
 
 use crate::config::listen::Listen;
 use crate::config::{
-    ACCEPTS_PER_TURN, Config, EVENTS_PER_TURN, LISTENERS_MAX, Level, RESIDENT_EVERY,
+    ACCEPTS_PER_TURN, Config, DEMO_LOBBY, EVENTS_PER_TURN, LISTENERS_MAX, Level, RESIDENT_EVERY,
 };
 use crate::domain::credentials::Credentials;
 use crate::domain::derived::{Purpose, derive};
@@ -104,6 +104,9 @@ pub fn run(mut config: Config) -> Result<(), String> {
         (Some(_), true) => derive(DEMO_SECRET, Purpose::Tokens),
         _ => secret,
     };
+    if config.is_demo() {
+        config.rooms.lobby.get_or_insert(DEMO_LOBBY.into());
+    }
     dial::prepare(&mut config)?;
     let files = Files::new(&config, secret);
     let credentials = files.load()?;
@@ -206,6 +209,7 @@ impl Shell {
         };
         let journal = &mut server.journal;
         startup::note_descriptors(journal, descriptors, connections, now);
+        server.open_lobby(now);
         server.note_clock(now);
         server.note_files(&remarks, now);
         for remark in remarked {

@@ -119,6 +119,7 @@ impl Plan {
                 rooms_per_connection: limited(64, 2, seed),
                 room_users: limited(1_000, 4, seed) as u32,
                 content_chars: seed.pick(&[40, 300, 4_096]),
+                lobby: None,
             },
             ..Config::default()
         }

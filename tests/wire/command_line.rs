@@ -35,7 +35,7 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("what is printed is UTF-8")
 }
 
-const OPTIONS: [&str; 29] = [
+const OPTIONS: [&str; 30] = [
     "--audience",
     "--config",
     "--listen",
@@ -49,6 +49,7 @@ const OPTIONS: [&str; 29] = [
     "--heartbeat",
     "--drain-delay",
     "--log-format",
+    "--lobby",
     "--presence-grace",
     "--no-auto-rooms",
     "--help",

@@ -29,7 +29,15 @@ const ELSEWHERE: &str = "elsewhere-*";
 /// Routes without a row: a page's other address, the opening handshake, and what is there for conformance suites.
 const ROUTES_ASIDE: [&str; 4] = ["/dashboard/", "/ws", "/ws-echo", "/http-echo"];
 /// Commands that are no moderators'.
-const COMMANDS: [&str; 6] = ["join", "leave", "chat", "whisper", "room_list", "auth"];
+const COMMANDS: [&str; 7] = [
+    "join",
+    "leave",
+    "chat",
+    "whisper",
+    "room_list",
+    "history",
+    "auth",
+];
 
 /// A row: the condition in its act, the requests, the commands, and what each of [`WHO`] may.
 struct Row {
@@ -224,7 +232,7 @@ impl Stage {
         } else {
             &props.room
         };
-        if matches!(command, "chat" | "leave") {
+        if matches!(command, "chat" | "leave" | "history") {
             chatter.join(room);
         }
         if command == "unban" {

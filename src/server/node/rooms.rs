@@ -27,7 +27,7 @@ impl Node {
     /// Takes a room to open.
     pub fn open(&mut self, opening: &Opening, now: Now) {
         let room = opening.name.clone();
-        let missing = match (opening.only_existing, opening.is_kept) {
+        let missing = match (opening.only_existing, opening.creator.is_some()) {
             (true, _) => Missing::Refuse,
             (false, true) => Missing::MakeNew,
             (false, false) => Missing::Make,

@@ -51,10 +51,13 @@ pub fn sarang() -> Command {
 }
 
 impl Server {
-    /// Starts on a free port of the loopback with more options.
+    /// Starts on a free port of the loopback with more options. Unless these say so, there is no room at the start.
     pub fn start(options: &[&str]) -> Self {
         let mut command = sarang();
         command.args(["--listen", "127.0.0.1:0"]).args(options);
+        if !options.contains(&"--lobby") {
+            command.args(["--lobby", ""]);
+        }
         Self::spawn(command)
     }
 
