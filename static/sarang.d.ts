@@ -1,8 +1,8 @@
 /**
  * The types of sarang.js, which describes what the methods and events are for.
  *
- * Put it beside a copy of sarang.js, or name it for the address you import from:
- *     declare module 'http://127.0.0.1:8000/static/sarang.js' { export * from './sarang.js'; }
+ * Put it beside a copy of sarang.js, or name it in tsconfig.json for the address you import from:
+ *     "paths": { "http://127.0.0.1:8000/static/sarang.js": ["./sarang.d.ts"] }
  */
 
 /** "EPOCH:SEQ": where a message is in its room. */
