@@ -243,9 +243,8 @@ export type ListenerOptions = boolean | { capture?: boolean; once?: boolean; pas
 // What is asked
 
 export interface HistoryPage {
-  type: 'history';
   room: string;
-  /** Oldest first. */
+  /** Oldest first; none, where `before` is of a past that the server has lost. */
   messages: HistoryMessage[];
   /** Whether there are older ones. */
   more: boolean;

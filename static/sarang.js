@@ -192,19 +192,18 @@ export class Sarang extends EventTarget {
    * @param {{before?: string, limit?: number}} [page]  only what is older than this position, as it was reported; without
    *   one, the newest. At most `limit` messages (the server's default is 50).
    * @returns {Promise<{room: string, messages: object[], more: boolean, position: ?string}>}  Oldest first. Their positions go
-   *   with those that were reported; one of them may have been reported already. `more`: there are older ones.
+   *   with those that were reported; one of them may have been reported already. `more`: there are older ones. There are none
+   *   where `before` is of a past that the server has lost.
    *   Rejected with an error that has a `code`: the server's, `timeout`, or `closed` without a connection.
    */
   async history(room, { before, limit } = {}) {
     const name = nameOf(room);
     const past = this.#rooms.get(name)?.past;
     if (!past) throw coded('not_in_room');
-    const { id, ...answer } = await this.#ask('history', { room: name, before: before && past.nowAt(before), limit });
-    const messages = answer.messages.map((message) => {
-      const position = past.reportedAt(message.position);
-      return { ...message, position, id: this.#outbox.idAt(name, message.position) };
-    });
-    return { ...answer, messages, more: Boolean(answer.more), position: answer.position ?? null };
+    const { messages, more, recovered = true, position } = await this.#ask('history', { room: name, before: before && past.nowAt(before), limit });
+    const isLost = Boolean(before) && !recovered; // these are the newest
+    const reported = (message) => ({ ...message, position: past.reportedAt(message.position), id: this.#outbox.idAt(name, message.position) });
+    return { room: name, messages: isLost ? [] : messages.map(reported), more: !isLost && Boolean(more), position: position ?? null };
   }
 
   /**

@@ -50,6 +50,14 @@ def test_pages_of_the_past_go_on_with_the_positions_that_were_reported_before_an
     """)
 
 
+def test_nothing_is_older_than_a_past_that_is_lost(asking):
+    asking("""
+      const page = chat.history('r', { before: 'e0:9' });
+      last().says({ type: 'history', room: 'r', messages: [line(1), line(2)], more: true, recovered: false, position: 'e1:2', id: last().of('history')[0].id });
+      check(await page, { room: 'r', messages: [], more: false, position: 'e1:2' });
+    """)
+
+
 def test_our_own_message_that_is_found_in_the_past_has_its_id(asking):
     asking("""
       const sent = chat.say('r', 'hi'); last().says({ type: 'ack', id: sent.id, position: 'e1:3' });
