@@ -17,6 +17,8 @@ import { Log } from './log.js';
 import { namesIn, othersIn } from './mentions.js';
 import { Completion } from './completion.js';
 import { earlier } from './hearing.js';
+import { setUpKeeping } from './keep.js';
+import { setUpPlaces } from './places.js';
 import { draft, setDraft, setUpComposer, written } from './composer.js';
 import { setUpCopying } from './copying.js';
 import { followKeyboard } from './keyboard.js';
@@ -25,8 +27,6 @@ import { words as ofLog } from './words-log.js';
 import { words as callWords } from './words-calls.js';
 import { words as ofPeople } from './words-people.js';
 import { bdi, byId, el, guestMark, icon, notify, sentence, setText, setUpDrawer } from './view.js';
-
-const ROOM_LIST_EVERY_MS = 20_000;
 
 const wide = matchMedia('(min-width: 60rem)');
 const fine = matchMedia('(pointer: fine)');
@@ -51,11 +51,12 @@ const newRoom = new NewRoom({ enter: (name) => house.enterRoom(name), headers: (
 
 // Another conversation, or none
 
-function show() {
+function show({ former }) {
   const { active } = house;
+  if (former && former !== active) former.place = log.place;
   setDraft(active?.draft ?? '');
   completion.close();
-  log.show(active);
+  showLog();
   if (!house.welcomed) return;
   showParts();
   drawer.close();
@@ -63,6 +64,15 @@ function show() {
   // A touch screen would answer focus in a text field with its keyboard.
   if (active && active.standing !== 'out' && fine.matches) byId('text').focus();
   else byId('place').focus({ preventScroll: true });
+}
+
+/** The log of what is shown now, at the place where one was reading; what came since, and is marked as new, is read first. */
+function showLog() {
+  const { active } = house;
+  const place = active?.standing === 'joining' ? null : active?.place; // nothing has been told yet
+  if (place) active.place = null;
+  log.show(active, place && !place.isLinked && active.unreadFrom === null ? place : null);
+  if (place?.isLinked) log.openAt(active.name, place.position);
 }
 
 /** The parts around the log that depend on which conversation it is, and how we stand to it. */
@@ -178,7 +188,7 @@ function listen() {
   house.isAtEnd = () => log.atEnd;
   house.on('change', render);
   house.on('show', show);
-  house.on('standing', showParts);
+  house.on('standing', () => { showParts(); if (house.active?.place) showLog(); });
   house.on('history', () => log.show(house.active));
   house.on('replaced', ({ item }) => log.replace(item));
   house.on('hiding', () => log.filter());
@@ -202,6 +212,10 @@ function setUp() {
   setUpCalling();
   setUpCopying(byId('log-place'), () => house.chat.username);
   followKeyboard();
+  setUpPlaces();
+  setUpKeeping(() => log.place);
+  byId('skip').addEventListener('click', (event) => { event.preventDefault(); byId('text').focus(); });
+  addEventListener('pageshow', ({ persisted }) => persisted && house.chat?.retryNow());
   byId('text').addEventListener('input', () => { if (house.active) house.active.draft = draft(); });
   byId('find-room').addEventListener('input', () => house.changed());
   byId('open-rooms').addEventListener('click', () => { house.chat.listRooms(); drawer.open(byId('rooms-place')); });
@@ -214,7 +228,6 @@ function setUp() {
   document.addEventListener('visibilitychange', () => { if (house.chat) { log.sync(); house.markRead(); house.changed(); } });
   wide.addEventListener('change', () => house.changed());
   setInterval(renderCountdown, 500);
-  setInterval(() => document.visibilityState === 'visible' && house.chat?.listRooms(), ROOM_LIST_EVERY_MS);
   addEventListener('beforeunload', (event) => {
     const unsent = [...house.conversations.values()].some(({ outgoing }) => [...outgoing.values()].some(({ status }) => status === 'pending'));
     if (unsent) event.preventDefault();

@@ -38,6 +38,7 @@ const PRESENCE_NAMES_MAX = 200;
  * @property {number} mentioned    unread items that mention us; they are among the `unread`
  * @property {number} unread @property {?number} unreadFrom   serial of the first unread item
  * @property {boolean} guest       of whispers: with a guest @property {boolean} familiar   of whispers: we have written there, or opened them by ourselves
+ * @property {?(import('./log.js').Place & {isLinked?: boolean})} place   where to go on reading once it is shown; null: at the end
  * @property {string} draft @property {boolean} waiting   for the connection to come back
  */
 
@@ -53,7 +54,7 @@ export const isWanted = ({ kind, putOut }) => kind === 'room' && !putOut;
 export const begin = (kind, name, waiting) => ({
   key: keyOf(kind, name), kind, name, items: [], messages: 0, byPosition: new Map(), messagesMax: MESSAGES_MAX, more: kind === 'room' ? null : false,
   outgoing: new Map(), shown: new Set(), standing: kind === 'room' ? 'joining' : 'in', refusal: '', putOut: false, people: new Map(), present: 0,
-  unread: 0, mentioned: 0, unreadFrom: null, draft: '', waiting, guest: false, familiar: false,
+  unread: 0, mentioned: 0, unreadFrom: null, draft: '', place: null, waiting, guest: false, familiar: false,
 });
 
 const isMessage = ({ kind }) => kind === 'message' || kind === 'deleted';

@@ -27,7 +27,7 @@ export class Entry {
   #actions;
   /** @type {'guest'|'sign-in'|null}  the form that is shown */ #way = null;
   #opened = 0; // answers to what an earlier opening asked are void
-  /** @type {?{guests: boolean, demo: boolean}} */ #open = null;
+  /** @type {?{guests: boolean, demo: boolean, lobby?: ?string}} */ #open = null;
   #busy = false;
   #waitUntil = 0; // the server takes no sign-in before
   #timer;
@@ -41,11 +41,20 @@ export class Entry {
     byId('other-way-button').addEventListener('click', () => this.#show(this.#way === 'guest' ? 'sign-in' : 'guest'));
   }
 
-  /** What a link to the page, or an earlier visit, tells of who comes and where to. */
-  preset({ name, room }) {
+  /** Who comes, as a link to the page or an earlier visit tells. */
+  preset(name) {
     byId('name').value = name ?? '';
+  }
+
+  /** Says into which room one comes, if that is known. */
+  leadsTo(room) {
     byId('entry-room').hidden = !room;
     byId('entry-room').replaceChildren(...sentence(words.entering_room, room ?? ''));
+  }
+
+  /** What the server lets in, once it has said so. */
+  get open() {
+    return this.#open;
   }
 
   /** Takes someone in who has said who they are before: nothing is asked. */
@@ -60,7 +69,7 @@ export class Entry {
    * @param {string} [why.problem]  what kept a guest from coming in   @param {string} [why.reason]  why a session ended
    * @param {string} [why.account]  whose it was: only they can go on with it
    */
-  async open({ problem = '', reason = '', account = '' } = {}) {
+  async ask({ problem = '', reason = '', account = '' } = {}) {
     const opened = this.#opened += 1;
     byId('entry').hidden = false;
     byId('password').value = '';

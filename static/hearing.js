@@ -22,7 +22,11 @@ export function listen(source) {
   on('room_joined', roomJoined);
   on('join_failed', ({ room, code, ...why }) => house.refuse(room, why.reason ? explainPutOut('room', why) : explain(code)));
   on('room_left', roomLeft);
-  on('room_list', (detail) => { house.rooms = new Map(detail.rooms.map((room) => [room.name, room])); });
+  on('room_list', ({ rooms }) => { house.rooms = new Map(rooms.map((room) => [room.name, room])); });
+  on('rooms', ({ changed = [], removed = [] }) => {
+    for (const room of changed) house.rooms.set(room.name, { ...house.rooms.get(room.name), ...room });
+    for (const name of removed) house.rooms.delete(name);
+  });
   on('chat', (detail) => heard(house.room(detail.room), detail, detail.username));
   on('whisper', whispered);
   on('message', messageChanged);

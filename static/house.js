@@ -12,6 +12,7 @@
 //   problem    the server refused something that has no place of its own [{code}]
 //   welcomed   we are in the house: for the first time, or again after its door was shown
 //   out        the door is shown again
+//   left       the stay is over: nothing of it is to be kept
 
 import { nameOf } from './sarang.js';
 import { append, begin, keyOf } from './conversation.js';

@@ -46,7 +46,7 @@ async function ask(path, { method = 'POST', token, body, wait = ANSWER_WAIT_MS }
   throw new AuthError(answer?.error?.code ?? 'other', response.status, Number.isFinite(seconds) ? Math.max(1, Math.ceil(seconds)) : null);
 }
 
-/** What the server lets in. @returns {Promise<{guests: boolean, demo: boolean}>} */
+/** What the server lets in. @returns {Promise<{guests: boolean, demo: boolean, lobby?: ?string}>}  lobby: the room to begin in */
 export const whoMayEnter = () => ask('auth', { method: 'GET' });
 
 export class Session {

@@ -1,12 +1,14 @@
 // A stay in the house, from its door to its end: who comes in and how, the connection, the session of whoever signed in,
-// and what leads a reload of the page back to where it was.
+// and what leads a reload of the page, or a new tab, back to where it was.
 
-import { Sarang } from './sarang.js';
-import { Session } from './session.js';
+import { Sarang, nameOf } from './sarang.js';
+import { Session, whoMayEnter } from './session.js';
 import { Entry, guestKey } from './entry.js';
 import { hearing, listen } from './hearing.js';
 import { house } from './house.js';
-import { isWanted } from './conversation.js';
+import { forget, restore } from './keep.js';
+import { arrive, wanted } from './places.js';
+import { isWanted, keyOf } from './conversation.js';
 import { explain, explainPutOut, words } from './words.js';
 import { byId, recall, remember, seal } from './view.js';
 
@@ -19,6 +21,7 @@ const NOT_LET_IN = 4001;
 
 /** @typedef {import('./house.js').Who} Who */
 
+/** As the page was called: later the address names the room that is shown. */
 const query = new URLSearchParams(location.search);
 const entry = new Entry({ enterAsGuest: (name) => comeBack({ name, session: null }), signedIn });
 
@@ -27,7 +30,7 @@ const rememberStay = () => house.chat && remember('sessionStorage', 'sarang.sess
   name: house.me.name,
   account: Boolean(house.me.session),
   rooms: [...house.conversations.values()].filter(isWanted).map(({ name }) => name),
-  active: house.active && isWanted(house.active) ? house.active.name : null,
+  shown: house.active && !house.active.putOut ? house.active.key : null,
 });
 
 // Coming in
@@ -46,7 +49,7 @@ function connect(who) {
   house.chat = new Sarang({ url: () => socketUrl(who), key: who.session ? undefined : guestKey(who.name), ticketed: Boolean(who.session) });
   const on = hearing(house.chat);
   on('state', stateChanged);
-  on('welcome', ({ guest = false }) => { house.me.guest = guest; if (!house.welcomed) showHouse(); house.chat.listRooms(); });
+  on('welcome', ({ guest = false }) => { house.me.guest = guest; if (!house.welcomed) showHouse(); house.chat.watchRooms(); });
   listen(house.chat);
 }
 
@@ -62,16 +65,33 @@ function signedIn(session) {
   }
 }
 
-/** Into the rooms of before the tab was reloaded or a session ended, and the one that the address names. @param {Who} who */
+/**
+ * Into the rooms of before the tab was reloaded or a session ended, and the one that the address names, which is shown. Whoever
+ * is new here comes into the lobby, where there is one. @param {Who} who
+ */
 function comeBack(who) {
   const stay = recall('sessionStorage', 'sarang.session');
   const isTheirs = stay?.name === who.name && stay.account === Boolean(who.session);
-  const named = query.get('room');
-  const toShow = (isTheirs && stay.active) || named;
+  const { room, key, at } = wanted();
+  const named = room && nameOf(room);
   house.clear();
   connect(who);
   if (who.session) startSession();
-  for (const room of new Set([...(isTheirs ? stay.rooms : []), ...(named ? [named] : [])])) house.enterRoom(room, room === toShow);
+  for (const name of new Set([...(isTheirs ? stay.rooms : []), ...(named ? [named] : [])])) house.enterRoom(name, false);
+  if (isTheirs) restore(who);
+  else forget();
+  const toShow = named ? keyOf('room', named) : isTheirs ? key ?? stay.shown : null;
+  if (named && at) house.room(named).place = { position: at, isLinked: true };
+  if (toShow) house.show(house.conversations.get(toShow));
+  if (!isTheirs && !named) enterLobby();
+}
+
+async function enterLobby() {
+  const { chat } = house;
+  const { lobby } = entry.open ?? await whoMayEnter().catch(() => ({}));
+  if (!lobby || house.chat !== chat || house.conversations.size) return;
+  if (house.welcomed) arrive();
+  house.enterRoom(lobby);
 }
 
 function startSession() {
@@ -104,12 +124,15 @@ function showEntry(why) {
   byId('house').hidden = true;
   byId('skip').hidden = true;
   house.tell('out');
-  entry.open(why);
+  entry.leadsTo(wanted().room);
+  entry.ask(why);
 }
 
 export function leaveHouse(why) {
+  const wasIn = house.welcomed;
   house.clear();
   remember('sessionStorage', 'sarang.session', null);
+  if (wasIn) house.tell('left');
   showEntry(why);
 }
 
@@ -153,7 +176,8 @@ function stateChanged(state) {
 /** Begins where the page was before it was reloaded, or at the door. */
 export function begin() {
   house.on('moved', rememberStay);
-  entry.preset({ name: query.get('username') ?? recall('localStorage', 'sarang.name'), room: query.get('room') });
+  entry.preset(query.get('username') ?? recall('localStorage', 'sarang.name'));
+  entry.leadsTo(wanted().room);
   const session = Session.recall();
   const stay = recall('sessionStorage', 'sarang.session');
   const guest = stay?.account === false && (query.get('username') ?? stay.name) === stay.name ? stay.name : null;
@@ -161,6 +185,6 @@ export function begin() {
     entry.openForReturning();
     comeBack(session ? { name: session.username, session } : { name: guest, session: null });
   } else {
-    entry.open({ account: stay?.account && stay.name });
+    entry.ask({ account: stay?.account && stay.name });
   }
 }

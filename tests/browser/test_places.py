@@ -1,11 +1,251 @@
 """Where one is on the chat page, and what stays when one goes elsewhere: rooms, addresses, tabs, phones."""
 
+import re
+from urllib.parse import parse_qs, quote, urlsplit
+
 import pytest
 from playwright.sync_api import expect
 
-from test_chat import DESKTOP, PHONE
+from test_chat import DESKTOP, PHONE, WRITE_MANY
 
 TOUCH = {"viewport": PHONE, "has_touch": True, "is_mobile": True, "reduced_motion": "reduce"}
+
+def room(name):
+    return re.compile(rf"\?room={quote(name)}$")
+
+
+def goes_back(one):
+    one.page.evaluate("history.back()")
+
+
+def goes_forward(one):
+    one.page.evaluate("history.forward()")
+
+
+# Addresses
+
+
+def test_each_room_has_an_address_that_a_reload_leads_back_to(visitor):
+    one = visitor().enter("한사람", "하나")
+    expect(one.page).to_have_url(room("하나"))
+    one.create_or_join("둘 & 반")
+    assert parse_qs(urlsplit(one.page.url).query) == {"room": ["둘 & 반"]}
+    expect(one.page).to_have_title("둘 & 반 · 사랑방")
+    one.open("하나")
+    one.page.reload()
+    one.is_in("하나")
+    expect(one.page).to_have_title("하나 · 사랑방")
+    expect(one.find("#joined li")).to_have_count(2)
+
+
+def test_the_room_of_an_address_wins_over_the_one_of_before(visitor, server):
+    one = visitor().enter("한사람", "하나")
+    one.create_or_join("둘")
+    one.page.goto(f"{server.url}/?room=하나")
+    one.is_in("하나")
+    one.page.goto(f"{server.url}/?room=셋")
+    one.is_in("셋")
+    expect(one.find("#joined li")).to_have_count(3)
+
+
+def test_back_goes_to_the_room_before_and_from_the_first_one_out(visitor):
+    one = visitor()
+    one.page.goto("about:blank")
+    one.enter("한사람")
+    one.create_or_join("하나")
+    one.create_or_join("둘")
+    one.open("하나")
+    one.create_or_join("셋")
+    for name in ("하나", "둘", "하나"):
+        goes_back(one)
+        expect(one.find("#place")).to_have_text(name)
+        expect(one.page).to_have_url(room(name))
+    goes_forward(one)
+    expect(one.find("#place")).to_have_text("둘")
+    goes_back(one)
+    goes_back(one)  # where one chooses a room
+    expect(one.find("#place")).to_have_text("사랑방")
+    goes_back(one)
+    expect(one.page).to_have_url("about:blank")
+
+
+def test_back_does_not_lead_into_a_room_that_was_left(visitor):
+    one = visitor()
+    one.page.goto("about:blank")
+    one.page.goto(f"{one.url}/?room=하나")
+    one.find("#name").fill("한사람")
+    one.find("#enter").click()
+    one.is_in("하나")
+    for name in ("둘", "셋"):
+        one.create_or_join(name)
+    one.open("둘")
+    one.find("#leave").click()
+    expect(one.find("#place")).to_have_text("하나")
+    goes_back(one)
+    expect(one.find("#place")).to_have_text("셋")
+    one.find("#leave").click()
+    expect(one.find("#place")).to_have_text("하나")
+    expect(one.find("#joined li")).to_have_count(1)
+    goes_back(one)  # past the room that was left, to the first entry: it is this room
+    one.page.wait_for_function("history.state.sarang.index === 0")
+    expect(one.find("#place")).to_have_text("하나")
+    goes_back(one)
+    expect(one.page).to_have_url("about:blank")
+
+
+def test_back_closes_what_lies_over_the_page_and_leaves_the_room_as_it_is(visitor):
+    one = on_phone(visitor)
+    before = one.page.evaluate("history.length")
+    for opener, over in (("#open-rooms", "#drawer"), ("#open-people", "#drawer")):
+        one.find(opener).tap()
+        expect(one.find(over)).to_be_visible()
+        goes_back(one)
+        expect(one.find(over)).to_be_hidden()
+        expect(one.find("#place")).to_have_text("찻집")
+    one.find("#open-rooms").tap()
+    one.find("#drawer #create-room").tap()
+    goes_back(one)
+    expect(one.find("#create")).to_be_hidden()
+    expect(one.find("#drawer")).to_be_hidden()
+    assert one.page.evaluate("history.length") <= before + 1
+    expect(one.page).to_have_url(room("찻집"))
+    # Closed in another way, they leave nothing behind.
+    one.find("#open-rooms").tap()
+    one.page.keyboard.press("Escape")
+    expect(one.find("#drawer")).to_be_hidden()
+    one.page.wait_for_function("!history.state.sarang.over")
+    assert one.page.evaluate("history.state.sarang.index") == 0
+
+
+def test_a_room_that_was_chosen_in_the_drawer_is_one_step_away_from_the_one_before(visitor):
+    visitor().enter("친구", "마루")
+    one = on_phone(visitor)
+    one.find("#open-rooms").tap()
+    one.find("#drawer #others button").tap()
+    one.is_in("마루")
+    assert one.page.evaluate("history.state.sarang.index") == 1
+    goes_back(one)
+    expect(one.find("#place")).to_have_text("찻집")
+    expect(one.find("#drawer")).to_be_hidden()
+
+
+def test_signing_out_takes_the_room_out_of_the_address(visitor):
+    one = visitor().enter("한사람", "하나")
+    one.find("#sign-out").click()
+    expect(one.find("#name")).to_be_visible()
+    expect(one.find("#entry-room")).to_be_hidden()
+    expect(one.page).to_have_url(f"{one.url}/")
+
+
+# What stays
+
+
+def test_whispers_drafts_and_unread_marks_survive_a_visit_to_the_dashboard_and_a_reload(visitor):
+    one, friend, stranger = visitor().enter("한사람", "하나"), visitor().enter("친구", "하나"), visitor().enter("남", "하나")
+    one.whisper_to("친구")
+    one.say("우리끼리")
+    friend.open("한사람")
+    friend.say("좋아요")
+    one.sees("좋아요")
+    one.find("#text").fill("귓속말을 쓰는 중")
+    one.open("하나")
+    one.find("#text").fill("방에 쓰는 중")
+    stranger.whisper_to("한사람")
+    stranger.say("여보세요")
+    expect(one.find("#whispers .badge:visible")).to_contain_text("1")
+
+    def is_as_before():
+        one.is_in("하나")
+        expect(one.find("#text")).to_have_value("방에 쓰는 중")
+        expect(one.find("#whispers li")).to_have_count(2)
+        expect(one.find("#whispers .badge:visible")).to_contain_text("1")
+        one.open("친구")
+        one.sees_in_order(["우리끼리", "좋아요"])
+        expect(one.find("#text")).to_have_value("귓속말을 쓰는 중")
+        one.open("하나")
+
+    is_as_before()
+    one.page.reload()
+    is_as_before()
+    one.find(".brand-link").click()
+    expect(one.page).to_have_url(re.compile("/dashboard$"))
+    goes_back(one)
+    is_as_before()
+    one.find(".brand-link").click()
+    expect(one.page).to_have_url(re.compile("/dashboard$"))
+    one.page.goto(one.url)
+    is_as_before()
+
+
+def test_a_whisper_that_is_read_is_there_after_a_reload_and_its_name_is_in_no_address(visitor):
+    one = visitor().enter("한사람", "하나")
+    visitor().enter("친구", "하나")
+    one.whisper_to("친구")
+    one.say("우리끼리")
+    expect(one.page).to_have_url(f"{one.url}/")
+    one.page.reload()
+    expect(one.find("#place")).to_have_text("친구")
+    one.sees("우리끼리")
+    goes_back(one)
+    expect(one.find("#place")).to_have_text("하나")
+
+
+def test_one_goes_on_reading_where_one_was(visitor):
+    one, writer = visitor(viewport=DESKTOP).enter("독자", "긴 방"), visitor().enter("작가")
+    writer.page.evaluate(WRITE_MANY, ["긴 방", 0, 60])
+    one.sees("글 59.")
+    one.find(".log").hover()
+    one.page.mouse.wheel(0, -800)
+    expect(one.find("#newer")).to_be_visible()
+    one.settles()
+    top = "() => { const log = document.querySelector('.log'); const { top } = log.getBoundingClientRect();" \
+          " const line = [...log.querySelectorAll('.message')].find((each) => each.getBoundingClientRect().bottom > top);" \
+          " return [line.querySelector('.bubble').textContent, Math.round(line.getBoundingClientRect().top - top)]; }"
+    before = one.page.evaluate(top)
+    assert before[0] != "글 59."
+    one.create_or_join("다른 방")
+    one.open("긴 방")
+    assert one.page.evaluate(top) == before
+    one.page.reload()
+    one.sees("글 59.")
+    expect(one.find("#newer")).to_be_visible()
+    one.settles()
+    assert one.page.evaluate(top) == before
+
+
+def test_what_is_kept_is_bounded_and_the_newest(visitor):
+    one, friend = visitor().enter("한사람", "하나"), visitor().enter("친구", "하나")
+    friend.whisper_to("한사람")
+    friend.page.evaluate("""async () => {
+      const { house } = await import('/static/house.js');
+      for (let n = 0; n < 400; n += 1) house.hear(house.active, { from: '친구', guest: false, mine: false, content: `${n} ${'가'.repeat(4000)}`, at: new Date(n) }, true);
+    }""")
+    friend.page.reload()
+    expect(friend.find("#place")).to_have_text("한사람")
+    expect(friend.find(".bubble").last).to_contain_text("399 ")
+    assert 50 < friend.find(".messages > .message").count() < 200
+    assert friend.page.evaluate("sessionStorage.getItem('sarang.kept').length") < 600_000
+
+
+def test_signing_out_deletes_what_was_kept(visitor):
+    one, friend = visitor().enter("한사람", "하나"), visitor().enter("친구", "하나")
+    friend.whisper_to("한사람")
+    friend.say("비밀입니다")
+    one.open("친구")
+    one.sees("비밀입니다")
+    one.find("#text").fill("쓰던 글")
+    one.page.reload()
+    one.sees("비밀입니다")
+    one.find("#sign-out").click()
+    expect(one.find("#name")).to_be_visible()
+    one.page.reload()
+    expect(one.find("#name")).to_be_visible()
+    stored = one.page.evaluate("JSON.stringify({ ...sessionStorage, ...localStorage })")
+    assert "비밀입니다" not in stored and "쓰던 글" not in stored and "친구" not in stored
+    one.find("#enter").click()
+    one.is_connected()
+    expect(one.find("#whispers li")).to_have_count(0)
+
 
 # Phones
 

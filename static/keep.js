@@ -1,0 +1,71 @@
+// What a tab keeps of a stay while its page is elsewhere, on the dashboard or being reloaded: whispers (the server has none), drafts,
+// and where in a conversation one was reading. It is kept in sessionStorage: another tab does not see it, and closing the tab or
+// leaving the house lets it go.
+
+import { append } from './conversation.js';
+import { house } from './house.js';
+import { recall, remember } from './storage.js';
+
+const STORED = 'sarang.kept';
+/** Kept in all, as UTF-16; browsers give an origin 5 MiB or more. What is oldest is not kept. */
+const KEPT_BYTES_MAX = 1024 * 1024;
+
+/** What still fits into a number of bytes: from the start of a list, up to the first that does not. */
+function budget(bytes) {
+  let left = bytes;
+  return (list) => {
+    const end = list.findIndex((value) => { left -= 2 * JSON.stringify(value).length; return left < 0; });
+    return end < 0 ? list : list.slice(0, end);
+  };
+}
+
+function save(placeShown) {
+  const { me, active, conversations } = house;
+  if (!me) return;
+  if (active && house.welcomed && active.standing !== 'joining') active.place = placeShown();
+  const all = [...conversations.values()].reverse();
+  const whispers = all.filter(({ kind }) => kind === 'whisper');
+  const fitting = budget(KEPT_BYTES_MAX);
+  const kept = {
+    name: me.name,
+    account: Boolean(me.session),
+    drafts: fitting(all.filter(({ draft }) => draft).map(({ key, draft }) => [key, draft])),
+    places: fitting(all.filter(({ place }) => place).map(({ key, place }) => [key, place])),
+    whispers: fitting(whispers.map(({ name, guest, familiar, unread }) => ({ name, guest, familiar, unread }))),
+    messages: fitting(whispers
+      .flatMap(({ name, items }) => items.filter(({ kind }) => kind === 'message').map((item) => ({ name, item })))
+      .sort((a, b) => b.item.serial - a.item.serial) // the newest first; clocks of others may differ from ours
+      .map(({ name, item: { from, guest, mine, content, at } }) => ({ with: name, from, guest, mine, content, at: at.getTime() }))),
+  };
+  remember('sessionStorage', STORED, kept);
+}
+
+/** Puts what was kept of the same person's stay back into the house, whose rooms are entered already. @param {import('./house.js').Who} who */
+export function restore({ name, session }) {
+  const kept = recall('sessionStorage', STORED);
+  if (kept?.name !== name || kept.account !== Boolean(session)) return forget();
+  for (const { name: other, guest, familiar } of [...kept.whispers].reverse()) house.whispersWith(other, guest).familiar = familiar;
+  for (const { with: other, at, ...message } of [...kept.messages].reverse()) append(house.whispersWith(other), { kind: 'message', ...message, at: new Date(at) });
+  for (const { name: other, unread } of kept.whispers) {
+    const whispers = house.whispersWith(other);
+    const others = whispers.items.filter(({ mine }) => !mine);
+    whispers.unread = Math.min(unread, others.length);
+    whispers.unreadFrom = others[others.length - whispers.unread]?.serial ?? null;
+  }
+  for (const [key, draft] of kept.drafts) Object.assign(house.conversations.get(key) ?? {}, { draft });
+  for (const [key, place] of kept.places) Object.assign(house.conversations.get(key) ?? {}, { place });
+  return undefined;
+}
+
+export function forget() {
+  remember('sessionStorage', STORED, null);
+}
+
+/** @param {() => ?import('./log.js').Place} placeShown  where one reads now */
+export function setUpKeeping(placeShown) {
+  const keep = () => save(placeShown);
+  addEventListener('pagehide', keep);
+  // A phone may end a page that is hidden without another word.
+  document.addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && keep());
+  house.on('left', forget);
+}
