@@ -5,7 +5,7 @@
 import { CHANNELS, PERIOD_MS, SignedOut, Stream } from './stream.js';
 import { Figure } from './figure.js';
 import { Gauge } from './gauge.js';
-import { Series } from './series.js';
+import { LINK, Series } from './series.js';
 import { Session } from './session.js';
 import { byId, el, icon, setText } from './view.js';
 import {
@@ -14,8 +14,9 @@ import {
 
 const WINDOWS_MIN = [1, 5, 15];
 const WINDOW_DEFAULT_MIN = 5;
-/** A full window, and some for events that come between. */
-const samplesKept = (kind) => (Math.max(...WINDOWS_MIN) * 60_000) / PERIOD_MS[kind] + 100;
+/** A full window, and some for events that come between: a back end posts its figures as often as it likes. */
+const SAMPLES_BETWEEN = { system_metrics: 100, api_metrics: 100, business_metrics: 460 };
+const samplesKept = (kind) => (Math.max(...WINDOWS_MIN) * 60_000) / PERIOD_MS[kind] + SAMPLES_BETWEEN[kind];
 const LIMITS = [70, 90];
 const MARKS_MAX = 50;
 const TICK_MS = 1_000;
@@ -23,6 +24,8 @@ const TICK_MS = 1_000;
 const SPEAK_EVERY_MS = 30_000;
 const TABLE_EVERY_MS = 5_000;
 const RESUMED_SHOWN_MS = 15_000;
+/** A hidden page keeps its connection for so long, since one often comes back at once. */
+const HIDDEN_REST_MS = 15_000;
 
 translate(document);
 
@@ -39,7 +42,7 @@ let channel = Object.hasOwn(CHANNELS, query.get('channel') ?? '') ? query.get('c
 let minutes = WINDOWS_MIN.includes(Number(query.get('minutes'))) ? Number(query.get('minutes')) : WINDOW_DEFAULT_MIN;
 /** When something was lost, the newest last. @type {{time: number, text: string}[]} */ const marks = [];
 let unseenGaps = 0;
-/** Kinds whose next sample does not follow the one before. */ const broken = new Set();
+/** How the next sample of a kind follows the one before, when its time does not say so. @type {Map<string, number>} */ const links = new Map();
 let cursor = null;
 let lastArrival = -Infinity;
 let lastId = null;
@@ -128,20 +131,36 @@ async function ticket() {
 
 const stream = new Stream({ ticket });
 stream.addEventListener('state', showState);
+stream.addEventListener('series', ({ detail }) => {
+  for (const [section, kind] of Object.entries(SECTIONS)) {
+    series[kind].fill(detail[section] ?? {});
+    links.set(kind, LINK.joined);
+  }
+  changed();
+});
+stream.addEventListener('seen', ({ detail }) => note(detail));
 stream.addEventListener('samples', ({ detail: samples }) => {
-  for (const { kind, id, data, time } of samples) {
+  for (const sample of samples) {
+    const { kind, data, time } = sample;
     if (typeof data !== 'object' || data === null) continue;
-    series[kind].push(time, data, broken.delete(kind));
-    lastId = id;
-    if (typeof data.subscribers === 'number') subscribers = data.subscribers;
-    if (kind === 'system_metrics') unreported = Object.keys(data).filter((field) => data[field] === null);
-    if (kind === 'business_metrics') simulated = Array.isArray(data.simulated) ? data.simulated : [];
+    // Up to its first event after the series, the server may have sampled seldom.
+    const link = links.get(kind) === LINK.joined ? series[kind].linkTo(time) : links.get(kind);
+    links.delete(kind);
+    series[kind].push(time, data, link);
+    note(sample);
   }
   lastArrival = performance.now();
   changed();
 });
+/** What an event tells besides the numbers of a series. */
+function note({ kind, id, data }) {
+  lastId = id;
+  if (typeof data?.subscribers === 'number') subscribers = data.subscribers;
+  if (kind === 'system_metrics') unreported = Object.keys(data).filter((field) => data[field] === null);
+  if (kind === 'business_metrics') simulated = Array.isArray(data.simulated) ? data.simulated : [];
+}
 stream.addEventListener('gap', ({ detail: { restarted, from, to, time } }) => {
-  for (const kind of Object.keys(series)) broken.add(kind);
+  for (const kind of Object.keys(series)) links.set(kind, LINK.broken);
   const gone = to - from + 1;
   const at = clock(time);
   const text = restarted || !(gone > 0) ? words.gap_restarted(at)
@@ -310,8 +329,12 @@ setUpChoices();
 setUpTable();
 fillTable();
 setInterval(tick, TICK_MS);
+let restTimer;
 document.addEventListener('visibilitychange', () => {
-  if (stream.state.name === 'signed-out') stream.tryNow();
+  clearTimeout(restTimer);
+  // A browser has six connections for all its tabs: those that nobody sees need none.
+  if (document.hidden) restTimer = setTimeout(() => stream.close(), HIDDEN_REST_MS);
+  else if (stream.state.name !== 'reconnecting') stream.tryNow();
   tick();
 });
 addEventListener('online', () => stream.tryNow());

@@ -3,10 +3,15 @@
 /** A clock that goes back by less than this is put right little by little; by more, it was set. */
 const SET_BACK_MS = 60_000;
 
+/** How a sample follows the one before: as their times say, after something was lost, or with nothing missing however far apart. */
+export const LINK = { byTime: 0, broken: 1, joined: 2 };
+/** While nobody listened, the server has sampled once in 15 s. */
+const IDLE_LONGEST_MS = 2.5 * 15_000;
+
 export class Series {
   #capacity;
   #times;
-  #broken;
+  /** How each sample follows the one before. */ #links;
   #values;
   #count = 0;
   #end = 0;
@@ -15,7 +20,7 @@ export class Series {
   constructor(capacity, fields) {
     this.#capacity = capacity;
     this.#times = new Float64Array(capacity);
-    this.#broken = new Uint8Array(capacity);
+    this.#links = new Uint8Array(capacity);
     this.#values = new Map(fields.map((field) => [field, new Float64Array(capacity)]));
   }
 
@@ -23,17 +28,37 @@ export class Series {
     return this.#count;
   }
 
-  /** @param {boolean} broken  something is missing between the sample before and this one */
-  push(time, data, broken) {
+  /** @param {number} [link]  of `LINK` */
+  push(time, data, link = LINK.byTime) {
     const isSetBack = this.#count > 0 && time < this.lastTime();
     if (isSetBack && this.lastTime() - time >= SET_BACK_MS) this.clear();
     else if (isSetBack) time = this.lastTime();
     const at = this.#end;
     this.#times[at] = time;
-    this.#broken[at] = broken ? 1 : 0;
+    this.#links[at] = link;
     for (const [field, values] of this.#values) values[at] = typeof data[field] === 'number' ? data[field] : NaN;
     this.#end = (at + 1) % this.#capacity;
     this.#count = Math.min(this.#count + 1, this.#capacity);
+  }
+
+  /**
+   * Takes what the server has kept, in place of what is here of the same time.
+   * @param {{time: number[]}} columns  a list for each field, as long as `time`
+   */
+  fill({ time: times = [], ...columns }) {
+    if (!times.length) return;
+    const known = this.indexFrom(times[0]);
+    this.#end = this.#slot(known);
+    this.#count = known;
+    times.forEach((time, index) => {
+      const data = Object.fromEntries(Object.entries(columns).map(([field, values]) => [field, values[index]]));
+      this.push(time, data, this.linkTo(time));
+    });
+  }
+
+  /** How a sample follows that was taken while it was not certain that anybody listened. */
+  linkTo(time) {
+    return time - this.lastTime() <= IDLE_LONGEST_MS ? LINK.joined : LINK.byTime;
   }
 
   clear() {
@@ -57,7 +82,9 @@ export class Series {
 
   /** Whether no line may be drawn from the sample before to this one. */
   brokenAt(index, longestMs) {
-    return this.#broken[this.#slot(index)] === 1 || (index > 0 && this.timeAt(index) - this.timeAt(index - 1) > longestMs);
+    const link = this.#links[this.#slot(index)];
+    if (link !== LINK.byTime) return link === LINK.broken;
+    return index > 0 && this.timeAt(index) - this.timeAt(index - 1) > longestMs;
   }
 
   last(field, back = 0) {

@@ -6,7 +6,9 @@
  *
  * Events (each a CustomEvent; its `detail` in brackets):
  *   state    [State]       also kept in `stream.state`
- *   samples  [Sample[]]    in the order of their ids, each id once
+ *   series   [object]      what the server has kept of the last minutes, as `GET /series` answers
+ *   samples  [Sample[]]    in the order of their ids, each id once, and none that `series` has
+ *   seen     [Sample]      one that `series` has: it may tell more than numbers
  *   gap      [{restarted, from, to, time}]  these ids are gone; `restarted`: the server was, and its ids begin elsewhere
  *   resumed  [{count, forMs}]               after a broken connection: nothing was lost, `count` events were caught up
  *
@@ -18,6 +20,7 @@
  */
 
 import { ServerClock } from './server-clock.js';
+import { SharedSource } from './shared-source.js';
 
 /** How often each kind of event comes. */
 export const PERIOD_MS = { system_metrics: 1_000, api_metrics: 5_000, business_metrics: 10_000 };
@@ -43,6 +46,10 @@ const ANSWER_WAIT_MS = 8_000;
 /** Heartbeats are comments, which a page never sees: only missing events tell of a dead path. */
 const SILENT_PERIODS = 3;
 const SILENT_GRACE_MS = 2_000;
+/** After a longer time without a connection the server has more in its series than among its last events. */
+const FILL_AFTER_MS = 60_000;
+/** Events before the end of the series that are asked for again: one of each kind is among them, with what is no number. */
+const SEEN_AGAIN = 20;
 /** What was kept for us comes in one burst; a pause this long ends it. */
 const BURST_PAUSE_MS = 150;
 const BURST_MAX_MS = 1_000;
@@ -55,12 +62,14 @@ export class Stream extends EventTarget {
   #channel = 'dashboard';
   #ticket;
   #needsTicket = false;
-  /** @type {?EventSource} */ #source = null;
+  /** @type {?SharedSource} */ #source = null;
   /** Counts attempts, so that an answer to an abandoned one is recognised. */ #turn = 0;
   #failures = 0;
   #openedAt = -Infinity;
   /** When the connection broke, until it is back. */ #lostAt = null;
   #switched = false;
+  /** The series are asked for with the next attempt. */ #toFill = true;
+  /** Up to which id the series reached. */ #filledTo = 0;
   /** Up to which id each kind is known. */ #positions = new Map(ALL.map((kind) => [kind, 0]));
   #clock = new ServerClock();
   /** Events of the burst after opening, until their times can be told; null when live. @type {?object[]} */ #burst = null;
@@ -80,6 +89,7 @@ export class Stream extends EventTarget {
     this.#channel = channel;
     this.#failures = 0;
     this.#switched = true;
+    this.#toFill = true;
     this.#connect();
   }
 
@@ -89,9 +99,12 @@ export class Stream extends EventTarget {
     this.#connect();
   }
 
+  /** Lets the connection go, until `tryNow()`; what comes meanwhile is then in the series. */
   close() {
     this.#turn += 1;
     this.#hangUp();
+    this.#lostAt = null;
+    this.#toFill = true;
     this.state = { name: 'connecting' };
   }
 
@@ -121,17 +134,55 @@ export class Stream extends EventTarget {
     const { name, reason, status } = this.state;
     if (name === 'reconnecting') this.#setState({ name, reason, status, retryAt: null });
     else this.#setState({ name: 'connecting' });
-    const query = new URLSearchParams({ last_event_id: Math.min(...this.#kinds.map((kind) => this.#positions.get(kind))) });
-    if (this.#needsTicket) {
-      try {
-        query.set('ticket', await this.#ticket());
-      } catch (error) {
-        if (turn === this.#turn) this.#withoutTicket(error);
-        return;
-      }
-      if (turn !== this.#turn) return;
+    let isFilled;
+    try {
+      isFilled = this.#isToFill && await this.#fill(turn);
+    } catch (error) {
+      if (turn === this.#turn) this.#withoutTicket(error);
+      return;
     }
-    this.#listen(new EventSource(`sse/${this.#channel}?${query}`));
+    if (turn !== this.#turn) return;
+    const known = Math.min(...this.#kinds.map((kind) => this.#positions.get(kind)));
+    this.#listen(new SharedSource({
+      name: this.#channel,
+      events: ['gap', ...this.#kinds],
+      lastId: isFilled ? Math.max(0, known - SEEN_AGAIN) : known,
+      isCurrent: isFilled,
+      address: (lastId) => this.#address(`sse/${this.#channel}`, { last_event_id: lastId }),
+    }));
+  }
+
+  async #address(path, parameters = {}) {
+    const query = new URLSearchParams(parameters);
+    if (this.#needsTicket) query.set('ticket', await this.#ticket());
+    return [...query].length === 0 ? path : `${path}?${query}`;
+  }
+
+  get #isToFill() {
+    return this.#toFill || (this.#lostAt !== null && performance.now() - this.#lostAt > FILL_AFTER_MS);
+  }
+
+  /** Asks for what the server has kept. @returns {Promise<boolean>} false when it keeps nothing */
+  async #fill(turn) {
+    const response = await fetch(await this.#address('series'), { cache: 'no-store', signal: AbortSignal.timeout(ANSWER_WAIT_MS) });
+    if (response.status === 401 && !this.#needsTicket) {
+      this.#needsTicket = true;
+      return this.#fill(turn);
+    }
+    // What is wrong is found out by the stream itself.
+    if (!response.ok) return false;
+    const series = await response.json().catch(() => null);
+    if (turn !== this.#turn || !series) return false;
+    this.#clock.estimate(response.headers.get('Date'));
+    const last = Number(series.last_event_id) || 0;
+    const before = Math.max(...this.#positions.values());
+    this.#filledTo = last;
+    this.#toFill = false;
+    this.#lostAt = null;
+    for (const kind of ALL) this.#positions.set(kind, last);
+    this.#say('series', series);
+    if (last < before) this.#say('gap', { restarted: true, from: 0, to: 0, time: firstTime(series) ?? this.now() });
+    return true;
   }
 
   #withoutTicket(error) {
@@ -145,6 +196,10 @@ export class Stream extends EventTarget {
     this.#watch(ANSWER_WAIT_MS, 'lost');
     source.addEventListener('open', () => this.#opened());
     source.addEventListener('error', () => this.#broke());
+    source.addEventListener('failed', ({ detail }) => {
+      this.#hangUp();
+      this.#withoutTicket(detail);
+    });
     source.addEventListener('gap', ({ data }) => this.#receive('gap', 0, data));
     for (const kind of this.#kinds) source.addEventListener(kind, ({ data, lastEventId }) => this.#receive(kind, Number(lastEventId), data));
   }
@@ -271,7 +326,7 @@ export class Stream extends EventTarget {
   /** @returns whether something was lost that we would have had otherwise */
   #missed({ data: { requested, oldest, restarted }, time }) {
     // Everything that is kept is asked for first: the rest was never ours to lose.
-    if (Number(requested) === 0) return false;
+    if (Number(requested) < Math.max(1, this.#filledTo)) return false;
     if (restarted) for (const kind of ALL) this.#positions.set(kind, 0);
     // Nor was what another channel had.
     else if (this.#switched && this.#lostAt === null) return false;
@@ -282,7 +337,8 @@ export class Stream extends EventTarget {
   #isNew(entry, isBurst) {
     const { kind, id } = entry;
     if (id <= this.#positions.get(kind)) {
-      if (isBurst) return false;
+      if (id <= this.#filledTo) this.#say('seen', entry);
+      if (isBurst || this.#filledTo) return false;
       // Live ids only grow: the server was started anew while another channel was chosen.
       this.#missed({ data: { requested: Infinity, oldest: id, restarted: true }, time: entry.time });
     }
@@ -290,6 +346,12 @@ export class Stream extends EventTarget {
     for (const known of this.#kinds) this.#positions.set(known, Math.max(id, this.#positions.get(known)));
     return true;
   }
+}
+
+/** When the oldest sample of the series was taken, if there is one. */
+function firstTime({ system, api, business }) {
+  const first = [system, api, business].map((each) => each?.time?.[0]).filter(Number.isFinite);
+  return first.length ? Math.min(...first) : null;
 }
 
 /**
