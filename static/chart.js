@@ -58,6 +58,7 @@ export function lineSample({ tone, dash, marker = 'circle' }) {
  * @property {number} [stepMin]  1 when there are no halves
  * @property {number[]} [limits]  thresholds
  * @property {(value: number) => string} format
+ * @property {string} [covers]  the field that has the time a bar stands for, in milliseconds; without it the period
  * @property {string} [unit]  of the scale, as `scale` knows it
  */
 
@@ -66,6 +67,7 @@ export class Chart {
   #plan;
   #nodes;
   #describedAt = -Infinity;
+  #observer;
   #width = 0;
   #left = LEFT.min;
   #height = 0;
@@ -81,11 +83,16 @@ export class Chart {
     this.#plan = plan;
     this.house = house;
     this.#build();
-    new ResizeObserver(([{ contentRect }]) => {
+    this.#observer = new ResizeObserver(([{ contentRect }]) => {
       this.#width = Math.round(contentRect.width);
       this.#height = Math.round(contentRect.height);
       house.resized();
-    }).observe(this.element);
+    });
+    this.#observer.observe(this.element);
+  }
+
+  close() {
+    this.#observer.disconnect();
   }
 
   #build() {
@@ -265,8 +272,10 @@ export class Chart {
   }
 
   /** Of a bar, which covers the time up to its sample. */
-  get #barWidth() {
-    return Math.max(1, (this.#plan.periodMs / (this.#to - this.#from)) * this.#plotWidth - 1);
+  #barWidth(index) {
+    const { series, covers, periodMs } = this.#plan;
+    const covered = covers ? series.valueAt(covers, index) : NaN;
+    return Math.max(1, ((Number.isNaN(covered) ? periodMs : covered) / (this.#to - this.#from)) * this.#plotWidth - 1);
   }
 
   get #longestMs() {
@@ -310,16 +319,15 @@ export class Chart {
       if (series.brokenAt(index, this.#longestMs) || Number.isNaN(value)) run = null;
       if (Number.isNaN(value)) continue;
       if (!run) runs.push(run = []);
-      run.push([x(series.timeAt(index)), y(value)]);
+      run.push([x(series.timeAt(index)), y(value), index]);
     }
     const left = this.#left;
     const base = y(range.low);
     const visible = cutAt(runs, left, shape === 'step');
     if (shape === 'bars') {
-      const width = this.#barWidth;
       const bars = runs.flat().filter(([end]) => end > left + 0.5);
-      nodes.area.setAttribute('d', bars.map(([end, top]) => {
-        const start = Math.max(left, end - width);
+      nodes.area.setAttribute('d', bars.map(([end, top, index]) => {
+        const start = Math.max(left, end - this.#barWidth(index));
         return `M${start.toFixed(1)} ${base.toFixed(1)}V${top.toFixed(1)}H${end.toFixed(1)}V${base.toFixed(1)}z`;
       }).join(''));
       nodes.area.classList.add('is-bars');
@@ -350,7 +358,7 @@ export class Chart {
       for (const { point } of nodes) point.setAttribute('d', '');
       return;
     }
-    const at = x(series.timeAt(index)) - (shape === 'bars' ? this.#barWidth / 2 : 0);
+    const at = x(series.timeAt(index)) - (shape === 'bars' ? this.#barWidth(index) / 2 : 0);
     cursor.setAttribute('d', `M${at.toFixed(1)} ${MARGIN.top}v${this.#plotHeight}`);
     const texts = lines.map(({ field, marker = 'circle' }, line) => {
       const value = series.valueAt(field, index);

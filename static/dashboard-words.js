@@ -8,7 +8,6 @@ const ko = {
   document_lost: '(끊김) 사랑방 현황판',
   skip: '현황으로 건너뛰기',
   to_chat: '채팅',
-  to_chat_label: '채팅으로 가기',
   channel: '채널',
   channels: { dashboard: '현황판 채널', all: '전체 채널', system: '시스템 채널', api: 'API 채널', business: '비즈니스 채널' },
   window: '보는 시간',
@@ -37,6 +36,30 @@ const ko = {
   resumed: (seconds, n) => `${seconds}초 동안 끊겼지만 그동안의 이벤트 ${n}개를 모두 받았습니다.`,
   dismiss: '확인',
 
+  realtime: '실시간',
+  people: '사람과 방',
+  connections: '연결',
+  traffic: '메시지와 전달',
+  outbox: '가장 큰 송신 대기열',
+  high_water: '연결 하나의 최고치',
+  refusals: '거절과 느린 연결',
+  store: '저장',
+  per_commit: '커밋 하나에',
+  store_waiting: (n) => `기다리는 쓰기 ${n}`,
+  percentiles: '응답 시간',
+  lines: {
+    users: '사람', rooms: '방', websockets: '웹소켓', event_streams: '이벤트 스트림', other_connections: '그 밖', delivery_rate: '전달', message_rate: '메시지',
+    refused: '거절', slow_consumers: '느려서 끊음', p50_ms: 'p50', p95_ms: 'p95', p99_ms: 'p99',
+  },
+  checks: {
+    cpu: 'CPU', memory: '메모리', disk: '디스크', errors: '오류율', p99: '응답 p99', outbox: '송신 대기열', refused: '거절', slow: '느린 연결', store: '저장소', engine: '엔진',
+  },
+  verdicts: {
+    ok: () => '모두 정상', high: (n) => `살펴볼 것 ${n}가지`, critical: (n) => `문제 ${n}가지`, unknown: () => '지금은 알 수 없음',
+  },
+  up_or_down: ['꺼짐', '켜짐'],
+  health: '상태',
+  more_figures: (n) => `수치 ${n}개는 그리지 않았습니다.`,
   system: '시스템',
   api: 'API',
   business: '비즈니스',
@@ -45,8 +68,7 @@ const ko = {
   cpu: 'CPU',
   memory: '메모리',
   disk: '디스크',
-  requests: '요청',
-  requests_per: (n) => `${n}초 동안`,
+  requests: '초당 요청',
   response: '평균 응답 시간',
   errors: '오류율',
   users: '접속 중인 사람',
@@ -55,7 +77,6 @@ const ko = {
   simulated: '모의 값',
   simulated_why: '실제 값이 아니라 서버가 지어낸 값입니다. POST /events/business로 실제 값을 보내면 바뀝니다.',
   levels: ['여유', '높음', '위험'],
-  per_second: (n) => `초당 ${n}`,
   a_second: (n) => `${n}/초`,
   in_total: (n) => `합계 ${n}`,
   mean: (window, n) => `${window} 평균 ${n}`,
@@ -83,7 +104,6 @@ const en = {
   document_lost: '(disconnected) Sarangbang dashboard',
   skip: 'Skip to the figures',
   to_chat: 'Chat',
-  to_chat_label: 'Go to the chat',
   channel: 'Channel',
   channels: { dashboard: 'Dashboard channel', all: 'Channel for all', system: 'System channel', api: 'API channel', business: 'Business channel' },
   window: 'Time shown',
@@ -112,6 +132,31 @@ const en = {
   resumed: (seconds, n) => `Disconnected for ${seconds} s, and nothing was missed: ${n === 1 ? '1 event' : `${n} events`} caught up.`,
   dismiss: 'OK',
 
+  realtime: 'Realtime',
+  people: 'People and rooms',
+  connections: 'Connections',
+  traffic: 'Messages and deliveries',
+  outbox: 'Largest outbox',
+  high_water: 'high water of a connection',
+  refusals: 'Refused and too slow',
+  store: 'Store',
+  per_commit: 'a commit',
+  store_waiting: (n) => `${n} waiting`,
+  percentiles: 'Response times',
+  lines: {
+    users: 'People', rooms: 'Rooms', websockets: 'WebSocket', event_streams: 'Event streams', other_connections: 'Others', delivery_rate: 'Deliveries', message_rate: 'Messages',
+    refused: 'Refused', slow_consumers: 'Too slow', p50_ms: 'p50', p95_ms: 'p95', p99_ms: 'p99',
+  },
+  checks: {
+    cpu: 'CPU', memory: 'Memory', disk: 'Disk', errors: 'Errors', p99: 'p99', outbox: 'Outbox', refused: 'Refused', slow: 'Too slow', store: 'Store', engine: 'Engine',
+  },
+  verdicts: {
+    ok: () => 'All is well', high: (n) => (n === 1 ? '1 thing to look at' : `${n} things to look at`), critical: (n) => (n === 1 ? '1 problem' : `${n} problems`),
+    unknown: () => 'Not known now',
+  },
+  up_or_down: ['down', 'up'],
+  health: 'Health',
+  more_figures: (n) => `${n} more are not drawn.`,
   system: 'System',
   api: 'API',
   business: 'Business',
@@ -120,8 +165,7 @@ const en = {
   cpu: 'CPU',
   memory: 'Memory',
   disk: 'Disk',
-  requests: 'Requests',
-  requests_per: (n) => `in ${n} s`,
+  requests: 'Requests a second',
   response: 'Mean response time',
   errors: 'Error rate',
   users: 'People connected',
@@ -130,7 +174,6 @@ const en = {
   simulated: 'simulated',
   simulated_why: 'Not a real figure: the server makes it up until real ones are sent to POST /events/business.',
   levels: ['fine', 'high', 'critical'],
-  per_second: (n) => `${n} per second`,
   a_second: (n) => `${n}/s`,
   in_total: (n) => `${n} in total`,
   mean: (window, n) => `mean of ${window} ${n}`,
@@ -175,9 +218,9 @@ const withUnit = (unit, text) => (unit === 'rate' ? words.a_second(text) : text)
 const formats = new Map();
 /** Formats with 0, 1, 2… digits, made once for each unit. */
 function formatsOf(options) {
-  const key = options.unit ?? '';
+  const key = `${options.unit} ${options.notation}`;
   if (!formats.has(key)) {
-    formats.set(key, Array.from({ length: SCALE_DIGITS_MAX + 1 }, (_, digits) => numberFormat({ ...options, notation: 'compact', maximumFractionDigits: digits })));
+    formats.set(key, Array.from({ length: SCALE_DIGITS_MAX + 1 }, (_, digits) => numberFormat({ ...options, maximumFractionDigits: digits })));
   }
   return formats.get(key);
 }
@@ -186,12 +229,14 @@ function formatsOf(options) {
 export function scale(values, unit = 'number') {
   const [, divisor, options] = unitFor(unit, Math.max(...values.map(Math.abs)));
   const shown = values.map((value) => value / divisor);
-  const all = formatsOf(options);
+  const all = formatsOf({ ...options, notation: 'compact' });
   const exact = shown.map(all.at(-1));
   const format = all.find((each) => shown.every((value, index) => each(value) === exact[index]));
   return shown.map((value) => withUnit(unit, format(value)));
 }
 
+/** From here on a number needs more room than there is. */
+const IN_FULL_MAX = 1e5;
 /** A format for single values: the digits that three places of the value have, unless `digits` says how many. */
 export function valueFormat(unit, digits = null) {
   return (value) => {
@@ -199,7 +244,8 @@ export function valueFormat(unit, digits = null) {
     const [, divisor, options] = unitFor(unit, value);
     const shown = value / divisor;
     const places = digits ?? (Math.abs(shown) < 10 ? 2 : Math.abs(shown) < 100 ? 1 : 0);
-    return withUnit(unit, formatsOf(options)[places](shown));
+    const notation = Math.abs(shown) < IN_FULL_MAX ? 'standard' : 'compact';
+    return withUnit(unit, formatsOf({ ...options, notation })[places](shown));
   };
 }
 
@@ -210,11 +256,18 @@ export const count = (value) => (Math.abs(value) < 1e10 ? whole : compact)(value
 export const percent = numberFormat({ style: 'unit', unit: 'percent', minimumFractionDigits: 1, maximumFractionDigits: 1 });
 export const percentFine = numberFormat({ style: 'unit', unit: 'percent', maximumFractionDigits: 2 });
 export const signedPercent = numberFormat({ style: 'unit', unit: 'percent', minimumFractionDigits: 1, maximumFractionDigits: 1, signDisplay: 'exceptZero' });
-export const milliseconds = numberFormat({ style: 'unit', unit: 'millisecond', minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const inMilliseconds = numberFormat({ style: 'unit', unit: 'millisecond', minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const inSeconds = numberFormat({ style: 'unit', unit: 'second', unitDisplay: 'narrow', maximumFractionDigits: 2 });
+export const milliseconds = (value) => (value >= 1e3 ? inSeconds(value / 1e3) : inMilliseconds(value));
+export const bytes = valueFormat('bytes');
+export const rate = valueFormat('rate');
+const fourPlaces = numberFormat({ maximumSignificantDigits: 4 });
+/** Numbers of which nothing is known: whole ones in full, others with four places. */
+export const figureNumber = (value) => (Number.isInteger(value) || Math.abs(value) >= 1e4 ? count : fourPlaces)(value);
+const signedSmall = numberFormat({ signDisplay: 'exceptZero', maximumSignificantDigits: 3 });
 const signedFull = numberFormat({ signDisplay: 'exceptZero', maximumFractionDigits: 1 });
 const signedCompact = numberFormat({ signDisplay: 'exceptZero', notation: 'compact', maximumFractionDigits: 2 });
-export const signed = (value) => (Math.abs(value) < 1e5 ? signedFull : signedCompact)(value);
-export const oneDigit = numberFormat({ maximumFractionDigits: 1 });
+export const signed = (value) => (Math.abs(value) < 10 ? signedSmall : Math.abs(value) < 1e5 ? signedFull : signedCompact)(value);
 
 const time = (options) => {
   const format = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23', ...options });

@@ -7,17 +7,19 @@ import { Figure } from './figure.js';
 import { Gauge } from './gauge.js';
 import { LINK, Series } from './series.js';
 import { Session } from './session.js';
-import { byId, el, icon, setText } from './view.js';
-import {
-  age, clock, clockShort, count, milliseconds, oneDigit, percent, percentFine, scale, signed, signedPercent, translate, words,
-} from './dashboard-words.js';
+import { Health } from './health.js';
+import { FIELDS, LIMITS, PLANS, SECTIONS, numbersOf } from './plans.js';
+import { POSTED_SHOWN_MAX, Posted } from './posted.js';
+import { byId, el, icon, reconcile, setText } from './view.js';
+import { age, clock, clockShort, count, percent, scale, signed, signedPercent, translate, words } from './dashboard-words.js';
 
 const WINDOWS_MIN = [1, 5, 15];
 const WINDOW_DEFAULT_MIN = 5;
 /** A full window, and some for events that come between: a back end posts its figures as often as it likes. */
 const SAMPLES_BETWEEN = { system_metrics: 100, api_metrics: 100, business_metrics: 460 };
 const samplesKept = (kind) => (Math.max(...WINDOWS_MIN) * 60_000) / PERIOD_MS[kind] + SAMPLES_BETWEEN[kind];
-const LIMITS = [70, 90];
+/** Numbers that are kept of what a back end posts: more than are drawn, so that it is said how many are not. */
+const POSTED_KEPT_MAX = POSTED_SHOWN_MAX * 3;
 const MARKS_MAX = 50;
 const TICK_MS = 1_000;
 /** A screen reader is told of a new level at most this often. */
@@ -29,12 +31,9 @@ const HIDDEN_REST_MS = 15_000;
 
 translate(document);
 
-const series = {
-  system_metrics: new Series(samplesKept('system_metrics'), ['cpu', 'memory', 'disk']),
-  api_metrics: new Series(samplesKept('api_metrics'), ['requests', 'avg_response_ms', 'error_rate', 'total_requests']),
-  business_metrics: new Series(samplesKept('business_metrics'), ['active_users', 'revenue', 'orders']),
-};
-const SECTIONS = { system: 'system_metrics', api: 'api_metrics', business: 'business_metrics' };
+const series = Object.fromEntries(Object.entries(FIELDS).map(([kind, fields]) => [
+  kind, new Series(samplesKept(kind), fields, kind === 'business_metrics' ? POSTED_KEPT_MAX : 0),
+]));
 
 // Only what can change: the choices live in the address, so that a link or a wall screen keeps them.
 const query = new URLSearchParams(location.search);
@@ -59,52 +58,18 @@ const house = {
   resized: () => changed(),
 };
 
-const highest = (stats, format) => (stats ? words.highest(format(stats.high)) : '');
-const meanAndHighest = (field, format) => (samples, since, window) => {
-  const stats = samples.stats(field, since);
-  return stats ? [words.mean(window, format(stats.mean)), highest(stats, format)] : [];
-};
-
-const perInterval = PERIOD_MS.api_metrics / 1_000;
-function requestNotes(samples, since) {
-  const stats = samples.stats('requests', since);
-  if (!stats) return [];
-  const total = samples.last('total_requests');
-  return [words.per_second(oneDigit(stats.last / perInterval)), Number.isNaN(total) ? highest(stats, count) : words.in_total(count(total))];
-}
-
-/** Most figures have one line. */
-const one = (id, field, tone, plan) => ({ id, name: words[id], lines: [{ field, tone }], ...plan });
-const PLANS = [
-  {
-    id: 'machine', section: 'system', name: words.machine, shape: 'line', low: 0, high: 100, limits: LIMITS, format: percent, unit: 'percent',
-    lines: [
-      { field: 'cpu', name: words.cpu, tone: 'cpu', marker: 'circle' },
-      { field: 'memory', name: words.memory, tone: 'memory', marker: 'square', dash: '7 3.5' },
-      { field: 'disk', name: words.disk, tone: 'disk', marker: 'diamond', dash: '2 3' },
-    ],
-  },
-  one('requests', 'requests', 'api', {
-    section: 'api', hint: words.requests_per(perInterval), shape: 'bars', low: 0, stepMin: 1, format: count, notes: requestNotes,
-  }),
-  one('response', 'avg_response_ms', 'api', {
-    section: 'api', shape: 'line', low: 0, format: milliseconds, unit: 'ms', notes: meanAndHighest('avg_response_ms', milliseconds),
-  }),
-  one('errors', 'error_rate', 'errors', {
-    section: 'api', hint: words.requests_per(perInterval), shape: 'bars', low: 0, highMin: 1, format: percentFine, unit: 'percent', notes: meanAndHighest('error_rate', percentFine),
-  }),
-  one('users', 'active_users', 'business', { section: 'business', shape: 'step', low: 0, stepMin: 1, format: count, changes: true }),
-  one('revenue', 'revenue', 'business', { section: 'business', shape: 'line', stepMin: 1, format: count, changes: true }),
-  one('orders', 'orders', 'business', { section: 'business', shape: 'step', stepMin: 1, format: count, changes: true }),
-];
-const figures = PLANS.map((plan) => {
+function makeFigure(plan) {
   const kind = SECTIONS[plan.section];
   const figure = new Figure({ ...plan, series: series[kind], periodMs: PERIOD_MS[kind] }, house);
-  byId(plan.section).querySelector('.section-body').append(figure.element);
+  byId(plan.section).querySelector('.figure-places').append(figure.element);
   return figure;
-});
+}
+const ours = PLANS.map(makeFigure);
+const posted = new Posted(series.business_metrics, makeFigure, byId('more-figures'));
+const allFigures = () => [...ours, ...posted.figures];
 for (const [section, kind] of Object.entries(SECTIONS)) byId(section).querySelector('.every').textContent = words.every(PERIOD_MS[kind] / 1_000);
 
+const health = new Health(series, byId('verdict'), byId('checks'));
 const gauges = ['cpu', 'memory', 'disk'].map((field) => {
   const gauge = new Gauge({ id: `gauge-${field}`, name: words[field], limits: LIMITS, format: percent, words });
   byId('gauges').append(gauge.element);
@@ -132,10 +97,11 @@ async function ticket() {
 const stream = new Stream({ ticket });
 stream.addEventListener('state', showState);
 stream.addEventListener('series', ({ detail }) => {
-  for (const [section, kind] of Object.entries(SECTIONS)) {
-    series[kind].fill(detail[section] ?? {});
+  for (const [name, kind] of [['system', 'system_metrics'], ['api', 'api_metrics'], ['business', 'business_metrics']]) {
+    series[kind].fill(detail[name] ?? {}, (data) => numbersOf(kind, data));
     links.set(kind, LINK.joined);
   }
+  showSections();
   changed();
 });
 stream.addEventListener('seen', ({ detail }) => note(detail));
@@ -146,12 +112,14 @@ stream.addEventListener('samples', ({ detail: samples }) => {
     // Up to its first event after the series, the server may have sampled seldom.
     const link = links.get(kind) === LINK.joined ? series[kind].linkTo(time) : links.get(kind);
     links.delete(kind);
-    series[kind].push(time, data, link);
+    series[kind].push(time, numbersOf(kind, data), link);
     note(sample);
   }
   lastArrival = performance.now();
+  showSections();
   changed();
 });
+
 /** What an event tells besides the numbers of a series. */
 function note({ kind, id, data }) {
   lastId = id;
@@ -230,9 +198,16 @@ function tell(kind, text) {
 
 // Choices
 
+const isChosen = (kind) => CHANNELS[channel].includes(kind);
+
 function showSections() {
   const isOut = stream.state.name === 'signed-out';
-  for (const [section, kind] of Object.entries(SECTIONS)) byId(section).hidden = isOut || !CHANNELS[channel].includes(kind);
+  posted.update();
+  for (const [section, kind] of Object.entries(SECTIONS)) {
+    const isTold = ours.some(({ plan, isShown }) => plan.section === section && isShown);
+    byId(section).hidden = isOut || !isTold || !isChosen(kind);
+  }
+  byId('health').hidden = isOut;
   document.body.dataset.sections = CHANNELS[channel].length;
 }
 
@@ -272,7 +247,8 @@ function changed() {
 function draw() {
   const now = stream.now();
   const view = { now, windowMs: minutes * 60_000, windowName: words.minutes(minutes), cursor, marks };
-  for (const figure of figures) {
+  health.show(stream.state.name === 'connected', isChosen);
+  for (const figure of allFigures()) {
     figure.label(simulated);
     if (!byId(figure.plan.section).hidden) figure.draw(view);
   }
@@ -302,19 +278,20 @@ function fillTable() {
   tableAt = performance.now();
   const since = stream.now() - minutes * 60_000;
   setText(byId('numbers-caption'), words.table_caption(words.minutes(minutes)));
-  const rows = byId('rows').children;
-  figures.flatMap(({ plan }) => plan.lines.map((each) => ({ plan, field: each.field }))).forEach(({ plan, field }, index) => {
+  const rows = allFigures().filter(({ plan, isShown }) => isShown && isChosen(SECTIONS[plan.section]))
+    .flatMap(({ plan }) => plan.lines.map(({ field, name }) => ({ plan, field, name: name ?? plan.name })));
+  reconcile(byId('rows'), rows, ({ plan, field }) => `${plan.id} ${field}`, makeRow, (row, { plan, field }) => {
     const stats = plan.series.stats(field, since);
     const { format } = plan;
-    const shown = stats ? [format(stats.last), signed(stats.last - stats.first), format(stats.low), format(stats.mean), format(stats.high)] : Array(5).fill(words.none);
-    shown.forEach((text, column) => setText(rows[index].children[column + 1], text));
+    const shown = stats ? [format(stats.last), signed(stats.last - stats.first), format(stats.low), format(stats.mean), format(stats.high)] : [];
+    [...row.children].slice(1).forEach((cell, column) => setText(cell, shown[column] ?? words.none));
   });
 }
 
+const makeRow = ({ name }) => el('tr', {}, el('th', { scope: 'row' }, name), ...words.columns.slice(1).map(() => el('td', {}, words.none)));
+
 function setUpTable() {
   byId('columns').append(...words.columns.map((name) => el('th', { scope: 'col' }, name)));
-  const names = figures.flatMap(({ plan }) => plan.lines.map(({ name }) => name ?? plan.name));
-  byId('rows').append(...names.map((name) => el('tr', {}, el('th', { scope: 'row' }, name), ...Array.from({ length: 5 }, () => el('td', {}, words.none)))));
   byId('numbers').addEventListener('toggle', fillTable);
 }
 

@@ -35,7 +35,7 @@ class ChangeLine {
 
 /**
  * @typedef {import('./chart.js').Plan & {
- *   id: string, name: string, hint?: string, changes?: boolean,
+ *   id: string, section: string, name: string, hint?: string, changes?: boolean, optional?: boolean, unless?: string,
  *   notes?: (series: object, since: number, window: string) => string[]}} FigurePlan
  */
 
@@ -55,7 +55,7 @@ export class Figure {
     this.#format = house.changeFormat;
     this.chart = new Chart({ ...plan, label: this.#words.chart(plan.name) }, house);
     this.#tag = el('span', { class: 'tag', hidden: true, title: this.#words.simulated_why }, this.#words.simulated);
-    const title = el('h3', { id: `${plan.id}-name` }, plan.name, plan.hint && el('span', { class: 'figure-hint' }, ` ${plan.hint}`), ' ', this.#tag);
+    const title = el('h3', { id: `${plan.id}-name` }, el('bdi', { class: 'figure-name' }, plan.name), plan.hint && el('span', { class: 'figure-hint' }, ` ${plan.hint}`), ' ', this.#tag);
     this.element = el('article', { class: `figure figure-${plan.lines.length > 1 ? 'many' : 'one'}`, id: plan.id, 'aria-labelledby': title.id }, title, this.#head(), this.chart.element);
   }
 
@@ -77,6 +77,17 @@ export class Figure {
     return el('div', { class: 'figure-head' }, el('p', { class: 'figure-now' }, this.#values[0]), facts);
   }
 
+  /** Whether the server tells what it shows, and nothing that says more. */
+  get isShown() {
+    const { series, lines, optional, unless } = this.plan;
+    return (!optional || lines.some(({ field }) => series.has(field))) && !(unless && series.has(unless));
+  }
+
+  remove() {
+    this.chart.close();
+    this.element.remove();
+  }
+
   /** @param {string[]} simulated  fields that are not real */
   label(simulated) {
     this.#tag.hidden = !this.plan.lines.some(({ field }) => simulated.includes(field));
@@ -85,6 +96,8 @@ export class Figure {
   /** @param {{now: number, windowMs: number, windowName: string, cursor: ?number, marks: {time: number}[]}} view */
   draw({ now, windowMs, windowName, cursor, marks }) {
     const { series, lines, format, notes } = this.plan;
+    this.element.hidden = !this.isShown;
+    if (!this.isShown) return;
     lines.forEach(({ field }, index) => setText(this.#values[index], format(series.last(field))));
     if (this.#changes) this.#showChanges(now - windowMs, windowName);
     if (this.#notes) {

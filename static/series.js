@@ -15,9 +15,16 @@ export class Series {
   #values;
   #count = 0;
   #end = 0;
+  /** When each field last had a number. @type {Map<string, number>} */ #lastSeen = new Map();
+  #moreFields;
 
-  /** @param {number} capacity  samples kept  @param {string[]} fields  numbers kept of each */
-  constructor(capacity, fields) {
+  /**
+   * @param {number} capacity  samples kept
+   * @param {string[]} fields  numbers kept of each
+   * @param {number} [moreFields]  how many other fields are kept as they come
+   */
+  constructor(capacity, fields, moreFields = 0) {
+    this.#moreFields = fields.length + moreFields;
     this.#capacity = capacity;
     this.#times = new Float64Array(capacity);
     this.#links = new Uint8Array(capacity);
@@ -36,7 +43,12 @@ export class Series {
     const at = this.#end;
     this.#times[at] = time;
     this.#links[at] = link;
-    for (const [field, values] of this.#values) values[at] = typeof data[field] === 'number' ? data[field] : NaN;
+    this.#addFields(data);
+    for (const [field, values] of this.#values) {
+      const isNumber = Object.hasOwn(data, field) && Number.isFinite(data[field]);
+      values[at] = isNumber ? data[field] : NaN;
+      if (isNumber) this.#lastSeen.set(field, time);
+    }
     this.#end = (at + 1) % this.#capacity;
     this.#count = Math.min(this.#count + 1, this.#capacity);
   }
@@ -44,16 +56,40 @@ export class Series {
   /**
    * Takes what the server has kept, in place of what is here of the same time.
    * @param {{time: number[]}} columns  a list for each field, as long as `time`
+   * @param {(data: object) => object} [numbersOf]  adds what follows from other numbers
    */
-  fill({ time: times = [], ...columns }) {
+  fill({ time: times = [], ...columns }, numbersOf = (data) => data) {
     if (!times.length) return;
     const known = this.indexFrom(times[0]);
     this.#end = this.#slot(known);
     this.#count = known;
     times.forEach((time, index) => {
       const data = Object.fromEntries(Object.entries(columns).map(([field, values]) => [field, values[index]]));
-      this.push(time, data, this.linkTo(time));
+      this.push(time, numbersOf(data), this.linkTo(time));
     });
+  }
+
+  #addFields(data) {
+    if (this.#values.size >= this.#moreFields) return;
+    for (const [field, value] of Object.entries(data)) {
+      if (this.#values.has(field) || !Number.isFinite(value) || this.#values.size >= this.#moreFields) continue;
+      this.#values.set(field, new Float64Array(this.#capacity).fill(NaN));
+    }
+  }
+
+  get fields() {
+    return [...this.#values.keys()];
+  }
+
+  /** Whether a field has a number in what is kept. */
+  has(field) {
+    return this.#count > 0 && this.#lastSeen.get(field) >= this.timeAt(0);
+  }
+
+  /** Makes room for another field. */
+  forget(field) {
+    this.#values.delete(field);
+    this.#lastSeen.delete(field);
   }
 
   /** How a sample follows that was taken while it was not certain that anybody listened. */
@@ -77,7 +113,7 @@ export class Series {
   }
 
   valueAt(field, index) {
-    return index < 0 || index >= this.#count ? NaN : this.#values.get(field)[this.#slot(index)];
+    return index < 0 || index >= this.#count ? NaN : this.#values.get(field)?.[this.#slot(index)] ?? NaN;
   }
 
   /** Whether no line may be drawn from the sample before to this one. */

@@ -27,7 +27,7 @@ def gap(requested, oldest, newest):
 def answers_with(one, *bodies):
     """Answers the page's streams with these bodies, one after the other, in place of the server; each ends at once."""
     left = list(bodies)
-    one.page.route(re.compile(r"/series(\?.*)?$"), lambda route: route.fulfill(status=404, content_type="application/json", body="{}"))
+    one.page.route(re.compile(r"/series(\?.*)?$"), lambda route: route.fulfill(content_type="application/json", body="null"))
     one.page.route("**/sse/**", lambda route: route.fulfill(content_type="text/event-stream", body=left.pop(0) if left else ""))
     one.expects(*CUT)
 
