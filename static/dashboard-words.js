@@ -92,6 +92,11 @@ const ko = {
   chart_role: '시간 차트',
   chart_keys: '차트에서는 화살표 키로 값을 하나씩 읽습니다.',
 
+  theme: '화면 밝기',
+  themes: { system: '시스템 설정대로', light: '밝게', dark: '어둡게' },
+  language: '언어 (Language)',
+  languages: { system: '브라우저 설정대로', ko: '한국어', en: 'English' },
+
   table: '표로 보기',
   table_caption: (window) => `최근 ${window}의 값`,
   columns: ['항목', '지금', '변화', '최저', '평균', '최고'],
@@ -188,6 +193,11 @@ const en = {
   chart: (name) => `${name} over time`,
   chart_role: 'time chart',
   chart_keys: 'In a chart, the arrow keys read its values one by one.',
+
+  theme: 'Theme',
+  themes: { system: 'As the system', light: 'Light', dark: 'Dark' },
+  language: 'Language (언어)',
+  languages: { system: 'As the browser', ko: '한국어', en: 'English' },
 
   table: 'As a table',
   table_caption: (window) => `Values of the last ${window}`,

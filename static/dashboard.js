@@ -7,6 +7,7 @@ import { Figure } from './figure.js';
 import { Gauge } from './gauge.js';
 import { LINK, Series } from './series.js';
 import { Session } from './session.js';
+import { settings } from './settings.js';
 import { Health } from './health.js';
 import { FIELDS, LIMITS, PLANS, SECTIONS, numbersOf } from './plans.js';
 import { POSTED_SHOWN_MAX, Posted } from './posted.js';
@@ -232,6 +233,20 @@ function setUpChoices() {
   byId('try-now').addEventListener('click', () => stream.tryNow());
 }
 
+/** What a person chooses for all pages of this browser. */
+function setUpPreferences() {
+  for (const [name, texts] of [['theme', words.themes], ['language', words.languages]]) {
+    const select = byId(name);
+    select.append(...Object.entries(texts).map(([value, text]) => el('option', { value }, text)));
+    const show = () => { select.value = settings.get(name); };
+    select.addEventListener('change', () => settings.set(name, select.value));
+    settings.onChange(name, show);
+    show();
+  }
+  // Words are written once, when the page opens.
+  settings.onChange('language', () => location.reload());
+}
+
 // Onto the screen
 
 let frame = 0;
@@ -303,6 +318,7 @@ function tick() {
 }
 
 setUpChoices();
+setUpPreferences();
 setUpTable();
 fillTable();
 setInterval(tick, TICK_MS);
