@@ -148,7 +148,7 @@ export class EventStream extends EventTarget {
 
   async #open() {
     const url = new URL(this.#url);
-    if (this.lastEventId !== null) url.searchParams.set('last_event_id', this.lastEventId);
+    if (this.lastEventId) url.searchParams.set('last_event_id', this.lastEventId);
     if (this.#ticket) url.searchParams.set('ticket', await this.#ticket());
     const token = typeof this.#token === 'function' ? await this.#token() : this.#token;
     const headers = { Accept: 'text/event-stream', ...(token && { Authorization: `Bearer ${token}` }) };
