@@ -21,12 +21,16 @@ export function offer(kind, actionsOf) {
   offered[kind].push(actionsOf);
 }
 
+/** What can hurt others stands last, away from what is done every day. */
+const LAST_SECTION = 'moderation';
+
 /** @param {'message'|'person'|'place'} kind  @returns {Action[]}  by section, in the order in which each was first offered */
 export function actionsOf(kind, subject) {
   const all = offered[kind].flatMap((of) => of(subject)).filter(Boolean);
   if (kind === 'message' && subject.from && !subject.mine) all.push(...actionsOf('person', { name: subject.from, guest: Boolean(subject.guest) }));
-  const sections = [...new Set(all.map(({ section }) => section))];
-  return sections.flatMap((section) => all.filter((action) => action.section === section));
+  const sectionOf = ({ section = '' }) => section;
+  const sections = [...new Set(all.map(sectionOf))].sort((a, b) => (a === LAST_SECTION) - (b === LAST_SECTION));
+  return sections.flatMap((section) => all.filter((action) => sectionOf(action) === section));
 }
 
 const nameWithMark = ({ name, guest }) => [bdi(name), ...(guest ? [' ', guestMark(true)] : [])];

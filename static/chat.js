@@ -8,6 +8,8 @@ import { isHidden } from './hiding.js';
 import { isShown, setUpPeople } from './people.js';
 import { setUpCalling } from './calling.js';
 import { isMuted } from './muting.js';
+import { setUpModeration } from './moderation.js';
+import { openSettings } from './settings-dialog.js';
 import { countUnread, showBadge, titleOf } from './badges.js';
 import { Lists, NewRoom } from './lists.js';
 import { keyOf } from './conversation.js';
@@ -208,6 +210,9 @@ function setUp() {
   setUpActions();
   offer('message', (item) => [item.position && { name: 'link', label: ofLog.copy_link, run: () => log.copyLink(item) }]);
   setUpPeople();
+  setUpModeration();
+  byId('open-settings').addEventListener('click', () => { drawer.close(); openSettings({ withPeople: true }); });
+  byId('entry-settings').addEventListener('click', () => openSettings());
   setUpComposer(say);
   setUpCalling();
   setUpCopying(byId('log-place'), () => house.chat.username);

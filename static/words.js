@@ -320,6 +320,7 @@ const calendar = new Intl.DateTimeFormat(locale, { dateStyle: 'full' });
 const moment = new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeStyle: 'short' });
 const number = new Intl.NumberFormat(locale);
 export const timeOf = (date) => clock.format(date);
+export const momentOf = (date) => moment.format(date);
 export const dayOf = (date) => calendar.format(date);
 export const count = (n) => number.format(n);
 
