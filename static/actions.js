@@ -61,7 +61,7 @@ export function personButton(person) {
  */
 export const messageButton = ({ from, mine }) => moreButton(mine ? words.actions_of_mine : words.actions_of_message(from), { tabindex: '-1', 'aria-live': 'off' });
 
-const MESSAGE_BUTTONS = '.messages .message:not([hidden]) .more';
+const MESSAGE_BUTTONS = '.message .more';
 
 /** @param {HTMLElement} button */
 function messageOf(button) {
@@ -81,9 +81,12 @@ function setTabStop(button) {
 /** The newest message's, as long as the focus is elsewhere. */
 function keepTabStop() {
   if (tabStop?.isConnected && tabStop === document.activeElement) return;
-  let message = byId('log-place').querySelector('.messages:not(.outgoing)')?.lastElementChild;
-  while (message && !message.matches('.message:not([hidden])')) message = message.previousElementSibling;
-  setTabStop(message?.querySelector('.more') ?? null);
+  for (const list of [...byId('log-place').querySelectorAll('.messages:not(.outgoing)')].reverse()) {
+    let line = list.lastElementChild;
+    while (line && !line.querySelector('.more')) line = line.previousElementSibling;
+    if (line) return setTabStop(line.querySelector('.more'));
+  }
+  setTabStop(null);
 }
 
 /** Goes from one message's button to another's. @param {KeyboardEvent} event */

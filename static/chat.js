@@ -208,8 +208,8 @@ function setUp() {
   document.title = words.title;
   listen();
   setUpActions();
-  offer('message', (item) => [item.position && { name: 'link', label: ofLog.copy_link, run: () => log.copyLink(item) }]);
   setUpPeople();
+  offer('message', (item) => [item.position && { name: 'link', label: ofLog.copy_link, run: () => log.copyLink(item) }]);
   setUpModeration();
   byId('open-settings').addEventListener('click', () => { drawer.close(); openSettings({ withPeople: true }); });
   byId('entry-settings').addEventListener('click', () => openSettings());

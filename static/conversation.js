@@ -105,6 +105,13 @@ export function trim(conversation) {
   if (conversation.kind === 'room') conversation.more = true;
 }
 
+/** Lets one message go from among the others. @param {Item} item */
+export function remove(conversation, item) {
+  conversation.items.splice(conversation.items.indexOf(item), 1);
+  conversation.messages -= 1;
+  if (conversation.byPosition.get(item.position) === item) conversation.byPosition.delete(item.position);
+}
+
 /** Somebody came or left. Since the item before, each counts once: however often they do, nothing is added. */
 export function note(conversation, name, guest, came) {
   const last = conversation.items.at(-1);

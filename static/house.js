@@ -15,7 +15,7 @@
 //   left       the stay is over: nothing of it is to be kept
 
 import { nameOf } from './sarang.js';
-import { append, begin, keyOf } from './conversation.js';
+import { append, begin, keyOf, remove } from './conversation.js';
 import { isHidden } from './hiding.js';
 import { mentionsUs } from './mentions.js';
 
@@ -28,6 +28,8 @@ import { mentionsUs } from './mentions.js';
 
 /** Whispers kept, with so many people. */
 const WHISPERS_MAX = 100;
+/** Messages of hidden people that come in are kept for when they are shown again, but take the place of so many others only. */
+const HIDDEN_MESSAGES_MAX = 50;
 
 class House extends EventTarget {
   /** @type {?Who} */ me = null;
@@ -104,13 +106,18 @@ class House extends EventTarget {
   hear(conversation, fields, past) {
     const item = append(conversation, { kind: 'message', mentionsUs: !fields.mine && mentionsUs(fields.content, conversation, this.chat.username), ...fields });
     if (fields.mine) conversation.familiar = true;
-    else if (isHidden(fields.from, fields.guest)) return;
+    else if (isHidden(fields.from, fields.guest)) return past ? undefined : this.#boundHidden(conversation);
     if (!fields.mine && !past && !this.isRead(conversation)) {
       conversation.unreadFrom = conversation.unread ? conversation.unreadFrom : item.serial;
       conversation.unread += 1;
       if (item.mentionsUs) conversation.mentioned += 1;
     }
     this.tell('heard', { conversation, item, past });
+  }
+
+  #boundHidden(conversation) {
+    const hidden = conversation.items.filter(({ kind, from, guest, mine }) => kind === 'message' && !mine && isHidden(from, guest));
+    if (hidden.length > HIDDEN_MESSAGES_MAX) remove(conversation, hidden[0]);
   }
 
   enterRoom(name, andShow = true) {

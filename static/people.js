@@ -6,6 +6,7 @@ import { offer } from './actions.js';
 import { draft, setDraft } from './composer.js';
 import { hide, hidingIsOf, isHidden, onHidingChange, unhide } from './hiding.js';
 import { house } from './house.js';
+import { copy } from './permalink.js';
 import { byId } from './view.js';
 import { words } from './words-people.js';
 
@@ -18,12 +19,7 @@ const isMe = ({ name }) => name === house.chat?.username;
 const whispers = () => [...house.conversations.values()].filter(({ kind }) => kind === 'whisper');
 
 async function copyText({ content }) {
-  try {
-    await navigator.clipboard.writeText(content);
-    announce(words.copied);
-  } catch {
-    announce(words.not_copied); // on plain http there is no clipboard
-  }
+  announce(await copy(content) ? words.copied : words.not_copied);
 }
 
 /** Writes the name where the cursor is. @param {Person} person */
@@ -78,6 +74,7 @@ function hidingChanged() {
     if (!conversation.unread) continue;
     const unread = conversation.items.filter((item) => item.kind === 'message' && !item.mine && item.serial >= conversation.unreadFrom && isShown(item));
     conversation.unread = Math.min(conversation.unread, unread.length);
+    conversation.mentioned = unread.filter((item) => item.mentionsUs).length;
     conversation.mentioned = Math.min(conversation.mentioned, unread.filter((item) => item.mentionsUs).length);
   }
   house.tell('hiding');
