@@ -54,8 +54,9 @@ export class Completion {
     text.addEventListener('blur', () => !this.#pressed && this.close());
     // Before the field sends the message, or the page takes Escape for something else.
     byId('composer').addEventListener('keydown', (event) => this.#keyPressed(event), { capture: true });
-    this.#list.addEventListener('pointerdown', (event) => { event.preventDefault(); this.#pressed = true; }); // the focus stays in the field
-    addEventListener('pointerup', () => { this.#pressed = false; });
+    this.#list.addEventListener('pointerdown', () => { this.#pressed = true; });
+    this.#list.addEventListener('mousedown', (event) => event.preventDefault()); // the focus stays in the field
+    for (const type of ['pointerup', 'pointercancel']) addEventListener(type, () => { this.#pressed = false; });
     this.#list.addEventListener('click', ({ target }) => {
       const index = [...this.#list.children].indexOf(target.closest('[role="option"]'));
       if (index >= 0) this.#choose(index);

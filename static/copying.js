@@ -25,7 +25,7 @@ function passage(place, range, ownName) {
   const parts = [];
   let day = null;
   for (const line of place.querySelectorAll('.message, .day')) {
-    if (!range.intersectsNode(line)) continue;
+    if (line.hidden || !range.intersectsNode(line)) continue; // hidden: of people one does not want to see
     if (line.matches('.day')) {
       day = line.querySelector('time');
       continue;

@@ -4,6 +4,8 @@
 
 /** A message has this many marked parts; what follows is shown as it was written. */
 export const MARKS_MAX = 500;
+/** In a message this many `@` are looked at: each takes a look at names of every length. */
+const LOOKS_MAX = 100;
 /** A quote in a quote in a quote is marked; deeper ones are shown as they were written. */
 const QUOTE_DEPTH_MAX = 3;
 
@@ -40,6 +42,7 @@ export function parse(content, mentions) {
 class Parser {
   #mentions;
   #marks = 0;
+  #looks = 0;
 
   constructor(mentions) {
     this.#mentions = mentions;
@@ -131,6 +134,8 @@ class Parser {
     let end = 0;
     for (let at = text.indexOf('@'); at >= 0 && this.#mentions && this.#marks < MARKS_MAX; at = text.indexOf('@', at + 1)) {
       if (at < end || PART_OF_MAIL.test(text[at - 1] ?? ' ')) continue;
+      this.#looks += 1;
+      if (this.#looks > LOOKS_MAX) break;
       const name = this.#mentions.at(text, at + 1);
       if (!name) continue;
       if (at > end) tokens.push({ kind: 'text', text: text.slice(end, at) });

@@ -64,8 +64,9 @@ export function namesIn(conversation, ownName) {
   const gathered = () => {
     if (recent?.conversation !== conversation || recent.ownName !== ownName) {
       const { kind, name, people, items } = conversation;
-      const speakers = items.flatMap(({ from }) => from ?? []);
-      recent = { conversation, ownName, names: new Names(ownName, [...(kind === 'whisper' ? [name] : people.keys()), ...speakers]) };
+      const others = new Set(kind === 'whisper' ? [name] : people.keys());
+      for (const { from } of items) if (from) others.add(from);
+      recent = { conversation, ownName, names: new Names(ownName, others) };
       queueMicrotask(() => { recent = null; });
     }
     return recent.names;

@@ -129,6 +129,21 @@ def test_a_name_is_chosen_with_the_mouse_in_the_middle_of_a_text(in_company):
     assert text.evaluate("(e) => e.selectionStart") == len("어이 @영수 <b> ")
 
 
+def test_a_name_is_chosen_by_touch(visitor, server):
+    friend = visitor().enter("영희", "마당")
+    one = visitor(f"{server.url}/?room=마당&username=홍길동", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    one.page.goto(one.url)
+    one.find("#enter").tap()
+    one.is_in("마당")
+    one.find("#text").tap()
+    one.find("#text").press_sequentially("@영")
+    one.find("#names [role=option]").tap()
+    expect(one.find("#text")).to_have_value("@영희 ")
+    expect(one.find("#text")).to_be_focused()
+    one.find("#send").tap()
+    expect(friend.find(".mention.own")).to_have_text("@영희")
+
+
 def test_keys_of_an_input_method_are_not_taken_for_a_choice(in_company):
     one, text = in_company, in_company.find("#text")
     text.press_sequentially("@영")
