@@ -1,8 +1,10 @@
 """The page that README shows under "Your own page", as it stands there but for the server's address, on a site of another origin."""
 
 import http.server
+import json
 import re
 import threading
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -51,10 +53,11 @@ def server_options(site):
 def own_page(site, server, visitor):
     site.page = written().replace("127.0.0.1:8000", server.url.removeprefix("http://"))
 
-    def open_it():
+    def open_it(is_connected=True):
         one = visitor(site.origin)
         one.page.goto(site.origin)
-        expect(one.find("#state")).to_have_text("connected")
+        if is_connected:
+            expect(one.find("#state")).to_have_text("connected")
         return one
 
     return open_it
@@ -92,6 +95,14 @@ def test_it_goes_on_after_the_server_was_started_anew_and_says_what_was_not_sent
     one.find("#text").fill("x" * 5000)
     one.find("#text").press("Enter")
     expect(one.find("#state")).to_have_text(re.compile("^Not sent, content_too_long: x+"))
+
+
+def test_it_says_why_it_is_not_in_the_room(own_page, server):
+    body = json.dumps({"name": "tech", "max_users": 1}).encode()
+    urllib.request.urlopen(urllib.request.Request(f"{server.url}/rooms", body, {"Content-Type": "application/json"})).close()
+    own_page()
+    server.has_room("tech", 1)
+    expect(own_page(is_connected=False).find("#state")).to_have_text("Not in the room: room_full")
 
 
 def test_a_page_of_an_origin_that_is_not_named_gets_nothing(own_page, site, visitor):
