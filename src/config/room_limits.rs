@@ -11,6 +11,18 @@ pub const DEMO_LOBBY: &str = "사랑방";
 /// After the backend has not opened that room: the wait before it is asked again.
 pub const LOBBY_RETRY: Duration = Duration::from_secs(5);
 
+/// Between two tellings of what has changed in the list of rooms, to those that watch it.
+pub const ROOMS_TOLD_EVERY: Duration = Duration::from_secs(1);
+/// The same where the list is that of all nodes, which the engine is asked for, or longer than [`WATCHED_ROOMS_MAX`].
+pub const ROOMS_TOLD_EVERY_SHARED: Duration = Duration::from_secs(5);
+/// Rooms that are new, have changed or are gone, told at once; of more it is told that the list has to be asked for anew.
+pub const ROOMS_TOLD_MAX: usize = 256;
+/// Rooms that are compared with what was told; of more it is told that the list has changed.
+pub const WATCHED_ROOMS_MAX: usize = 10_000;
+/// Different permissions of those that watch, whose changes are encoded each on its own; all others are told that the list has
+/// changed.
+pub const WATCH_GROUPS_MAX: usize = 64;
+
 /// The limits the domain applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomLimits {

@@ -189,6 +189,15 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         next: Option<Rc<str>>,
     },
+    /// What has changed in the list of rooms, for those that watch it; or that it has to be asked for anew.
+    Rooms {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        changed: Option<Vec<RoomInfo>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        removed: Option<Vec<Rc<str>>>,
+        #[serde(skip_serializing_if = "Not::not")]
+        reload: bool,
+    },
     /// The answer to `history`.
     History {
         room: Rc<str>,
@@ -262,6 +271,15 @@ impl Event {
                 room: message.room.clone(),
                 position: message.position,
             },
+        }
+    }
+
+    /// The list of rooms has to be asked for anew.
+    pub fn rooms_to_reload() -> Self {
+        Self::Rooms {
+            changed: None,
+            removed: None,
+            reload: true,
         }
     }
 

@@ -3,11 +3,13 @@
 //! Carries out the domain's effects: each event is encoded once, for all its receivers.
 
 mod noticed;
+mod watching;
 
 use std::time::Duration;
 
 use noticed::{Move, Noticed};
 use smallvec::SmallVec;
+use watching::Watchers;
 
 use super::backend::Backend;
 use super::connections::Connections;
@@ -34,6 +36,7 @@ pub struct Chat {
     rooms: RoomManager,
     fan_out: FanOut,
     whispers: Whispers,
+    watchers: Watchers,
     backend: Backend,
     effects: Effects,
     /// What the server has to answer and to note.
@@ -55,6 +58,7 @@ impl Chat {
             rooms: RoomManager::new(limits),
             fan_out: FanOut::default(),
             whispers: Whispers::default(),
+            watchers: Watchers::default(),
             backend,
             effects: Effects::new(),
             noticed: Noticed::default(),
@@ -101,10 +105,11 @@ impl Chat {
         self.fan_out.deliveries
     }
 
-    /// What passes over the members of rooms, and over the connections of users who are whispered to, use beside the
-    /// connections. The caller must call [`Self::passed`] afterwards.
-    pub(super) fn fan_outs_and_troubled(&mut self) -> ([&mut FanOut; 2], &mut Troubled) {
-        let fan_outs = [&mut self.fan_out, self.whispers.fan_out()];
+    /// What passes over the members of rooms, over the connections of users who are whispered to, and over those that watch the
+    /// list of rooms, use beside the connections. The caller must call [`Self::passed`] afterwards.
+    pub(super) fn fan_outs_and_troubled(&mut self) -> ([&mut FanOut; 3], &mut Troubled) {
+        let watching = &mut self.watchers.fan_out;
+        let fan_outs = [&mut self.fan_out, self.whispers.fan_out(), watching];
         (fan_outs, &mut self.troubled)
     }
 
@@ -130,12 +135,16 @@ impl Chat {
 
     /// Whether the next turn has work even if no event comes.
     pub fn has_work(&self) -> bool {
-        self.fan_out.is_active() || self.whispers.is_active() || self.backend.has_jobs()
+        self.fan_out.is_active()
+            || self.whispers.is_active()
+            || self.watchers.fan_out.is_active()
+            || self.backend.has_jobs()
     }
 
     /// When [`Self::handle_timeout`] is next due, as time since the server's start.
     pub fn next_timeout(&self) -> Option<Duration> {
-        self.rooms.next_timeout()
+        let next = [self.rooms.next_timeout(), self.next_told()];
+        next.into_iter().flatten().min()
     }
 
     /// Sends the `room_users` events that are due.
@@ -196,6 +205,7 @@ impl Chat {
     /// Carries out all effects, including those that follow from them.
     pub fn settle(&mut self, connections: &mut Connections, now: Now) {
         while let Some(effect) = self.effects.pop_front() {
+            self.watchers.note(&effect);
             match effect {
                 Effect::Answer(id, event) => self.answer(id, &event, connections),
                 Effect::Reply(origin, event) => {
@@ -267,6 +277,7 @@ impl Chat {
     fn settle_rooms(&mut self) {
         self.close_unfollowed();
         for room in self.rooms.take_evicted() {
+            self.note_list_changed();
             self.noticed.note_room("room_removed", Maker::Server, room);
         }
         if let Some(disk) = self.backend.disk_mut()
@@ -450,6 +461,7 @@ impl Chat {
         assert!(self.is_settled(), "all effects are carried out");
         self.rooms.check();
         self.fan_out.check();
+        self.check_watchers();
         let people = self.rooms.people();
         self.whispers.check(|user| people.connections(user));
     }

@@ -245,6 +245,7 @@ impl Server {
             }
             _ => _ = self.waiting.take_extension_of(self.connections.origin(id)),
         }
+        self.chat.unwatch(id, &mut self.connections);
         let named = self.named(id);
         self.audit_connection("disconnected", id, now);
         let (rooms, effects) = self.chat.rooms_mut();

@@ -256,15 +256,13 @@ impl Server {
                 let event = rooms.history_for(id, &room, page, message_id)?;
                 effects.push_back(Effect::Answer(id, event));
             }
-            Command::RoomList { after, limit, .. } if rooms.is_shared() => {
+            Command::RoomList {
+                after,
+                limit,
+                watch,
+            } => {
                 let page = page_of(after, limit)?;
-                self.list_for_socket(origin, page, message_id, now);
-            }
-            Command::RoomList { after, limit, .. } => {
-                let page = page_of(after, limit)?;
-                let permissions = rooms.permissions(id);
-                let (rooms, next) = rooms.page(&page, &permissions);
-                effects.push_back(Effect::Answer(id, Event::RoomList { rooms, next }));
+                self.list_rooms(origin, page, watch, message_id, now);
             }
             Command::Act(_) => return Err(ErrorCode::Forbidden),
             Command::Auth { ticket } => {
@@ -272,6 +270,31 @@ impl Server {
             }
         }
         Ok(Progress::Done)
+    }
+
+    /// Answers with a page of the list of rooms, and begins or ends that its changes are told.
+    fn list_rooms(
+        &mut self,
+        origin: Origin,
+        page: Page,
+        watch: Option<bool>,
+        message_id: Option<&str>,
+        now: Now,
+    ) {
+        let id = origin.connection;
+        let (rooms, effects) = self.chat.rooms_mut();
+        if rooms.is_shared() {
+            self.list_for_socket(origin, page, message_id, now);
+        } else {
+            let permissions = rooms.permissions(id);
+            let (rooms, next) = rooms.page(&page, &permissions);
+            effects.push_back(Effect::Answer(id, Event::RoomList { rooms, next }));
+        }
+        match watch {
+            Some(true) => self.chat.watch(id, &mut self.connections, now),
+            Some(false) => self.chat.unwatch(id, &mut self.connections),
+            None => {}
+        }
     }
 
     /// Redeems a ticket presented over an open WebSocket, at once or by a job.
@@ -350,6 +373,9 @@ impl Server {
             admin: rooms.permissions(id).is_moderator,
         };
         effects.push_back(Effect::Answer(id, event));
+        if is_newer {
+            self.chat.watch_anew(id, &mut self.connections, now);
+        }
         Ok(())
     }
 

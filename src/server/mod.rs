@@ -387,6 +387,9 @@ impl Server {
         self.rewrite_if_due(now);
         self.open_lobby_if_due(now);
         self.chat.handle_timeout(&mut self.connections, now);
+        if self.chat.tell_watchers_if_due(now) {
+            self.list_for_watchers(now);
+        }
         self.streams.handle_timeout(&mut self.jobs, now);
         self.draw_parked_logins(now);
         while let Some(id) = self.connections.overdue_parked(now.monotonic) {

@@ -149,6 +149,7 @@ impl Server {
         let (rooms, effects) = self.chat.rooms_mut();
         let changed = rooms.change_room(room, rules, now, effects);
         if changed.is_ok() {
+            self.chat.note_list_changed();
             let changes = serde_json::to_value(rules).ok();
             self.audit_act(
                 actor,

@@ -22,6 +22,8 @@ pub enum Reader {
     Socket(Origin, Option<Box<str>>),
     /// A request.
     Request(Serial),
+    /// Those that watch the list.
+    Watchers,
 }
 
 /// A page of the rooms that is being read.

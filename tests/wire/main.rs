@@ -72,4 +72,5 @@ mod tokens;
 mod unix_sockets;
 mod upgrades;
 mod users_file;
+mod watched_rooms;
 mod websocket;

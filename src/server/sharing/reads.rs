@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::config::{PAGES_SEARCHED, ROOM_LIST_KEPT, ROOM_LIST_READERS_MAX};
+use crate::config::{PAGES_SEARCHED, ROOM_LIST_KEPT, ROOM_LIST_READERS_MAX, ROOMS_LISTED_MAX};
 use crate::conn::refusal::Refusal;
 use crate::domain::error::ErrorCode;
 use crate::domain::event::{Effect, Event, Page, RoomInfo, RoomPage};
@@ -39,6 +39,15 @@ impl Server {
         let serial = self.jobs.next_serial();
         self.wait_for(serial, id, exchange, What::RoomList(permissions));
         self.read_page(Reader::Request(serial), page, now);
+    }
+
+    /// The first page, for those that watch the list.
+    pub(in crate::server) fn list_for_watchers(&mut self, now: Now) {
+        let page = Page {
+            after: None,
+            limit: ROOMS_LISTED_MAX,
+        };
+        self.read_page(Reader::Watchers, page, now);
     }
 
     fn read_page(&mut self, reader: Reader, page: Page, now: Now) {
@@ -107,6 +116,11 @@ impl Server {
                     }
                     Err(code) => Effect::refusal(origin, code, message_id),
                 });
+            }
+            Reader::Watchers => {
+                if let Ok((rooms, next)) = rooms {
+                    self.chat.tell_watchers(&rooms, next.is_some());
+                }
             }
             Reader::Request(serial) => {
                 if let Some(waiting) = self.waiting.take(serial) {
