@@ -39,7 +39,7 @@ class Server:
     def __init__(self, *options, command=()):
         clean = {name: value for name, value in os.environ.items() if not name.startswith("SARANG_")}
         self.process = subprocess.Popen(
-            [*(command or [os.environ["SARANG_BIN"]]), "--listen", "127.0.0.1:0", *options],
+            [*(command or [os.environ["SARANG_BIN"]]), "--listen", "127.0.0.1:0", "--lobby", "", *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             env=clean,

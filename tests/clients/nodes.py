@@ -27,7 +27,7 @@ class Node:
 
     def start(self):
         clean = {name: value for name, value in os.environ.items() if not name.startswith("SARANG_")}
-        command = [os.environ["SARANG_BIN"], "--listen", self.host, "--cluster", self.engine_url]
+        command = [os.environ["SARANG_BIN"], "--listen", self.host, "--lobby", "", "--cluster", self.engine_url]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 [*command, "--cluster-node", self.address, "--log", "info", *self.options],

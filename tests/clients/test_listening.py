@@ -73,7 +73,7 @@ def test_curl_and_a_chat_client_use_a_unix_socket(tmp_path):
 def test_systemd_hands_its_sockets_over_at_the_first_connection(tmp_path):
     path, address = str(tmp_path / "a.sock"), f"127.0.0.1:{free_port()}"
     launcher = ["systemd-socket-activate", "-l", path, "-l", address]
-    with running(*launcher, BIN, stderr=subprocess.PIPE) as process:
+    with running(*launcher, BIN, "--lobby", "", stderr=subprocess.PIPE) as process:
         # It says so when it listens.
         for expected in (path, address):
             assert expected in process.stderr.readline()
