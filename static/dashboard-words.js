@@ -13,6 +13,7 @@ const ko = {
   window: '보는 시간',
   minutes: (n) => `${n}분`,
 
+  connection: '연결',
   connecting: '연결하는 중',
   connected: '연결됨',
   gap_seen: '빠진 값 있음',
@@ -114,6 +115,7 @@ const en = {
   window: 'Time shown',
   minutes: (n) => `${n} min`,
 
+  connection: 'Connection',
   connecting: 'Connecting',
   connected: 'Connected',
   gap_seen: 'Gap seen',
