@@ -39,6 +39,7 @@ class House extends EventTarget {
   /** name → {name, max_users, users}, as the server lists them */ rooms = new Map();
   /** The house is shown, not its door. */ welcomed = false;
   /** Whether the end of the conversation that is shown can be seen. */ isAtEnd = () => true;
+  /** Keys of the conversations that were shown, the last one last. @type {Set<string>} */ #visited = new Set();
   #changing = false;
 
   tell(type, detail) {
@@ -143,9 +144,14 @@ class House extends EventTarget {
 
   forget(conversation) {
     if (!conversation || !this.conversations.delete(conversation.key)) return;
-    if (conversation === this.active) this.show([...this.conversations.values()].find(({ kind }) => kind === 'room') ?? null);
+    this.#visited.delete(conversation.key);
+    if (conversation === this.active) this.show(this.conversations.get([...this.#visited].at(-1)) ?? this.#anyRoom());
     this.tell('moved');
     this.chat?.listRooms();
+  }
+
+  #anyRoom() {
+    return [...this.conversations.values()].find(({ kind }) => kind === 'room') ?? null;
   }
 
   /** @param {?Conversation} conversation */
@@ -153,6 +159,10 @@ class House extends EventTarget {
     const former = this.active;
     if (former && former !== conversation) former.unreadFrom = null;
     this.active = conversation ?? null;
+    if (conversation) {
+      this.#visited.delete(conversation.key);
+      this.#visited.add(conversation.key);
+    }
     if (!this.welcomed) return;
     this.tell('show', { former });
     this.markRead();
@@ -180,6 +190,7 @@ class House extends EventTarget {
     this.me = null;
     this.welcomed = false;
     this.conversations.clear();
+    this.#visited.clear();
     this.active = null;
     this.tell('show', { former: null });
   }

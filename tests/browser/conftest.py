@@ -46,7 +46,9 @@ class Server:
         self.start()
 
     def start(self):
-        command = [*self.runner, BIN, "--listen", f"127.0.0.1:{self.port}", *self.options]
+        # Tests begin in no room, unless they are about the lobby.
+        lobby = () if "--lobby" in self.options else ("--lobby", "")
+        command = [*self.runner, BIN, "--listen", f"127.0.0.1:{self.port}", *lobby, *self.options]
         # The server would take SARANG_BIN for an option.
         clean = {name: value for name, value in os.environ.items() if not name.startswith("SARANG_")}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean)

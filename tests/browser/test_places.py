@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from test_chat import DESKTOP, PHONE, WRITE_MANY
+from test_sign_in import frames_of
 
 TOUCH = {"viewport": PHONE, "has_touch": True, "is_mobile": True, "reduced_motion": "reduce"}
 
@@ -80,8 +81,6 @@ def test_back_does_not_lead_into_a_room_that_was_left(visitor):
         one.create_or_join(name)
     one.open("둘")
     one.find("#leave").click()
-    expect(one.find("#place")).to_have_text("하나")
-    goes_back(one)
     expect(one.find("#place")).to_have_text("셋")
     one.find("#leave").click()
     expect(one.find("#place")).to_have_text("하나")
@@ -135,6 +134,52 @@ def test_signing_out_takes_the_room_out_of_the_address(visitor):
     expect(one.find("#name")).to_be_visible()
     expect(one.find("#entry-room")).to_be_hidden()
     expect(one.page).to_have_url(f"{one.url}/")
+
+
+# Newcomers
+
+
+@pytest.mark.parametrize("server_options", [("--lobby", "사랑방")])
+def test_a_newcomer_talks_after_entering_a_name(visitor):
+    host, one = visitor().enter("주인"), visitor()
+    host.is_in("사랑방")
+    one.page.goto(one.url)
+    one.find("#name").fill("새 손님")
+    one.page.keyboard.press("Enter")
+    one.is_in("사랑방")
+    expect(one.find("#text")).to_be_focused()
+    one.page.keyboard.type("안녕하세요")
+    one.page.keyboard.press("Enter")
+    host.sees("안녕하세요")
+
+
+@pytest.mark.parametrize("server_options", [("--lobby", "사랑방")])
+def test_the_room_of_an_address_wins_over_the_lobby_and_whoever_left_the_lobby_is_not_led_there_again(visitor, server):
+    one = visitor(f"{server.url}/?room=기술").enter("한사람")
+    one.is_in("기술")
+    expect(one.find("#joined li")).to_have_count(1)
+    other = visitor().enter("딴사람")
+    other.is_in("사랑방")
+    other.find("#leave").click()
+    expect(other.find("#blank")).to_contain_text("들어가 이야기 나눌 방을 골라 주세요")
+    other.page.reload()
+    other.is_connected()
+    expect(other.find("#others button")).to_have_count(2)
+    expect(other.find("#joined li")).to_have_count(0)
+
+
+def test_rooms_that_others_make_and_the_people_in_them_are_listed_at_once(visitor):
+    one = visitor()
+    frames = frames_of(one)
+    one.enter("한사람")
+    expect(one.find("#no-others")).to_contain_text("새 방을 만들면")
+    host = visitor().enter("주인", "새 방")
+    expect(one.find("#others button")).to_contain_text("1 / 100명")
+    visitor().enter("손님", "새 방")
+    expect(one.find("#others button")).to_contain_text("2 / 100명")
+    host.find("#leave").click()
+    expect(one.find("#others button")).to_contain_text("1 / 100명")
+    assert [message["type"] for who, message in frames if who == "page"] == ["room_list"]
 
 
 # What stays
