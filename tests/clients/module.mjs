@@ -61,6 +61,20 @@ const page = await lee.history('tech', { limit: 2 });
 assert(page.messages[0].type === 'deleted' && page.messages.length === 1 && !page.more, 'what the room keeps');
 assert((await lee.history('tech', { before: 'deadbeef:7' })).messages.length === 0, 'a past that is lost');
 assert(await codeOf(kim.act('users')) === 'forbidden', 'who may not');
+// Rooms are told as they change.
+const listed = once(admin, 'room_list');
+admin.watchRooms();
+assert((await listed).rooms.some(({ name, users }) => name === 'tech' && users === 2), 'the rooms');
+const isNew = once(admin, 'rooms', ({ changed }) => changed.some(({ name, users }) => name === 'new' && users === 1));
+await kim.join('new');
+await isNew;
+const isGone = once(admin, 'rooms', ({ removed }) => removed.includes('new'));
+const put = once(kim, 'room_left');
+await admin.act('remove_room', { room: 'new' });
+assert((await put).reason === 'room_removed', 'why it was left');
+await isGone;
+admin.unwatchRooms();
+
 const out = once(lee, 'state', ({ name }) => name === 'closed');
 await admin.act('kick', { user: 'lee', reason: 'enough' });
 assert((await out).reason === 'enough', 'why');
