@@ -16,7 +16,7 @@
 //! | 1 [`domain`] | rooms, users, identity and metrics, without bytes | see below |
 //! | 0 [`wire`] | codecs, by the RFCs | `wire/http.rs`, `target.rs`, `body_length.rs`, `origin.rs`, `language.rs`, `content_coding.rs`, `weight.rs` (of what a client prefers) and `partial_head.rs` (requests), `chunked.rs` (their bodies), `forwarded.rs` and `proxy_header.rs` (clients behind proxies), `response.rs`, `frame_reader.rs`, `frame.rs` and `text.rs` (WebSocket in), `websocket.rs` and `close_code.rs` (WebSocket out), `event_stream.rs`, `jwt.rs`, `resp.rs` (to the engine of a cluster) |
 //!
-//! Beside them stand `main.rs`, [`options`] (the command line; see below), [`config`] (every limit, with its unit; `config/identity.rs`: those of accounts and tokens, `config/cluster.rs`: those of many nodes, `config/backend.rs`: those of moderators and back ends, `config/listen.rs`: addresses to listen on, `config/cidr.rs`: networks, `config/level.rs`, `config/log_format.rs`, `config/room_limits.rs`), [`ledger`]
+//! Beside them stand `main.rs`, [`options`] (the command line; see below), [`config`] (every limit, with its unit; `config/identity.rs`: those of accounts and tokens, `config/events.rs`: those of events and samples, `config/cluster.rs`: those of many nodes, `config/backend.rs`: those of moderators and back ends, `config/listen.rs`: addresses to listen on, `config/cidr.rs`: networks, `config/level.rs`, `config/log_format.rs`, `config/room_limits.rs`), [`ledger`]
 //! (the buffer memory of all connections, as one sum) and [`journal`] (the lines for stderr). `build.rs` links the
 //! release binary; its `build/pages.rs` makes the files of `static` ready to be embedded, each with a name that its content determines.
 //!
@@ -35,7 +35,7 @@
 //! | `acts.rs`, `moderation.rs`, with `moderation/requests.rs`, `posting.rs`, `pacing.rs` and `who.rs`; `audit.rs`, `streams/audit.rs` | what moderators and back ends ask for (`conn/act.rs`), and what is noted of it |
 //! | `node.rs`, with `node/link.rs`, `setup.rs`, `life.rs`, `ask.rs`, `acts.rs`, `audit.rs`, `lists.rs`, `questions.rs`, `waits.rs`, `replies.rs`, `pushes.rs`, `news.rs`, `rooms.rs`, `mirror.rs`, `messages.rs`, `people.rs`, `keys.rs`, `scripts.rs` and `node/scripts/*.lua` | a node among others: the backend on an engine that all share |
 //! | `sharing.rs`, with `sharing/acts.rs`, `moderating.rs`, `names.rs`, `reads.rs` and `start.rs`, `peers.rs` | that backend and the rest of the server |
-//! | `counters.rs`, `histogram.rs`, `notes.rs`, `ceiling.rs` | counters, journal lines, and the limit over all connections |
+//! | `counters.rs`, `histogram.rs`, `gauges.rs`, `notes.rs`, `ceiling.rs` | counters, what is measured of the server itself, journal lines, and the limit over all connections |
 //!
 //! ## The domain, floor 1
 //!
@@ -49,7 +49,7 @@
 //! | `revocations.rs`, `marks.rs` | tokens that are refused before they expire |
 //! | `moderation.rs`, `rules.rs`, `ages.rs`, `ban.rs`, `bans.rs` | what moderators do: deleted messages, rules of rooms, removed rooms, bans |
 //! | `guests.rs`, `holders.rs`; `allowance.rs`, `expiring.rs` | names that guests may not take, and those that they hold by a key; how often something may be done in a row |
-//! | `audit.rs`, `metrics.rs`, `figures.rs`, `drafts.rs`, `event_log.rs`, `channels.rs` | events: what is measured, what a back end posts, the recent ones by id, the channels that have them |
+//! | `audit.rs`, `metrics.rs`, `api_figures.rs`, `response_times.rs`, `figures.rs`, `drafts.rs`, `event_log.rs`, `series.rs`, `channels.rs` | events: what is measured, what a back end posts, the recent ones by id, the recent samples as columns, the channels that have them |
 //! | `record.rs`, `record_codec.rs`, `changes.rs`, `working_set.rs`, `keeping.rs` | what a store on disk keeps: records, their bytes, changes, and all that is loaded at the start |
 //! | `event.rs`, `error.rs`, `ids.rs`, `time.rs` | values shared by all |
 //!
@@ -115,7 +115,8 @@
 //! | something that all nodes share | a script in `server/node/scripts`, what asks for it in `server/node/ask.rs` and `people.rs`, what it tells in `news.rs`, taken in `server/sharing.rs` |
 //! | permessage-deflate | negotiated in `server/handshake.rs`; in: `wire/frame_reader.rs` returns messages with the reserved bit; out: `conn/outbox.rs`, whose `Batch` is sent to all receivers |
 //! | an option | a row in `options/table.rs`, a field in `config.rs`, and the row that the failing test prints in README.md |
-//! | a metric channel `net` | `Kind` and `Channel` in `domain/channels.rs`, its data in `domain/metrics.rs`, its sample in `shell/machine.rs` |
+//! | a metric channel `net` | `Kind` and `Channel` in `domain/channels.rs`, its data in `domain/metrics.rs`, its columns in `domain/series.rs`, its sample in `shell/machine.rs` |
+//! | a figure of `api_metrics` | `domain/api_figures.rs`, from `server/gauges.rs` or where it happens |
 //! | something that moderators may ask for | a kind and an act in `conn/act.rs`, its route in `server/routes.rs` and `moderation/requests.rs`, what it does in `server/moderation.rs`, over nodes in `sharing/moderating.rs` |
 //! | a claim that says what its bearer may do | `domain/permissions.rs`, asked in `domain/membership.rs` and `server/dispatch.rs` |
 //! | another kind of address to listen on | `config/listen.rs`, opened in `shell/binding.rs` |

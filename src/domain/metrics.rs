@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::api_figures::{ApiFigures, Gauges, NUMBERS};
 use super::changes::Changes;
 use super::channels::Kind;
 use super::drafts::Draft;
@@ -34,17 +35,6 @@ pub struct Machine {
     pub disk: Option<f64>,
 }
 
-/// Requests over a period.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Responses sent.
-    pub requests: u64,
-    /// Those of them with status 400 or above.
-    pub errors: u64,
-    /// The sum of the times from request to response.
-    pub time: Duration,
-}
-
 /// The metrics.
 #[derive(Debug)]
 pub struct Metrics {
@@ -60,13 +50,12 @@ pub struct Metrics {
     heartbeat_due: Duration,
     /// When the last subscriber left, while sampling continues.
     idle_since: Option<Duration>,
-    traffic: Traffic,
+    /// What is measured for `api_metrics`.
+    api: ApiFigures,
     /// Whether this server samples: of several that share their events only one does.
     is_sampler: bool,
     /// The name of this server, if there are several.
     node: Option<Box<str>>,
-    /// The traffic up to the last `api_metrics` event.
-    reported: Traffic,
     figures: Figures,
 }
 
@@ -80,15 +69,6 @@ fn one_decimal(number: f64) -> f64 {
     (number * 10.0).round() / 10.0
 }
 
-/// `part` of `whole` in percent; 0 if `whole` is 0.
-fn percent(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        0.0
-    } else {
-        one_decimal(part as f64 * 100.0 / whole as f64)
-    }
-}
-
 impl Metrics {
     /// Metrics without events; the id of the first one is `first_id`, at least 1. A heartbeat is due
     /// at each multiple of `heartbeat`. In the demo figures are simulated until
@@ -96,16 +76,15 @@ impl Metrics {
     pub fn new(first_id: u64, heartbeat: Duration, is_demo: bool) -> Self {
         Self {
             log: EventLog::new(first_id),
-            series: Series::new(&API_FIGURES),
+            series: Series::new(&NUMBERS),
             due: None,
             idle_due: IDLE_SAMPLE_EVERY,
             heartbeat,
             heartbeat_due: heartbeat,
             idle_since: None,
-            traffic: Traffic::default(),
+            api: ApiFigures::default(),
             is_sampler: true,
             node: None,
-            reported: Traffic::default(),
             figures: Figures::new(is_demo),
         }
     }
@@ -139,11 +118,9 @@ impl Metrics {
         }
     }
 
-    /// Counts responses.
-    pub fn count(&mut self, traffic: Traffic) {
-        self.traffic.requests += traffic.requests;
-        self.traffic.errors += traffic.errors;
-        self.traffic.time += traffic.time;
+    /// What is measured for `api_metrics`.
+    pub fn api(&mut self) -> &mut ApiFigures {
+        &mut self.api
     }
 
     /// There is a subscriber: starts sampling at the usual periods, if nobody has listened.
@@ -248,7 +225,7 @@ impl Metrics {
     ) -> String {
         let data = match kind {
             Kind::System => system_data(machine.unwrap_or_default(), self.node.as_deref()),
-            Kind::Api => self.api_data(gauges),
+            Kind::Api => (self.api).sample(gauges, self.node.as_deref(), now.monotonic),
             Kind::Business | Kind::Own(_) => {
                 self.figures.step(random);
                 json(&self.figures.data(gauges.active_users))
@@ -373,38 +350,6 @@ impl Metrics {
             changes.put(&Record::Figures(&json(posted)));
         }
     }
-
-    fn api_data(&mut self, gauges: &Gauges) -> String {
-        let (all, reported) = (
-            self.traffic,
-            std::mem::replace(&mut self.reported, self.traffic),
-        );
-        let requests = all.requests - reported.requests;
-        let time = (all.time - reported.time).as_secs_f64() * 1000.0;
-        let mean = if requests == 0 {
-            0.0
-        } else {
-            (time / requests as f64 * 1000.0).round() / 1000.0
-        };
-        let data = ApiData {
-            requests,
-            avg_response_ms: mean,
-            error_rate: percent(all.errors - reported.errors, requests),
-            total_requests: all.requests,
-            total_error_rate: percent(all.errors, all.requests),
-            subscribers: gauges.subscribers,
-        };
-        json(&data)
-    }
-}
-
-/// The server's own gauges.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Gauges {
-    /// Users connected now.
-    pub active_users: usize,
-    /// Event streams open now.
-    pub subscribers: usize,
 }
 
 /// The data of `system_metrics`, in percent; `null` where the system does not report a value.
@@ -416,27 +361,6 @@ struct SystemData<'a> {
     /// The server that was sampled, if there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<&'a str>,
-}
-
-/// The names in [`ApiData`].
-const API_FIGURES: [&str; 6] = [
-    "requests",
-    "avg_response_ms",
-    "error_rate",
-    "total_requests",
-    "total_error_rate",
-    "subscribers",
-];
-
-/// The data of `api_metrics`: of the last interval, and since the start (`total_`).
-#[derive(Serialize)]
-struct ApiData {
-    requests: u64,
-    avg_response_ms: f64,
-    error_rate: f64,
-    total_requests: u64,
-    total_error_rate: f64,
-    subscribers: usize,
 }
 
 fn system_data(machine: Machine, node: Option<&str>) -> String {

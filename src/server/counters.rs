@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::histogram::{Histogram, TURN_MICROS};
-use crate::domain::metrics::Traffic;
+use crate::domain::api_figures::Traffic;
+use crate::wire::close_code::CloseCode;
 
 /// Counts since the start.
 #[derive(Debug)]
@@ -37,7 +38,8 @@ pub struct Counters {
     pub turns: Histogram,
     /// Responses queued in this turn, whose time is not known yet.
     unsent: Traffic,
-    unsent_since: Duration,
+    /// When the request of each of them arrived. Cleared each turn; the reply budget of a turn bounds it.
+    unsent_since: Vec<Duration>,
 }
 
 /// Requests by what became of the address of their client.
@@ -81,7 +83,7 @@ impl Default for Counters {
             shell: ShellFacts::default(),
             turns: Histogram::new(&TURN_MICROS),
             unsent: Traffic::default(),
-            unsent_since: Duration::ZERO,
+            unsent_since: Vec::new(),
         }
     }
 }
@@ -92,7 +94,7 @@ impl Counters {
         *self.responses.entry(status).or_default() += 1;
         self.unsent.requests += 1;
         self.unsent.errors += u64::from(status >= 400);
-        self.unsent_since += since;
+        self.unsent_since.push(since);
     }
 
     /// Whether responses were queued in this turn.
@@ -100,13 +102,20 @@ impl Counters {
         self.unsent.requests > 0
     }
 
-    /// Takes the responses queued in this turn, which are sent now, with the sum of their times.
-    pub fn take_sent(&mut self, now: Duration) -> Traffic {
+    /// Takes the responses queued in this turn, which are sent now, with the sum of their times. Each time is passed on.
+    pub fn take_sent(&mut self, now: Duration, mut observe: impl FnMut(Duration)) -> Traffic {
         let mut traffic = std::mem::take(&mut self.unsent);
-        let since = std::mem::take(&mut self.unsent_since);
-        let count = u32::try_from(traffic.requests).unwrap_or(u32::MAX);
-        traffic.time = (now * count).saturating_sub(since);
+        for since in self.unsent_since.drain(..) {
+            let time = now.saturating_sub(since);
+            observe(time);
+            traffic.time += time;
+        }
         traffic
+    }
+
+    /// WebSockets that the server has closed with this code.
+    pub fn closed_with(&self, code: CloseCode) -> u64 {
+        self.closes.get(&code.0).copied().unwrap_or(0)
     }
 
     /// Counts a turn of the loop.

@@ -26,7 +26,8 @@ impl Server {
         self.connections.replied_bytes = 0;
         let now = self.serve_resumed(now, io);
         self.connections.replied_bytes = 0;
-        let sent = self.counters.take_sent(now.monotonic);
+        let api = self.streams.api();
+        let sent = (self.counters).take_sent(now.monotonic, |time| api.observe(time));
         self.streams.count(sent);
         self.flush_listed(now, io);
         self.connections.replied_bytes = 0;
@@ -91,7 +92,7 @@ impl Server {
         }
     }
 
-    /// Charges the queued bytes to the ledger, and records the largest outbox so far.
+    /// Charges the queued bytes to the ledger, and records the largest outbox, so far and of this period.
     fn note_high_water(&mut self) {
         let blocked = self.chat.troubled.blocked.drain(..);
         let waiting = blocked.chain(self.connections.listed().iter().copied());
@@ -100,8 +101,10 @@ impl Server {
             .inspect(|connection| connection.charge_queued(self.connections.ledger()))
             .map(Connection::queued_bytes)
             .max();
+        let bytes = bytes.unwrap_or(0);
         let most = &mut self.counters.outbox_high_water_bytes;
-        *most = bytes.unwrap_or(0).max(*most);
+        *most = bytes.max(*most);
+        self.streams.api().note_outbox(bytes);
     }
 
     /// Writes the listed outboxes. Those beyond the turn's budget are deferred to the next turn.

@@ -26,6 +26,7 @@ mod exposition;
 pub mod fan_out;
 mod flush;
 mod forwarding;
+mod gauges;
 mod handshake;
 pub mod histogram;
 pub mod hosts;
@@ -299,8 +300,8 @@ impl Server {
             Done::PasswordChecked(is_accepted) => self.password_checked(serial, is_accepted, now),
             Done::CredentialsRead(read) => self.credentials_read(read, now),
             Done::MachineSampled(machine) => {
-                let active_users = self.active_users();
-                for draft in self.streams.sampled(machine, active_users, now) {
+                let gauges = self.gauges();
+                for draft in self.streams.sampled(machine, &gauges, now) {
                     self.tell(None, draft, now);
                 }
             }

@@ -16,6 +16,7 @@ use crate::config::{
 };
 use crate::conn::refusal::Refusal;
 use crate::conn::{EventStream, Phase};
+use crate::domain::api_figures::{ApiFigures, Gauges, Traffic};
 use crate::domain::audit::AuditLog;
 use crate::domain::caller::Caller;
 use crate::domain::changes::Changes;
@@ -24,7 +25,7 @@ use crate::domain::drafts::Draft;
 use crate::domain::event_log::{EventLog, Gap, Sample};
 use crate::domain::figures::TooMany;
 use crate::domain::ids::ConnectionId;
-use crate::domain::metrics::{Gauges, Machine, Metrics, Traffic};
+use crate::domain::metrics::{Machine, Metrics};
 use crate::domain::random::Random;
 use crate::domain::time::{Now, Timestamp};
 use crate::domain::working_set::WorkingSet;
@@ -149,7 +150,12 @@ impl Streams {
         self.own.requests += traffic.requests;
         self.own.errors += traffic.errors;
         self.own.time += traffic.time;
-        self.metrics.count(traffic);
+        self.metrics.api().count(traffic);
+    }
+
+    /// What is measured for `api_metrics`.
+    pub fn api(&mut self) -> &mut ApiFigures {
+        self.metrics.api()
     }
 
     /// What a pass over the subscribers uses, beside the connections.
@@ -323,11 +329,10 @@ impl Streams {
 
     /// Takes a sample of the machine: creates the events that are due. Each must end with [`Self::told`] or
     /// [`Self::untold`]; until then nothing more is sampled, so that samples do not pile up before a slow disk.
-    pub fn sampled(&mut self, machine: Machine, active_users: usize, now: Now) -> Vec<Draft> {
-        let gauges = self.gauges(active_users);
+    pub fn sampled(&mut self, machine: Machine, gauges: &Gauges, now: Now) -> Vec<Draft> {
         let drafts = self
             .metrics
-            .due_samples(Some(machine), &gauges, &mut self.random, now);
+            .due_samples(Some(machine), gauges, &mut self.random, now);
         self.drafts = drafts.len();
         self.is_sampling = self.drafts > 0;
         drafts
@@ -402,11 +407,9 @@ impl Streams {
         self.metrics.log.take_forgotten()
     }
 
-    fn gauges(&self, active_users: usize) -> Gauges {
-        Gauges {
-            active_users,
-            subscribers: self.subscriber_count() + self.others,
-        }
+    /// Open event streams, at all servers if there are several.
+    pub fn all_subscribers(&self) -> usize {
+        self.subscriber_count() + self.others
     }
 
     /// Broadcasts an event in every selection it belongs to, encoded once.

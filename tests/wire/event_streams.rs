@@ -1,5 +1,7 @@
 //! Event streams over the wire: their first events, when events come, which channels get posted figures, how they end.
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::Signal;
@@ -99,6 +101,73 @@ fn figures_of_the_traffic_are_this_servers_own() {
     assert_eq!(figure("total_error_rate"), rate);
     assert!(figure("avg_response_ms") >= 0.0);
     assert_eq!(event.data["subscribers"], 1);
+}
+
+#[test]
+fn figures_of_the_server_itself_are_measured() {
+    let server = Server::start(&[]);
+    let mut subscriber = Subscriber::new(&server, "api");
+    let mut event = subscriber.expect("api_metrics");
+    let mut tabs = ["홍길동", "김철수"].map(|name| server.member(name, "방"));
+    tabs[0].say("방", "안녕하세요");
+    tabs[1].until("chat");
+    server.get("/rooms/none");
+    let figure = |event: &Event, name: &str| {
+        let value = event.data[name].as_f64();
+        value.unwrap_or_else(|| panic!("{name}: {event:?}"))
+    };
+    // The clock may have taken a sample in between.
+    let counted = ["messages", "refused", "deliveries", "slow_consumers"];
+    let mut sums = [0.0; 4];
+    while sums[0] < 1.0 || sums[1] < 1.0 {
+        event = subscriber.expect("api_metrics");
+        for (sum, name) in sums.iter_mut().zip(counted) {
+            *sum += figure(&event, name);
+        }
+        assert!(figure(&event, "seconds") > 0.0, "{event:?}");
+    }
+    let [messages, refused, deliveries, slow_consumers] = sums;
+    assert_eq!([messages, refused, slow_consumers], [1.0, 1.0, 0.0]);
+    // The message to both, and the second one's entry to the first.
+    assert!(deliveries >= 3.0, "{deliveries}");
+    for (name, expected) in [
+        ("rooms", 1.0),
+        ("users", 2.0),
+        ("websockets", 2.0),
+        ("event_streams", 1.0),
+    ] {
+        assert_eq!(figure(&event, name), expected, "{name}: {event:?}");
+    }
+    assert!(figure(&event, "connections") >= 3.0, "{event:?}");
+    assert!(figure(&event, "outbox_peak_bytes") > 0.0, "{event:?}");
+    let percentiles = ["p50_ms", "p95_ms", "p99_ms"].map(|name| figure(&event, name));
+    assert!(percentiles.is_sorted() && percentiles[0] > 0.0, "{event:?}");
+    for absent in ["store_up", "store_queue", "store_commit_ms", "engine_up"] {
+        assert!(event.data[absent].is_null(), "{absent}: {event:?}");
+    }
+}
+
+#[test]
+fn a_store_tells_how_long_it_takes() {
+    let folder =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("figures-{}", std::process::id()));
+    _ = fs::remove_dir_all(&folder);
+    let server = Server::start(&["--data", folder.to_str().expect("a path in UTF-8")]);
+    publish(&server, &json!({"orders": 1}));
+    let mut subscriber = Subscriber::new(&server, "api");
+    let mut event = subscriber.expect("api_metrics");
+    // The clock may have taken a sample before.
+    while event.data["store_commit_ms"].is_null() {
+        event = subscriber.expect("api_metrics");
+    }
+    assert_eq!(event.data["store_up"], true);
+    assert!(event.data["store_queue"].is_u64(), "{event:?}");
+    assert!(
+        event.data["store_commit_ms"].as_f64() > Some(0.0),
+        "{event:?}"
+    );
+    drop(server);
+    _ = fs::remove_dir_all(&folder);
 }
 
 #[test]

@@ -6,10 +6,6 @@ use crate::domain::event_log::Backlog;
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-const GAUGES: Gauges = Gauges {
-    active_users: 3,
-    subscribers: 1,
-};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The start of the server is 2024-01-15T10:30:00Z.
@@ -21,7 +17,12 @@ fn at(monotonic: Duration) -> Now {
 }
 
 fn sample(metrics: &mut Metrics, machine: Option<Machine>, now: Duration) -> Vec<Sample> {
-    let drafts = metrics.due_samples(machine, &GAUGES, &mut Random::new(&[1; 32]), at(now));
+    let drafts = metrics.due_samples(
+        machine,
+        &Gauges::default(),
+        &mut Random::new(&[1; 32]),
+        at(now),
+    );
     drafts
         .into_iter()
         .map(|draft| metrics.told(draft))
@@ -147,7 +148,7 @@ fn what_was_sampled_and_could_not_be_stored_is_in_the_series_and_a_refused_post_
     metrics.wake(Duration::ZERO);
     let mut random = Random::new(&[1; 32]);
     let machine = Some(Machine::default());
-    for draft in metrics.due_samples(machine, &GAUGES, &mut random, at(SECOND)) {
+    for draft in metrics.due_samples(machine, &Gauges::default(), &mut random, at(SECOND)) {
         metrics.untold(&draft, true);
     }
     let posted = metrics.post(Map::new(), 9, at(SECOND * 8)).expect("fits");
@@ -205,25 +206,6 @@ fn who_resumes_gets_every_later_event_of_the_channel_whatever_channel_the_id_is_
             assert_eq!(backlog.gap, None);
         }
     }
-}
-
-#[test]
-fn traffic_is_told_for_the_last_interval_and_for_all_time() {
-    let mut metrics = Metrics::new(1, HEARTBEAT, true);
-    let mut reported = |requests, errors, millis| {
-        metrics.count(Traffic {
-            requests,
-            errors,
-            time: Duration::from_millis(millis),
-        });
-        let data: Map<_, _> = serde_json::from_str(&metrics.api_data(&GAUGES)).expect("is JSON");
-        let values: Vec<String> = data.values().map(Value::to_string).collect();
-        values.join(" ")
-    };
-    // By name: mean in milliseconds, errors in percent, requests, subscribers, and the last two of all time.
-    assert_eq!(reported(3, 1, 10), "3.333 33.3 3 1 33.3 3");
-    assert_eq!(reported(1, 0, 2), "2.0 0.0 1 1 25.0 4");
-    assert_eq!(reported(0, 0, 0), "0.0 0.0 0 1 25.0 4");
 }
 
 #[test]

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::{Streams, gap_data};
+use crate::domain::api_figures::Traffic;
 use crate::domain::drafts::Draft;
 use crate::domain::event_log::{Gap, KeptEvents};
-use crate::domain::metrics::Traffic;
 use crate::domain::working_set::KeptEvent;
 use crate::wire::event_stream::encode_notice;
 
@@ -31,7 +31,7 @@ impl Streams {
         is_sampler: bool,
         now: Duration,
     ) {
-        self.metrics.count(traffic);
+        self.metrics.api().count(traffic);
         self.others = if is_sampler { subscribers } else { 0 };
         self.metrics.set_sampler(is_sampler, now);
         if self.others > 0 {
