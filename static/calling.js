@@ -150,12 +150,20 @@ function changed() {
 
 // Asking
 
+/** Why there are no notifications; where one wished for them, which may be a dialog that covers the page. */
+function tell(text) {
+  const switches = document.querySelector('.settings-sheet[open] .switches');
+  switches?.querySelector('.problem')?.remove();
+  if (!switches) announce(text);
+  else switches.append(el('p', { class: 'problem', role: 'alert' }, text));
+}
+
 /** Asks the browser, which asks the person; only ever after a click. */
 async function permit() {
   remember('localStorage', ASKED, true);
   const answer = isPossible() && isConstructible() ? await Notification.requestPermission() : 'denied';
   if (answer === 'granted') return true;
-  announce(isPossible() ? words.notifications_refused : words.notifications_missing);
+  tell(isPossible() && isConstructible() ? words.notifications_refused : words.notifications_missing);
   return false;
 }
 
@@ -196,6 +204,7 @@ export function setUpCalling() {
   house.on('out', changed);
   offer('place', (conversation) => [muteAction(conversation)]);
   onMutingChange(() => house.changed());
+  if (settings.get('notifications') && !(isPossible() && Notification.permission === 'granted')) settings.set('notifications', false); // it was taken back since
   settings.onChange('notifications', wishChanged);
   settings.onChange('sound', (isOn) => isOn && document.hasFocus() && playTone());
   document.addEventListener('visibilitychange', () => { showSights(); offerNotifications(); });

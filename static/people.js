@@ -75,7 +75,6 @@ function hidingChanged() {
     const unread = conversation.items.filter((item) => item.kind === 'message' && !item.mine && item.serial >= conversation.unreadFrom && isShown(item));
     conversation.unread = Math.min(conversation.unread, unread.length);
     conversation.mentioned = unread.filter((item) => item.mentionsUs).length;
-    conversation.mentioned = Math.min(conversation.mentioned, unread.filter((item) => item.mentionsUs).length);
   }
   house.tell('hiding');
   house.changed();

@@ -314,6 +314,24 @@ def test_a_refusal_of_the_browser_is_told_and_ends_the_wish(visitor):
     assert one.page.evaluate("JSON.parse(localStorage.getItem('sarang.settings')).notifications") is False
 
 
+@pytest.mark.parametrize("answer", ["granted", "denied"])
+def test_notifications_are_turned_on_in_the_settings_if_the_browser_lets_them(visitor, answer):
+    one = visitor(viewport=DESKTOP)
+    one.page.add_init_script(recorder(answer=answer))
+    one.enter("홍길동", "마당")
+    one.find("#open-settings").click()
+    switch = one.find("[data-choice=notifications]")
+    switch.click()
+    one.page.wait_for_function("() => Notification.asked === 1")
+    if answer == "granted":
+        expect(switch).to_be_checked()
+        expect(one.find(".switches .problem")).to_have_count(0)
+    else:
+        expect(one.find(".switches .problem")).to_contain_text("막고 있습니다")
+        expect(switch).not_to_be_checked()
+    assert violations(one) == []
+
+
 def test_of_several_tabs_one_notifies_and_none_when_one_is_looked_at(visitor):
     one, friend = visitor(), visitor().enter("영희", "마당")
     tabs = [one, Visitor(one.page.context.new_page(), one.url)]
