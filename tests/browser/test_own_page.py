@@ -22,13 +22,13 @@ def written():
 
 @pytest.fixture
 def site():
-    """Serves `site.page` at every address, on a port of its own."""
+    """Serves `site.files`, path → text, on a port of its own."""
 
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            body = site.page.encode() if self.path == "/" else b""
-            self.send_response(200 if self.path == "/" else 204)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
+            body = site.files.get(self.path, "").encode()
+            self.send_response(200 if body else 204)
+            self.send_header("Content-Type", "text/javascript" if self.path.endswith(".js") else "text/html; charset=utf-8")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -51,7 +51,7 @@ def server_options(site):
 
 @pytest.fixture
 def own_page(site, server, visitor):
-    site.page = written().replace("127.0.0.1:8000", server.url.removeprefix("http://"))
+    site.files = {"/": written().replace("127.0.0.1:8000", server.url.removeprefix("http://"))}
 
     def open_it(is_connected=True):
         one = visitor(site.origin)
@@ -103,6 +103,21 @@ def test_it_says_why_it_is_not_in_the_room(own_page, server):
     own_page()
     server.has_room("tech", 1)
     expect(own_page(is_connected=False).find("#state")).to_have_text("Not in the room: room_full")
+
+
+def test_the_module_works_in_a_worker(own_page, site, server):
+    one = own_page()
+    site.files["/worker.js"] = f"""
+      import {{ Sarang, events }} from '{server.url}/static/sarang.js';
+      const chat = new Sarang({{ url: '{server.url}/ws?username=worker' }});
+      await chat.join('tech');
+      await chat.say('tech', 'from a worker');
+      for await (const {{ data }} of events('{server.url}/sse/system')) {{ postMessage(typeof data.cpu); break; }}
+      chat.close();
+    """
+    told = one.page.evaluate("new Promise((resolve) => { new Worker('/worker.js', { type: 'module' }).onmessage = ({ data }) => resolve(data); })")
+    assert told == "number"
+    expect(one.find("#log li")).to_have_text(["worker: from a worker"])
 
 
 def test_a_page_of_an_origin_that_is_not_named_gets_nothing(own_page, site, visitor):
