@@ -54,7 +54,8 @@ export class Posted {
       this.#figures.delete(field);
       this.#series.forget(field);
     }
-    const fields = this.#series.fields.filter((field) => !OURS.has(field) && this.#series.has(field));
+    const others = this.#series.fields.filter((field) => !OURS.has(field) && this.#series.has(field));
+    const fields = [...Object.keys(KNOWN).filter((field) => others.includes(field)), ...others.filter((field) => !Object.hasOwn(KNOWN, field))];
     for (const field of fields) {
       if (this.#figures.size >= POSTED_SHOWN_MAX) break;
       if (!this.#figures.has(field)) this.#figures.set(field, this.#make(planOf(field, ++this.#serial)));

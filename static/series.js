@@ -59,12 +59,12 @@ export class Series {
    * @param {(data: object) => object} [numbersOf]  adds what follows from other numbers
    */
   fill({ time: times = [], ...columns }, numbersOf = (data) => data) {
-    if (!times.length) return;
+    if (!Array.isArray(times) || !times.length) return;
     const known = this.indexFrom(times[0]);
     this.#end = this.#slot(known);
     this.#count = known;
     times.forEach((time, index) => {
-      const data = Object.fromEntries(Object.entries(columns).map(([field, values]) => [field, values[index]]));
+      const data = Object.fromEntries(Object.entries(columns).map(([field, values]) => [field, values?.[index]]));
       this.push(time, numbersOf(data), this.linkTo(time));
     });
   }

@@ -8,6 +8,7 @@ import urllib.request
 import pytest
 from playwright.sync_api import expect
 
+from staged import Staged
 from test_board import answers_with, told
 from test_dashboard import Listener, is_live, last_id, pieces, wait_for_id, waits_long, watcher  # noqa: F401
 
@@ -101,6 +102,31 @@ def test_a_tab_that_does_not_answer_is_replaced(browser, server):
     context.close()
 
 
+def test_after_a_restart_every_tab_is_told_once_and_they_share_again(browser, server):
+    context = browser.new_context()
+    pages = [context.new_page() for _ in range(3)]
+    for page in pages:
+        page.goto(f"{server.url}/livez")
+        page.evaluate(LISTENING)
+        page.wait_for_function("() => ids.length > 1")
+    pages[0].wait_for_function("() => ids.at(-1) > 8")
+    server.kill()
+    for page in pages:
+        page.wait_for_function("() => stream.state.name === 'reconnecting'")
+    server.start()
+    for page in pages:
+        # The ids begin anew.
+        page.wait_for_function("() => wrong.length > 0 && ids.some((id, index) => id < ids[index - 1])")
+    until(lambda: streams(server) == 1)
+    for page in pages:
+        page.evaluate("ids.splice(0, ids.length - 1)")
+        page.wait_for_function("() => ids.length > 3")
+        assert page.evaluate("wrong") == ["gap"]
+        ids = page.evaluate("ids")
+        assert ids == list(range(ids[0], ids[0] + len(ids)))
+    context.close()
+
+
 def test_without_locks_each_tab_has_its_own_stream(watcher, server):
     one = watcher(before=lambda one: one.page.add_init_script("Object.defineProperty(navigator, 'locks', { value: undefined })"))
     is_live(one)
@@ -145,6 +171,30 @@ def test_it_opens_with_what_the_server_has_kept(watcher, server):
     wait_for_id(one, last_id(one) + 3)
     assert pieces(one) == 1
     expect(one.find("#told")).to_be_empty()
+
+
+def test_figures_that_are_made_up_say_so_when_they_come_with_the_series(watcher, server):
+    stage = Staged(server)
+    now = time.time()
+    stage.series = {"last_event_id": "1", "system": columns([]), "api": columns([]), "business": columns([now - 10, now - 5], active_users=1, revenue=5)}
+    stage.tell("business_metrics", now - 5, active_users=1, revenue=5, simulated=["revenue"])
+    one = watcher(url=stage.url, locale="en-US")
+    expect(one.find("#revenue .figure-value")).to_have_text("5")
+    expect(one.find("#revenue .tag")).to_be_visible()
+    one.settles()
+    assert len(re.findall("[MLH]", one.find("#revenue .chart .chart-line").get_attribute("d"))) == 2, "an event was drawn twice"
+    stage.close()
+
+
+@pytest.mark.parametrize("series", [None, [], {}, {"system": None}, {"last_event_id": "x", "system": {"time": 5, "cpu": None}}, {"api": {"time": [1], "p50_ms": "x"}}], ids=str)
+def test_a_series_that_is_none_stops_nothing(watcher, server, series):
+    stage = Staged(server)
+    stage.series = series
+    stage.tell("system_metrics", cpu=12, memory=1, disk=1)
+    one = watcher(url=stage.url, locale="en-US")
+    expect(one.find("#gauge-cpu .gauge-value")).to_have_text("12.0%")
+    expect(one.find("#state")).to_have_class("state is-connected")
+    stage.close()
 
 
 @pytest.mark.parametrize("hole, whole", [(15, True), (120, False)], ids=["idle", "stopped"])
