@@ -32,11 +32,19 @@ function shown(token) {
   }
 }
 
+/** Code that is wider than its place scrolls by itself: also by keyboard, hence a tab stop, which other code does not need. */
+const widths = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.scrollWidth > target.clientWidth) target.setAttribute('tabindex', '0');
+    else target.removeAttribute('tabindex');
+  }
+});
+
 function codeBlock({ code, language }) {
   const copied = el('span', { class: 'copied', role: 'status' });
   const text = el('code', {}, code);
-  // It scrolls by itself: also by keyboard, hence the tab stop.
-  const scroller = el('pre', { tabindex: '0', role: 'group', 'aria-label': words.code(language) }, text);
+  const scroller = el('pre', { role: 'group', 'aria-label': words.code(language) }, text);
+  widths.observe(scroller);
   const button = el('button', { type: 'button', class: 'square copy', 'aria-label': words.copy_code, title: words.copy_code }, icon('copy'));
   let timer;
   button.addEventListener('click', async () => {

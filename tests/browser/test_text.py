@@ -70,6 +70,20 @@ def test_a_code_block_keeps_its_spaces_and_is_copied_with_a_button(visitor):
     assert one.page.evaluate("navigator.clipboard.readText()") == code
 
 
+def test_only_code_that_is_wider_than_its_place_is_a_tab_stop(visitor):
+    one = visitor(viewport={"width": 1280, "height": 800}).enter("한사람", "코드")
+    for line in ("짧은 줄", "긴 줄 " * 60):
+        one.write(f"```\n{line}\n```")
+    expect(one.find(".outgoing li")).to_have_count(0)
+    blocks = one.find(".messages pre")
+    expect(blocks).to_have_count(2)
+    expect(blocks.nth(1)).to_have_attribute("tabindex", "0")
+    assert blocks.nth(0).get_attribute("tabindex") is None
+    blocks.nth(1).focus()
+    one.page.keyboard.press("ArrowRight")
+    one.page.wait_for_function("() => document.activeElement.scrollLeft > 0")
+
+
 def test_a_code_block_is_copied_where_the_clipboard_is_not_offered(visitor):
     one = visitor()
     one.page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
