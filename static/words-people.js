@@ -28,9 +28,9 @@ const ko = {
 
   settings: '설정',
   theme: '화면 밝기',
-  themes: { system: '시스템 설정대로', light: '밝게', dark: '어둡게' },
+  themes: { system: '시스템대로', light: '밝게', dark: '어둡게' },
   language: '언어 (Language)',
-  languages: { system: '브라우저 설정대로', ko: '한국어', en: 'English' },
+  languages: { system: '브라우저대로', ko: '한국어', en: 'English' },
   notifications: '누가 나를 부르면 알림 받기',
   sound: '누가 나를 부르면 소리 내기',
   hidden_people: '숨긴 사람',
@@ -129,9 +129,9 @@ const en = {
 
   settings: 'Settings',
   theme: 'Theme',
-  themes: { system: 'As the system', light: 'Light', dark: 'Dark' },
+  themes: { system: 'System', light: 'Light', dark: 'Dark' },
   language: 'Language (언어)',
-  languages: { system: 'As the browser', ko: '한국어', en: 'English' },
+  languages: { system: 'Browser', ko: '한국어', en: 'English' },
   notifications: 'Notify me when somebody calls me',
   sound: 'Play a sound when somebody calls me',
   hidden_people: 'Hidden people',

@@ -5,6 +5,9 @@ import json
 import pytest
 from playwright.sync_api import expect
 
+from test_chat import DESKTOP, PHONE, fits
+from test_people import any_violation
+
 BRIGHTNESS = """() => {
   const [r, g, b] = getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number);
   return (r + g + b) / 3;
@@ -89,3 +92,109 @@ def test_a_language_that_was_chosen_wins_over_the_browser(visitor, server, path,
     expect(one.find("html")).to_have_attribute("lang", lang)
     titles = {"/": ("사랑방", "Sarangbang"), "/dashboard": ("사랑방 현황판", "Sarangbang dashboard")}
     expect(one.page).to_have_title(titles[path][lang == "en"])
+
+
+# The dialog
+
+
+def open_settings(one):
+    one.find("#open-settings").click()
+    expect(one.find(".settings-sheet")).to_be_visible()
+    return one.find(".settings-sheet")
+
+
+def test_a_theme_is_chosen_at_once_in_all_tabs_and_stays(visitor, server):
+    one = visitor(viewport=DESKTOP, color_scheme="light").enter("나", "마당")
+    board = type(one)(one.page.context.new_page(), one.url)
+    board.page.goto(f"{server.url}/dashboard")
+    open_settings(one).get_by_text("어둡게").click()
+    for page in (one, board):
+        expect(page.find("html")).to_have_attribute("data-theme", "dark")
+        assert is_dark(page)
+    one.page.reload()
+    one.is_in("마당")
+    assert is_dark(one)
+    open_settings(one).get_by_text("시스템대로").click()
+    expect(board.find("html")).to_have_attribute("data-theme", "light")
+    assert not is_dark(one)
+    assert board.unexpected_problems() == []
+
+
+def test_where_nothing_can_be_stored_a_theme_lasts_as_long_as_the_page(visitor):
+    one = visitor(viewport=DESKTOP, color_scheme="light")
+    one.page.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } })")
+    one.enter("나", "마당")
+    open_settings(one).get_by_text("어둡게").click()
+    expect(one.find("html")).to_have_attribute("data-theme", "dark")
+    one.page.keyboard.press("Escape")
+    expect(open_settings(one).locator("input[value=dark]")).to_be_checked()
+
+
+def test_a_language_is_chosen_and_what_is_being_written_is_kept(visitor):
+    one = visitor(viewport=DESKTOP).enter("나", "마당")
+    one.say("하나")
+    one.find("#text").fill("아직 쓰는 중")
+    open_settings(one).get_by_text("English").click()
+    expect(one.find("html")).to_have_attribute("lang", "en")
+    expect(one.find("#state")).to_have_text("Connected")
+    expect(one.find("#place")).to_have_text("마당")
+    expect(one.find("#text")).to_have_value("아직 쓰는 중")
+    one.sees("하나")
+    expect(open_settings(one).locator("[data-choice=language][value=en]")).to_be_checked()
+    one.find(".settings-sheet").get_by_text("Browser").click()
+    expect(one.find("html")).to_have_attribute("lang", "ko")
+
+
+def test_a_language_that_is_spoken_already_needs_no_reload(visitor):
+    one = visitor(viewport=DESKTOP).enter("나", "마당")
+    one.page.evaluate("window.isTheSamePage = true")
+    open_settings(one).get_by_text("한국어").click()
+    expect(one.find("[data-choice=language][value=ko]")).to_be_checked()
+    one.page.keyboard.press("Escape")
+    expect(one.find("#open-settings")).to_be_focused()
+    assert one.page.evaluate("isTheSamePage") is True
+
+
+def test_the_door_has_settings_too(visitor):
+    one = visitor(locale="en-GB", color_scheme="light")
+    one.page.goto(one.url)
+    one.find("#entry-settings").click()
+    expect(one.find(".settings-sheet")).not_to_contain_text("Hidden people")
+    one.find(".settings-sheet").get_by_text("Dark", exact=True).click()
+    expect(one.find("html")).to_have_attribute("data-theme", "dark")
+    one.find(".settings-sheet").get_by_text("한국어").click()
+    expect(one.find("#entry-settings")).to_have_text("설정")
+
+
+def test_settings_are_used_with_the_keyboard(visitor):
+    one = visitor(viewport=DESKTOP, color_scheme="light").enter("나", "마당")
+    one.find("#open-settings").focus()
+    one.page.keyboard.press("Enter")
+    expect(one.find("[data-choice=theme][value=system]")).to_be_focused()
+    one.page.keyboard.press("ArrowRight")
+    one.page.keyboard.press("ArrowRight")
+    expect(one.find("html")).to_have_attribute("data-theme", "dark")
+    one.page.keyboard.press("Escape")
+    expect(one.find(".settings-sheet")).to_have_count(0)
+    expect(one.find("#open-settings")).to_be_focused()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("locale", ["ko-KR", "en-GB"])
+def test_axe_finds_nothing_in_the_settings(visitor, scheme, viewport, locale):
+    one = visitor(viewport=viewport, color_scheme=scheme, locale=locale, reduced_motion="reduce")
+    people = json.dumps(json.dumps([["guest 나", [["이웃", True], ["a name that is longer than most", False]]]]))
+    one.page.add_init_script(f"if (!sessionStorage.length) localStorage.setItem('sarang.hidden', {people})")
+    one.page.goto(one.url)
+    one.find("#entry-settings").click()
+    assert any_violation(one) == [] and fits(one)
+    one.page.keyboard.press("Escape")
+    one.find("#name").fill("나")
+    one.find("#enter").click()
+    one.is_connected()
+    if viewport is PHONE:
+        one.find("#open-rooms").click()
+    open_settings(one)
+    expect(one.find(".hidden-people li")).to_have_count(2)
+    assert any_violation(one) == [] and fits(one)
