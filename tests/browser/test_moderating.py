@@ -137,7 +137,7 @@ def test_a_ban_has_a_place_a_reason_and_an_end_and_is_undone_at_once(moderator, 
 def test_whoever_is_banned_from_everywhere_is_listed_and_let_in_again(moderator, guest, room):
     boss, other = moderator(), guest()
     choose(person_menu(boss, "손"), "ban")
-    dialog(boss).get_by_text("모든 곳에서").click()
+    dialog(boss).get_by_label("모든 곳에서").click()
     dialog(boss).locator("select").select_option("endless")
     confirm(boss)
     expect(other.find("#banner-text")).to_contain_text("기한은 없습니다.")
@@ -202,7 +202,7 @@ def test_a_moderator_changes_how_many_may_be_in_a_room_and_who_may_write(moderat
     dialog(boss).locator("[type=submit]").click()
     expect(dialog(boss).locator(".problem")).to_contain_text("1에서 1,000,000")
     seats.fill("7")
-    dialog(boss).get_by_text("관리자만").click()
+    dialog(boss).get_by_label("관리자만").click()
     confirm(boss)
     told(boss, "방 설정을 바꾸었습니다")
     expect(boss.find("#seats")).to_contain_text("2 / 7명")
