@@ -336,9 +336,45 @@ export interface EventsOptions {
   fetch?: typeof globalThis.fetch | undefined;
 }
 
-export interface SystemMetrics { cpu: number; memory: number; disk: number; time?: Timestamp }
-export interface ApiMetrics { requests: number; avg_response_ms: number; error_rate: number; time?: Timestamp; [figure: string]: unknown }
-export interface BusinessMetrics { active_users: number; time?: Timestamp; [figure: string]: unknown }
+/** Percent; `node`: of a cluster, which one was measured. */
+export interface SystemMetrics { cpu: number; memory: number; disk: number; node?: string; time: Timestamp }
+
+/** README.md describes the figures, under "Live metrics". */
+export interface ApiMetrics {
+  requests: number;
+  avg_response_ms: number;
+  error_rate: number;
+  total_requests: number;
+  total_error_rate: number;
+  subscribers: number;
+  /** Null: nothing was answered. */
+  p50_ms: number | null;
+  p95_ms: number | null;
+  p99_ms: number | null;
+  rooms: number;
+  users: number;
+  websockets: number;
+  event_streams: number;
+  connections: number;
+  /** In so many `seconds`, as `deliveries`. */
+  messages: number;
+  deliveries: number;
+  seconds: number;
+  outbox_peak_bytes: number;
+  refused: number;
+  slow_consumers: number;
+  /** Null, as the next two: there is no store. */
+  store_up: boolean | null;
+  store_queue: number | null;
+  store_commit_ms: number | null;
+  /** Null: it is no cluster. */
+  engine_up: boolean | null;
+  time: Timestamp;
+}
+
+/** With the figures that a back end posts. */
+export interface BusinessMetrics { active_users: number; revenue?: number; orders?: number; simulated?: string[]; time: Timestamp; [figure: string]: unknown }
+
 /** Events are gone: those after `requested` and before `oldest`. */
 export interface Gap { requested: string | number; oldest: number; newest: number; restarted: boolean }
 

@@ -96,11 +96,24 @@ def test_programs_in_typescript_are_checked_as_they_are_meant(module, target):
     assert done.stdout + done.stderr == ""
 
 
-def test_the_types_name_all_that_the_module_has_and_nothing_else():
+@pytest.fixture
+def found():
+    """What the module has, and what its types say."""
     done = run(["node", str(HERE / "types/members.mjs"), str(STATIC), str(typescript())])
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+def test_the_types_name_all_that_the_module_has_and_nothing_else(found):
     assert len(found["has"]["Sarang"]) > 12 and len(found["emitted"]) > 12
     assert found["says"] == found["has"]
     # What is described at the top of the file.
     assert found["described"] == found["emitted"]
+
+
+@pytest.mark.parametrize("kind, channel", [("SystemMetrics", "system"), ("ApiMetrics", "api"), ("BusinessMetrics", "business")])
+def test_the_types_name_each_figure_of_the_server(found, start, kind, channel):
+    with start().rest.stream("GET", f"/sse/{channel}") as answer:
+        data = next(line.removeprefix("data: ") for line in answer.iter_lines() if line.startswith("data: "))
+    # Of a cluster alone.
+    assert json.loads(data).keys() | ({"node"} if channel == "system" else set()) == set(found["figures"][kind])

@@ -52,4 +52,5 @@ const namesOf = (kind) => [...new Set(declarations[kind].members.filter(({ name 
   .filter((name) => !OF_EVENT_TARGET.includes(name)).sort();
 const says = { exports: values.sort(), ...Object.fromEntries(Object.keys(has).slice(1).map((kind) => [kind, namesOf(kind)])) };
 
-console.log(JSON.stringify({ has, says, described, emitted: has.SarangEventMap }));
+const figures = Object.fromEntries(['SystemMetrics', 'ApiMetrics', 'BusinessMetrics'].map((kind) => [kind, namesOf(kind)]));
+console.log(JSON.stringify({ has, says, figures, described, emitted: has.SarangEventMap }));
