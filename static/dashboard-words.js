@@ -58,6 +58,7 @@ const ko = {
   verdicts: {
     ok: () => '모두 정상', high: (n) => `살펴볼 것 ${n}가지`, critical: (n) => `문제 ${n}가지`, unknown: () => '지금은 알 수 없음',
   },
+  history: (window, high, critical) => `지난 ${window}: 높음 ${high}분, 위험 ${critical}분`,
   up_or_down: ['꺼짐', '켜짐'],
   health: '상태',
   more_figures: (n) => `수치 ${n}개는 그리지 않았습니다.`,
@@ -161,6 +162,7 @@ const en = {
     ok: () => 'All is well', high: (n) => (n === 1 ? '1 thing to look at' : `${n} things to look at`), critical: (n) => (n === 1 ? '1 problem' : `${n} problems`),
     unknown: () => 'Not known now',
   },
+  history: (window, high, critical) => `Last ${window}: high for ${high} min, critical for ${critical} min`,
   up_or_down: ['down', 'up'],
   health: 'Health',
   more_figures: (n) => `${n} more are not drawn.`,
@@ -276,6 +278,7 @@ export const rate = valueFormat('rate');
 const fourPlaces = numberFormat({ maximumSignificantDigits: 4 });
 /** Numbers of which nothing is known: whole ones in full, others with four places. */
 export const figureNumber = (value) => (Number.isInteger(value) || Math.abs(value) >= 1e4 ? count : fourPlaces)(value);
+export const oneDigit = numberFormat({ maximumFractionDigits: 1 });
 const signedSmall = numberFormat({ signDisplay: 'exceptZero', maximumSignificantDigits: 3 });
 const signedFull = numberFormat({ signDisplay: 'exceptZero', maximumFractionDigits: 1 });
 const signedCompact = numberFormat({ signDisplay: 'exceptZero', notation: 'compact', maximumFractionDigits: 2 });

@@ -102,6 +102,7 @@ stream.addEventListener('series', ({ detail }) => {
     series[kind].fill(detail[name] ?? {}, (data) => numbersOf(kind, data));
     links.set(kind, LINK.joined);
   }
+  health.renew();
   showSections();
   changed();
 });
@@ -223,6 +224,7 @@ function setUpChoices() {
   select.addEventListener('change', () => {
     channel = select.value;
     rememberChoices();
+    health.renew();
     showSections();
     stream.open(channel);
   });
@@ -262,7 +264,7 @@ function changed() {
 function draw() {
   const now = stream.now();
   const view = { now, windowMs: minutes * 60_000, windowName: words.minutes(minutes), cursor, marks };
-  health.show(stream.state.name === 'connected', isChosen);
+  health.show(now, stream.state.name === 'connected', isChosen);
   for (const figure of allFigures()) {
     figure.label(simulated);
     if (!byId(figure.plan.section).hidden) figure.draw(view);

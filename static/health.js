@@ -2,6 +2,7 @@
 // picture besides the colour.
 
 import { levelOf } from './gauge.js';
+import { HealthHistory } from './health-history.js';
 import { LIMITS } from './plans.js';
 import { el, icon, setText } from './view.js';
 import { bytes, count, milliseconds, percent, percentFine, words } from './dashboard-words.js';
@@ -36,6 +37,7 @@ export class Health {
   #picture = icon('ok');
   #text = el('span');
   #checks;
+  #history;
 
   /** @param {Record<string, import('./series.js').Series>} series  by kind  @param {HTMLElement} verdict  @param {HTMLElement} list */
   constructor(series, verdict, list) {
@@ -50,10 +52,18 @@ export class Health {
       list.append(element);
       return { kind, field, level, format, element, picture, value, word };
     });
+    this.#history = new HealthHistory(this.#checks, series);
+    verdict.after(this.#history.element);
   }
 
-  /** @param {boolean} isLive  what is known is from just now  @param {(kind: string) => boolean} isShown */
-  show(isLive, isShown) {
+  /** What was known has changed at once, not by one sample. */
+  renew() {
+    this.#history.renew();
+  }
+
+  /** @param {number} now  @param {boolean} isLive  what is known is from just now  @param {(kind: string) => boolean} isShown */
+  show(now, isLive, isShown) {
+    this.#history.show(now, isShown);
     let worst = -1;
     let wrong = 0;
     for (const each of this.#checks) {

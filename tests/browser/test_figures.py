@@ -1,6 +1,7 @@
 """The figures of the dashboard: of the realtime server itself, and whatever a back end posts."""
 
 import re
+import time
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -96,6 +97,21 @@ def test_one_look_tells_whether_all_is_well(board, stage):
     one.expects("ERR_", "Failed to load resource")
     stage.close()
     expect(one.find("#verdict")).to_have_text("Not known now")
+
+
+def test_the_last_quarter_of_an_hour_is_seen_at_a_glance(board, stage):
+    now = time.time()
+    bad = [number for number in range(60) if 20 <= number < 24]
+    times = [now - 15 * (60 - number) for number in range(60)]
+    cpu = [95 if number in bad else 20 for number in range(60)]
+    stage.series = {"last_event_id": "", "system": {"time": [round(at * 1000) for at in times], "cpu": cpu}}
+    stage.tell("system_metrics", **FINE)
+    stage.tell("api_metrics", **API)
+    one = board()
+    expect(one.find("#verdict")).to_have_text("All is well")
+    expect(one.find(".history")).to_have_attribute("aria-label", re.compile(r"^Last 15 min: high for 0 min, critical for (1|1\.5) min$"))
+    expect(one.find(".history-critical")).to_have_attribute("d", re.compile("^M"))
+    expect(one.find(".history-high")).to_have_attribute("d", "")
 
 
 def test_where_nothing_was_answered_no_time_is_drawn(board, stage):
