@@ -291,7 +291,11 @@ impl Server {
             effects.push_back(Effect::Answer(id, Event::RoomList { rooms, next }));
         }
         match watch {
-            Some(true) => self.chat.watch(id, &mut self.connections, now),
+            Some(true) => {
+                if self.chat.watch(id, &mut self.connections, now) {
+                    self.list_for_watchers(now);
+                }
+            }
             Some(false) => self.chat.unwatch(id, &mut self.connections),
             None => {}
         }

@@ -190,8 +190,9 @@ impl Changes {
 }
 
 impl Chat {
-    /// The connection is told from here on what changes in the list of rooms.
-    pub fn watch(&mut self, id: ConnectionId, connections: &mut Connections, now: Now) {
+    /// The connection is told from here on what changes in the list of rooms. Returns whether the list of all nodes has to be read
+    /// for that: it is not known what there is now.
+    pub fn watch(&mut self, id: ConnectionId, connections: &mut Connections, now: Now) -> bool {
         self.unwatch(id, connections);
         if self.watchers.of.is_empty() {
             self.watchers.is_changed = false;
@@ -205,6 +206,7 @@ impl Chat {
         self.watchers.groups[group].members += 1;
         self.watchers.of.insert(id, group);
         self.watchers.fan_out.subscribe(id, Topic::numbered(group));
+        self.rooms.is_shared() && self.watchers.told.is_none()
     }
 
     /// The connection is told nothing more of the list.
@@ -226,7 +228,7 @@ impl Chat {
     /// A connection may enter other rooms than before: if it watches, it asks for its list anew.
     pub fn watch_anew(&mut self, id: ConnectionId, connections: &mut Connections, now: Now) {
         if self.watchers.of.contains_key(&id) {
-            self.watch(id, connections, now);
+            _ = self.watch(id, connections, now);
             self.effects
                 .push_back(Effect::Answer(id, Event::rooms_to_reload()));
         }
