@@ -1,7 +1,8 @@
 // The chat page: how what it knows gets onto the screen, and what is done there gets to whom it concerns.
 // sarang.js speaks with the server, hearing.js hears what it tells, house.js keeps it; stay.js lets people in and out, with entry.js
 // (the door) and session.js (whoever signed in). log.js shows a conversation (conversation.js), lists.js the rooms and people at its
-// sides, composer.js has the field to write in, view.js the small pieces, words.js the words.
+// sides, composer.js has the field to write in (completion.js: names behind an @), text.js shows what was written, calling.js calls
+// whoever looks elsewhere, view.js has the small pieces, words.js the words.
 
 import { messageButton, offer, personButton, setUpActions } from './actions.js';
 import { isHidden } from './hiding.js';

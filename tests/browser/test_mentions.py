@@ -262,6 +262,20 @@ def test_a_mention_and_a_whisper_notify_while_the_page_is_hidden(visitor):
     one.page.wait_for_function("() => notified.every(({ closed }) => closed)")
 
 
+def test_whispers_of_strangers_share_one_notification(visitor):
+    one = visitor()
+    one.page.add_init_script(recorder("granted"))
+    wishes(one, notifications=True)
+    one.enter("홍길동", "마당")
+    looks(one, False)
+    for number, name in enumerate(("하나", "둘", "셋"), 1):
+        stranger = visitor().enter(name, "마당")
+        stranger.whisper_to("홍길동")
+        stranger.say("안녕하세요")
+        # Each takes the place of the one before.
+        assert len({each["tag"] for each in notified(one, number)}) == 1
+
+
 def test_nobody_is_asked_before_a_call_was_missed_and_then_once(visitor):
     one, friend = visitor(), visitor().enter("영희", "마당")
     one.page.add_init_script(recorder())
@@ -380,7 +394,7 @@ def test_a_call_sounds_only_for_those_who_want_it(visitor, wanted):
     friend.say("@홍길동 또 나요")
     expect(one.find("#joined .mentions:visible")).to_contain_text("@2")
     has_had_turns(one, 2)
-    assert one.page.evaluate("notes") == (2 if wanted else 0)
+    assert (one.page.evaluate("notes") > 0) is wanted
 
 
 def test_a_muted_room_has_a_quiet_dot_and_only_mentions_are_counted(visitor):
