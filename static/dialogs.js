@@ -1,6 +1,6 @@
 // Dialogs that are made when they are asked for: a question with its fields, which is answered or refused in place.
 
-import { el } from './view.js';
+import { byId, el } from './view.js';
 import { words } from './words-people.js';
 
 /** What is wrong with an answer, in words; the field that it is about gets the focus. */
@@ -24,7 +24,8 @@ export function showDialog(title, ...content) {
   const dialog = el('dialog', { class: 'sheet', 'aria-labelledby': id }, el('h2', { id }, ...title), ...content);
   dialog.addEventListener('close', () => {
     dialog.remove();
-    if (from?.isConnected) from.focus({ preventScroll: true });
+    // What opened it may be gone, as a message that was deleted: then the title of the page is where to read on from.
+    (from?.isConnected ? from : byId('place'))?.focus({ preventScroll: true });
   });
   document.body.append(dialog);
   dialog.showModal();

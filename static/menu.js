@@ -13,6 +13,8 @@ import { el } from './view.js';
  */
 
 const LONG_PRESS_MS = 500;
+/** A click that comes later than this after a finger was lifted is another one. */
+const CLICK_AFTER_MS = 50;
 /** A finger that moves further than this scrolls. */
 const PRESS_SLACK_PX = 10;
 /** From the edges of the screen, and from the button. */
@@ -101,6 +103,14 @@ function place(dialog, anchor, at) {
   dialog.style.setProperty('--top', `${top}px`);
 }
 
+/** The finger is still down: the click that may follow when it is lifted must not choose or close anything. */
+function ignoreLift() {
+  const lifted = new AbortController();
+  const end = () => lifted.abort();
+  addEventListener('click', (event) => { event.preventDefault(); event.stopPropagation(); end(); }, { capture: true, signal: lifted.signal });
+  for (const type of ['pointerup', 'pointercancel', 'touchend', 'touchcancel']) addEventListener(type, () => setTimeout(end, CLICK_AFTER_MS), { capture: true, signal: lifted.signal });
+}
+
 /**
  * Calls `open` when a finger rests on an element of `container` that the selector finds. Links keep what the browser offers for them.
  * @param {(element: HTMLElement, at: {x: number, y: number}) => void} open
@@ -114,8 +124,7 @@ export function onLongPress(container, selector, open) {
     cancel();
     if (!press?.element.isConnected) return;
     getSelection()?.removeAllRanges();
-    // The finger is still down: the click that follows when it is lifted must not choose or close anything.
-    addEventListener('click', (event) => { event.preventDefault(); event.stopPropagation(); }, { capture: true, once: true, signal: AbortSignal.timeout(LONG_PRESS_MS) });
+    ignoreLift();
     open(press.element, { x: press.x, y: press.y });
   };
   container.addEventListener('pointerdown', (event) => {

@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from test_chat import DESKTOP, PHONE, fits
+from test_chat import DESKTOP, PHONE, WRITE_MANY, fits
 from test_sign_in import configured, member, sign_in, users  # noqa: F401
 
 # Whispers from so many strangers, by sarang.js without the page.
@@ -180,6 +180,20 @@ def test_no_more_people_are_kept_than_the_list_may_have(visitor):
     kept = one.page.evaluate("JSON.parse(localStorage.getItem('sarang.hidden'))[0][1].map(([name]) => name)")
     assert len(kept) == 200
     assert kept[0] == "n1" and kept[-2:] == ["account", "이웃"]
+
+
+@pytest.mark.parametrize("server_options", [("--messages-per-second", "0")])
+def test_a_flood_from_someone_who_is_hidden_takes_no_place_of_what_others_say(visitor):
+    me, nuisance, friend = (visitor(viewport=DESKTOP).enter(name, "마당") for name in ("나", "빠른 손", "친구"))
+    friend.say("오래 남을 말")
+    hide(me, "빠른 손")
+    nuisance.page.evaluate(WRITE_MANY, ["마당", 0, 620])
+    friend.say("지나갔나요?")
+    me.sees("지나갔나요?")
+    expect(me.find(".bubble:visible")).to_have_text(["오래 남을 말", "지나갔나요?"])
+    choose(person_menu(me, "빠른 손"), "unhide")
+    me.sees("글 619.")
+    me.sees("오래 남을 말")
 
 
 # Whispers
