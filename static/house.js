@@ -74,7 +74,9 @@ class House extends EventTarget {
     const whispers = [...this.conversations.values()].filter(({ kind }) => kind === 'whisper');
     if (whispers.length < WHISPERS_MAX) return;
     const others = whispers.filter((each) => each !== this.active);
-    this.conversations.delete((others.find(({ familiar }) => !familiar) ?? others[0]).key);
+    const { key } = others.find(({ familiar }) => !familiar) ?? others[0];
+    this.conversations.delete(key);
+    this.#visited.delete(key);
   }
 
   /** Opens the whispers with somebody: they are no stranger from now on. */
@@ -144,10 +146,22 @@ class House extends EventTarget {
 
   forget(conversation) {
     if (!conversation || !this.conversations.delete(conversation.key)) return;
-    this.#visited.delete(conversation.key);
-    if (conversation === this.active) this.show(this.conversations.get([...this.#visited].at(-1)) ?? this.#anyRoom());
+    this.#gone([conversation]);
+    if (conversation.kind === 'room') this.chat?.listRooms();
+  }
+
+  /** @returns {number}  how many there were */
+  closeWhispers() {
+    const whispers = [...this.conversations.values()].filter(({ kind }) => kind === 'whisper');
+    for (const { key } of whispers) this.conversations.delete(key);
+    this.#gone(whispers);
+    return whispers.length;
+  }
+
+  #gone(conversations) {
+    for (const { key } of conversations) this.#visited.delete(key);
+    if (conversations.includes(this.active)) this.show(this.conversations.get([...this.#visited].at(-1)) ?? this.#anyRoom());
     this.tell('moved');
-    this.chat?.listRooms();
   }
 
   #anyRoom() {

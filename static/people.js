@@ -46,12 +46,8 @@ export function unhidePerson(person) {
   announce(words.was_unhidden, { names: [person.name] });
 }
 
-export function closeWhispers() {
-  const all = whispers();
-  // The one that is shown last, so that no other is shown in between.
-  for (const conversation of all.filter((each) => each !== house.active)) house.forget(conversation);
-  if (house.active?.kind === 'whisper') house.forget(house.active);
-  announce(words.whispers_closed(all.length));
+function closeWhispers() {
+  announce(words.whispers_closed(house.closeWhispers()));
   house.changed();
 }
 
