@@ -10,10 +10,12 @@ const NOT_SAID = 'button, [role="status"]';
 
 /** @param {() => string} ownName */
 export function setUpCopying(place, ownName) {
-  place.addEventListener('copy', (event) => {
+  document.addEventListener('copy', (event) => {
     const selection = getSelection();
-    if (!selection.rangeCount || !place.contains(selection.getRangeAt(0).commonAncestorContainer)) return;
-    const text = passage(place, selection.getRangeAt(0), ownName());
+    const range = selection.rangeCount ? selection.getRangeAt(0) : null;
+    // Whoever selects all while reading means the conversation, not the page around it.
+    if (!range || !(place.contains(range.commonAncestorContainer) || place.contains(document.activeElement))) return;
+    const text = passage(place, range, ownName());
     if (!text) return;
     event.clipboardData.setData('text/plain', text);
     event.preventDefault();

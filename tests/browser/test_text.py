@@ -188,3 +188,17 @@ def test_what_is_copied_of_one_message_is_only_its_text(visitor):
     one.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     one.say("보세요 https://example.org/ 여기")
     assert copies(one, "세요", "example.org") == [["text/plain", "세요 https://example.org"]]
+
+
+def test_whoever_selects_all_while_reading_copies_the_conversation(visitor):
+    one = visitor(viewport={"width": 1280, "height": 800}).enter("홍길동", "복사")
+    one.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    one.say("하나")
+    one.say("둘")
+    one.find(".log").focus()
+    one.page.keyboard.press("ControlOrMeta+a")
+    one.page.keyboard.press("ControlOrMeta+c")
+    [(kind, text)] = one.page.evaluate(COPIED)
+    assert kind == "text/plain"
+    lines = text.splitlines()
+    assert [line for line in lines if not line.startswith("홍길동 ")] == ["하나", "둘"]
