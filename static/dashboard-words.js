@@ -27,7 +27,7 @@ const ko = {
   retrying: '지금 시도하고 있습니다.',
   try_now: '지금 시도',
   sign_in_title: '로그인한 사람만 볼 수 있습니다',
-  sign_in_text: '채팅 화면에서 로그인한 뒤, 같은 탭에서 이 현황판으로 돌아와 주세요.',
+  sign_in_text: '채팅 화면에서 로그인한 뒤 이 현황판으로 돌아와 주세요.',
   sign_in: '로그인하러 가기',
 
   gap_restarted: (time) => `${time} — 서버가 새로 시작되어, 그 사이의 값은 남아 있지 않습니다.`,
@@ -130,7 +130,7 @@ const en = {
   retrying: 'Trying now.',
   try_now: 'Try now',
   sign_in_title: 'This is for those who have signed in',
-  sign_in_text: 'Please sign in on the chat page and come back to this dashboard in the same tab.',
+  sign_in_text: 'Please sign in on the chat page and come back to this dashboard.',
   sign_in: 'Go and sign in',
 
   gap_restarted: (time) => `${time} — the server has started anew; the values in between are gone.`,

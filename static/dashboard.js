@@ -325,16 +325,24 @@ setUpTable();
 fillTable();
 setInterval(tick, TICK_MS);
 let restTimer;
-document.addEventListener('visibilitychange', () => {
+let isOpened = false;
+/** A browser has six connections for all its tabs: those that nobody sees need none. */
+function openIfSeen() {
   clearTimeout(restTimer);
-  // A browser has six connections for all its tabs: those that nobody sees need none.
   if (document.hidden) restTimer = setTimeout(() => stream.close(), HIDDEN_REST_MS);
+  else if (!isOpened) stream.open(channel);
   else if (stream.state.name !== 'reconnecting') stream.tryNow();
+  isOpened ||= !document.hidden;
+}
+document.addEventListener('visibilitychange', () => {
+  openIfSeen();
   tick();
 });
-addEventListener('online', () => stream.tryNow());
+// Somebody may have signed in, in another tab.
+addEventListener('storage', () => stream.state.name === 'signed-out' && stream.tryNow());
+addEventListener('online', () => isOpened && !document.hidden && stream.tryNow());
 // A page that is kept for the way back must not hold a connection.
 addEventListener('pagehide', () => stream.close());
 addEventListener('pageshow', ({ persisted }) => persisted && stream.tryNow());
 document.addEventListener('pointerdown', ({ target }) => { if (cursor !== null && !target.closest('.plot')) house.cursor(null); });
-stream.open(channel);
+openIfSeen();

@@ -15,7 +15,7 @@ from test_dashboard import Listener, is_live, last_id, pieces, wait_for_id, wait
 TABS = 8
 # What `document.hidden` says is in the hands of the test.
 HIDING = """(() => {
-  let isHidden = false;
+  let isHidden = INITIALLY;
   Object.defineProperty(document, 'hidden', { get: () => isHidden });
   window.hide = (value) => { isHidden = value; document.dispatchEvent(new Event('visibilitychange')); };
 })()"""
@@ -138,7 +138,7 @@ def test_without_locks_each_tab_has_its_own_stream(watcher, server):
 
 
 def test_a_hidden_tab_lets_its_stream_go_and_comes_back_without_a_hole(watcher, server):
-    one = watcher(locale="en-US", before=lambda one: one.page.add_init_script(HIDING))
+    one = watcher(locale="en-US", before=lambda one: one.page.add_init_script(HIDING.replace("INITIALLY", "false")))
     is_live(one)
     wait_for_id(one, last_id(one) + 3)
     before = last_id(one)
@@ -150,6 +150,24 @@ def test_a_hidden_tab_lets_its_stream_go_and_comes_back_without_a_hole(watcher, 
     expect(one.find("#told")).to_be_empty()
     expect(one.find("#machine .chart-missing")).to_have_attribute("d", "")
     assert pieces(one) == 1
+
+
+def test_tabs_that_nobody_has_looked_at_yet_have_no_stream(watcher, server):
+    # As on a page that came over plain HTTP from another machine, where tabs cannot share.
+    no_locks = "Object.defineProperty(navigator, 'locks', { value: undefined });"
+    one = watcher(before=lambda one: one.page.add_init_script(no_locks + HIDING.replace("INITIALLY", "true")))
+    behind = [one.page.context.new_page() for _ in range(TABS - 2)]
+    for page in behind:
+        page.add_init_script(no_locks + HIDING.replace("INITIALLY", "true"))
+        page.goto(one.url)
+    shown = one.page.context.new_page()
+    shown.add_init_script(no_locks)
+    shown.goto(one.url)
+    expect(shown.locator("#state")).to_have_class("state is-connected")
+    assert streams(server) == 1
+    behind[0].evaluate("hide(false)")
+    expect(behind[0].locator("#state")).to_have_class("state is-connected")
+    assert streams(server) == 2
 
 
 # Opening
