@@ -27,7 +27,7 @@
 //! | `mod.rs`, `turn.rs`, `flush.rs` | [`server::Server`]: its entry points, and one turn: read, handle deadlines, send, free |
 //! | `io.rs`, `jobs.rs` | the interface to the shell: sockets and clock as a trait, work that takes time as values |
 //! | `connections.rs`, with `addresses.rs`, `deadlines.rs`, `read_queue.rs` | part 1: all connections, their addresses and deadlines, and the order of reads |
-//! | `chat.rs`, with `chat/noticed.rs`, `chat/watching.rs`, `fan_out.rs`, `whispers.rs`, `backend.rs`, `disk.rs` and `disk/batch.rs` | part 2: rooms, the fan-out to their members, that to users who are whispered to, and the backend that orders and stores messages, in memory or on disk |
+//! | `chat.rs`, with `chat/noticed.rs`, `watchers.rs`, `watching.rs`, `fan_out.rs`, `whispers.rs`, `backend.rs`, `disk.rs` and `disk/batch.rs` | part 2: rooms, the fan-out to their members, that to users who are whispered to, and the backend that orders and stores messages, in memory or on disk |
 //! | `streams.rs`, with `selections.rs` | part 3: metrics, events of channels of one's own, and their subscribers; `streams/shared.rs`: those of many nodes |
 //! | `sign_ins.rs`, with `password_checks.rs` | part 4: accounts, tokens, tickets, sessions, and sign-in attempts until their passwords are checked |
 //! | `requests.rs`, `forwarding.rs`, `proxied.rs`, `routes.rs`, `hosts.rs`, `dispatch.rs`, `answer.rs`, `cors.rs`, `waiting.rs`; `rest.rs`, `sign_in.rs`, `event_requests.rs`, `assets.rs`, `exposition.rs` | HTTP: the table of routes, the clients of proxies, the hosts that are served, and the handler of each route |

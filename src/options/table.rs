@@ -206,8 +206,7 @@ pub static OPTIONS: [Setting; 43] = [
         group: Group::Rooms,
         effect: One(|config, text| set(&mut config.rooms.lobby, lobby(text).map(Some))),
         help: "the room where people come in, made at the start and kept while it is empty",
-        details: "The chat page leads there whoever comes without an address of a room. In the demo there is one, `사랑방`; an empty \
-            name is none.",
+        details: "The chat page leads there whoever comes without an address of a room. The demo has one; an empty name is none.",
     },
     Setting {
         name: "ping-interval",

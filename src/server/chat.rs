@@ -3,19 +3,18 @@
 //! Carries out the domain's effects: each event is encoded once, for all its receivers.
 
 mod noticed;
-mod watching;
 
 use std::time::Duration;
 
 use noticed::{Move, Noticed};
 use smallvec::SmallVec;
-use watching::Watchers;
 
 use super::backend::Backend;
 use super::connections::Connections;
 use super::disk::Disk;
 use super::fan_out::{FanOut, Troubled};
 use super::jobs::Job;
+use super::watchers::Watchers;
 use super::whispers::Whispers;
 use crate::config::{RoomLimits, SHARED_FROM};
 use crate::conn::Phase;
@@ -36,7 +35,8 @@ pub struct Chat {
     rooms: RoomManager,
     fan_out: FanOut,
     whispers: Whispers,
-    watchers: Watchers,
+    /// Those that watch the list of rooms.
+    pub(super) watchers: Watchers,
     backend: Backend,
     effects: Effects,
     /// What the server has to answer and to note.
@@ -47,7 +47,7 @@ pub struct Chat {
     messages: u64,
     /// The limit of a member's outbox, in bytes; above it close code 4008.
     outbox_bytes_max: usize,
-    frame: Vec<u8>,
+    pub(super) frame: Vec<u8>,
     scratch: Vec<u8>,
 }
 
@@ -348,7 +348,7 @@ impl Chat {
     }
 
     /// Encodes an event as one text frame into `self.frame`.
-    fn encode(&mut self, event: &Event) {
+    pub(super) fn encode(&mut self, event: &Event) {
         self.frame.clear();
         encode_event(event, &mut self.scratch, &mut self.frame);
     }

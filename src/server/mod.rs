@@ -52,6 +52,8 @@ pub mod streams;
 mod subscribers;
 mod turn;
 pub mod waiting;
+mod watchers;
+mod watching;
 mod whispers;
 
 use std::collections::VecDeque;

@@ -70,7 +70,7 @@ def test_the_pages_work_under_a_prefix_and_lead_to_each_other(visitor, proxy):
     expect(one.page).to_have_url(proxy.url + "/chat/dashboard")
     is_live(one)
     one.find(".to-chat").click()
-    expect(one.page).to_have_url(proxy.url + "/chat/")
+    expect(one.page).to_have_url(proxy.url + "/chat/?room=tea")
     one.is_connected()
     one.sees("안녕하세요")
 

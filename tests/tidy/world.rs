@@ -31,7 +31,7 @@ const HARMLESS: [&str; 4] = [
 
 /// Which of these paths a file may use: the program has arguments, an exit code and messages for the operator; the
 /// build script runs the compiler and asks for the year.
-const ALLOWED: [(&str, &[&str]); 3] = [
+const ALLOWED: [(&str, &[&str]); 4] = [
     ("src/shell/", &[""]),
     (
         "src/main.rs",
@@ -46,6 +46,7 @@ const ALLOWED: [(&str, &[&str]); 3] = [
             "SystemTime::now::",
         ],
     ),
+    ("src/build/pages.rs", &["std::fs::"]),
 ];
 
 fn touched(file: &str, text: &str) -> Vec<String> {

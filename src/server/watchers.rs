@@ -1,4 +1,4 @@
-//! Connections that watch the list of rooms: they are told what has changed in it, at most once in [`ROOMS_TOLD_EVERY`].
+//! Connections that watch the list of rooms, which are told what has changed in it, at most once in [`ROOMS_TOLD_EVERY`](crate::config::ROOMS_TOLD_EVERY).
 //!
 //! What was told last is kept while somebody watches, and compared with the list once something may have changed: so
 //! whatever happens in a second is told once. It is encoded once for all that may enter the same rooms, and sent to them as what
@@ -8,17 +8,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Chat;
-use crate::config::{
-    ROOMS_LISTED_MAX, ROOMS_TOLD_EVERY, ROOMS_TOLD_EVERY_SHARED, ROOMS_TOLD_MAX, WATCH_GROUPS_MAX,
-    WATCHED_ROOMS_MAX,
-};
+use super::fan_out::FanOut;
+use crate::config::{ROOMS_TOLD_MAX, WATCH_GROUPS_MAX};
 use crate::domain::event::{Effect, Event, RoomInfo};
 use crate::domain::ids::ConnectionId;
 use crate::domain::permissions::Permissions;
-use crate::domain::time::{Now, Timestamp};
-use crate::server::connections::Connections;
-use crate::server::fan_out::{FanOut, Topic};
+use crate::domain::time::Timestamp;
 
 /// The group of those that may enter every room, and of those whose permissions are too many different ones.
 const ALL_ROOMS: usize = 0;
@@ -26,26 +21,30 @@ const OTHERS: usize = 1;
 
 /// All that watch.
 #[derive(Debug)]
-pub(super) struct Watchers {
-    pub(super) fan_out: FanOut,
+pub struct Watchers {
+    /// A topic for each group.
+    pub fan_out: FanOut,
     /// Connections that may enter the same rooms; the index is that of their topic.
-    groups: Vec<Group>,
+    pub groups: Vec<Group>,
     /// The group of each connection.
-    of: BTreeMap<ConnectionId, usize>,
+    pub of: BTreeMap<ConnectionId, usize>,
     /// The rooms as they know them, if that is known here.
-    told: Option<HashMap<Rc<str>, Told>>,
-    told_at: Duration,
+    pub told: Option<HashMap<Rc<str>, Told>>,
+    /// When they were told last, since the server's start.
+    pub told_at: Duration,
     /// Whether the list may have changed since.
-    is_changed: bool,
+    pub is_changed: bool,
     /// A counter of comparisons.
     round: u32,
 }
 
+/// Connections that may enter the same rooms.
 #[derive(Debug)]
-struct Group {
+pub struct Group {
     /// `None`: they are told that the list has changed, and ask.
-    permissions: Option<Rc<Permissions>>,
-    members: usize,
+    pub permissions: Option<Rc<Permissions>>,
+    /// How many they are.
+    pub members: usize,
 }
 
 /// What is told of a room. The number of its messages changes all the time, and is told with the rest.
@@ -56,8 +55,9 @@ struct Shown {
     created_at: Timestamp,
 }
 
+/// A room as it was told.
 #[derive(Debug)]
-struct Told {
+pub struct Told {
     shown: Shown,
     /// The comparison in which the room was there.
     round: u32,
@@ -65,7 +65,7 @@ struct Told {
 
 /// What has changed in the list.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Changes {
+pub struct Changes {
     changed: Vec<RoomInfo>,
     removed: Vec<Rc<str>>,
     /// There is more than may be told.
@@ -92,7 +92,7 @@ impl Default for Watchers {
 
 impl Watchers {
     /// Notes what changes the list of rooms.
-    pub(super) fn note(&mut self, effect: &Effect) {
+    pub fn note(&mut self, effect: &Effect) {
         let changes = match effect {
             Effect::Subscribe(..)
             | Effect::Unsubscribe(..)
@@ -109,7 +109,7 @@ impl Watchers {
     }
 
     /// The group of a connection with these permissions.
-    fn group(&mut self, permissions: Rc<Permissions>) -> usize {
+    pub fn group(&mut self, permissions: Rc<Permissions>) -> usize {
         if permissions.is_moderator || *permissions == Permissions::default() {
             return ALL_ROOMS;
         }
@@ -135,7 +135,11 @@ impl Watchers {
 
     /// Compares the list with what was told, which becomes this list. A list that is not whole ends at its last room: of those
     /// behind it nothing is known.
-    fn compare(&mut self, rooms: impl Iterator<Item = RoomInfo>, last: Option<&str>) -> Changes {
+    pub fn compare(
+        &mut self,
+        rooms: impl Iterator<Item = RoomInfo>,
+        last: Option<&str>,
+    ) -> Changes {
         self.round = self.round.wrapping_add(1);
         let (round, told) = (self.round, self.told.get_or_insert_default());
         let (mut changes, mut count) = (Changes::default(), 0);
@@ -168,7 +172,7 @@ impl Watchers {
 
 impl Changes {
     /// What those with these permissions are told, if anything.
-    fn event(&self, permissions: Option<&Permissions>) -> Option<Event> {
+    pub fn event(&self, permissions: Option<&Permissions>) -> Option<Event> {
         if self.changed.is_empty() && self.removed.is_empty() {
             return None;
         }
@@ -186,150 +190,6 @@ impl Changes {
             removed: Some(removed),
             reload: false,
         })
-    }
-}
-
-impl Chat {
-    /// The connection is told from here on what changes in the list of rooms. Returns whether the list of all nodes has to be read
-    /// for that: it is not known what there is now.
-    pub fn watch(&mut self, id: ConnectionId, connections: &mut Connections, now: Now) -> bool {
-        self.unwatch(id, connections);
-        if self.watchers.of.is_empty() {
-            self.watchers.is_changed = false;
-            self.watchers.told = None;
-            self.watchers.told_at = now.monotonic;
-            if !self.rooms.is_shared() && self.rooms.count() <= WATCHED_ROOMS_MAX {
-                _ = self.watchers.compare(self.rooms.list().into_iter(), None);
-            }
-        }
-        let group = self.watchers.group(self.rooms.permissions(id));
-        self.watchers.groups[group].members += 1;
-        self.watchers.of.insert(id, group);
-        self.watchers.fan_out.subscribe(id, Topic::numbered(group));
-        self.rooms.is_shared() && self.watchers.told.is_none()
-    }
-
-    /// The connection is told nothing more of the list.
-    pub fn unwatch(&mut self, id: ConnectionId, connections: &mut Connections) {
-        let Some(group) = self.watchers.of.remove(&id) else {
-            return;
-        };
-        self.watchers.groups[group].members -= 1;
-        let topic = Topic::numbered(group);
-        self.watchers
-            .fan_out
-            .unsubscribe(id, &mut connections[id], topic);
-        connections.list(id);
-        if self.watchers.of.is_empty() {
-            self.watchers.told = None;
-        }
-    }
-
-    /// A connection may enter other rooms than before: if it watches, it asks for its list anew.
-    pub fn watch_anew(&mut self, id: ConnectionId, connections: &mut Connections, now: Now) {
-        if self.watchers.of.contains_key(&id) {
-            _ = self.watch(id, connections, now);
-            self.effects
-                .push_back(Effect::Answer(id, Event::rooms_to_reload()));
-        }
-    }
-
-    /// Something of the list was changed that no effect tells.
-    pub fn note_list_changed(&mut self) {
-        self.watchers.is_changed |= !self.watchers.of.is_empty();
-    }
-
-    /// When what has changed in the list is to be told, as time since the server's start.
-    pub(super) fn next_told(&self) -> Option<Duration> {
-        if self.watchers.of.is_empty() {
-            return None;
-        }
-        match self.rooms.is_shared() {
-            true => Some(self.watchers.told_at + ROOMS_TOLD_EVERY_SHARED),
-            false if !self.watchers.is_changed => None,
-            false if self.rooms.count() > WATCHED_ROOMS_MAX => {
-                Some(self.watchers.told_at + ROOMS_TOLD_EVERY_SHARED)
-            }
-            false => Some(self.watchers.told_at + ROOMS_TOLD_EVERY),
-        }
-    }
-
-    /// Tells what has changed in the list, if it is time. Returns whether the list of all nodes has to be read for that.
-    pub fn tell_watchers_if_due(&mut self, now: Now) -> bool {
-        if self.next_told().is_none_or(|at| at > now.monotonic) {
-            return false;
-        }
-        self.watchers.told_at = now.monotonic;
-        // The last is still being sent.
-        if self.watchers.fan_out.is_active() {
-            return false;
-        }
-        if self.rooms.is_shared() {
-            return true;
-        }
-        self.watchers.is_changed = false;
-        if self.rooms.count() > WATCHED_ROOMS_MAX {
-            self.watchers.told = None;
-            self.tell_all(&Event::rooms_to_reload());
-            return false;
-        }
-        let is_known = self.watchers.told.is_some();
-        let changes = self.watchers.compare(self.rooms.list().into_iter(), None);
-        match is_known {
-            true => self.tell_changes(&changes),
-            false => self.tell_all(&Event::rooms_to_reload()),
-        }
-        false
-    }
-
-    /// Tells what has changed in the list of all nodes; `has_more` if these rooms are only the first of them.
-    pub fn tell_watchers(&mut self, rooms: &[RoomInfo], has_more: bool) {
-        if self.watchers.of.is_empty() {
-            return;
-        }
-        let last = rooms.last().filter(|_| has_more);
-        let last = last.map(|room| room.name.clone());
-        let is_known = self.watchers.told.is_some();
-        let rooms = rooms.iter().take(ROOMS_LISTED_MAX).cloned();
-        let changes = self.watchers.compare(rooms, last.as_deref());
-        if is_known {
-            self.tell_changes(&changes);
-        }
-    }
-
-    fn tell_changes(&mut self, changes: &Changes) {
-        for at in 0..self.watchers.groups.len() {
-            let group = &self.watchers.groups[at];
-            if group.members > 0
-                && let Some(event) = changes.event(group.permissions.as_deref())
-            {
-                self.tell_group(at, &event);
-            }
-        }
-    }
-
-    fn tell_all(&mut self, event: &Event) {
-        for at in 0..self.watchers.groups.len() {
-            self.tell_group(at, event);
-        }
-    }
-
-    fn tell_group(&mut self, at: usize, event: &Event) {
-        self.encode(event);
-        self.watchers
-            .fan_out
-            .broadcast(Topic::numbered(at), &self.frame);
-    }
-
-    /// Asserts that each connection that watches is subscribed once.
-    pub(super) fn check_watchers(&self) {
-        self.watchers.fan_out.check();
-        let members = self.watchers.groups.iter().map(|group| group.members);
-        assert_eq!(members.sum::<usize>(), self.watchers.of.len());
-        for (at, group) in self.watchers.groups.iter().enumerate() {
-            let subscribers = self.watchers.fan_out.subscribers(Topic::numbered(at));
-            assert_eq!(subscribers, group.members);
-        }
     }
 }
 
