@@ -11,9 +11,7 @@ const SLACK_PX = 8;
 
 export function isLong(content) {
   if (content.length > CHARS_SHORT_MAX) return true;
-  let breaks = 0;
-  for (const character of content) if (character === '\n') breaks += 1;
-  return breaks > BREAKS_SHORT_MAX;
+  return content.split('\n').length > BREAKS_SHORT_MAX + 1;
 }
 
 /** The height at which a long message ends is the style sheet's. What goes beyond it is found after layout, without forcing one. */

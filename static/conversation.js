@@ -3,6 +3,8 @@
 
 /** Messages kept and shown of a conversation, whatever the comings and goings between them. */
 export const MESSAGES_MAX = 500;
+/** So many more may gather until they are let go together: each time, all that is left moves up. */
+export const TRIM_BATCH = 50;
 /** Earlier messages kept besides, while they are read. */
 export const EARLIER_MAX = 2_000;
 /** People a presence item knows by name; of more it knows the number. */
@@ -64,7 +66,7 @@ export function append(conversation, fields) {
   const item = { serial: newest += 1, ...fields };
   conversation.items.push(item);
   take(conversation, item);
-  trim(conversation);
+  trim(conversation, TRIM_BATCH);
   return item;
 }
 
@@ -89,9 +91,13 @@ function take(conversation, item) {
   if (item.position) conversation.byPosition.set(item.position, item);
 }
 
-/** Lets the oldest items go that are too many: with each message what stands before it. Presence never takes the place of a message. */
-export function trim(conversation) {
+/**
+ * Lets the oldest items go that are too many: with each message what stands before it. Presence never takes the place of a message.
+ * @param {Conversation} conversation @param {number} [batch]  when more than so many are too many
+ */
+export function trim(conversation, batch = 0) {
   const { items, byPosition, messagesMax } = conversation;
+  if (conversation.messages <= messagesMax + batch) return;
   let gone = 0;
   while (conversation.messages > messagesMax || (gone && !isMessage(items[gone]))) {
     const item = items[gone];
@@ -100,7 +106,6 @@ export function trim(conversation) {
     conversation.messages -= 1;
     if (byPosition.get(item.position) === item) byPosition.delete(item.position);
   }
-  if (!gone) return;
   items.splice(0, gone);
   if (conversation.kind === 'room') conversation.more = true;
 }

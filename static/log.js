@@ -4,18 +4,22 @@
 import { timeOf, words as common } from './words.js';
 import { words } from './words-log.js';
 import { byId, el, notify, setText } from './view.js';
-import { EARLIER_MAX, MESSAGES_MAX, prepend, trim } from './conversation.js';
+import { EARLIER_MAX, MESSAGES_MAX, TRIM_BATCH, prepend, trim } from './conversation.js';
 import { day, gap, message, plain, presence, sameDay, setFirst, sharesMinute, together, trace, unreadMark, updatePresence } from './message.js';
 import { Clamp, isLong } from './clamp.js';
 import { Earlier } from './earlier.js';
 import { showOutgoing } from './own-messages.js';
 import { copy, linkTo } from './permalink.js';
 
+/** Whoever comes back so near to the end is at the end, but whoever leaves it has left. */
 const BOTTOM_SLACK_PX = 48;
+const AT_END_PX = 2;
 /** Nearer than this to the top, earlier messages are loaded. */
 const EARLIER_FROM_PX = 600;
 /** Above what is jumped to, so much of what comes before is shown. */
 const JUMP_MARGIN_PX = 24;
+/** Messages that are too many are let go at the latest after this time. */
+const IDLE_MS = 1_000;
 /** A line about people who come and go is not written anew more often. */
 const PRESENCE_EVERY_MS = 1_000;
 /** How long a message that a link led to is marked, and a copied link is confirmed. */
@@ -44,8 +48,9 @@ export class Log {
   #last = 0; // serial of the newest item that is shown
   #marked = null; // serial of the item that is marked as the first unread one
   #height = 0; // of the place, when it was measured last
+  #top = 0; // where it is scrolled to, as far as is known
   #below = 0; // messages that arrived below what is seen
-  #presenceTimer; #presenceAt = 0;
+  #presenceTimer; #presenceAt = 0; #idleTimer;
   /** What is read: the element at the top of what is seen, and how far from it. @type {?{line: HTMLElement, top: number}} */ #anchor = null;
   /** A message to go to once its room is shown. @type {?{room: string, position: string}} */ #target = null;
   /** The reader is at the end and wants to stay there. */
@@ -114,16 +119,17 @@ export class Log {
     this.#log.addEventListener('click', (event) => this.#clicked(event));
   }
 
-  /** Brings what is shown up to date with the conversation. */
-  sync() {
+  /** Brings what is shown up to date with the conversation. @param {boolean} [isIdle]  nothing is in a hurry */
+  sync(isIdle = false) {
     if (!this.#conversation || document.visibilityState === 'hidden') return;
-    this.#keep(this.#conversation);
+    this.#keep(this.#conversation, false, isIdle ? 0 : TRIM_BATCH);
+    if (this.#conversation.messages > this.#conversation.messagesMax) this.#idleTimer ??= setTimeout(() => { this.#idleTimer = undefined; this.sync(true); }, IDLE_MS);
     this.#keepPlace(() => {
       this.#trim();
       const arrived = this.#fill();
       if (!this.atEnd) this.#below += arrived;
+      this.#earlier.show();
     });
-    this.#earlier.show();
     this.#offer();
     this.#seek();
   }
@@ -154,6 +160,7 @@ export class Log {
     if (!this.#log) return;
     const wasAtEnd = this.atEnd;
     this.#log.scrollTop = this.#log.scrollHeight;
+    this.#top = this.#log.scrollTop;
     [this.atEnd, this.#anchor, this.#below] = [true, null, 0];
     this.#offer();
     if (!wasAtEnd) this.#actions.reachedEnd();
@@ -172,10 +179,10 @@ export class Log {
   // Which messages there are
 
   /** How many are kept depends on where one reads: who has left the end does not lose what they read to what comes in. */
-  #keep(conversation, isLeft = false) {
+  #keep(conversation, isLeft = false, batch = 0) {
     const isReadAbove = !isLeft && (!this.atEnd || this.#earlier?.isSearching);
     conversation.messagesMax = isReadAbove ? MESSAGES_MAX + EARLIER_MAX : MESSAGES_MAX;
-    trim(conversation);
+    trim(conversation, batch);
   }
 
   /** Takes away what the conversation no longer keeps. */
@@ -352,7 +359,11 @@ export class Log {
     const { scrollHeight, scrollTop, clientHeight } = this.#log;
     if (this.atEnd && clientHeight !== this.#height) return; // a keyboard came or went: the observer keeps the end
     const wasAtEnd = this.atEnd;
-    this.atEnd = scrollHeight - scrollTop - clientHeight < BOTTOM_SLACK_PX;
+    const above = scrollHeight - scrollTop - clientHeight;
+    // Also a small step up is meant, and would be undone by the next message. What comes in below is no step up.
+    const isStepUp = scrollTop < this.#top - AT_END_PX && above >= AT_END_PX;
+    this.atEnd = !isStepUp && (wasAtEnd || above < BOTTOM_SLACK_PX);
+    this.#top = scrollTop;
     if (this.atEnd) this.#below = 0;
     if (this.atEnd && !wasAtEnd) this.#actions.reachedEnd();
     this.#anchor = this.atEnd ? null : this.#topmost();
@@ -379,6 +390,7 @@ export class Log {
 
   /** What is read does not move while something changes: the end stays in sight, or what is at the top. */
   #keepPlace(change) {
+    if (this.atEnd && this.#log.scrollTop < this.#top - AT_END_PX) this.#scrolled(true); // its event is still to come
     if (!this.atEnd) this.#anchor = this.#topmost();
     change();
     if (this.atEnd) this.toEnd();
@@ -395,8 +407,10 @@ export class Log {
   /** Something became higher or lower: the window, or long messages. @param {boolean} [isAsked]  by someone who sees to their place */
   #resized(isAsked = false) {
     if (!this.#log) return;
-    if (isAsked) this.#scrolled();
-    else if (this.atEnd) this.toEnd();
+    if (isAsked) {
+      this.atEnd = false;
+      this.#scrolled();
+    } else if (this.atEnd) this.toEnd();
     else this.#toAnchor();
   }
 

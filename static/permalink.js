@@ -2,10 +2,7 @@
 
 /** @param {string} room @param {string} position */
 export function linkTo(room, position) {
-  const url = new URL(location.pathname, location.href);
-  url.searchParams.set('room', room);
-  url.searchParams.set('at', position);
-  return url.href;
+  return `${location.origin}${location.pathname}?room=${encodeURIComponent(room)}&at=${encodeURIComponent(position)}`;
 }
 
 /** @returns {Promise<boolean>} whether it is on the clipboard now */

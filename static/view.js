@@ -46,10 +46,13 @@ const TONES = 7;
 /** A code point with the marks that combine with it, a flag, or code points that are joined into one picture. */
 const FIRST_CHARACTER = /^(?:\p{RI}\p{RI}|.(?:\p{M}|\p{EMod}|\u200d.)*)/su;
 
+let segmenter;
+
 /** The first character of a text, as people count them. `Intl.Segmenter` is in Firefox from 125 on. */
 function firstCharacter(text) {
   try {
-    const [{ segment }] = new Intl.Segmenter().segment(text);
+    segmenter ??= new Intl.Segmenter();
+    const [{ segment }] = segmenter.segment(text);
     return segment;
   } catch {
     return FIRST_CHARACTER.exec(text)?.[0] ?? '';
