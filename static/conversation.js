@@ -131,6 +131,12 @@ export function note(conversation, name, guest, came) {
   item.changes += 1;
 }
 
+/** Nobody reads earlier messages any more. */
+export function leaveEarlier(conversation) {
+  conversation.messagesMax = MESSAGES_MAX;
+  trim(conversation);
+}
+
 /** What we sent becomes part of the conversation without waiting for its echo, which may be lost. */
 export function settleSent(conversation, ourName) {
   for (const [id, { status, content, position, createdAt }] of conversation.outgoing) {

@@ -1,7 +1,7 @@
 // The house as this page knows it: who we are in it, the conversations and the rooms, and which conversation is shown.
 // It knows no element of the page. Whoever shows or keeps something listens to its events:
 //
-//   change     something is to be rendered; gathered, so that a busy room costs one rendering a turn
+//   change     something is to be rendered; gathered, so that a busy room costs one rendering a frame
 //   show       a conversation is to be shown, or none [{former}]; it may be the one that is shown already
 //   standing   how we stand to the conversation that is shown has changed
 //   moved      the rooms we are in have changed, or the conversation that is shown
@@ -26,6 +26,8 @@ import { mentionsUs } from './mentions.js';
  * @property {?import('./session.js').Session} session  of an account; a guest has none @property {boolean} [guest]  is marked as one
  */
 
+/** How long changes are gathered at most. */
+const FRAMELESS_MS = 250;
 /** Whispers kept, with so many people. */
 const WHISPERS_MAX = 100;
 /** Messages of hidden people that come in are kept for when they are shown again, but take the place of so many others only. */
@@ -53,7 +55,15 @@ class House extends EventTarget {
   changed() {
     if (this.#changing) return;
     this.#changing = true;
-    setTimeout(() => { this.#changing = false; this.tell('change'); });
+    let frame, timer;
+    const tell = () => {
+      cancelAnimationFrame(frame);
+      clearTimeout(timer);
+      this.#changing = false;
+      this.tell('change');
+    };
+    frame = requestAnimationFrame(tell);
+    timer = setTimeout(tell, FRAMELESS_MS); // a page that is not seen has no frames
   }
 
   /** @returns {Conversation|undefined}  which exists already */

@@ -4,7 +4,7 @@
 import { timeOf, words as common } from './words.js';
 import { words } from './words-log.js';
 import { byId, el, notify, setText } from './view.js';
-import { EARLIER_MAX, MESSAGES_MAX, TRIM_BATCH, prepend, trim } from './conversation.js';
+import { EARLIER_MAX, MESSAGES_MAX, TRIM_BATCH, leaveEarlier, prepend, trim } from './conversation.js';
 import { day, gap, message, plain, presence, sameDay, setFirst, sharesMinute, together, trace, unreadMark, updatePresence } from './message.js';
 import { Clamp, isLong } from './clamp.js';
 import { Earlier } from './earlier.js';
@@ -79,12 +79,12 @@ export class Log {
    * @param {?Conversation} conversation @param {?Place} [place]  where to go on reading: at what is new or the end without one
    */
   show(conversation, place = null) {
-    if (this.#conversation && this.#conversation !== conversation) this.#keep(this.#conversation, true);
+    if (this.#conversation && this.#conversation !== conversation) leaveEarlier(this.#conversation);
     for (const line of this.#lines.values()) this.#clamp.remove(line);
     this.#lines.clear();
-    clearTimeout(this.#presenceTimer);
-    Object.assign(this, { atEnd: true });
-    [this.#conversation, this.#earlier, this.#anchor, this.#presenceTimer] = [conversation, null, null, undefined];
+    for (const timer of [this.#presenceTimer, this.#idleTimer]) clearTimeout(timer);
+    this.atEnd = true;
+    [this.#conversation, this.#earlier, this.#anchor, this.#presenceTimer, this.#idleTimer] = [conversation, null, null, undefined, undefined];
     this.#place.replaceChildren();
     this.#newer.hidden = true;
     if (!conversation) return;
@@ -122,7 +122,8 @@ export class Log {
   /** Brings what is shown up to date with the conversation. @param {boolean} [isIdle]  nothing is in a hurry */
   sync(isIdle = false) {
     if (!this.#conversation || document.visibilityState === 'hidden') return;
-    this.#keep(this.#conversation, false, isIdle ? 0 : TRIM_BATCH);
+    this.#bound();
+    trim(this.#conversation, isIdle ? 0 : TRIM_BATCH);
     if (this.#conversation.messages > this.#conversation.messagesMax) this.#idleTimer ??= setTimeout(() => { this.#idleTimer = undefined; this.sync(true); }, IDLE_MS);
     this.#keepPlace(() => {
       this.#trim();
@@ -179,10 +180,8 @@ export class Log {
   // Which messages there are
 
   /** How many are kept depends on where one reads: who has left the end does not lose what they read to what comes in. */
-  #keep(conversation, isLeft = false, batch = 0) {
-    const isReadAbove = !isLeft && (!this.atEnd || this.#earlier?.isSearching);
-    conversation.messagesMax = isReadAbove ? MESSAGES_MAX + EARLIER_MAX : MESSAGES_MAX;
-    trim(conversation, batch);
+  #bound() {
+    this.#conversation.messagesMax = !this.atEnd || this.#earlier.isSearching ? MESSAGES_MAX + EARLIER_MAX : MESSAGES_MAX;
   }
 
   /** Takes away what the conversation no longer keeps. */
@@ -210,8 +209,9 @@ export class Log {
   /** Earlier messages come above all others. */
   #add(conversation, earlier) {
     if (!earlier.length) return;
+    if (conversation === this.#conversation) this.#bound();
     const items = prepend(conversation, earlier);
-    if (conversation !== this.#conversation) return this.#keep(conversation, true);
+    if (conversation !== this.#conversation) return leaveEarlier(conversation);
     this.#keepPlace(() => {
       const lines = document.createDocumentFragment();
       for (let index = 0; index < items.length; index += 1) lines.append(...this.#nodes(index));
@@ -364,6 +364,7 @@ export class Log {
     const isStepUp = scrollTop < this.#top - AT_END_PX && above >= AT_END_PX;
     this.atEnd = !isStepUp && (wasAtEnd || above < BOTTOM_SLACK_PX);
     this.#top = scrollTop;
+    this.#bound();
     if (this.atEnd) this.#below = 0;
     if (this.atEnd && !wasAtEnd) this.#actions.reachedEnd();
     this.#anchor = this.atEnd ? null : this.#topmost();

@@ -9,7 +9,7 @@ import pytest
 import websockets.sync.client
 from playwright.sync_api import expect
 
-from conftest import WAIT_MS
+from conftest import REFUSED, WAIT_MS
 
 # What older browsers lack, or what fails in them.
 LACKING = {
@@ -246,3 +246,95 @@ def test_scrolling_up_shows_earlier_messages_up_to_the_beginning(visitor, others
     expect(one.find(".day")).to_have_count(1)
     expect(one.find(".message.first")).to_have_count(1)
     expect(one.find("#newer")).to_be_visible()
+
+
+@pytest.mark.parametrize("server_options", [("--messages-per-second", "0")])
+def test_earlier_messages_that_could_not_be_loaded_can_be_asked_for_again(visitor, others):
+    others.come("영희")
+    others.say("영희", *(f"글 {number}." for number in range(1, 71)))
+    one = visitor().enter("하나").expects(*REFUSED)
+    one.find("#others button").click()
+    one.sees("글 70.")
+    one.page.route("**/history?*", lambda route: route.fulfill(status=503, body="{}"))
+    one.find(".earlier button").click()
+    expect(one.find(".earlier")).to_contain_text("이전 메시지를 불러오지 못했습니다.")
+    expect(one.find(".earlier button")).to_be_focused()
+    one.page.unroute("**/history?*")
+    one.page.keyboard.press("Enter")
+    one.sees("글 1.")
+    expect(one.find(".earlier")).to_have_text("여기가 대화의 처음입니다")
+    expect(one.find(".log")).to_be_focused()
+
+
+@pytest.mark.parametrize("server_options", [("--messages-per-second", "0")])
+def test_earlier_messages_are_let_go_at_the_end_and_ones_own_are_among_them_as_ones_own(visitor, others):
+    others.come("영희")
+    one = visitor().enter("하나", "마당")
+    one.say("내 글")
+    others.say("영희", *(f"글 {number}." for number in range(1, 561)))
+    expect(one.find(".bubble")).to_have_count(500)
+    expect(one.message("내 글")).to_have_count(0)
+    for _ in range(2):
+        one.page.evaluate("document.querySelector('.log').scrollTop = 0")
+        one.settles()
+    one.sees("내 글")
+    expect(one.find(".message.mine .bubble")).to_have_text("내 글")
+    others.say("영희", "또")
+    expect(one.find("#newer")).to_contain_text("새 메시지 1개")
+    expect(one.find(".bubble")).to_have_count(562)
+    one.find("#newer").click()
+    expect(one.find(".bubble")).to_have_count(500)
+    expect(one.message("또")).to_be_in_viewport()
+
+
+# Links to messages
+
+
+def link_to(one, text):
+    return one.find(".message", has_text=text).locator(".time a").get_attribute("href")
+
+
+@pytest.mark.parametrize("server_options", [("--messages-per-second", "0")])
+def test_a_link_leads_to_its_message_and_marks_it(visitor, others):
+    others.come("영희")
+    one = visitor().enter("하나", "마당")
+    others.say("영희", "여기를 보세요")
+    link = link_to(one, "여기를 보세요")
+    others.say("영희", *(f"글 {number}." for number in range(1, 301)))
+    two = visitor()
+    two.page.goto(link)
+    two.find("#name").fill("둘")
+    two.find("#enter").click()
+    two.is_in("마당")
+    target = two.find(".message", has_text="여기를 보세요")
+    expect(target).to_be_focused()
+    expect(target).to_be_in_viewport(ratio=1)
+    expect(target).to_have_class(re.compile("is-target"))
+    expect(target).not_to_have_class(re.compile("is-target"))
+    others.say("영희", "또")
+    expect(two.find("#newer")).to_contain_text("새 메시지 1개")
+    expect(target).to_be_in_viewport(ratio=1)
+
+
+def test_a_link_to_a_message_that_is_gone_says_so(visitor, others):
+    others.come("영희")
+    position = others.say("영희", "하나")
+    one = visitor().enter("하나", "마당")
+    one.page.goto(f"{one.url}/?room=마당&at=0000000000000000:{position.split(':')[1]}")
+    one.is_in("마당")
+    expect(one.find("#notice")).to_contain_text("남아 있지 않습니다")
+    one.sees("하나")
+
+
+def test_the_time_of_a_message_copies_its_link(visitor, others):
+    others.come("영희")
+    one = visitor(permissions=["clipboard-read", "clipboard-write"]).enter("하나", "마당")
+    others.say("영희", "여기를 보세요")
+    link = link_to(one, "여기를 보세요")
+    one.find(".time a").click()
+    expect(one.find(".time a")).to_have_text("링크를 복사했습니다")
+    assert one.page.evaluate("navigator.clipboard.readText()") == link
+    expect(one.find(".time a")).not_to_have_text("링크를 복사했습니다")
+    one.find(".message .more").click()
+    one.find("[data-action=link]").click()
+    expect(one.find(".time a")).to_have_text("링크를 복사했습니다")
