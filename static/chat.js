@@ -12,7 +12,6 @@ import { isMuted } from './muting.js';
 import { setUpModeration } from './moderation.js';
 import { openSettings } from './settings-dialog.js';
 import { countUnread, showBadge, titleOf } from './badges.js';
-import { nameOf } from './sarang.js';
 import { Lists, NewRoom } from './lists.js';
 import { keyOf } from './conversation.js';
 import { house } from './house.js';
@@ -241,8 +240,6 @@ function setUp() {
     const unsent = [...house.conversations.values()].some(({ outgoing }) => [...outgoing.values()].some(({ status }) => status === 'pending'));
     if (unsent) event.preventDefault();
   });
-  const { room, at } = Object.fromEntries(new URLSearchParams(location.search));
-  if (room && at) log.openAt(nameOf(room), at);
   begin();
 }
 
