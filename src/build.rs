@@ -36,12 +36,12 @@ const PACKED_RELOCATIONS_SINCE: (u32, u32) = (2, 36);
 
 fn main() {
     println!("cargo:rerun-if-changed=src/build.rs");
-    println!("cargo:rerun-if-changed=src/build");
     let system = var("CARGO_CFG_TARGET_OS").unwrap_or_default();
     if system != "linux" {
         println!("cargo::error={}", refusal(&system));
         exit(1);
     }
+    println!("cargo:rerun-if-changed=src/build");
     let Some(directory) = var("OUT_DIR").ok().map(PathBuf::from) else {
         return;
     };

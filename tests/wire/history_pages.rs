@@ -10,7 +10,7 @@ use crate::support::{Chatter, Server, described, percent_encoded};
 fn asked(chatter: &mut Chatter, question: Value) -> Value {
     described::assert_command(&question);
     chatter.send(question);
-    chatter.expect("history")
+    chatter.until("history")
 }
 
 /// A server with somebody who has said "1" to "count" in a room.
@@ -87,7 +87,7 @@ fn a_deleted_message_is_a_tombstone_in_a_page() {
     let target = format!("/rooms/tech/messages/{}", percent_encoded(first));
     let fields = format!("{JSON}{}", bearer(&token));
     assert_eq!(http.request("DELETE", &target, &fields).status, 204);
-    hong.expect("deleted");
+    hong.until("deleted");
     let page = asked(&mut hong, json!({"type": "history", "room": "tech"}));
     let tombstone = json!({"type": "deleted", "room": "tech", "position": first});
     assert_eq!(page["messages"][0], tombstone);

@@ -101,8 +101,10 @@ fn no_page_or_script_has_an_address_that_is_not_relative() {
             let is_absolute = ["'/", "\"/", "`/", "=/", "(/"].iter().any(|start| {
                 let mut found = line.match_indices(start);
                 found.any(|(at, _)| {
+                    // Behind a bracket a quotation mark is one of a regular expression.
+                    let others = if *start == "(/" { "" } else { "'\"`/" };
                     line[at + 2..]
-                        .starts_with(|c: char| c.is_ascii_lowercase() || "'\"`/".contains(c))
+                        .starts_with(|c: char| c.is_ascii_lowercase() || others.contains(c))
                 })
             });
             if is_absolute || line.contains("location.host") || line.contains("location.origin") {

@@ -43,7 +43,7 @@ fn it_is_there_where_joins_create_no_rooms_and_makes_way_for_no_other() {
     hong.leave("tea");
     server
         .post("/rooms", r#"{"name":"other"}"#)
-        .assert_error(409, "too_many_rooms");
+        .assert_error(503, "too_many_rooms");
     let server = Server::start(&["--lobby", "tea", "--rooms", "2"]);
     for room in ["a", "b", "c"] {
         let mut hong = server.guest("홍길동");
