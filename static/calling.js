@@ -201,6 +201,7 @@ const muteAction = (conversation) => (conversation.kind === 'room' && {
 export function setUpCalling() {
   house.on('heard', heard);
   house.on('change', changed);
+  house.on('show', () => house.changed()); // once it has been read
   house.on('out', changed);
   offer('place', (conversation) => [muteAction(conversation)]);
   onMutingChange(() => house.changed());
