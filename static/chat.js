@@ -22,6 +22,7 @@ import { Completion } from './completion.js';
 import { earlier } from './hearing.js';
 import { setUpKeeping } from './keep.js';
 import { setUpPlaces } from './places.js';
+import { setUpTabs } from './tabs.js';
 import { draft, setDraft, setUpComposer, written } from './composer.js';
 import { setUpCopying } from './copying.js';
 import { followKeyboard } from './keyboard.js';
@@ -222,6 +223,7 @@ function setUp() {
   followKeyboard();
   setUpPlaces();
   setUpKeeping(() => log.place);
+  setUpTabs();
   byId('skip').addEventListener('click', (event) => { event.preventDefault(); byId('text').focus(); });
   addEventListener('pageshow', ({ persisted }) => persisted && house.chat?.retryNow());
   byId('text').addEventListener('input', () => { if (house.active) house.active.draft = draft(); });

@@ -38,6 +38,7 @@ const PRESENCE_NAMES_MAX = 200;
  * @property {Map<string, boolean>} people  the others in the room, as far as they are told: whether each is a guest
  * @property {number} present      how many are in the room, we too
  * @property {number} mentioned    unread items that mention us; they are among the `unread`
+ * @property {Mark} readUpTo       the newest message that another tab has shown
  * @property {number} unread @property {?number} unreadFrom   serial of the first unread item
  * @property {boolean} guest       of whispers: with a guest @property {boolean} familiar   of whispers: we have written there, or opened them by ourselves
  * @property {?(import('./log.js').Place & {isLinked?: boolean})} place   where to go on reading once it is shown; null: at the end
@@ -52,11 +53,22 @@ export const keyOf = (kind, name) => `${kind} ${name}`;
 /** A room that a reload leads back into. @param {Conversation} conversation */
 export const isWanted = ({ kind, putOut }) => kind === 'room' && !putOut;
 
+/**
+ * @typedef {{at: number, seq: number}} Mark   Which message of a conversation, in all tabs: times are in seconds, and of a room's
+ *   messages within one the number counts. In milliseconds since 1970.
+ */
+
+/** @param {Item} item  a message @returns {Mark} */
+export const markOf = ({ at, position }) => ({ at: Number(at), seq: Number(position?.split(':')[1] ?? 0) });
+
+/** @param {Mark} a  @param {Mark} b */
+export const isAfter = (a, b) => a.at > b.at || (a.at === b.at && a.seq > b.seq);
+
 /** @returns {Conversation} */
 export const begin = (kind, name, waiting) => ({
   key: keyOf(kind, name), kind, name, items: [], messages: 0, byPosition: new Map(), messagesMax: MESSAGES_MAX, more: kind === 'room' ? null : false,
   outgoing: new Map(), shown: new Set(), standing: kind === 'room' ? 'joining' : 'in', refusal: '', putOut: false, people: new Map(), present: 0,
-  unread: 0, mentioned: 0, unreadFrom: null, draft: '', place: null, waiting, guest: false, familiar: false,
+  unread: 0, mentioned: 0, readUpTo: { at: 0, seq: 0 }, unreadFrom: null, draft: '', place: null, waiting, guest: false, familiar: false,
 });
 
 const isMessage = ({ kind }) => kind === 'message' || kind === 'deleted';

@@ -15,7 +15,7 @@
 //   left       the stay is over: nothing of it is to be kept
 
 import { nameOf } from './sarang.js';
-import { append, begin, keyOf, remove } from './conversation.js';
+import { append, begin, isAfter, keyOf, markOf, remove } from './conversation.js';
 import { isHidden } from './hiding.js';
 import { mentionsUs } from './mentions.js';
 
@@ -115,12 +115,23 @@ class House extends EventTarget {
     if (this.active && this.isRead(this.active)) Object.assign(this.active, { unread: 0, mentioned: 0 });
   }
 
+  /** Another tab has shown what was said up to a message. @param {Conversation} conversation  @param {import('./conversation.js').Mark} mark */
+  readUpTo(conversation, mark) {
+    conversation.readUpTo = mark;
+    if (!conversation.unread) return;
+    const left = conversation.items.filter((item) => (
+      item.kind === 'message' && !item.mine && item.serial >= conversation.unreadFrom && isAfter(markOf(item), mark) && !isHidden(item.from, item.guest)));
+    conversation.unread = Math.min(conversation.unread, left.length);
+    conversation.mentioned = Math.min(conversation.mentioned, left.filter(({ mentionsUs: isCall }) => isCall).length);
+    conversation.unreadFrom = left[0]?.serial ?? null;
+  }
+
   /** Appends a message, and counts it as unread unless it is ours, of before, or read at once. */
   hear(conversation, fields, past) {
     const item = append(conversation, { kind: 'message', mentionsUs: !fields.mine && mentionsUs(fields.content, conversation, this.chat.username), ...fields });
     if (fields.mine) conversation.familiar = true;
     else if (isHidden(fields.from, fields.guest)) return past ? undefined : this.#boundHidden(conversation);
-    if (!fields.mine && !past && !this.isRead(conversation)) {
+    if (!fields.mine && !past && isAfter(markOf(item), conversation.readUpTo) && !this.isRead(conversation)) {
       conversation.unreadFrom = conversation.unread ? conversation.unreadFrom : item.serial;
       conversation.unread += 1;
       if (item.mentionsUs) conversation.mentioned += 1;

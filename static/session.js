@@ -1,9 +1,15 @@
 // Someone who signed in: the access token, its renewal before it expires, and the one-use tickets it buys.
+// All tabs of a browser share one session, by localStorage: a new tab needs no password, one tab at a time renews the token for
+// all of them, and leaving in one ends it in all.
 // The server is the judge of what is still valid; the clock of this machine only says when to ask and how to word the end.
 
 import { recall, remember } from './view.js';
 
-const STORED = 'sarang.token';
+/** Below a prefix another server may have its own. */
+const { pathname: HERE } = new URL('.', document.baseURI);
+const STORED = HERE === '/' ? 'sarang.token' : `sarang.token ${HERE}`;
+/** What one tab has stored, the others see a little later. */
+const STORAGE_DELAY_MS = 300;
 /** Hashing a password takes its time, and there may be a queue before it. */
 const SIGN_IN_WAIT_MS = 30_000;
 const ANSWER_WAIT_MS = 15_000;
@@ -50,7 +56,7 @@ async function ask(path, { method = 'POST', token, body, wait = ANSWER_WAIT_MS }
 export const whoMayEnter = () => ask('auth', { method: 'GET' });
 
 export class Session {
-  /** Why it is over: `expired`, `refused` by the server before its time, `left`. @type {?('expired'|'refused'|'left')} */ ended = null;
+  /** Why it is over: `expired`, `refused` by the server before its time, `left` here or in another tab. @type {?('expired'|'refused'|'left')} */ ended = null;
   /** It goes on until `expiresAt`, but no longer. */ renewalRefused = false;
   #token; #lifetime; #timer;
   #handlers = null;
@@ -72,10 +78,15 @@ export class Session {
     return session;
   }
 
-  /** The session of this tab before it was reloaded. @returns {?Session} */
+  /** The session of this browser: of this tab before it was reloaded, or of another one. @returns {?Session} */
   static recall() {
-    const stored = recall('sessionStorage', STORED);
-    return stored?.token ? new Session(stored) : null;
+    const stored = recall('localStorage', STORED);
+    return stored?.token && stored.expiresAt > Date.now() ? new Session(stored) : null;
+  }
+
+  /** Calls back when another tab has signed in, or renewed its session. @param {() => void} signedIn */
+  static onSignIn(signedIn) {
+    addEventListener('storage', ({ key, newValue }) => key === STORED && newValue && recall('localStorage', STORED)?.token && signedIn());
   }
 
   /**
@@ -83,7 +94,7 @@ export class Session {
    * @param {object} handlers
    * @param {(ticket: string) => Promise<unknown>} handlers.extend  Extends the open connection; rejected when it did not.
    * @param {() => void} handlers.renewalRefused
-   * @param {(reason: 'expired'|'refused') => void} handlers.ended
+   * @param {(reason: 'expired'|'refused'|'left') => void} handlers.ended  left: in another tab
    */
   start(handlers) {
     this.#handlers = handlers;
@@ -92,6 +103,7 @@ export class Session {
     addEventListener('online', wake, { signal });
     addEventListener('pageshow', wake, { signal });
     document.addEventListener('visibilitychange', wake, { signal });
+    addEventListener('storage', ({ key }) => key === STORED && this.#heardOfOtherTab(), { signal });
     this.#tend();
   }
 
@@ -110,18 +122,41 @@ export class Session {
       return ticket;
     } catch (error) {
       if (error.status !== 401) throw error;
-      if (token !== this.#token) return this.ticket(); // it was renewed meanwhile
+      // It was renewed meanwhile, here or in another tab.
+      if (token !== this.#token || this.#adopt(recall('localStorage', STORED))) return this.ticket();
       this.#end(this.#hasExpired ? 'expired' : 'refused');
       throw error;
     }
   }
 
-  /** Signs out, here and on the server; that the server hears of it is not waited for. */
+  /** Signs out, in all tabs and on the server; that the server hears of it is not waited for. */
   leave() {
     if (this.ended) return;
     const token = this.#token;
     this.#end('left');
     revoke(token);
+  }
+
+  /** Another tab has renewed the session, or ended it. */
+  #heardOfOtherTab() {
+    const stored = recall('localStorage', STORED);
+    if (this.ended) return;
+    if (stored?.token && stored.username === this.username) {
+      if (this.#adopt(stored)) this.#tend();
+    } else {
+      this.#end(stored ? 'left' : this.#hasExpired ? 'expired' : 'refused', true);
+    }
+  }
+
+  /** Takes over the token of another tab, if it is a newer one. */
+  #adopt(stored) {
+    if (stored?.username !== this.username || !stored.token || stored.token === this.#token || !(stored.expiresAt > this.expiresAt)) return false;
+    this.#token = stored.token;
+    this.#lifetime = stored.lifetime;
+    this.expiresAt = stored.expiresAt;
+    this.renewalRefused = false;
+    this.#toExtend = true;
+    return true;
   }
 
   get #hasExpired() {
@@ -137,7 +172,7 @@ export class Session {
     this.#token = token;
     this.#lifetime = seconds * 1000;
     this.expiresAt = Date.now() + this.#lifetime;
-    remember('sessionStorage', STORED, { username: this.username, token, lifetime: this.#lifetime, expiresAt: this.expiresAt });
+    remember('localStorage', STORED, { username: this.username, token, lifetime: this.#lifetime, expiresAt: this.expiresAt });
   }
 
   /** Does what is due, and sets the alarm for what comes next. */
@@ -160,7 +195,16 @@ export class Session {
     if (!this.ended) this.#timer = setTimeout(() => this.#tend(), Math.min(Math.max(wait, RETRY_MS_MIN), TIMER_MAX_MS));
   }
 
-  async #renew() {
+  #renew() {
+    return alone(async () => {
+      this.#adopt(recall('localStorage', STORED));
+      if (this.ended || this.#renewInMs > 0) return;
+      await this.#renewNow();
+      await new Promise((resolve) => { setTimeout(resolve, STORAGE_DELAY_MS); });
+    });
+  }
+
+  async #renewNow() {
     try {
       const grant = await ask('auth/refresh', { token: this.#token });
       if (this.ended) return revoke(grant.access_token);
@@ -174,14 +218,29 @@ export class Session {
     }
   }
 
-  #end(reason) {
+  /** @param {boolean} [byOtherTab]  which has seen to what is stored */
+  #end(reason, byOtherTab = false) {
     if (this.ended) return;
+    const isStored = !byOtherTab && recall('localStorage', STORED)?.token === this.#token;
     this.ended = reason;
     this.#token = null;
     clearTimeout(this.#timer);
     this.#listeners.abort();
-    remember('sessionStorage', STORED, null);
-    if (reason !== 'left') this.#handlers?.ended(reason);
+    // The other tabs are told that somebody has left, and keep nothing of it; of an end they find the reason themselves.
+    if (isStored) remember('localStorage', STORED, reason === 'left' ? { left: true } : null);
+    if (reason !== 'left' || byOtherTab) this.#handlers?.ended(reason);
+  }
+}
+
+/** Does something in one tab at a time, where the browser can (not on plain http): elsewhere two tabs may do it at once, which harms nothing. */
+async function alone(work) {
+  if (!navigator.locks) return work();
+  let has = false;
+  try {
+    return await navigator.locks.request(STORED, { signal: AbortSignal.timeout(ANSWER_WAIT_MS) }, () => { has = true; return work(); });
+  } catch (error) {
+    if (has) throw error;
+    return work(); // whoever has it sleeps
   }
 }
 

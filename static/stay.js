@@ -43,6 +43,13 @@ async function socketUrl({ name, session }) {
   return `${url}?${identity}`;
 }
 
+/** Another tab has signed in: at the door, this one comes in with it. */
+function signedInElsewhere() {
+  const isAtDoor = !house.welcomed && (!house.me || house.me.session?.ended);
+  const session = isAtDoor && Session.recall();
+  if (session) signedIn(session);
+}
+
 /** @param {Who} who */
 function connect(who) {
   house.me = who;
@@ -72,9 +79,11 @@ function signedIn(session) {
 function comeBack(who) {
   const stay = recall('sessionStorage', 'sarang.session');
   const isTheirs = stay?.name === who.name && stay.account === Boolean(who.session);
+  const former = house.me;
+  house.clear();
+  if (former && (former.name !== who.name || Boolean(former.session) !== Boolean(who.session))) house.tell('left'); // the address is of their stay
   const { room, key, at } = wanted();
   const named = room && nameOf(room);
-  house.clear();
   connect(who);
   if (who.session) startSession();
   for (const name of new Set([...(isTheirs ? stay.rooms : []), ...(named ? [named] : [])])) house.enterRoom(name, false);
@@ -100,7 +109,12 @@ function startSession() {
     extend: (ticket) => house.chat.extend(ticket),
     renewalRefused: () => house.changed(),
     // The chat is not ended, only without tickets: what was not sent waits for its author.
-    ended: (reason) => house.me?.session === session && showEntry({ reason: words.ended[reason], account: house.me.name }),
+    ended: (reason) => {
+      if (house.me?.session !== session) return;
+      if (reason !== 'left') return showEntry({ reason: words.ended[reason], account: house.me.name });
+      leaveHouse({ reason: words.ended.left });
+      signedInElsewhere(); // as somebody else
+    },
   });
 }
 
@@ -178,9 +192,10 @@ export function begin() {
   house.on('moved', rememberStay);
   entry.preset(query.get('username') ?? recall('localStorage', 'sarang.name'));
   entry.leadsTo(wanted().room);
-  const session = Session.recall();
+  Session.onSignIn(signedInElsewhere);
   const stay = recall('sessionStorage', 'sarang.session');
   const guest = stay?.account === false && (query.get('username') ?? stay.name) === stay.name ? stay.name : null;
+  const session = guest ? null : Session.recall(); // whoever is a guest in this tab stays one
   if (session || guest) {
     entry.openForReturning();
     comeBack(session ? { name: session.username, session } : { name: guest, session: null });

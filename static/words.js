@@ -38,6 +38,7 @@ const ko = {
   ended: {
     expired: '로그인 시간이 다 되어 세션이 끝났습니다. 다시 로그인하면 하던 곳에서 이어집니다.',
     refused: '서버가 이 로그인을 더 받아들이지 않아 세션이 끝났습니다. 다른 곳에서 나갔거나, 서버가 다시 시작되었거나, 계정이 바뀌었을 수 있습니다.',
+    left: '다른 탭에서 나갔습니다. 이 브라우저의 모든 탭에서 나갑니다.',
   },
 
   rooms: '방',
@@ -191,6 +192,7 @@ const en = {
   ended: {
     expired: 'Your session ended because its time was up. Sign in again to go on where you were.',
     refused: 'Your session ended because the server no longer accepts this sign-in: you may have left elsewhere, the server may have restarted, or the account may have changed.',
+    left: 'You left in another tab, and with it in all tabs of this browser.',
   },
 
   rooms: 'Rooms',

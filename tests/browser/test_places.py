@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from playwright.sync_api import expect
 
+from conftest import Visitor
 from test_chat import DESKTOP, PHONE, WRITE_MANY
 from test_sign_in import frames_of
 
@@ -290,6 +291,36 @@ def test_signing_out_deletes_what_was_kept(visitor):
     one.find("#enter").click()
     one.is_connected()
     expect(one.find("#whispers li")).to_have_count(0)
+
+
+# Tabs
+
+
+def test_what_is_read_in_one_tab_is_read_in_the_others(visitor):
+    one, writer = visitor().enter("독자", "하나"), visitor().enter("작가", "하나")
+    one.create_or_join("둘")
+    tab = Visitor(one.page.context.new_page(), one.url)
+    tab.enter("독자", "하나")
+    tab.create_or_join("둘")
+    writer.say("첫째 글")
+    writer.whisper_to("독자")
+    writer.say("귓속말")
+    for page in (one, tab):
+        expect(page.find("#joined .badge:visible")).to_contain_text("1")
+        expect(page.find("#whispers .badge:visible")).to_contain_text("1")
+        expect(page.page).to_have_title(re.compile(r"^\(2\) "))
+    one.page.bring_to_front()
+    one.open("하나")
+    expect(tab.find("#joined .badge:visible")).to_have_count(0)
+    expect(tab.page).to_have_title(re.compile(r"^\(1\) "))
+    one.open("작가")
+    expect(tab.find("#whispers .badge:visible")).to_have_count(0)
+    expect(tab.page).not_to_have_title(re.compile(r"^\("))
+    # Read as they come in one tab, they are not unread in the other.
+    writer.say("또 하나")
+    one.sees("또 하나")
+    expect(tab.find("#whispers .badge:visible")).to_have_count(0)
+    assert tab.unexpected_problems() == []
 
 
 # Phones

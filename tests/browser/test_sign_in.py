@@ -75,11 +75,11 @@ def offers(one, guest, account):
     expect(one.find("#other-way-button")).to_be_visible(visible="click" in (guest, account))
 
 
-def is_signed_out(one, reason):
+def is_signed_out(one, reason, stored=None):
     expect(one.find("#entry-reason")).to_contain_text(reason)
     expect(one.find("#sign-in-form")).to_be_visible()
     expect(one.find("#house")).to_be_hidden()
-    assert one.page.evaluate("sessionStorage.getItem('sarang.token')") is None
+    assert one.page.evaluate("localStorage.getItem('sarang.token')") == stored
 
 
 def requests_to(one, path):
@@ -309,7 +309,7 @@ def test_an_entry_screen_that_can_not_ask_the_server_asks_again(member, visitor,
 # The lifetime of a session
 
 
-def test_a_reload_stays_signed_in_and_a_new_tab_does_not(member):
+def test_a_reload_stays_signed_in_and_so_does_a_new_tab(member):
     one = sign_in(member())
     one.create_or_join("하나")
     one.say("여기 있습니다")
@@ -318,10 +318,12 @@ def test_a_reload_stays_signed_in_and_a_new_tab_does_not(member):
     one.is_in("하나")
     one.sees("여기 있습니다")
     expect(one.find("#my-name")).to_have_text("길동")
-    assert logins == []
-    tab = one.page.context.new_page()
-    tab.goto(one.url)
-    expect(tab.locator("#sign-in-form")).to_be_visible()
+    tab = Visitor(one.page.context.new_page(), one.url)
+    logins_of_tab = requests_to(tab, "/auth/login")
+    tab.page.goto(one.url)
+    tab.is_connected()
+    expect(tab.find("#my-name")).to_have_text("길동")
+    assert logins == logins_of_tab == tab.unexpected_problems() == []
 
 
 def test_each_connection_has_a_fresh_ticket_and_no_address_has_the_token(visitor, configured, make_proxy):
@@ -348,7 +350,7 @@ def test_each_connection_has_a_fresh_ticket_and_no_address_has_the_token(visitor
         one.sees(f"글 {n}")
     assert len(set(sockets)) == len(sockets)
     assert all(re.search(r"/ws\?ticket=[\w-]{43,}$", url) for url in sockets)
-    token = json.loads(one.page.evaluate("sessionStorage.getItem('sarang.token')"))["token"]
+    token = json.loads(one.page.evaluate("localStorage.getItem('sarang.token')"))["token"]
     assert not any(token in url for url in addresses + sockets)
 
 
@@ -560,21 +562,52 @@ def test_a_visitor_who_signs_out_is_signed_out_on_the_page_and_on_the_server(mem
     expect(one.find("#sign-in-form")).to_be_visible()
 
 
-def test_leaving_in_one_tab_ends_its_copies_and_no_other_session(member):
-    one = sign_in(member())
-    one.create_or_join("하나")
+def test_leaving_in_one_tab_ends_the_session_in_all_tabs_of_a_browser_and_in_no_other(member):
+    one, apart = sign_in(member()), sign_in(member())
+    for who in (one, apart):
+        who.create_or_join("하나")
     with one.page.context.expect_page() as opened:
         one.page.evaluate("open(location.href) && undefined")  # a tab opened from a tab starts with a copy of its storage
-    copy = Visitor(opened.value, one.url)
-    copy.is_connected()
-    apart = Visitor(one.page.context.new_page(), one.url)
-    apart.page.goto(one.url)
-    sign_in(apart)
-    apart.create_or_join("둘")
+    copy, other = Visitor(opened.value, one.url), Visitor(one.page.context.new_page(), one.url)
+    copy.is_in("하나")
+    other.page.goto(f"{one.url}/?room=둘")
+    other.is_in("둘")
+    other.find("#text").fill("쓰던 글")
     one.find("#sign-out").click()
-    is_signed_out(copy, REFUSED_SESSION)
+    for tab in (copy, other):
+        is_signed_out(tab, "다른 탭에서 나갔습니다", stored='{"left":true}')
+        tab.page.reload()
+        expect(tab.find("#sign-in-form")).to_be_visible()
+        expect(tab.find("#entry-reason")).to_be_empty()
+        assert "쓰던 글" not in tab.page.evaluate("JSON.stringify({ ...sessionStorage })")
+        assert tab.unexpected_problems() == []
     apart.say("아직 있습니다")
     apart.is_connected()
+    # Who signs in again does so for all of them.
+    sign_in(other)
+    for tab in (one, copy):
+        tab.is_connected()
+        expect(tab.find("#my-name")).to_have_text("길동")
+
+
+@pytest.mark.parametrize("server_options", [("--token-ttl", "16")])
+def test_tabs_share_each_renewal_and_all_go_on(member):
+    one = sign_in(member())
+    one.create_or_join("하나")
+    tab = Visitor(one.page.context.new_page(), one.url)
+    renewals = requests_to(one, "/auth/refresh")
+    renewals_of_tab = requests_to(tab, "/auth/refresh")
+    frames = frames_of(tab)
+    tab.page.goto(f"{one.url}/?room=하나")
+    tab.is_in("하나")
+    eventually(tab, lambda: sum(message["type"] == "welcome" for who, message in frames) >= 4)
+    tokens = [request.headers["authorization"] for request in renewals + renewals_of_tab]
+    assert len(tokens) >= 2 and len(tokens) == len(set(tokens)), "no token is renewed twice"
+    for page, text in ((one, "하나"), (tab, "둘")):
+        page.say(text)
+    one.sees("둘")
+    tab.sees("하나")
+    expect(tab.find("#banner")).to_be_hidden()
 
 
 def test_a_removed_account_is_told_why_it_is_out(member, configured, users):
@@ -625,7 +658,7 @@ def test_axe_finds_nothing_serious_on_the_sign_in_form(visitor, configured, sche
     expect(one.find("#sign-in")).to_have_text("로그인")
     one.page.route("**/auth/refresh", lambda route: route.fulfill(status=401, json={"error": {"code": "invalid_token"}}))
     sign_in(one)
-    token = json.loads(one.page.evaluate("sessionStorage.getItem('sarang.token')"))["token"]
+    token = json.loads(one.page.evaluate("localStorage.getItem('sarang.token')"))["token"]
     one.page.clock.fast_forward("46:00")
     expect(one.find("#banner")).to_contain_text("더 이어 주지 않습니다")
     assert serious(one) == []
