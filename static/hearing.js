@@ -106,7 +106,9 @@ function messageChanged(message) {
  * @returns {Promise<{items: object[], more: boolean}>} oldest first
  */
 export async function earlier(conversation, { before, limit }) {
-  const { messages, more } = await pageOf(conversation.name, before, limit);
+  const page = await house.chat.history(conversation.name, { before, limit });
+  // Of another epoch: nothing of what was before is kept.
+  const { messages, more } = page.recovered === false ? { messages: [], more: false } : page;
   const ourName = house.chat.username;
   const items = messages.map(({ type, username, guest = false, content, timestamp, position }) => {
     if (type === 'deleted') return { kind: 'deleted', position };
@@ -114,13 +116,4 @@ export async function earlier(conversation, { before, limit }) {
     return { kind: 'message', from: username, guest, mine, content, position, at: new Date(timestamp), mentionsUs: !mine && mentionsUs(content, conversation, ourName) };
   });
   return { items, more };
-}
-
-async function pageOf(room, before, limit) {
-  const query = new URLSearchParams({ before: before ?? '', limit });
-  const response = await fetch(`rooms/${encodeURIComponent(room)}/history?${query}`, { headers: house.me.session?.headers ?? {}, cache: 'no-store' });
-  if (!response.ok) throw new Error(response.statusText);
-  const { messages, more, recovered } = await response.json();
-  // Of another epoch: nothing of what was before is kept.
-  return recovered ? { messages, more } : { messages: [], more: false };
 }
