@@ -413,13 +413,14 @@ def test_a_muted_room_has_a_quiet_dot_and_only_mentions_are_counted(visitor):
     expect(dot).to_have_text("읽지 않은 메시지 있음")
     looks(one, False)
     friend.say("@홍길동 들리나요")
-    expect(one.find("#joined .mentions:visible")).to_contain_text("@1")
     expect(one.page).to_have_title(re.compile(r"^@1 다른 방 "))
     # A whisper after it is heard: the mention before was not.
     friend.whisper_to("홍길동")
     friend.say("들리지요")
     assert [each["title"] for each in notified(one, 1)] == ["영희님의 귓속말"]
     assert one.page.evaluate("notes") == 2
+    looks(one, True)
+    expect(one.find("#joined .mentions:visible")).to_contain_text("@1")
     # Another tab knows, and so does the page of the next visit.
     other = Visitor(one.page.context.new_page(), one.url).enter("홍길동", "마당")
     expect(other.find("#muted")).to_be_visible()
