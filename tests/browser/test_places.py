@@ -12,6 +12,10 @@ from test_sign_in import frames_of
 
 TOUCH = {"viewport": PHONE, "has_touch": True, "is_mobile": True, "reduced_motion": "reduce"}
 
+# The module as the page has loaded it: its name may have a hash.
+HOUSE = "performance.getEntriesByType('resource').find(({ name }) => /\\/house\\.([^/]*\\.)?js$/.test(name)).name"
+
+
 def room(name):
     return re.compile(rf"\?room={quote(name)}$")
 
@@ -135,6 +139,18 @@ def test_signing_out_takes_the_room_out_of_the_address(visitor):
     expect(one.find("#name")).to_be_visible()
     expect(one.find("#entry-room")).to_be_hidden()
     expect(one.page).to_have_url(f"{one.url}/")
+
+
+def test_a_link_to_a_message_leads_there_once(visitor):
+    one, writer = visitor(viewport=DESKTOP).enter("독자", "긴 방"), visitor().enter("작가")
+    writer.page.evaluate(WRITE_MANY, ["긴 방", 0, 45])
+    one.sees("글 44.")
+    position = one.page.evaluate(f"import({HOUSE}).then(({{ house }}) => house.active.items.find(({{ content }}) => content === '글 3.').position)")
+    other = visitor(f"{one.url}/?room={quote('긴 방')}&at={quote(position)}", viewport=DESKTOP).enter("손님")
+    other.sees("글 44.")
+    expect(other.message("글 3.")).to_be_in_viewport()
+    expect(other.message("글 44.")).not_to_be_in_viewport()
+    expect(other.page).to_have_url(re.compile(r"\?room=[^&]+$"))
 
 
 # Newcomers
@@ -262,8 +278,7 @@ def test_one_goes_on_reading_where_one_was(visitor):
 def test_what_is_kept_is_bounded_and_the_newest(visitor):
     one, friend = visitor().enter("한사람", "하나"), visitor().enter("친구", "하나")
     friend.whisper_to("한사람")
-    friend.page.evaluate("""async () => {
-      const { house } = await import('/static/house.js');
+    friend.page.evaluate("async () => { const { house } = await import(" + HOUSE + """);
       for (let n = 0; n < 400; n += 1) house.hear(house.active, { from: '친구', guest: false, mine: false, content: `${n} ${'가'.repeat(4000)}`, at: new Date(n) }, true);
     }""")
     friend.page.reload()
