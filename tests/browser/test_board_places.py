@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from accessibility import violations
 from test_dashboard import CUT, is_live, is_lost, watcher, waits_long  # noqa: F401
 from test_figures import API, FINE, WIDE, board, business, stage  # noqa: F401
 
@@ -34,12 +34,6 @@ def everything(stage):
     stage.tell("system_metrics", **{**FINE, "cpu": 75, "disk": 95})
     stage.tell("api_metrics", **{**API, "refused": 2, "store_up": False, "store_queue": 1, "store_commit_ms": 1, "engine_up": True})
     business(stage, visitors=10, revenue=1, orders=2, simulated=["revenue"])
-
-
-def violations(one):
-    rules = {"label-content-name-mismatch": {"enabled": True}, "target-size": {"enabled": True}}
-    found = Axe().run(one.page, options={"resultTypes": ["violations"], "rules": rules}).response["violations"]
-    return [(each["id"], [node["html"] for node in each["nodes"]]) for each in found]
 
 
 # A phone

@@ -9,9 +9,9 @@ import time
 import urllib.request
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from accessibility import violations
 from conftest import BIN, REFUSED, Server
 
 DESKTOP = {"width": 1280, "height": 800}
@@ -452,7 +452,7 @@ def test_a_visitor_without_a_session_gets_a_link_to_sign_in_and_then_sees_the_da
         expect(one.find("#sign-in")).to_be_visible()
         expect(one.find("#state")).to_have_text("Sign-in needed")
         expect(one.find("#system")).to_be_hidden()
-        assert serious(one) == []
+        assert violations(one) == []
         expect(one.find("#sign-in a")).to_have_attribute("href", "./")
         one.page.evaluate("import('/static/session.js').then(({ Session }) => Session.signIn('주인', 'correct horse battery staple')).then(() => {})")
         one.page.reload()
@@ -495,7 +495,7 @@ def test_where_the_system_reports_no_figure_that_is_said_and_nothing_is_drawn_as
     expect(one.find("#machine .legend .figure-value").nth(0)).to_have_text("–")
     lines = one.find("#machine .chart .chart-line").evaluate_all("(all) => all.map((line) => line.getAttribute('d') ?? '')")
     assert [bool(line) for line in lines] == [False, False, True], lines
-    assert serious(one) == []
+    assert violations(one) == []
     with urllib.request.urlopen(blind.url + "/metrics") as page:
         assert b"resident" not in page.read()
 
@@ -503,23 +503,18 @@ def test_where_the_system_reports_no_figure_that_is_said_and_nothing_is_drawn_as
 # Accessibility
 
 
-def serious(one):
-    found = Axe().run(one.page, options={"resultTypes": ["violations"]}).response["violations"]
-    return [(each["id"], [node["html"] for node in each["nodes"]]) for each in found if each["impact"] in ("serious", "critical")]
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_axe_finds_nothing_serious(watcher, server, scheme, viewport):
+def test_axe_finds_nothing(watcher, server, scheme, viewport):
     one = watcher(viewport=viewport, color_scheme=scheme, reduced_motion="reduce", before=waits_long).expects(*CUT)
     is_live(one)
     wait_for_id(one, 15)
     one.find("#numbers summary").click()
-    assert serious(one) == []
+    assert violations(one) == []
     server.kill()
     is_lost(one)
-    assert serious(one) == []
+    assert violations(one) == []
     server.start()
     one.find("#try-now").click()
     expect(one.find("#told")).not_to_be_empty()
-    assert serious(one) == []
+    assert violations(one) == []

@@ -5,8 +5,9 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from accessibility import violations
 from conftest import CUT, Visitor
-from test_chat import PHONE, serious
+from test_chat import PHONE
 from test_sign_in import configured, eventually, member, sign_in, sockets_of, users  # noqa: F401
 
 # Looks like the account 길동, and is as long as a name may be.
@@ -62,10 +63,10 @@ def test_no_name_is_so_long_that_it_hides_the_mark(member, scheme):
     long.say("제가 길동입니다")
     host.sees("제가 길동입니다")
     expect(host.find(".by .guest")).to_be_in_viewport(ratio=1)
-    assert serious(host) == []
+    assert violations(host) == []
     host.find("#open-people").click()
     expect(host.find("#persons button .guest")).to_be_in_viewport(ratio=1)
-    assert serious(host) == []
+    assert violations(host) == []
 
 
 def test_in_the_demo_nobody_is_marked(visitor):

@@ -4,9 +4,9 @@ import json
 import re
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from accessibility import violations
 from conftest import Visitor
 
 
@@ -152,11 +152,6 @@ def test_keys_of_an_input_method_are_not_taken_for_a_choice(in_company):
         text.dispatch_event("keydown", {"key": key, "isComposing": True, "bubbles": True, "cancelable": True})
     expect(text).to_have_value("@영")
     expect(one.find("#names [role=option]").first).to_have_attribute("aria-selected", "true")
-
-
-def violations(one):
-    found = Axe().run(one.page, options={"resultTypes": ["violations"]}).response["violations"]
-    return [(each["id"], [node["html"] for node in each["nodes"]]) for each in found]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -7,9 +7,10 @@ import urllib.request
 import pytest
 from playwright.sync_api import expect
 
+from accessibility import violations
 from conftest import BIN
 from test_chat import DESKTOP, PHONE, fits
-from test_people import any_violation, choose, message_menu, offered, person_menu
+from test_people import choose, message_menu, offered, person_menu
 from test_sign_in import PASSWORD, configured, member, sign_in  # noqa: F401
 from test_sign_in import users as accounts  # noqa: F401
 
@@ -150,7 +151,7 @@ def test_whoever_is_banned_from_everywhere_is_listed_and_let_in_again(moderator,
     choose(place_menu(boss), "bans")
     expect(boss.find(".ban")).to_contain_text("모든 곳 · 기한 없이")
     expect(boss.find(".ban")).to_contain_text("방장")
-    assert any_violation(boss) == []
+    assert violations(boss) == []
     boss.find(".ban button").click()
     expect(boss.find(".ban")).to_have_count(0)
     expect(dialog(boss).get_by_role("status")).to_have_text("손님을 풀었습니다.")
@@ -252,17 +253,17 @@ def test_axe_finds_nothing_in_what_moderators_see(moderator, guest, room, scheme
     boss.sees("하나")
     for action in ("delete", "kick-room", "ban"):
         message_menu(boss, "하나")
-        assert any_violation(boss) == [] and all_fits(boss)
+        assert violations(boss) == [] and all_fits(boss)
         choose(boss, action)
         expect(dialog(boss)).to_be_visible()
         if action == "ban":
             dialog(boss).locator("select").select_option("date")
-        assert any_violation(boss) == [] and all_fits(boss)
+        assert violations(boss) == [] and all_fits(boss)
         boss.page.keyboard.press("Escape")
         expect(dialog(boss)).to_have_count(0)
     for action in ("rules", "bans", "remove-room"):
         choose(place_menu(boss), action)
         expect(dialog(boss).locator(".actions button").last).to_be_in_viewport()
-        assert any_violation(boss) == [] and all_fits(boss)
+        assert violations(boss) == [] and all_fits(boss)
         boss.page.keyboard.press("Escape")
         expect(dialog(boss)).to_have_count(0)

@@ -8,8 +8,9 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import expect
 
+from accessibility import violations
 from conftest import CUT, Visitor
-from test_chat import DESKTOP, PHONE, fits, serious
+from test_chat import DESKTOP, PHONE, fits
 from test_sign_in import PASSWORD, configured, eventually, fill, frames_of, member, sign_in, sockets_of, users  # noqa: F401
 
 KEY = "back-end-of-this-test-0123456789-abcdef"
@@ -259,20 +260,20 @@ def test_what_moderators_do_is_told_so_that_everybody_can_read_it(member, back_e
     back_end.says("마당", "다섯")
     one.sees_in_order(["셋", "다섯"])
     expect(one.find(".deleted")).to_have_count(3)
-    assert serious(one) == [] and fits(one)
+    assert violations(one) == [] and fits(one)
     look(one, f"deleted-{scheme}")
     back_end.ask("DELETE", "/users/길동/connections?room=마당&reason=" + 6 * "조금 쉬었다 오세요. ")
     told(one, "#out", "조금 쉬었다")
-    assert serious(one) == [] and fits(one)
+    assert violations(one) == [] and fits(one)
     look(one, f"out-{scheme}")
     back_end.bans("길동", seconds=86400, reason=256 * "가")
     told(one, "#banner-text", 256 * "가")
     expect(one.find("#banner-action")).to_be_in_viewport(ratio=1)
-    assert serious(one) == [] and fits(one)
+    assert violations(one) == [] and fits(one)
     look(one, f"banned-{scheme}")
     tab = another_tab(one)
     fill(tab, "길동", PASSWORD)
     told(tab, "#sign-in-error", 256 * "가")
-    assert serious(tab) == [] and fits(tab)
+    assert violations(tab) == [] and fits(tab)
     look(tab, f"entry-{scheme}")
     assert tab.unexpected_problems() == []

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from accessibility import violations
 from test_chat import DESKTOP, PHONE, WRITE_MANY, fits
 from test_sign_in import configured, member, sign_in, users  # noqa: F401
 
@@ -20,12 +20,6 @@ STRANGERS = """async ([to, from, until]) => {
     chat.addEventListener('message', () => message.status === 'sent' && resolve());
   })));
 }"""
-
-
-def any_violation(one):
-    """Of any impact, in what is shown now."""
-    found = Axe().run(one.page, options={"resultTypes": ["violations"]}).response["violations"]
-    return [(each["id"], each["impact"], [node["html"] for node in each["nodes"]]) for each in found]
 
 
 def person_menu(one, name):
@@ -219,7 +213,7 @@ def test_whispers_of_many_strangers_are_folded_and_all_closed_at_once(visitor):
     expect(me.find("#whispers li")).to_have_count(2)
     expect(me.find("#strangers-count")).to_have_text("30")
     expect(me.find("#create-room")).to_be_in_viewport()
-    assert any_violation(me) == []
+    assert violations(me) == []
     me.find("#close-whispers").click()
     expect(me.find("#told")).to_contain_text("귓속말 32개를 닫았습니다")
     expect(me.find("#whispers-section")).to_be_hidden()
@@ -358,7 +352,7 @@ def test_on_a_phone_a_finger_that_rests_on_a_message_opens_its_menu(visitor):
     assert box["width"] == PHONE["width"] and round(box["y"] + box["height"]) == PHONE["height"]
     for item in me.find("dialog.menu [role=menuitem]").all():
         assert item.bounding_box()["height"] >= 44
-    assert fits(me) and any_violation(me) == []
+    assert fits(me) and violations(me) == []
     me.find("[data-action=mention]").tap()
     expect(me.find("#text")).to_have_value("@이웃 ")
 
@@ -374,7 +368,7 @@ def test_one_can_hide_somebody_on_a_phone(visitor):
     me.sees("하나")
     me.find("#open-people").tap()
     me.find("#drawer .person-line .more").tap()
-    assert any_violation(me) == []
+    assert violations(me) == []
     me.find("dialog.menu [data-action=hide]").tap()
     expect(me.message("하나")).to_be_hidden()
     expect(me.find("#told .link")).to_be_in_viewport()
@@ -444,10 +438,10 @@ def test_axe_finds_nothing_in_menus_and_notices(visitor, scheme, forced):
     me, other = visitor(viewport=DESKTOP, color_scheme=scheme, reduced_motion="reduce", **options).enter("나", "마당"), visitor().enter("이웃", "마당")
     other.say("하나")
     message_menu(me, "하나")
-    assert any_violation(me) == []
+    assert violations(me) == []
     me.page.keyboard.press("Escape")
     person_menu(me, "이웃")
-    assert any_violation(me) == []
+    assert violations(me) == []
     choose(me, "hide")
     expect(me.find("#told")).to_contain_text("숨겼습니다")
-    assert any_violation(me) == []
+    assert violations(me) == []

@@ -10,8 +10,9 @@ import time
 import pytest
 from playwright.sync_api import expect
 
+from accessibility import violations
 from conftest import BIN, CUT, REFUSED, WAIT_MS, Server, Visitor
-from test_chat import DESKTOP, PHONE, fits, serious
+from test_chat import DESKTOP, PHONE, fits
 
 PASSWORD = "솔숲 바람 7"
 
@@ -637,22 +638,22 @@ def test_english_visitors_sign_in_in_english(member):
 @pytest.mark.parametrize("server_options", [("--guests",)])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE, {"width": 320, "height": 568}], ids=["desktop", "phone", "small"])
-def test_axe_finds_nothing_serious_on_the_sign_in_form(visitor, configured, scheme, viewport):
+def test_axe_finds_nothing_on_the_sign_in_form(visitor, configured, scheme, viewport):
     one = visitor(configured.url, viewport=viewport, color_scheme=scheme).expects(*REFUSED)
     # The page's clock is moved by the test, so that a message shown until a given time stays.
     one.page.clock.install()
     one.page.goto(one.url)
     expect(one.find("#sign-in-form")).to_be_visible()
-    assert serious(one) == []
+    assert violations(one) == []
     one.find("#show-password").click()
     fill(one, "길동", "틀린 비밀번호")
     expect(one.find("#sign-in-error")).not_to_be_empty()
-    assert serious(one) == []
+    assert violations(one) == []
     assert fits(one)
     one.page.route("**/auth/login", lambda route: route.fulfill(status=429, headers={"Retry-After": "600"}, json={"error": {"code": "too_many_requests"}}))
     fill(one, "길동", PASSWORD)
     expect(one.find("#sign-in")).to_have_text(re.compile("초 뒤"))
-    assert serious(one) == []
+    assert violations(one) == []
     one.page.unroute("**/auth/login")
     one.page.clock.fast_forward("10:00")
     expect(one.find("#sign-in")).to_have_text("로그인")
@@ -661,9 +662,9 @@ def test_axe_finds_nothing_serious_on_the_sign_in_form(visitor, configured, sche
     token = json.loads(one.page.evaluate("localStorage.getItem('sarang.token')"))["token"]
     one.page.clock.fast_forward("46:00")
     expect(one.find("#banner")).to_contain_text("더 이어 주지 않습니다")
-    assert serious(one) == []
+    assert violations(one) == []
     one.page.clock.fast_forward("14:00")
     one.page.request.post(f"{one.url}/auth/logout", headers={"Authorization": f"Bearer {token}"})
     is_signed_out(one, EXPIRED)
-    assert serious(one) == []
+    assert violations(one) == []
     assert fits(one)
