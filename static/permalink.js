@@ -2,7 +2,7 @@
 
 /** @param {string} room @param {string} position */
 export function linkTo(room, position) {
-  return `${location.origin}${location.pathname}?room=${encodeURIComponent(room)}&at=${encodeURIComponent(position)}`;
+  return `${location.href.split(/[?#]/u)[0]}?room=${encodeURIComponent(room)}&at=${encodeURIComponent(position)}`;
 }
 
 /** @returns {Promise<boolean>} whether it is on the clipboard now */

@@ -96,7 +96,7 @@ pub static OPTIONS: [Setting; 43] = [
         value: None,
         group: Group::Access,
         effect: Switch(|config, on| config.public_dashboard = on),
-        help: "open the event streams and `/metrics` to all, even with accounts",
+        help: "open the event streams, `/series` and `/metrics` to all, even with accounts",
         details: "",
     },
     Setting {

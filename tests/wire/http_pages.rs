@@ -96,7 +96,9 @@ fn no_page_or_script_has_an_address_that_is_not_relative() {
             name => server.get(&format!("/static/{name}")),
         };
         assert_eq!(page.status, 200, "{name}");
-        let lines = page.text().lines();
+        // Whether a path is the root is no address.
+        let text = page.text().replace("=== '/'", "");
+        let lines = text.lines();
         for line in lines.filter(|line| !line.trim_start().starts_with(['*', '/'])) {
             let is_absolute = ["'/", "\"/", "`/", "=/", "(/"].iter().any(|start| {
                 let mut found = line.match_indices(start);

@@ -33,7 +33,7 @@ struct Row(
 /// The clients are: nothing, a guest's name, a user's token, another user's token, an expired token, a revoked token, a
 /// forged token, an unsigned token, a moderator's token, an API key. In the demo a user is a moderator. HEAD is answered as GET; OPTIONS to everybody; another method is 405 for everybody.
 #[rustfmt::skip]
-const ROUTES: [Row; 41] = [
+const ROUTES: [Row; 42] = [
     //                                                            demo          accounts      + guests      secrets       + public dashboard
     Row("GET",  "/",                "/",                   200, ["++++++++++", "++++++++++", "++++++++++", "++++++++++", "++++++++++"]),
     Row("GET",  "/dashboard",       "/dashboard",          200, ["++++++++++", "++++++++++", "++++++++++", "++++++++++", "++++++++++"]),
@@ -58,6 +58,7 @@ const ROUTES: [Row; 41] = [
     Row("GET",  "/sse/*",           "/sse/deploys,api",    200, ["++++++++++", "--++xxxx++", "--++xxxx++", "--++xxxx++", "++++++++++"]),
     Row("GET",  "/sse/*",           "/sse/dashboard",      200, ["++++++++++", "--++xxxx++", "--++xxxx++", "--++xxxx++", "++++++++++"]),
     Row("GET",  "/metrics",         "/metrics",            200, ["++++++++++", "--++xxxx++", "--++xxxx++", "--++xxxx++", "++++++++++"]),
+    Row("GET",  "/series",          "/series",             200, ["++++++++++", "--++xxxx++", "--++xxxx++", "--++xxxx++", "++++++++++"]),
 
     // For moderators: {position} is that of a message in tech, somebody is connected and in tech, banned is banned, gone is a room.
     Row("POST",   "/rooms/*/messages",      "/rooms/tech/messages",            201, ["--++xxxx++", "--ffxxxx++", "--ffxxxx++", "--ffxxxx++", "--ffxxxx++"]),
