@@ -292,9 +292,8 @@ impl Server {
         }
         match watch {
             Some(true) => {
-                if self.chat.watch(id, &mut self.connections, now) {
-                    self.list_for_watchers(now);
-                }
+                let has_to_read = self.chat.watch(id, &mut self.connections, now);
+                self.list_for_watchers_if(has_to_read, now);
             }
             Some(false) => self.chat.unwatch(id, &mut self.connections),
             None => {}

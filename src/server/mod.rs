@@ -390,9 +390,8 @@ impl Server {
         self.rewrite_if_due(now);
         self.open_lobby_if_due(now);
         self.chat.handle_timeout(&mut self.connections, now);
-        if self.chat.tell_watchers_if_due(now) {
-            self.list_for_watchers(now);
-        }
+        let has_to_read = self.chat.tell_watchers_if_due(now);
+        self.list_for_watchers_if(has_to_read, now);
         self.streams.handle_timeout(&mut self.jobs, now);
         self.draw_parked_logins(now);
         while let Some(id) = self.connections.overdue_parked(now.monotonic) {

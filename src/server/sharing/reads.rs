@@ -41,8 +41,11 @@ impl Server {
         self.read_page(Reader::Request(serial), page, now);
     }
 
-    /// The first page, for those that watch the list.
-    pub(in crate::server) fn list_for_watchers(&mut self, now: Now) {
+    /// The first page, for those that watch the list, if it has to be read.
+    pub(in crate::server) fn list_for_watchers_if(&mut self, has_to_read: bool, now: Now) {
+        if !has_to_read {
+            return;
+        }
         let page = Page {
             after: None,
             limit: ROOMS_LISTED_MAX,
