@@ -150,6 +150,7 @@ function renderState() {
   setText(byId('banner-action'), nameOfRecovery(chat.state));
   renderCountdown();
   const seats = active?.kind === 'room' && active.standing === 'in' && shown === 'connected';
+  byId('seats').parentElement.classList.toggle('has-seats', seats);
   setText(byId('seats'), seats ? words.seats(count(active.present), rooms.has(active.name) && count(rooms.get(active.name).max_users)) : '');
   byId('muted').hidden = !active || !isMuted(active);
   setText(byId('muted'), callWords.muted);

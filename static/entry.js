@@ -16,7 +16,9 @@ const KEYS_KEPT_MAX = 20;
 /** The key by which a guest of this browser holds a name: the same in every tab, and after a reload. */
 export function guestKey(name) {
   const spelling = name.normalize('NFKC').toLowerCase();
-  const keys = new Map(recall('localStorage', 'sarang.keys') ?? []);
+  const stored = recall('localStorage', 'sarang.keys');
+  // An older page, or another program, may have written it: what is no key must not keep anybody out.
+  const keys = new Map(Array.isArray(stored) ? stored.filter((each) => typeof each?.[0] === 'string' && typeof each[1] === 'string') : []);
   const key = keys.get(spelling) ?? newId();
   keys.delete(spelling);
   remember('localStorage', 'sarang.keys', [...keys, [spelling, key]].slice(-KEYS_KEPT_MAX));
@@ -43,7 +45,7 @@ export class Entry {
 
   /** Who comes, as a link to the page or an earlier visit tells. */
   preset(name) {
-    byId('name').value = name ?? '';
+    byId('name').value = typeof name === 'string' ? name : '';
   }
 
   /** Says into which room one comes, if that is known. */

@@ -44,6 +44,14 @@ function save(placeShown) {
 export function restore({ name, session }) {
   const kept = recall('sessionStorage', STORED);
   if (kept?.name !== name || kept.account !== Boolean(session)) return forget();
+  try {
+    return putBack(kept);
+  } catch {
+    return forget(); // not written by this page, or by an older one: nobody is kept out by it
+  }
+}
+
+function putBack(kept) {
   for (const { name: other, guest, familiar } of [...kept.whispers].reverse()) house.whispersWith(other, guest).familiar = familiar;
   for (const { with: other, at, ...message } of [...kept.messages].reverse()) append(house.whispersWith(other), { kind: 'message', ...message, at: new Date(at) });
   for (const { name: other, unread } of kept.whispers) {

@@ -347,7 +347,11 @@ export class Log {
     if (earlier !== this.#earlier) return; // something else is shown
     const item = found() ?? conversation.items.find((other) => other.at >= at);
     const line = item && this.#lines.get(item.serial);
-    if (line) this.#scrollTo(line, offset);
+    if (!line) return;
+    this.#scrollTo(line, offset);
+    if (this.atEnd) return;
+    this.#below = conversation.unread; // as when one went away from here
+    this.#offer();
   }
 
   #scrollTo(line, offset) {

@@ -33,6 +33,12 @@ const rememberStay = () => house.chat && remember('sessionStorage', 'sarang.sess
   shown: house.active && !house.active.putOut ? house.active.key : null,
 });
 
+/** What a reload of the tab goes by. @returns {?{name: string, account: boolean, rooms: string[], shown: ?string}}  null: nothing, or nothing that makes sense */
+function recallStay() {
+  const stay = recall('sessionStorage', 'sarang.session');
+  return typeof stay?.name === 'string' && Array.isArray(stay.rooms) ? { ...stay, rooms: stay.rooms.filter((room) => room && typeof room === 'string') } : null;
+}
+
 // Coming in
 
 /** Where to connect to, asked for afresh before each attempt. @param {Who} who */
@@ -77,7 +83,7 @@ function signedIn(session) {
  * is new here comes into the lobby, where there is one. @param {Who} who
  */
 function comeBack(who) {
-  const stay = recall('sessionStorage', 'sarang.session');
+  const stay = recallStay();
   const isTheirs = stay?.name === who.name && stay.account === Boolean(who.session);
   const former = house.me;
   house.clear();
@@ -193,7 +199,7 @@ export function begin() {
   entry.preset(query.get('username') ?? recall('localStorage', 'sarang.name'));
   entry.leadsTo(wanted().room);
   Session.onSignIn(signedInElsewhere);
-  const stay = recall('sessionStorage', 'sarang.session');
+  const stay = recallStay();
   const guest = stay?.account === false && (query.get('username') ?? stay.name) === stay.name ? stay.name : null;
   const session = guest ? null : Session.recall(); // whoever is a guest in this tab stays one
   if (session || guest) {

@@ -1,5 +1,6 @@
 """Where one is on the chat page, and what stays when one goes elsewhere: rooms, addresses, tabs, phones."""
 
+import json
 import re
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -275,6 +276,36 @@ def test_one_goes_on_reading_where_one_was(visitor):
     assert one.page.evaluate(top) == before
 
 
+def test_what_was_unread_below_is_still_offered_to_whoever_comes_back_to_their_place(visitor):
+    one, writer = visitor(viewport=DESKTOP).enter("독자", "긴 방"), visitor().enter("작가")
+    writer.page.evaluate(WRITE_MANY, ["긴 방", 0, 60])
+    one.sees("글 59.")
+    one.find(".log").hover()
+    one.page.mouse.wheel(0, -800)
+    expect(one.find("#newer")).to_be_visible()
+    writer.page.evaluate(WRITE_MANY, ["긴 방", 60, 65])
+    expect(one.find("#newer")).to_contain_text("새 메시지 5개")
+    one.create_or_join("다른 방")
+    one.open("긴 방")
+    expect(one.find("#newer")).to_contain_text("새 메시지 5개")
+
+
+@pytest.mark.parametrize("stored", ["5", '{"a":1}', '[null,[1,2]]', '{"name":5,"rooms":3,"account":false}',
+                                    '{"name":"한사람","account":false,"rooms":[5,null,{},"하나"],"whispers":[null],"messages":3,"drafts":[1],"places":{}}'])
+def test_what_makes_no_sense_in_the_storage_keeps_nobody_out(visitor, server, stored):
+    one = visitor()
+    one.page.add_init_script("if (!name) { name = 'seen'; for (const key of ['sarang.keys', 'sarang.name', 'sarang.session', 'sarang.kept'])"
+                             f" for (const storage of [localStorage, sessionStorage]) storage.setItem(key, {json.dumps(stored)}); }}")
+    one.page.goto(f"{server.url}/?room=하나")
+    # Whoever was inside before the reload is so again, everybody else is asked.
+    expect(one.find("#name:visible, #composer:visible")).to_be_visible()
+    if one.find("#name").is_visible():
+        one.find("#name").fill("한사람")
+        one.find("#enter").click()
+    one.is_in("하나")
+    one.say("안에 있습니다")
+
+
 def test_what_is_kept_is_bounded_and_the_newest(visitor):
     one, friend = visitor().enter("한사람", "하나"), visitor().enter("친구", "하나")
     friend.whisper_to("한사람")
@@ -433,6 +464,27 @@ def test_the_field_to_write_in_is_as_high_as_its_text_up_to_a_limit(visitor, opt
     one.find("#composer").evaluate("(form) => form.requestSubmit()")
     one.sees("첫 글")
     assert heights()[0] == empty
+
+
+@pytest.mark.parametrize("width", [360, 390])
+def test_the_header_of_a_room_keeps_its_height_when_many_are_in_it(visitor, width):
+    one = visitor(locale="en-US", **{**TOUCH, "viewport": {"width": width, "height": 700}})
+    one.page.goto(f"{one.url}/?room=tea")
+    one.find("#name").fill("reader")
+    one.find("#enter").tap()
+    one.is_in("tea")
+    one.page.evaluate("async () => { const { house } = await import('/static/house.js'); house.active.present = 12345; house.changed(); }")
+    expect(one.find("#seats")).to_contain_text("12,345")
+    assert one.page.evaluate("document.querySelector('.bar-line').offsetHeight === document.querySelector('#seats').offsetHeight")
+
+
+def test_a_name_that_is_written_from_the_right_stands_beside_its_seal(visitor):
+    visitor().enter("שלום", "하나")
+    one = visitor(viewport=DESKTOP).enter("한사람", "하나")
+    name = one.find("#persons .person bdi", has_text="שלום")
+    expect(name).to_be_visible()
+    assert name.evaluate("(bdi) => { const text = document.createRange(); text.selectNodeContents(bdi);"
+                         " return Math.round(text.getBoundingClientRect().left - bdi.getBoundingClientRect().left); }") == 0
 
 
 def test_a_long_message_uses_the_width_of_a_phone(visitor):
