@@ -421,4 +421,8 @@ def test_a_muted_room_has_a_quiet_dot_and_only_mentions_are_counted(visitor):
     expect(other.find("#muted")).to_be_visible()
     other.find("#place-more").click()
     other.page.get_by_role("menuitem", name="조용히 하기 끝내기").click()
+    # What one tab reads, the others have read: it looks elsewhere.
+    other.create_or_join("또 다른 방")
+    friend.open("마당")
+    friend.say("다시 하는 말")
     expect(one.find("#joined .unread:visible").first).not_to_have_class(re.compile("is-quiet"))
