@@ -216,7 +216,7 @@ const en = {
   create: 'Create',
   cancel: 'Cancel',
   join_existing: 'Go to that room',
-  sign_out: 'Leave',
+  sign_out: 'Sign out',
   signed_in_as: 'Your name',
 
   people: 'People here',
