@@ -216,12 +216,13 @@ class House extends EventTarget {
     return message;
   }
 
-  /** Nothing of this stay is left. */
-  clear() {
+  /** Nothing of this stay is left. @param {boolean} [staysSignedIn]  in the other tabs */
+  clear(staysSignedIn = false) {
     const former = this.chat;
     this.chat = null; // first, so that nothing it still says is heard
     former?.close();
-    this.me?.session?.leave();
+    if (staysSignedIn) this.me?.session?.release();
+    else this.me?.session?.leave();
     this.me = null;
     this.welcomed = false;
     this.conversations.clear();

@@ -56,7 +56,11 @@ async function ask(path, { method = 'POST', token, body, wait = ANSWER_WAIT_MS }
 export const whoMayEnter = () => ask('auth', { method: 'GET' });
 
 export class Session {
-  /** Why it is over: `expired`, `refused` by the server before its time, `left` here or in another tab. @type {?('expired'|'refused'|'left')} */ ended = null;
+  /**
+   * Why it is over: `expired`, `refused` by the server before its time, `left` here or in another tab; `released`: in this tab only.
+   * @type {?('expired'|'refused'|'left'|'released')}
+   */
+  ended = null;
   /** It goes on until `expiresAt`, but no longer. */ renewalRefused = false;
   #token; #lifetime; #timer;
   #handlers = null;
@@ -137,6 +141,15 @@ export class Session {
     revoke(token);
   }
 
+  /** Lets go of it in this tab: the others go on with it. */
+  release() {
+    if (this.ended) return;
+    this.ended = 'released';
+    this.#token = null;
+    clearTimeout(this.#timer);
+    this.#listeners.abort();
+  }
+
   /** Another tab has renewed the session, or ended it. */
   #heardOfOtherTab() {
     const stored = recall('localStorage', STORED);
@@ -207,7 +220,7 @@ export class Session {
   async #renewNow() {
     try {
       const grant = await ask('auth/refresh', { token: this.#token });
-      if (this.ended) return revoke(grant.access_token);
+      if (this.ended && this.ended !== 'released') return revoke(grant.access_token);
       this.#take(grant);
       this.#toExtend = true;
     } catch (error) {

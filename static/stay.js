@@ -148,9 +148,10 @@ function showEntry(why) {
   entry.ask(why);
 }
 
-export function leaveHouse(why) {
+/** @param {object} [why]  the door says so  @param {boolean} [staysSignedIn]  in the other tabs */
+export function leaveHouse(why, staysSignedIn = false) {
   const wasIn = house.welcomed;
-  house.clear();
+  house.clear(staysSignedIn);
   remember('sessionStorage', 'sarang.session', null);
   if (wasIn) house.tell('left');
   showEntry(why);
@@ -189,8 +190,13 @@ function stateChanged(state) {
   const { me } = house;
   for (const conversation of house.conversations.values()) conversation.waiting = state.name !== 'connected';
   if (house.welcomed || me.session?.ended) return;
-  if (state.name === 'closed') leaveHouse({ problem: explainEnd(me.session && state.code === NOT_LET_IN ? { code: 'ticket' } : state), account: me.session && me.name });
-  else if (state.name === 'reconnecting') entry.problem(problemOf(state.code, words.unreachable));
+  if (state.name === 'closed') {
+    const isTicket = me.session && state.code === NOT_LET_IN;
+    // Whoever is put out is signed in all the same, and the other tabs tell them why.
+    leaveHouse({ problem: explainEnd(isTicket ? { code: 'ticket' } : state), account: me.session && me.name }, state.code === PUT_OUT);
+  } else if (state.name === 'reconnecting') {
+    entry.problem(problemOf(state.code, words.unreachable));
+  }
 }
 
 /** Begins where the page was before it was reloaded, or at the door. */
