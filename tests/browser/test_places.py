@@ -473,7 +473,7 @@ def test_the_header_of_a_room_keeps_its_height_when_many_are_in_it(visitor, widt
     one.find("#name").fill("reader")
     one.find("#enter").tap()
     one.is_in("tea")
-    one.page.evaluate("async () => { const { house } = await import('/static/house.js'); house.active.present = 12345; house.changed(); }")
+    one.page.evaluate(f"import({HOUSE}).then(({{ house }}) => {{ house.active.present = 12345; house.changed(); }})")
     expect(one.find("#seats")).to_contain_text("12,345")
     assert one.page.evaluate("document.querySelector('.bar-line').offsetHeight === document.querySelector('#seats').offsetHeight")
 
