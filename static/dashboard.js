@@ -339,7 +339,7 @@ document.addEventListener('visibilitychange', () => {
   tick();
 });
 // Somebody may have signed in, in another tab.
-addEventListener('storage', () => stream.state.name === 'signed-out' && stream.tryNow());
+Session.onSignIn(() => stream.state.name === 'signed-out' && stream.tryNow());
 addEventListener('online', () => isOpened && !document.hidden && stream.tryNow());
 // A page that is kept for the way back must not hold a connection.
 addEventListener('pagehide', () => stream.close());

@@ -3,7 +3,8 @@
 import { nameOf, newId } from './sarang.js';
 import { AuthError, Session, whoMayEnter } from './session.js';
 import { explain, words } from './words.js';
-import { byId, icon, recall, remember, sentence, setText } from './view.js';
+import { recall, remember } from './storage.js';
+import { byId, icon, sentence, setText } from './view.js';
 
 const NAME_CHARS_MAX = 32;
 const ASK_AGAIN_MS = 3_000;

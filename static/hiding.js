@@ -1,7 +1,7 @@
 // The people whose words one does not want to see: who they are, for whoever is here now. Kept in this browser, apart for each
 // name that comes in here, and shared by its tabs.
 
-import { recall, remember } from './storage.js';
+import { onStored, recall, remember } from './storage.js';
 
 const STORED = 'sarang.hidden';
 /** People hidden by one person; of more than these, the one who was hidden first is shown again, guests before accounts. */
@@ -43,8 +43,8 @@ function keep() {
   changed();
 }
 
-addEventListener('storage', ({ key }) => {
-  if (owner === null || (key !== STORED && key !== null)) return;
+onStored(STORED, () => {
+  if (owner === null) return;
   take();
   changed();
 });

@@ -1,6 +1,6 @@
 // Rooms that are muted: their messages make no noise and no number. Kept in this browser, shared by its tabs.
 
-import { recall, remember } from './storage.js';
+import { onStored, recall, remember } from './storage.js';
 
 const STORED = 'sarang.muted';
 /** Muted rooms that are remembered; of more than these, the one that was muted first makes itself heard again. */
@@ -19,9 +19,7 @@ function take(rooms) {
   for (const listener of listeners) listener();
 }
 
-addEventListener('storage', ({ key }) => {
-  if (key === STORED || key === null) take(read()); // null: all of the storage was cleared
-});
+onStored(STORED, () => take(read()));
 
 /** @param {import('./conversation.js').Conversation} conversation */
 export const isMuted = ({ kind, name }) => kind === 'room' && muted.has(name);

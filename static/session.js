@@ -3,7 +3,7 @@
 // all of them, and leaving in one ends it in all.
 // The server is the judge of what is still valid; the clock of this machine only says when to ask and how to word the end.
 
-import { recall, remember } from './view.js';
+import { recall, remember } from './storage.js';
 
 /** Below a prefix another server may have its own. */
 const { pathname: HERE } = new URL('.', document.baseURI);

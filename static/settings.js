@@ -1,7 +1,7 @@
 // What a person has chosen for this browser: kept in localStorage, shared by its tabs, and in memory where storage is forbidden.
 // theme.js reads the same entry before this module has been loaded.
 
-import { recall, remember } from './storage.js';
+import { onStored, recall, remember } from './storage.js';
 
 /** The entry of localStorage, and the event on `window` that tells of a change made in this tab. */
 const STORED = 'sarang.settings';
@@ -33,9 +33,7 @@ function take(next) {
   for (const name of changed) for (const listener of listeners.get(name) ?? []) listener(current[name]);
 }
 
-addEventListener('storage', ({ key }) => {
-  if (key === STORED || key === null) take(read()); // null: all of the storage was cleared
-});
+onStored(STORED, () => take(read()));
 
 export const settings = {
   /** @param {Setting} name */

@@ -10,7 +10,8 @@ import { forget, restore } from './keep.js';
 import { arrive, wanted } from './places.js';
 import { isWanted, keyOf } from './conversation.js';
 import { explain, explainPutOut, words } from './words.js';
-import { byId, recall, remember, seal } from './view.js';
+import { recall, remember } from './storage.js';
+import { byId, seal } from './view.js';
 
 /** The close code of a connection that is one too many of its user. */
 const TOO_MANY_CONNECTIONS = 1013;

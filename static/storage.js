@@ -12,3 +12,8 @@ export function remember(storage, key, value) {
     else window[storage].setItem(key, JSON.stringify(value));
   } catch { /* then it is asked for again */ }
 }
+
+/** Calls `listener` after another tab has changed what is kept in localStorage under `key`, or cleared all of it. */
+export function onStored(key, listener) {
+  addEventListener('storage', ({ key: changed }) => (changed === key || changed === null) && listener());
+}

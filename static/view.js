@@ -2,8 +2,6 @@
 
 import { words } from './words.js';
 
-export { recall, remember } from './storage.js';
-
 export const byId = (id) => document.getElementById(id);
 
 /** `el('p', {class: 'hint', onclick: …}, 'text', child)`: an element, its attributes and listeners, its content. */

@@ -184,6 +184,13 @@ class Visitor:
             self.create_or_join(room)
         return self
 
+    def enter_by_touch(self, name, room):
+        self.page.goto(f"{self.url}/?room={room}")
+        self.find("#name").fill(name)
+        self.find("#enter").tap()
+        self.is_in(room)
+        return self
+
     def is_connected(self):
         expect(self.find("#state")).to_have_class("state is-connected")
 

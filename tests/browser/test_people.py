@@ -335,11 +335,7 @@ LONG_PRESS = """(element, [ms, move]) => new Promise((resolve) => {
 
 def test_on_a_phone_a_finger_that_rests_on_a_message_opens_its_menu(visitor):
     other = visitor().enter("이웃", "마당")
-    me = visitor(viewport=PHONE, has_touch=True, is_mobile=True)
-    me.page.goto(f"{me.url}/?room=마당")
-    me.find("#name").fill("나")
-    me.find("#enter").tap()
-    me.is_in("마당")
+    me = visitor(viewport=PHONE, has_touch=True, is_mobile=True).enter_by_touch("나", "마당")
     other.say("https://example.org/ 하나")
     me.sees("하나")
     bubble = me.message("하나")
@@ -362,11 +358,7 @@ def test_on_a_phone_a_finger_that_rests_on_a_message_opens_its_menu(visitor):
 
 def test_one_can_hide_somebody_on_a_phone(visitor):
     other = visitor().enter("이웃", "마당")
-    me = visitor(viewport=PHONE, has_touch=True, is_mobile=True)
-    me.page.goto(f"{me.url}/?room=마당")
-    me.find("#name").fill("나")
-    me.find("#enter").tap()
-    me.is_in("마당")
+    me = visitor(viewport=PHONE, has_touch=True, is_mobile=True).enter_by_touch("나", "마당")
     other.say("하나")
     me.sees("하나")
     me.find("#open-people").tap()

@@ -253,13 +253,19 @@ def test_a_whisper_that_is_read_is_there_after_a_reload_and_its_name_is_in_no_ad
     expect(one.find("#place")).to_have_text("하나")
 
 
-def test_one_goes_on_reading_where_one_was(visitor):
+def reading_above(visitor):
+    """Somebody who has scrolled up in a long room, and somebody else who writes there."""
     one, writer = visitor(viewport=DESKTOP).enter("독자", "긴 방"), visitor().enter("작가")
     writer.page.evaluate(WRITE_MANY, ["긴 방", 0, 60])
     one.sees("글 59.")
     one.find(".log").hover()
     one.page.mouse.wheel(0, -800)
     expect(one.find("#newer")).to_be_visible()
+    return one, writer
+
+
+def test_one_goes_on_reading_where_one_was(visitor):
+    one, _ = reading_above(visitor)
     one.settles()
     top = "() => { const log = document.querySelector('.log'); const { top } = log.getBoundingClientRect();" \
           " const line = [...log.querySelectorAll('.message')].find((each) => each.getBoundingClientRect().bottom > top);" \
@@ -277,12 +283,7 @@ def test_one_goes_on_reading_where_one_was(visitor):
 
 
 def test_what_was_unread_below_is_still_offered_to_whoever_comes_back_to_their_place(visitor):
-    one, writer = visitor(viewport=DESKTOP).enter("독자", "긴 방"), visitor().enter("작가")
-    writer.page.evaluate(WRITE_MANY, ["긴 방", 0, 60])
-    one.sees("글 59.")
-    one.find(".log").hover()
-    one.page.mouse.wheel(0, -800)
-    expect(one.find("#newer")).to_be_visible()
+    one, writer = reading_above(visitor)
     writer.page.evaluate(WRITE_MANY, ["긴 방", 60, 65])
     expect(one.find("#newer")).to_contain_text("새 메시지 5개")
     one.create_or_join("다른 방")
@@ -401,12 +402,7 @@ def box(locator):
 
 
 def on_phone(visitor, room="찻집", **options):
-    one = visitor(**TOUCH, **options)
-    one.page.goto(f"{one.url}/?room={room}")
-    one.find("#name").fill("전화기")
-    one.find("#enter").tap()
-    one.is_in(room)
-    return one
+    return visitor(**TOUCH, **options).enter_by_touch("전화기", room)
 
 
 @pytest.mark.parametrize("locale", ["ko-KR", "en-GB"])
@@ -468,11 +464,7 @@ def test_the_field_to_write_in_is_as_high_as_its_text_up_to_a_limit(visitor, opt
 
 @pytest.mark.parametrize("width", [360, 390])
 def test_the_header_of_a_room_keeps_its_height_when_many_are_in_it(visitor, width):
-    one = visitor(locale="en-US", **{**TOUCH, "viewport": {"width": width, "height": 700}})
-    one.page.goto(f"{one.url}/?room=tea")
-    one.find("#name").fill("reader")
-    one.find("#enter").tap()
-    one.is_in("tea")
+    one = visitor(locale="en-US", **{**TOUCH, "viewport": {"width": width, "height": 700}}).enter_by_touch("reader", "tea")
     one.page.evaluate(f"import({HOUSE}).then(({{ house }}) => {{ house.active.present = 12345; house.changed(); }})")
     expect(one.find("#seats")).to_contain_text("12,345")
     assert one.page.evaluate("document.querySelector('.bar-line').offsetHeight === document.querySelector('#seats').offsetHeight")
