@@ -9,7 +9,8 @@ import { day, gap, message, plain, presence, sameDay, setFirst, sharesMinute, to
 import { Clamp, isLong } from './clamp.js';
 import { Earlier } from './earlier.js';
 import { showOutgoing } from './own-messages.js';
-import { copy, linkTo } from './permalink.js';
+import { copy } from './clipboard.js';
+import { linkTo } from './permalink.js';
 
 /** Whoever comes back so near to the end is at the end, but whoever leaves it has left. */
 const BOTTOM_SLACK_PX = 48;

@@ -6,7 +6,7 @@ import { offer } from './actions.js';
 import { draft, setDraft } from './composer.js';
 import { hide, hidingIsOf, isHidden, onHidingChange, unhide } from './hiding.js';
 import { house } from './house.js';
-import { copy } from './permalink.js';
+import { copy } from './clipboard.js';
 import { byId } from './view.js';
 import { words } from './words-people.js';
 

@@ -1,5 +1,6 @@
 // The text of a message as nodes of the page: code, quotes, links and mentions, as markup.js finds them. Whatever a person typed gets in as text.
 
+import { copy } from './clipboard.js';
 import { parse } from './markup.js';
 import { el, icon, setText } from './view.js';
 import { words } from './words-calls.js';
@@ -42,32 +43,16 @@ const widths = new ResizeObserver((entries) => {
 
 function codeBlock({ code, language }) {
   const copied = el('span', { class: 'copied', role: 'status' });
-  const text = el('code', {}, code);
-  const scroller = el('pre', { role: 'group', 'aria-label': words.code(language) }, text);
+  const scroller = el('pre', { role: 'group', 'aria-label': words.code(language) }, el('code', {}, code));
   widths.observe(scroller);
   const button = el('button', { type: 'button', class: 'square copy', 'aria-label': words.copy_code, title: words.copy_code }, icon('copy'));
   let timer;
   button.addEventListener('click', async () => {
     setText(copied, ''); // said again when it is done again
-    const done = await copy(code, text);
+    const done = await copy(code);
     setText(copied, done ? words.copied : words.not_copied);
     clearTimeout(timer);
     timer = setTimeout(() => setText(copied, ''), COPIED_SHOWN_MS);
   });
   return el('div', { class: 'code-block', dir: 'ltr' }, scroller, el('div', { class: 'code-bar' }, copied, button));
-}
-
-/** @param {Node} place  where the text stands. @returns {Promise<boolean>}  whether the clipboard has it */
-async function copy(text, place) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch { /* without https, or not permitted: then as a person would, by selecting it */ }
-  const selection = getSelection();
-  const before = selection.rangeCount ? selection.getRangeAt(0) : null;
-  selection.selectAllChildren(place);
-  const done = document.execCommand('copy');
-  selection.removeAllRanges();
-  if (before) selection.addRange(before);
-  return done;
 }
