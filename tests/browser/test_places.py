@@ -491,6 +491,19 @@ def test_a_long_message_uses_the_width_of_a_phone(visitor):
         assert right - left > 0.8 * PHONE["width"]
 
 
+@pytest.mark.parametrize("options", [TOUCH, {"viewport": PHONE}], ids=["phone", "narrow window"])
+def test_what_a_person_says_stands_together_on_a_phone_however_long_it_is(visitor, options):
+    other = visitor().enter("친구", "찻집")
+    one = visitor(**options).enter("전화기")
+    one.page.goto(f"{one.url}/?room=찻집")
+    one.is_in("찻집")
+    other.say("낱말이 아주 많은 긴 글입니다 " * 6)
+    other.say("짧은 글")
+    one.sees("짧은 글")
+    upper, lower = box(one.find(".bubble").first), box(one.find(".bubble").last)
+    assert 0 < lower[1] - upper[3] < 10
+
+
 def test_the_field_to_write_in_stays_above_a_keyboard_and_the_newest_message_too(visitor):
     one = on_phone(visitor)
     for n in range(12):
