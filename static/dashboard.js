@@ -144,10 +144,12 @@ stream.addEventListener('gap', ({ detail: { restarted, from, to, time } }) => {
 stream.addEventListener('resumed', ({ detail: { count: events, forMs } }) => {
   if (unseenGaps || !events) return;
   tell('resumed', words.resumed(count(Math.max(1, Math.round(forMs / 1_000))), events));
-  setTimeout(() => {
-    const told = byId('told');
-    if (told.dataset.kind === 'resumed' && !told.contains(document.activeElement)) tell(null);
-  }, RESUMED_SHOWN_MS);
+  const later = () => {
+    // Whoever is at its button is not done with it.
+    if (byId('told').contains(document.activeElement)) toldTimer = setTimeout(later, RESUMED_SHOWN_MS);
+    else tell(null);
+  };
+  toldTimer = setTimeout(later, RESUMED_SHOWN_MS);
 });
 
 // What is said of the connection
@@ -184,9 +186,11 @@ function showGap() {
   tell('gap', text);
 }
 
+let toldTimer;
 /** Shows what was missed, or that nothing was, until it is dismissed. @param {?('gap'|'resumed')} kind */
 function tell(kind, text) {
   const place = byId('told');
+  clearTimeout(toldTimer); // it was of what was told before
   place.dataset.kind = kind ?? '';
   if (!kind) return place.replaceChildren();
   const dismiss = () => {

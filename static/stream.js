@@ -50,7 +50,7 @@ const SILENT_GRACE_MS = 2_000;
 const FILL_AFTER_MS = 60_000;
 /** Events before the end of the series that are asked for again: one of each kind is among them, with what is no number. */
 const SEEN_AGAIN = 20;
-/** What was kept for us comes in one burst; a pause this long ends it. */
+/** What was kept for us comes in one burst, from the first event on; a pause this long ends it. */
 const BURST_PAUSE_MS = 150;
 const BURST_MAX_MS = 1_000;
 
@@ -66,6 +66,7 @@ export class Stream extends EventTarget {
   /** Counts attempts, so that an answer to an abandoned one is recognised. */ #turn = 0;
   #failures = 0;
   #openedAt = -Infinity;
+  /** The same by the server's clock. */ #openedTime = -Infinity;
   /** When the connection broke, until it is back. */ #lostAt = null;
   #switched = false;
   /** The series are asked for with the next attempt. */ #toFill = true;
@@ -73,6 +74,7 @@ export class Stream extends EventTarget {
   /** Up to which id each kind is known. */ #positions = new Map(ALL.map((kind) => [kind, 0]));
   #clock = new ServerClock();
   /** Events of the burst after opening, until their times can be told; null when live. @type {?object[]} */ #burst = null;
+  #burstAt;
   #burstTimer;
   #watchdog;
   #retryTimer;
@@ -206,8 +208,8 @@ export class Stream extends EventTarget {
 
   #opened() {
     this.#openedAt = performance.now();
+    this.#openedTime = this.now();
     this.#burst = [];
-    this.#burstTimer = setTimeout(() => this.#flush(), BURST_MAX_MS);
     this.#expectEvents();
     this.#setState({ name: 'connected' });
   }
@@ -279,8 +281,9 @@ export class Stream extends EventTarget {
     const time = this.#clock.timeOf(data?.time, !this.#burst);
     const entry = { kind, id, data, time };
     if (this.#burst) {
+      if (!this.#burst.length) this.#burstAt = performance.now();
       this.#burst.push(entry);
-      const left = BURST_MAX_MS - (performance.now() - this.#openedAt);
+      const left = BURST_MAX_MS - (performance.now() - this.#burstAt);
       clearTimeout(this.#burstTimer);
       this.#burstTimer = setTimeout(() => this.#flush(), Math.min(BURST_PAUSE_MS, Math.max(0, left)));
     } else {
@@ -293,18 +296,22 @@ export class Stream extends EventTarget {
     clearTimeout(this.#burstTimer);
     const burst = this.#burst;
     this.#burst = null;
-    if (!burst) return;
+    // Whoever has received nothing is not back.
+    if (!burst?.length) return;
+    // Where little happens, what comes first may have happened only now.
+    const live = new Set(burst.filter(({ time }) => time > this.#openedTime));
     setTimes(burst, this.now());
     const isReturn = this.#lostAt !== null && Math.max(...this.#positions.values()) > 0;
-    const { count, gap } = this.#deliver(burst, true);
-    if (isReturn && !gap) this.#say('resumed', { count, forMs: performance.now() - this.#lostAt });
+    const { fresh, gap } = this.#deliver(burst, true);
+    const count = fresh.filter((entry) => !live.has(entry)).length;
+    if (isReturn && !gap) this.#say('resumed', { count, forMs: this.#openedAt - this.#lostAt });
     this.#lostAt = null;
     this.#switched = false;
   }
 
   #deliver(entries, isBurst) {
+    const fresh = [];
     let samples = [];
-    let count = 0;
     let gap = false;
     const hand = () => {
       if (samples.length) this.#say('samples', samples);
@@ -316,11 +323,11 @@ export class Stream extends EventTarget {
         gap = this.#missed(entry) || gap;
       } else if (this.#isNew(entry, isBurst)) {
         samples.push(entry);
-        count += 1;
+        fresh.push(entry);
       }
     }
     hand();
-    return { count, gap };
+    return { fresh, gap };
   }
 
   /** @returns whether something was lost that we would have had otherwise */

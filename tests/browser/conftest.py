@@ -6,6 +6,7 @@
 
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -17,6 +18,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import TimeoutError as Timeout
 from playwright.sync_api import expect, sync_playwright
 
 BIN = os.environ.get("SARANG_BIN") or str(Path(__file__).parents[2] / "target/release/sarang")
@@ -159,9 +161,28 @@ NOTE = """(selector) => {
     .observe(element, { attributes: true, childList: true, characterData: true, subtree: true });
 }"""
 
+# What the pages say for a few seconds: a test on a busy machine may look when it is gone.
+PASSING = """addEventListener('DOMContentLoaded', () => {
+  window.passing = [];
+  window.heard = 0;
+  for (const place of document.querySelectorAll('#told, #notice')) {
+    new MutationObserver(() => place.textContent && passing.push(place.textContent)).observe(place, { childList: true });
+  }
+})"""
+HEARD = """([wanted, isPattern]) => {
+  const is = isPattern ? (text) => new RegExp(wanted).test(text) : (text) => text.includes(wanted);
+  const at = passing.findIndex((text, index) => index >= heard && is(text));
+  if (at >= 0) heard = at + 1;
+  return at >= 0;
+}"""
+
 
 class Visitor:
-    """A visitor of the page. Elements are found by id, so that the same steps work in every language."""
+    """A visitor of the page. Elements are found by id, so that the same steps work in every language.
+
+    What `page.wait_for_function` waits for must be a function: an expression is evaluated anew for each look, and the pages'
+    policy forbids that to all looks but the first.
+    """
 
     def __init__(self, page, url):
         self.page = page
@@ -171,6 +192,7 @@ class Visitor:
         page.on("console", lambda message: message.type == "error" and self.problems.append(message.text))
         page.on("pageerror", lambda error: self.problems.append(f"uncaught: {error}"))
         page.add_init_script("addEventListener('securitypolicyviolation', (e) => console.error('CSP', e.violatedDirective, e.blockedURI))")
+        page.add_init_script(PASSING)
 
     def find(self, selector, **filters):
         return self.page.locator(selector, **filters)
@@ -205,6 +227,19 @@ class Visitor:
 
     def noted(self, selector):
         return self.page.evaluate("(selector) => noted[selector]", selector)
+
+    def has_noted(self, selector, what):
+        """Waits until this, or a text with this, is in the record."""
+        self.page.wait_for_function("([selector, what]) => noted[selector].some((each) => each === what || each.includes?.(what))", arg=[selector, what])
+
+    def was_told(self, text):
+        """Waits until the page has said this among what it says for a few seconds, after what was asked for before: it may be
+        gone by now."""
+        wanted = [text.pattern, True] if isinstance(text, re.Pattern) else [text, False]
+        try:
+            self.page.wait_for_function(HEARD, arg=wanted)
+        except Timeout:
+            raise AssertionError(f"{text!r} is not told, but {self.page.evaluate('passing.slice(heard)')}") from None
 
     def settles(self):
         """Waits until all pending changes have been painted."""
