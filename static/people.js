@@ -47,6 +47,7 @@ export function unhidePerson(person) {
 }
 
 function closeWhispers() {
+  if (document.activeElement === byId('close-whispers')) byId('place').focus({ preventScroll: true }); // the button goes, too
   announce(words.whispers_closed(house.closeWhispers()));
   house.changed();
 }

@@ -71,6 +71,8 @@ export function seal(name) {
  * @param {(element: HTMLElement, model) => void} [update]
  */
 export function reconcile(list, models, keyOf, create, update) {
+  const focused = list.contains(document.activeElement) ? document.activeElement : null;
+  const place = focused && [...list.children].findIndex((child) => child.contains(focused));
   const wanted = new Set(models.map(keyOf));
   const kept = new Map();
   for (const child of [...list.children]) {
@@ -83,10 +85,22 @@ export function reconcile(list, models, keyOf, create, update) {
     const child = kept.get(key) ?? create(model);
     child.dataset.key = key;
     update?.(child, model);
+    if (child !== next && focused && child.contains(focused)) {
+      // An element that is moved loses the focus: the others move.
+      while (next !== child) {
+        const other = next;
+        next = next.nextElementSibling;
+        list.append(other);
+      }
+    }
     if (child === next) next = next.nextElementSibling;
     else list.insertBefore(child, next);
   }
+  // What had the focus is gone: what has come in its place has it, or the title of the page, from where to read on.
+  if (focused && !focused.isConnected) (focusableIn(list.children[Math.min(place, list.children.length - 1)]) ?? byId('place'))?.focus({ preventScroll: true });
 }
+
+const focusableIn = (element) => element?.querySelector('button');
 
 /** Sets a text only when it differs: a live region must not speak twice. */
 export function setText(element, text) {
