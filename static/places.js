@@ -66,23 +66,25 @@ function shown() {
 
 /** What is opened over the page is an entry of its own, until it is closed or Back is pressed. */
 function overlaid() {
+  if (unwinding) return; // until we know where we are
   const here = entry();
   const isOver = dialogs().length > 0;
   if (isOver && !here?.over) write('pushState', { key: here?.key ?? keyShown(), index: (here?.index ?? 0) + 1, before: here?.key ?? keyShown(), over: true });
-  else if (!isOver && here?.over && !unwinding) goBack();
+  else if (!isOver && here?.over) goBack();
 }
 
 function travelled() {
   const there = entry();
   const isBack = (there?.index ?? 0) < index;
   index = there?.index ?? 0;
-  const open = dialogs();
-  for (const dialog of open) dialog.close();
   if (unwinding) {
     unwinding = false;
     if (there && (there.over || there.key !== keyShown())) correct(there);
+    overlaid(); // something may have been opened meanwhile
     return;
   }
+  const open = dialogs();
+  for (const dialog of open) dialog.close();
   if (!there) return;
   // At the door there is nowhere to go but out.
   if (!house.welcomed) { if (isBack && there.index > 0 && !open.length) history.back(); return; }

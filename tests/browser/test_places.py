@@ -21,12 +21,15 @@ def room(name):
     return re.compile(rf"\?room={quote(name)}$")
 
 
+# In a task of its own: the page that is left could not answer.
+
+
 def goes_back(one):
-    one.page.evaluate("history.back()")
+    one.page.evaluate("void setTimeout(() => history.back())")
 
 
 def goes_forward(one):
-    one.page.evaluate("history.forward()")
+    one.page.evaluate("void setTimeout(() => history.forward())")
 
 
 # Addresses
@@ -36,7 +39,7 @@ def test_each_room_has_an_address_that_a_reload_leads_back_to(visitor):
     one = visitor().enter("한사람", "하나")
     expect(one.page).to_have_url(room("하나"))
     one.create_or_join("둘 & 반")
-    assert parse_qs(urlsplit(one.page.url).query) == {"room": ["둘 & 반"]}
+    one.page.wait_for_url(lambda url: parse_qs(urlsplit(url).query) == {"room": ["둘 & 반"]})
     expect(one.page).to_have_title("둘 & 반 · 사랑방")
     one.open("하나")
     one.page.reload()
@@ -70,6 +73,7 @@ def test_back_goes_to_the_room_before_and_from_the_first_one_out(visitor):
     goes_forward(one)
     expect(one.find("#place")).to_have_text("둘")
     goes_back(one)
+    expect(one.find("#place")).to_have_text("하나")
     goes_back(one)  # where one chooses a room
     expect(one.find("#place")).to_have_text("사랑방")
     goes_back(one)
@@ -92,7 +96,7 @@ def test_back_does_not_lead_into_a_room_that_was_left(visitor):
     expect(one.find("#place")).to_have_text("하나")
     expect(one.find("#joined li")).to_have_count(1)
     goes_back(one)  # past the room that was left, to the first entry: it is this room
-    one.page.wait_for_function("history.state.sarang.index === 0")
+    one.page.wait_for_function("() => history.state.sarang.index === 0")
     expect(one.find("#place")).to_have_text("하나")
     goes_back(one)
     expect(one.page).to_have_url("about:blank")
@@ -118,8 +122,28 @@ def test_back_closes_what_lies_over_the_page_and_leaves_the_room_as_it_is(visito
     one.find("#open-rooms").tap()
     one.page.keyboard.press("Escape")
     expect(one.find("#drawer")).to_be_hidden()
-    one.page.wait_for_function("!history.state.sarang.over")
+    one.page.wait_for_function("() => !history.state.sarang.over")
     assert one.page.evaluate("history.state.sarang.index") == 0
+
+
+def test_a_drawer_that_is_opened_while_another_one_is_being_closed_stays_open(visitor):
+    one = on_phone(visitor)
+    one.find("#open-people").tap()
+    one.page.wait_for_function("() => history.state.sarang.over")
+    # The step back to the entry without the drawer takes a while, and then is told.
+    one.page.evaluate("""async () => {
+      const isBack = new Promise((resolve) => addEventListener('popstate', () => setTimeout(resolve), { once: true }));
+      const drawer = document.querySelector('#drawer');
+      const isClosed = new Promise((resolve) => drawer.addEventListener('close', resolve, { once: true }));
+      drawer.close();
+      await isClosed;
+      document.querySelector('#open-rooms').click();
+      await isBack;
+    }""")
+    expect(one.find("#drawer")).to_be_visible()
+    goes_back(one)
+    expect(one.find("#drawer")).to_be_hidden()
+    expect(one.find("#place")).to_have_text("찻집")
 
 
 def test_a_room_that_was_chosen_in_the_drawer_is_one_step_away_from_the_one_before(visitor):
@@ -274,6 +298,7 @@ def test_one_goes_on_reading_where_one_was(visitor):
     assert before[0] != "글 59."
     one.create_or_join("다른 방")
     one.open("긴 방")
+    one.settles()
     assert one.page.evaluate(top) == before
     one.page.reload()
     one.sees("글 59.")
