@@ -52,6 +52,7 @@ export class Log {
   #top = 0; // where it is scrolled to, as far as is known
   #below = 0; // messages that arrived below what is seen
   #presenceTimer; #presenceAt = 0; #idleTimer;
+  /** By the link that says it was copied. */ #copiedTimers = new WeakMap();
   /** What is read: the element at the top of what is seen, and how far from it. @type {?{line: HTMLElement, top: number}} */ #anchor = null;
   /** A message to go to once its room is shown. @type {?{room: string, position: string}} */ #target = null;
   /** The reader is at the end and wants to stay there. */
@@ -461,8 +462,9 @@ export class Log {
   async copyLink(item) {
     const link = this.#lines.get(item.serial)?.querySelector('.time a');
     if (!link || !await copy(link.href)) return;
+    clearTimeout(this.#copiedTimers.get(link));
     setText(link, words.link_copied);
-    setTimeout(() => setText(link, timeOf(item.at)), COPIED_MS);
+    this.#copiedTimers.set(link, setTimeout(() => setText(link, timeOf(item.at)), COPIED_MS));
   }
 
   /** The time of a message is its link, to be opened elsewhere or copied by whatever the browser offers; a click copies it. */

@@ -51,15 +51,16 @@ def test_figures_that_are_posted_fast_are_drawn_at_the_times_they_were_posted(wa
     events += [("business_metrics", now - 3 + number / 10, {"active_users": 1, "revenue": number, "simulated": []}) for number in range(30)]
     events.sort(key=lambda event: event[1])
     body = "".join(told(kind, number, at, **data) for number, (kind, at, data) in enumerate(events, 1))
-    one = watcher(query="?minutes=1", viewport=WIDE, before=lambda one: (waits_long(one), answers_with(one, body)))
+    # All of them are within the time shown, also when a busy machine takes long to open the page.
+    one = watcher(query="?minutes=5", viewport=WIDE, before=lambda one: (waits_long(one), answers_with(one, body)))
     expect(one.find("#revenue .figure-value")).to_have_text("29")
     expect(one.find("#machine .chart .chart-line").first).to_have_attribute("d", re.compile("^M"))
     points = across(one, "#revenue")
     assert len(points) == 30
-    second = plot_width(one, "#revenue") / 60
+    second = plot_width(one, "#revenue") / 300
     assert 2.5 * second < points[-1] - points[0] < 3.5 * second
     machine = across(one, "#machine")
-    second = plot_width(one, "#machine") / 60
+    second = plot_width(one, "#machine") / 300
     assert 48 * second < machine[-1] - machine[0] < 50 * second
 
 
@@ -86,8 +87,7 @@ def test_a_gap_is_told_with_the_time_of_the_events_that_follow_it(watcher):
 def test_a_page_whose_clock_is_wrong_shows_the_samples_nevertheless(watcher):
     one = watcher(query="?minutes=1", before=lambda one: one.page.add_init_script("{ const now = Date.now; Date.now = () => now() + 3_600_000; }"))
     is_live(one)
-    wait_for_id(one, last_id(one) + 5)
-    one.settles()
+    one.page.wait_for_function("() => document.querySelector('#machine .chart .chart-line').getAttribute('d').split('L').length > 3")
     points = across(one, "#machine")
     assert len(points) >= 4
     assert points[-1] > plot_width(one, "#machine") * 0.9

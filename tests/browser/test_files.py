@@ -86,7 +86,7 @@ def test_every_module_is_preloaded_and_every_preloaded_module_is_used(visitor, p
     warnings = []
     one.page.on("console", lambda message: warnings.append(message.text))
     one.page.goto(one.url + path)
-    one.page.wait_for_function("document.readyState === 'complete'")
+    one.page.wait_for_function("() => document.readyState === 'complete'")
     loaded, linked = one.page.evaluate("""() => [
       performance.getEntriesByType('resource').map((entry) => entry.name).filter((name) => name.endsWith('.js')),
       [...document.querySelectorAll('link[rel=modulepreload], script[src]')].map((one) => one.href || one.src),

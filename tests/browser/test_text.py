@@ -57,16 +57,19 @@ def test_a_code_block_keeps_its_spaces_and_is_copied_with_a_button(visitor):
     one = visitor().enter("한사람", "코드")
     one.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     code = "  두 칸\n\t탭 https://example.org `x` @한사람\n<b>굵게?</b>"
-    one.find("#text").fill(f"보세요:\n```python\n{code}\n```\n어떤가요?")
-    one.find("#text").press("Enter")
+    # Not on its way any more: another element takes its place when it has arrived, without what was said in the first one.
+    one.write(f"보세요:\n```python\n{code}\n```\n어떤가요?")
+    one.sees("어떤가요?")
+    expect(one.find(".outgoing li")).to_have_count(0)
     block = one.find(".bubble pre")
     assert block.text_content() == code
     assert one.find(".bubble").inner_text().startswith("보세요:\n")
     expect(one.find(".bubble a, .bubble b, .bubble .mention")).to_have_count(0)
     expect(block).to_have_attribute("aria-label", "코드 (python)")
     expect(block).to_have_css("white-space", "pre")
+    one.noting(".copied")
     one.page.get_by_role("button", name="코드 복사").click()
-    expect(one.find(".copied")).to_have_text("복사했습니다")
+    one.has_noted(".copied", "복사했습니다")
     assert one.page.evaluate("navigator.clipboard.readText()") == code
 
 
@@ -88,10 +91,12 @@ def test_a_code_block_is_copied_where_the_clipboard_is_not_offered(visitor):
     one = visitor()
     one.page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
     one.enter("한사람", "코드")
-    one.find("#text").fill("```\n  한 줄\n```")
-    one.find("#text").press("Enter")
+    one.write("```\n  한 줄\n```")
+    one.sees("한 줄")
+    expect(one.find(".outgoing li")).to_have_count(0)
+    one.noting(".copied")
     one.page.get_by_role("button", name="코드 복사").click()
-    expect(one.find(".copied")).to_have_text("복사했습니다")
+    one.has_noted(".copied", "복사했습니다")
     one.find("#text").press("ControlOrMeta+v")
     expect(one.find("#text")).to_have_value("  한 줄")
 
