@@ -14,6 +14,8 @@ const X_TICKS_MAX = 8;
 /** Fewer pixels between two times would let them touch: with seconds, without. */
 const X_TICK_ROOM_PX = { seconds: 70, minutes: 54 };
 const X_STEPS_MS = [15_000, 30_000, 60_000, 120_000, 180_000, 300_000, 600_000];
+/** Of numbers that are nearer to each other than this, a scale would have no digits. */
+const STEP_MIN = 1e-9;
 /** A sample may come late by this part of its period before it counts as missing. */
 const MISSING_PERIODS = 2.5;
 const HOVER_PX = 24;
@@ -220,11 +222,11 @@ export class Chart {
     let top = high ?? Math.max(highMin, ...all.map((stats) => stats.high));
     if (!Number.isFinite(bottom)) bottom = 0;
     if (!Number.isFinite(top)) top = bottom + 1;
-    if (top - bottom < (stepMin ?? 0) * 2 || top === bottom) {
-      // A value that stays the same is shown in the middle.
-      const around = Math.max(stepMin ?? 0, Math.abs(top) * 0.02, 1e-3);
-      top += around;
-      if (low === undefined) bottom = Math.max(0, bottom - around);
+    if (top - bottom < Math.max((stepMin ?? 0) * 2, STEP_MIN)) {
+      // A value that stays the same is shown in the middle, nothing at the bottom.
+      const around = Math.max(stepMin ?? 0, Math.abs(top) * 0.02, STEP_MIN);
+      top += top ? around : stepMin ?? 1;
+      if (low === undefined) bottom = bottom < 0 ? bottom - around : Math.max(0, bottom - around);
     }
     const range = roundRange(bottom, top, count, stepMin);
     const steps = Math.min(Math.round((range.high - range.low) / range.step), Y_TICKS_MAX - 1);

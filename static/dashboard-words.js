@@ -87,6 +87,7 @@ const ko = {
   over_window: (window) => `${window} 동안`,
   unchanged: '변화 없음',
   none: '–',
+  no_name: '이름 없음',
   no_value: '아직 값이 없습니다',
   not_reported: '알 수 없음',
   not_reported_why: '서버가 실행되는 시스템에서 이 값을 읽을 수 없습니다',
@@ -191,6 +192,7 @@ const en = {
   over_window: (window) => `over ${window}`,
   unchanged: 'no change',
   none: '–',
+  no_name: 'No name',
   no_value: 'No value yet',
   not_reported: 'no figure',
   not_reported_why: 'The system the server runs on does not report this figure',
@@ -216,6 +218,8 @@ const numberFormat = (options) => {
   return (value) => (Number.isFinite(value) ? format.format(value) : words.none);
 };
 
+/** From here on there is no word for so much, and before it only zeros. */
+const COMPACT_MAX = 1e16;
 /** Digits after the point that a scale may need; a step with more is finer than what is measured. */
 const SCALE_DIGITS_MAX = 12;
 /** The greatest unit that is not greater than the largest value of a scale: `[from, unit, options]`. */
@@ -243,10 +247,11 @@ function formatsOf(options) {
 export function scale(values, unit = 'number') {
   const [, divisor, options] = unitFor(unit, Math.max(...values.map(Math.abs)));
   const shown = values.map((value) => value / divisor);
-  const all = formatsOf({ ...options, notation: 'compact' });
+  const compactly = formatsOf({ ...options, notation: 'compact' });
+  const all = Math.max(...shown.map(Math.abs)) < COMPACT_MAX ? compactly : formatsOf({ ...options, notation: 'scientific' });
   const exact = shown.map(all.at(-1));
   const format = all.find((each) => shown.every((value, index) => each(value) === exact[index]));
-  return shown.map((value) => withUnit(unit, format(value)));
+  return shown.map((value) => withUnit(unit, (value ? format : compactly[0])(value)));
 }
 
 /** From here on a number needs more room than there is. */
@@ -258,15 +263,16 @@ export function valueFormat(unit, digits = null) {
     const [, divisor, options] = unitFor(unit, value);
     const shown = value / divisor;
     const places = digits ?? (Math.abs(shown) < 10 ? 2 : Math.abs(shown) < 100 ? 1 : 0);
-    const notation = Math.abs(shown) < IN_FULL_MAX ? 'standard' : 'compact';
+    const notation = Math.abs(shown) < IN_FULL_MAX ? 'standard' : Math.abs(shown) < COMPACT_MAX ? 'compact' : 'scientific';
     return withUnit(unit, formatsOf({ ...options, notation })[places](shown));
   };
 }
 
 const whole = numberFormat({ maximumFractionDigits: 0 });
 const compact = numberFormat({ notation: 'compact', maximumFractionDigits: 2 });
+const scientific = numberFormat({ notation: 'scientific', maximumFractionDigits: 2 });
 /** Whole numbers in full, until they would need more room than there is. */
-export const count = (value) => (Math.abs(value) < 1e10 ? whole : compact)(value);
+export const count = (value) => (Math.abs(value) < 1e10 ? whole : Math.abs(value) < COMPACT_MAX ? compact : scientific)(value);
 export const percent = numberFormat({ style: 'unit', unit: 'percent', minimumFractionDigits: 1, maximumFractionDigits: 1 });
 export const percentFine = numberFormat({ style: 'unit', unit: 'percent', maximumFractionDigits: 2 });
 export const signedPercent = numberFormat({ style: 'unit', unit: 'percent', minimumFractionDigits: 1, maximumFractionDigits: 1, signDisplay: 'exceptZero' });
@@ -277,12 +283,18 @@ export const bytes = valueFormat('bytes');
 export const rate = valueFormat('rate');
 const fourPlaces = numberFormat({ maximumSignificantDigits: 4 });
 /** Numbers of which nothing is known: whole ones in full, others with four places. */
-export const figureNumber = (value) => (Number.isInteger(value) || Math.abs(value) >= 1e4 ? count : fourPlaces)(value);
+export const figureNumber = (value) => (Number.isInteger(value) || Math.abs(value) >= 1e4 ? count : Math.abs(value) < 1e-6 ? scientific : fourPlaces)(value);
 export const oneDigit = numberFormat({ maximumFractionDigits: 1 });
 const signedSmall = numberFormat({ signDisplay: 'exceptZero', maximumSignificantDigits: 3 });
 const signedFull = numberFormat({ signDisplay: 'exceptZero', maximumFractionDigits: 1 });
 const signedCompact = numberFormat({ signDisplay: 'exceptZero', notation: 'compact', maximumFractionDigits: 2 });
-export const signed = (value) => (Math.abs(value) < 10 ? signedSmall : Math.abs(value) < 1e5 ? signedFull : signedCompact)(value);
+const signedScientific = numberFormat({ signDisplay: 'exceptZero', notation: 'scientific', maximumFractionDigits: 2 });
+/** A change, with its sign. */
+export function signed(value) {
+  const size = Math.abs(value);
+  if (size >= COMPACT_MAX || (size && size < 1e-6)) return signedScientific(value);
+  return (size < 10 ? signedSmall : size < 1e5 ? signedFull : signedCompact)(value);
+}
 
 const time = (options) => {
   const format = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23', ...options });

@@ -5,6 +5,8 @@ import { el, setText } from './view.js';
 
 /** A greater proportion says no more, and needs room. */
 const PROPORTION_MAX = 999;
+/** Longer names may be cut. */
+const LONG_NAME = 60;
 const DIRECTIONS = { up: '▲', down: '▼', same: '–' };
 const directionOf = (change) => (change > 0 ? 'up' : change < 0 ? 'down' : 'same');
 
@@ -55,7 +57,7 @@ export class Figure {
     this.#format = house.changeFormat;
     this.chart = new Chart({ ...plan, label: this.#words.chart(plan.name) }, house);
     this.#tag = el('span', { class: 'tag', hidden: true, title: this.#words.simulated_why }, this.#words.simulated);
-    const title = el('h3', { id: `${plan.id}-name` }, el('bdi', { class: 'figure-name' }, plan.name), plan.hint && el('span', { class: 'figure-hint' }, ` ${plan.hint}`), ' ', this.#tag);
+    const title = el('h3', { id: `${plan.id}-name` }, el('bdi', { class: 'figure-name', title: plan.name.length > LONG_NAME ? plan.name : null }, plan.name), plan.hint && el('span', { class: 'figure-hint' }, ` ${plan.hint}`), ' ', this.#tag);
     this.element = el('article', { class: `figure figure-${plan.lines.length > 1 ? 'many' : 'one'}`, id: plan.id, 'aria-labelledby': title.id }, title, this.#head(), this.chart.element);
   }
 

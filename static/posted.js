@@ -17,10 +17,13 @@ const KNOWN = {
   orders: { id: 'orders', name: words.orders, shape: 'step', stepMin: 1, format: count },
 };
 
+/** Something in a name that can be seen: some letters and symbols cannot, as little as spaces. */
+const SEEN = /(?![\u115f\u1160\u2800\u3164\uffa0])[\p{L}\p{N}\p{P}\p{S}]/u;
+
 /** @param {string} field  @param {number} serial  different for each figure of the page */
 export function planOf(field, serial) {
   const unit = unitOf(field);
-  const own = { id: `posted-${serial}`, name: field, shape: 'line', unit, format: unit === 'number' ? figureNumber : valueFormat(unit) };
+  const own = { id: `posted-${serial}`, name: SEEN.test(field) ? field : words.no_name, shape: 'line', unit, format: unit === 'number' ? figureNumber : valueFormat(unit) };
   return { ...own, ...(Object.hasOwn(KNOWN, field) ? KNOWN[field] : {}), section: 'business', lines: [{ field, tone: 'business' }], changes: true };
 }
 

@@ -3,6 +3,10 @@
 /** A clock that goes back by less than this is put right little by little; by more, it was set. */
 const SET_BACK_MS = 60_000;
 
+/** Greater numbers are none: with them, the ends of a scale would be infinite. */
+const NUMBER_MAX = 1e300;
+const isNumber = (value) => Number.isFinite(value) && Math.abs(value) <= NUMBER_MAX;
+
 /** How a sample follows the one before: as their times say, after something was lost, or with nothing missing however far apart. */
 export const LINK = { byTime: 0, broken: 1, joined: 2 };
 /** While nobody listened, the server has sampled once in 15 s. */
@@ -45,9 +49,9 @@ export class Series {
     this.#links[at] = link;
     this.#addFields(data);
     for (const [field, values] of this.#values) {
-      const isNumber = Object.hasOwn(data, field) && Number.isFinite(data[field]);
-      values[at] = isNumber ? data[field] : NaN;
-      if (isNumber) this.#lastSeen.set(field, time);
+      const isThere = Object.hasOwn(data, field) && isNumber(data[field]);
+      values[at] = isThere ? data[field] : NaN;
+      if (isThere) this.#lastSeen.set(field, time);
     }
     this.#end = (at + 1) % this.#capacity;
     this.#count = Math.min(this.#count + 1, this.#capacity);
@@ -72,7 +76,7 @@ export class Series {
   #addFields(data) {
     if (this.#values.size >= this.#moreFields) return;
     for (const [field, value] of Object.entries(data)) {
-      if (this.#values.has(field) || !Number.isFinite(value) || this.#values.size >= this.#moreFields) continue;
+      if (this.#values.has(field) || !isNumber(value) || this.#values.size >= this.#moreFields) continue;
       this.#values.set(field, new Float64Array(this.#capacity).fill(NaN));
     }
   }

@@ -148,6 +148,54 @@ def test_what_is_no_number_is_not_drawn(board, stage):
     expect(one.find("#business article")).to_have_count(2)
 
 
+def figure_of(one, name):
+    return one.find("#business article", has=one.page.get_by_text(name, exact=True))
+
+
+def labels_of(figure):
+    return figure.locator(".chart-scale").first.locator("text:not([hidden])").all_text_contents()
+
+
+@pytest.mark.parametrize("value, shown, labels", [
+    (-12.5, "-12.5", ["-12.75", "-12.5", "-12.25"]),
+    (0, "0", ["0", "0.5", "1"]),
+    (1e300, "1E300", ["9.8E299", "1E300", "1.02E300"]),
+    (2.5e17, "2.5E17", ["2.45E17", "2.5E17", "2.55E17"]),
+    (1e-300, "1E-300", ["0", "0.0000000005", "0.000000001"]),
+])  # fmt: skip
+def test_a_figure_that_stays_the_same_is_drawn_whatever_its_size(board, stage, value, shown, labels):
+    business(stage, strange=value)
+    business(stage, strange=value)
+    one = board()
+    figure = figure_of(one, "strange")
+    expect(figure.locator(".figure-value")).to_have_text(shown)
+    expect(figure.locator(".chart-line")).to_have_attribute("d", re.compile("^M.*L"))
+    expect(figure.locator(".chart-scale").first.locator("text").first).to_have_text(labels[0])
+    assert labels_of(figure) == labels
+
+
+def test_a_number_too_great_for_any_scale_is_none(board, stage):
+    business(stage, too_much=1.7e308, enough=1)
+    one = board()
+    expect(figure_of(one, "enough")).to_be_visible()
+    expect(figure_of(one, "too_much")).to_have_count(0)
+
+
+def test_a_name_of_which_nothing_is_seen_is_told_as_none(board, stage):
+    business(stage, **{"": 1, "  ": 2, "\u3164\u200b": 3})
+    one = board()
+    expect(one.find("#business .figure-name")).to_have_text(["People connected", "No name", "No name", "No name"])
+    assert violations(one) == []
+
+
+def test_a_long_name_does_not_push_its_chart_away(board, stage):
+    name = "a" * 900
+    business(stage, **{name: 1})
+    figure = figure_of(board(), name)
+    assert figure.locator(".figure-name").bounding_box()["height"] < 80
+    expect(figure.locator(".figure-name")).to_have_attribute("title", name)
+
+
 def test_more_figures_than_fit_are_told_of(board, stage):
     business(stage, **{f"figure {number}": number for number in range(40)})
     one = board()
