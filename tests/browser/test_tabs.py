@@ -8,9 +8,10 @@ import urllib.request
 import pytest
 from playwright.sync_api import expect
 
+from conftest import WAIT_MS
 from staged import Staged
 from test_board import answers_with, told
-from test_dashboard import Listener, is_live, last_id, pieces, wait_for_id, waits_long, watcher  # noqa: F401
+from test_dashboard import Listener, events_into, is_live, last_id, pauses, pieces, until, wait_for_id, waits_long, watcher  # noqa: F401
 
 TABS = 8
 # What `document.hidden` says is in the hands of the test.
@@ -32,17 +33,19 @@ LISTENING = """async () => {
 }"""
 
 
+@pytest.fixture
+def context(browser):
+    """For pages in which nothing but the stream is loaded."""
+    context = browser.new_context()
+    context.set_default_timeout(WAIT_MS)
+    yield context
+    context.close()
+
+
 def streams(server):
     """How many event streams the server has."""
     with urllib.request.urlopen(server.url + "/metrics") as page:
         return int(re.search(r"^sarang_connections\{kind=\"event_stream\"\} (\d+)", page.read().decode(), re.MULTILINE)[1])
-
-
-def until(condition):
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def test_eight_tabs_share_a_stream_and_the_chat_opens_in_the_ninth(watcher, server):
@@ -65,9 +68,8 @@ def test_eight_tabs_share_a_stream_and_the_chat_opens_in_the_ninth(watcher, serv
         page.wait_for_function("(n) => Number(document.querySelector('#last-id').dataset.id) > n", arg=reached)
 
 
-def test_when_the_tab_with_the_stream_is_closed_the_others_miss_nothing(browser, server):
+def test_when_the_tab_with_the_stream_is_closed_the_others_miss_nothing(context, server):
     beside = Listener(server.url)
-    context = browser.new_context()
     pages = [context.new_page() for _ in range(4)]
     for page in pages:
         page.goto(f"{server.url}/livez")
@@ -84,11 +86,9 @@ def test_when_the_tab_with_the_stream_is_closed_the_others_miss_nothing(browser,
     assert pages[0].evaluate("wrong") == []
     until(lambda: max(beside.ids) >= ids[-1])
     assert set(ids) <= set(beside.ids)
-    context.close()
 
 
-def test_a_tab_that_does_not_answer_is_replaced(browser, server):
-    context = browser.new_context()
+def test_a_tab_that_does_not_answer_is_replaced(context, server):
     frozen, other = context.new_page(), context.new_page()
     for page in (frozen, other):
         page.goto(f"{server.url}/livez")
@@ -99,11 +99,9 @@ def test_a_tab_that_does_not_answer_is_replaced(browser, server):
     other.evaluate(LISTENING)
     other.wait_for_function("() => ids.length > 1")
     assert other.evaluate("wrong") == []
-    context.close()
 
 
-def test_after_a_restart_every_tab_is_told_once_and_they_share_again(browser, server):
-    context = browser.new_context()
+def test_after_a_restart_every_tab_is_told_once_and_they_share_again(context, server):
     pages = [context.new_page() for _ in range(3)]
     for page in pages:
         page.goto(f"{server.url}/livez")
@@ -124,7 +122,6 @@ def test_after_a_restart_every_tab_is_told_once_and_they_share_again(browser, se
         assert page.evaluate("wrong") == ["gap"]
         ids = page.evaluate("ids")
         assert ids == list(range(ids[0], ids[0] + len(ids)))
-    context.close()
 
 
 def test_without_locks_each_tab_has_its_own_stream(watcher, server):
@@ -138,7 +135,8 @@ def test_without_locks_each_tab_has_its_own_stream(watcher, server):
 
 
 def test_a_hidden_tab_lets_its_stream_go_and_comes_back_without_a_hole(watcher, server):
-    one = watcher(locale="en-US", before=lambda one: one.page.add_init_script(HIDING.replace("INITIALLY", "false")))
+    seen = []
+    one = watcher(locale="en-US", before=lambda one: (events_into(seen)(one), one.page.add_init_script(HIDING.replace("INITIALLY", "false"))))
     is_live(one)
     wait_for_id(one, last_id(one) + 3)
     before = last_id(one)
@@ -148,8 +146,9 @@ def test_a_hidden_tab_lets_its_stream_go_and_comes_back_without_a_hole(watcher, 
     expect(one.find("#state")).to_have_class("state is-connected")
     wait_for_id(one, before + 12)
     expect(one.find("#told")).to_be_empty()
-    expect(one.find("#machine .chart-missing")).to_have_attribute("d", "")
-    assert pieces(one) == 1
+    assert 1 <= pieces(one) <= 1 + pauses(seen)
+    if not pauses(seen):
+        expect(one.find("#machine .chart-missing")).to_have_attribute("d", "")
 
 
 def test_tabs_that_nobody_has_looked_at_yet_have_no_stream(watcher, server):
@@ -180,14 +179,14 @@ def columns(times, **fields):
 def test_it_opens_with_what_the_server_has_kept(watcher, server):
     beside = Listener(server.url)
     until(lambda: len(beside.ids) > 8)
-    asked = []
-    one = watcher(query="?minutes=1", before=lambda one: one.page.on("request", lambda request: asked.append(request.url)))
+    asked, seen = [], []
+    one = watcher(query="?minutes=1", before=lambda one: (events_into(seen)(one), one.page.on("request", lambda request: asked.append(request.url))))
     expect(one.find("#machine .chart .chart-line").first).to_have_attribute("d", re.compile("^M.+L.+L.+L.+L"))
     is_live(one)
     after = [int(url.rpartition("=")[2]) for url in asked if "/sse/" in url]
     assert len(after) == 1
     wait_for_id(one, last_id(one) + 3)
-    assert pieces(one) == 1
+    assert 1 <= pieces(one) <= 1 + pauses(seen)
     expect(one.find("#told")).to_be_empty()
 
 
