@@ -192,7 +192,7 @@ function say(event) {
 }
 
 function listen() {
-  house.isAtEnd = () => log.atEnd;
+  house.isAtEnd = () => log.showsEnd && !house.active?.place; // with a place, what was read last is not shown yet
   house.on('change', render);
   house.on('show', show);
   house.on('standing', () => { showParts(); if (house.active?.place) showLog(); });

@@ -39,6 +39,7 @@ const PRESENCE_NAMES_MAX = 200;
  * @property {number} present      how many are in the room, we too
  * @property {number} mentioned    unread items that mention us; they are among the `unread`
  * @property {Mark} readUpTo       the newest message that another tab has shown
+ * @property {?Tally} tally        of a room that a reload leads back into: what was unread before, until the history is told
  * @property {number} unread @property {?number} unreadFrom   serial of the first unread item
  * @property {boolean} guest       of whispers: with a guest @property {boolean} familiar   of whispers: we have written there, or opened them by ourselves
  * @property {?(import('./log.js').Place & {isLinked?: boolean})} place   where to go on reading once it is shown; null: at the end
@@ -58,6 +59,12 @@ export const isWanted = ({ kind, putOut }) => kind === 'room' && !putOut;
  *   messages within one the number counts. In milliseconds since 1970.
  */
 
+/**
+ * @typedef {object} Tally  What is unread of a conversation, when a page ends. @property {number} unread @property {number} mentioned
+ * @property {Mark} upTo        the newest message of others that was counted, or read
+ * @property {boolean} isMarked where the unread messages begin is to be shown
+ */
+
 /** @param {Item} item  a message @returns {Mark} */
 export const markOf = ({ at, position }) => ({ at: Number(at), seq: Number(position?.split(':')[1] ?? 0) });
 
@@ -68,7 +75,7 @@ export const isAfter = (a, b) => a.at > b.at || (a.at === b.at && a.seq > b.seq)
 export const begin = (kind, name, waiting) => ({
   key: keyOf(kind, name), kind, name, items: [], messages: 0, byPosition: new Map(), messagesMax: MESSAGES_MAX, more: kind === 'room' ? null : false,
   outgoing: new Map(), shown: new Set(), standing: kind === 'room' ? 'joining' : 'in', refusal: '', putOut: false, people: new Map(), present: 0,
-  unread: 0, mentioned: 0, readUpTo: { at: 0, seq: 0 }, unreadFrom: null, draft: '', place: null, waiting, guest: false, familiar: false,
+  unread: 0, mentioned: 0, readUpTo: { at: 0, seq: 0 }, tally: null, unreadFrom: null, draft: '', place: null, waiting, guest: false, familiar: false,
 });
 
 const isMessage = ({ kind }) => kind === 'message' || kind === 'deleted';

@@ -56,6 +56,8 @@ function roomJoined({ room, messages, first, gap, online_users: others, guests =
     if (message.type === 'deleted') append(conversation, { kind: 'deleted', position: message.position });
     else heard(conversation, message, message.username, first);
   }
+  if (first && conversation.tally) house.countFrom(conversation, conversation.tally);
+  if (first) conversation.tally = null;
   settleSent(conversation, house.chat.username);
   if (again && conversation === house.active) house.tell('history');
   if (conversation === house.active) house.tell('standing');

@@ -126,6 +126,26 @@ class House extends EventTarget {
     conversation.unreadFrom = left[0]?.serial ?? null;
   }
 
+  /** What `countFrom` goes on from in the next page. @returns {?import('./conversation.js').Tally}  null where nothing was told yet */
+  tallyOf(conversation) {
+    const { standing, items, unread, mentioned, unreadFrom, tally } = conversation;
+    if (tally || standing === 'joining') return tally;
+    const last = items.findLast(({ kind, mine }) => kind === 'message' && !mine);
+    return { unread, mentioned, upTo: last ? markOf(last) : { at: 0, seq: 0 }, isMarked: unreadFrom !== null && conversation !== this.active };
+  }
+
+  /** Counts on from what was unread in the page before: what was said since, of the history that is told again, is unread too. */
+  countFrom(conversation, { unread, mentioned, upTo, isMarked }) {
+    if (this.isRead(conversation)) return;
+    const others = conversation.items.filter(({ kind, from, guest, mine }) => kind === 'message' && !mine && !isHidden(from, guest));
+    const since = others.filter((item) => isAfter(markOf(item), upTo) && isAfter(markOf(item), conversation.readUpTo));
+    const all = unread + since.length;
+    conversation.unread = conversation.more ? all : Math.min(all, others.length);
+    conversation.mentioned = Math.min(mentioned + since.filter(({ mentionsUs: isCall }) => isCall).length, conversation.unread);
+    const isToBeMarked = unread ? isMarked : conversation !== this.active;
+    conversation.unreadFrom = (isToBeMarked && conversation.unread && (others.at(-conversation.unread) ?? others[0])?.serial) || null;
+  }
+
   /** Appends a message, and counts it as unread unless it is ours, of before, or read at once. */
   hear(conversation, fields, past) {
     const item = append(conversation, { kind: 'message', mentionsUs: !fields.mine && mentionsUs(fields.content, conversation, this.chat.username), ...fields });

@@ -1,5 +1,5 @@
 // What a tab keeps of a stay while its page is elsewhere, on the dashboard or being reloaded: whispers (the server has none), drafts,
-// and where in a conversation one was reading. It is kept in sessionStorage: another tab does not see it, and closing the tab or
+// where in a conversation one was reading, and how much of it is unread. It is kept in sessionStorage: another tab does not see it, and closing the tab or
 // leaving the house lets it go.
 
 import { append } from './conversation.js';
@@ -22,7 +22,7 @@ function budget(bytes) {
 function save(placeShown) {
   const { me, active, conversations } = house;
   if (!me) return;
-  if (active && house.welcomed && active.standing !== 'joining') active.place = placeShown();
+  const placeOf = (conversation) => (conversation === active && house.welcomed && active.standing !== 'joining' ? placeShown() : conversation.place);
   const all = [...conversations.values()].reverse();
   const whispers = all.filter(({ kind }) => kind === 'whisper');
   const fitting = budget(KEPT_BYTES_MAX);
@@ -30,8 +30,9 @@ function save(placeShown) {
     name: me.name,
     account: Boolean(me.session),
     drafts: fitting(all.filter(({ draft }) => draft).map(({ key, draft }) => [key, draft])),
-    places: fitting(all.filter(({ place }) => place).map(({ key, place }) => [key, place])),
-    whispers: fitting(whispers.map(({ name, guest, familiar, unread }) => ({ name, guest, familiar, unread }))),
+    places: fitting(all.map((conversation) => [conversation.key, placeOf(conversation)]).filter(([, place]) => place)),
+    unread: fitting(all.map((conversation) => [conversation.key, house.tallyOf(conversation)]).filter(([, tally]) => tally)),
+    whispers: fitting(whispers.map(({ name, guest, familiar }) => ({ name, guest, familiar }))),
     messages: fitting(whispers
       .flatMap(({ name, items }) => items.filter(({ kind }) => kind === 'message').map((item) => ({ name, item })))
       .sort((a, b) => b.item.serial - a.item.serial) // the newest first; clocks of others may differ from ours
@@ -54,14 +55,14 @@ export function restore({ name, session }) {
 function putBack(kept) {
   for (const { name: other, guest, familiar } of [...kept.whispers].reverse()) house.whispersWith(other, guest).familiar = familiar;
   for (const { with: other, at, ...message } of [...kept.messages].reverse()) append(house.whispersWith(other), { kind: 'message', ...message, at: new Date(at) });
-  for (const { name: other, unread } of kept.whispers) {
-    const whispers = house.whispersWith(other);
-    const others = whispers.items.filter(({ mine }) => !mine);
-    whispers.unread = Math.min(unread, others.length);
-    whispers.unreadFrom = others[others.length - whispers.unread]?.serial ?? null;
-  }
   for (const [key, draft] of kept.drafts) Object.assign(house.conversations.get(key) ?? {}, { draft });
   for (const [key, place] of kept.places) Object.assign(house.conversations.get(key) ?? {}, { place });
+  for (const [key, { unread, mentioned, upTo: { at, seq }, isMarked }] of kept.unread) {
+    const conversation = house.conversations.get(key);
+    const tally = { unread, mentioned, upTo: { at, seq }, isMarked };
+    if (conversation?.kind === 'room') conversation.tally = tally;
+    else if (conversation) house.countFrom(conversation, tally);
+  }
   return undefined;
 }
 

@@ -58,6 +58,11 @@ export class Log {
   /** The reader is at the end and wants to stay there. */
   atEnd = true;
 
+  /** The end is what is read, and not the way to an earlier message. */
+  get showsEnd() {
+    return this.atEnd && !this.#earlier?.isSearching;
+  }
+
   /**
    * @param {object} actions
    * @param {(message) => void} actions.retry @param {(message) => void} actions.discard   of our own, that failed

@@ -316,6 +316,55 @@ def test_what_was_unread_below_is_still_offered_to_whoever_comes_back_to_their_p
     expect(one.find("#newer")).to_contain_text("새 메시지 5개")
 
 
+@pytest.mark.parametrize("more, since", [(5, 2), (5, 0), (70, 2)], ids=["some", "nothing since", "more than are told again"])
+def test_whoever_reloads_while_reading_above_is_still_offered_what_is_unread_below(visitor, more, since):
+    one, writer = reading_above(visitor)
+    writer.page.evaluate(WRITE_MANY, ["긴 방", 60, 60 + more])
+    expect(one.find("#newer")).to_contain_text(f"새 메시지 {more}개")
+    one.find(".brand-link").click()
+    expect(one.page).to_have_url(re.compile("/dashboard$"))
+    if since:
+        writer.page.evaluate(WRITE_MANY, ["긴 방", 60 + more, 60 + more + since])
+    one.page.go_back()
+    for _ in range(2):
+        one.is_in("긴 방")
+        expect(one.find("#newer")).to_contain_text(f"새 메시지 {more + since}개")
+        expect(one.page).to_have_title(f"({more + since}) 긴 방 · 사랑방")
+        one.page.reload()
+    one.find("#newer").click()
+    expect(one.page).to_have_title("긴 방 · 사랑방")
+    one.page.reload()
+    one.sees(f"글 {59 + more + since}.")
+    expect(one.page).to_have_title("긴 방 · 사랑방")
+
+
+def test_what_is_unread_in_other_rooms_survives_a_reload_and_is_counted_once(visitor):
+    one, friend = visitor(viewport=DESKTOP).enter("한사람", "하나"), visitor().enter("친구", "하나")
+    friend.say("읽은 글")
+    one.sees("읽은 글")
+    one.create_or_join("둘")
+    friend.say("첫째")
+    friend.say("@한사람 둘째")
+    unread, mentions = one.find("#joined .badge.unread:visible"), one.find("#joined .badge.mentions:visible")
+    def is_unread(number):
+        one.is_in("둘")
+        expect(unread).to_contain_text(f"읽지 않은 메시지 {number}개")
+        expect(mentions).to_contain_text("나를 부른 메시지 1개")
+
+    for _ in range(2):
+        is_unread(2)
+        one.page.reload()
+    is_unread(2)
+    one.find(".brand-link").click()
+    expect(one.page).to_have_url(re.compile("/dashboard$"))
+    friend.say("셋째")
+    one.page.go_back()
+    is_unread(3)
+    one.open("하나")
+    expect(one.find(".unread-mark + .message")).to_contain_text("첫째")
+    expect(unread).to_have_count(0)
+
+
 @pytest.mark.parametrize("stored", ["5", '{"a":1}', '[null,[1,2]]', '{"name":5,"rooms":3,"account":false}',
                                     '{"name":"한사람","account":false,"rooms":[5,null,{},"하나"],"whispers":[null],"messages":3,"drafts":[1],"places":{}}'])
 def test_what_makes_no_sense_in_the_storage_keeps_nobody_out(visitor, server, stored):
