@@ -114,7 +114,7 @@ function render() {
 
 function renderBlank() {
   const { active, chat } = house;
-  const empty = !active || !(active.outgoing.size || active.items.length);
+  const empty = !active || !(active.outgoing.size || active.items.some(isShown));
   byId('out').hidden = empty || active.standing !== 'out';
   byId('out-action').hidden = chat.state.name === 'closed'; // first the connection
   setText(byId('out-text'), active?.standing === 'out' ? active.refusal : '');

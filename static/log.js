@@ -321,7 +321,10 @@ export class Log {
 
   /** Who came and left is told at once, but not more often than it can be read: at the latest when something follows. */
   #refreshPresence(item, isOver = false) {
-    const line = item?.kind === 'presence' && this.#lines.get(item.serial);
+    if (item?.kind !== 'presence') return;
+    const line = this.#lines.get(item.serial);
+    // The first of them who is not hidden has come only now.
+    if (!line && item.serial <= this.#last && this.#actions.isShown(item)) this.#list.append(this.#line(item));
     if (!line || line.dataset.changes === String(item.changes)) return;
     const wait = this.#presenceAt + PRESENCE_EVERY_MS - performance.now();
     if (!isOver && wait > 0) {

@@ -2,6 +2,7 @@
 
 import { count, dayOf, timeOf, words as common } from './words.js';
 import { words } from './words-log.js';
+import { isHidden } from './hiding.js';
 import { formatted } from './text.js';
 import { bdi, el, guestMark, seal, sentence } from './view.js';
 
@@ -73,13 +74,16 @@ export function presence(item) {
   return line;
 }
 
-/** Comings and goings as what has come of them: whoever came, left, came and left again, left and came back. */
+/** Comings and goings as what has come of them: whoever came, left, came and left again, left and came back. Of hidden people, nothing. */
 function outcomes({ people, others }) {
   const names = { entered: [], left: [], visited: [], returned: [] };
-  for (const [name, { guest, came, here }] of people) names[came ? (here ? 'entered' : 'visited') : here ? 'returned' : 'left'].push({ name, guest });
+  for (const [name, { guest, came, here }] of people) if (!isHidden(name, guest)) names[came ? (here ? 'entered' : 'visited') : here ? 'returned' : 'left'].push({ name, guest });
   const more = { entered: others.came, left: others.left, visited: 0, returned: 0 };
   return Object.keys(names).map((outcome) => ({ outcome, names: names[outcome], number: names[outcome].length + more[outcome] })).filter(({ number }) => number);
 }
+
+/** Whether all who came and left are hidden. @param {Item} item */
+export const isOfHiddenOnly = (item) => !outcomes(item).length;
 
 const person = ({ name, guest }) => el('span', {}, bdi(name), ...(guest ? [' ', guestMark(guest)] : []));
 

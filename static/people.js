@@ -7,13 +7,14 @@ import { draft, setDraft } from './composer.js';
 import { hide, hidingIsOf, isHidden, onHidingChange, unhide } from './hiding.js';
 import { house } from './house.js';
 import { copy } from './clipboard.js';
+import { isOfHiddenOnly } from './message.js';
 import { byId } from './view.js';
 import { words } from './words-people.js';
 
 /** @typedef {import('./hiding.js').Person} Person */
 
-/** Whether a message is shown: its author is not hidden. @param {import('./conversation.js').Item} item */
-export const isShown = ({ kind, from, guest, mine }) => kind !== 'message' || mine || !isHidden(from, guest);
+/** Whether an item is shown: it is not of hidden people alone. @param {import('./conversation.js').Item} item */
+export const isShown = (item) => (item.kind === 'presence' ? !isOfHiddenOnly(item) : item.kind !== 'message' || item.mine || !isHidden(item.from, item.guest));
 
 const isMe = ({ name }) => name === house.chat?.username;
 const whispers = () => [...house.conversations.values()].filter(({ kind }) => kind === 'whisper');

@@ -70,6 +70,25 @@ def test_a_person_who_is_hidden_is_not_shown_again(visitor):
     expect(me.page).to_have_title("마당 · 사랑방")
 
 
+def test_comings_and_goings_of_a_hidden_person_are_shown_once_they_are_shown_again(visitor):
+    me = visitor(viewport=DESKTOP).enter("나", "마당")
+    nuisance = visitor().enter("훼방꾼", "마당")
+    hide(me, "훼방꾼")
+    expect(me.find(".presence")).to_have_count(0)
+    expect(me.find("#blank")).to_contain_text("아직 조용합니다")
+    nuisance.find("#leave").click()
+    friend = visitor().enter("친구", "마당")
+    expect(me.find(".presence")).to_have_text("친구님이 들어왔습니다")
+    friend.say("안녕하세요")
+    nuisance.create_or_join("마당")
+    friend.say("다시 왔네요")
+    me.sees("다시 왔네요")
+    expect(me.find(".presence")).to_have_text("친구님이 들어왔습니다")
+    expect(me.find(".message.first")).to_have_count(1)  # nothing stands between the two
+    choose(person_menu(me, "훼방꾼"), "unhide")
+    expect(me.find(".presence")).to_have_text(["친구님이 들어왔습니다 · 훼방꾼님이 다녀갔습니다", "훼방꾼님이 들어왔습니다"])
+
+
 def test_what_hidden_people_say_elsewhere_is_not_unread(visitor):
     me, nuisance, friend = (visitor(viewport=DESKTOP).enter(name, "마당") for name in ("나", "훼방꾼", "친구"))
     hide(me, "훼방꾼")
