@@ -121,12 +121,17 @@ function renderBlank() {
   byId('blank').hidden = !empty;
   if (!empty) return;
   const button = (label, onclick, kind = 'primary') => el('button', { type: 'button', class: kind, onclick }, label);
+  const lookAround = () => {
+    if (active) house.forget(active);
+    if (!wide.matches) drawer.open(byId('rooms-place'));
+  };
   const [title, text, actions] = !active ? [words.lobby_title, [words.lobby], [
-    wide.matches ? null : button(words.look_around, () => drawer.open(byId('rooms-place'))), button(words.create_room, () => newRoom.open(), wide.matches ? 'primary' : 'quiet'),
-  ]] : active.standing === 'out' ? [words.out_title, [active.refusal], [button(words.back_to_room, () => house.enterRoom(active.name))]]
-    : active.kind === 'whisper' ? [words.empty_whisper_title, sentence(words.whisper_note, active.name), []]
-      : active.standing === 'joining' ? ['', [words.joining], []]
-        : [words.empty_room_title, [words.empty_room], []];
+    wide.matches ? null : button(words.look_around, lookAround), button(words.create_room, () => newRoom.open(), wide.matches ? 'primary' : 'quiet'),
+  ]] : active.impossible ? [words.impossible_title, [active.refusal], [button(words.look_around, lookAround)]]
+    : active.standing === 'out' ? [words.out_title, [active.refusal], [button(words.back_to_room, () => house.enterRoom(active.name))]]
+      : active.kind === 'whisper' ? [words.empty_whisper_title, sentence(words.whisper_note, active.name), []]
+        : active.standing === 'joining' ? ['', [words.joining], []]
+          : [words.empty_room_title, [words.empty_room], []];
   const key = `${active?.key} ${active?.standing} ${active?.refusal} ${wide.matches}`;
   if (byId('blank').dataset.key === key) return;
   byId('blank').dataset.key = key;

@@ -35,6 +35,7 @@ const PRESENCE_NAMES_MAX = 200;
  * @property {Set<string>} shown   ids of our messages that are among the items before their echo came
  * @property {'joining'|'in'|'out'} standing   out: not let in, or put out of it (`putOut`), for the reason `refusal`
  * @property {string} refusal @property {boolean} putOut
+ * @property {boolean} impossible  a room that cannot be, because of its name
  * @property {Map<string, boolean>} people  the others in the room, as far as they are told: whether each is a guest
  * @property {number} present      how many are in the room, we too
  * @property {number} mentioned    unread items that mention us; they are among the `unread`
@@ -52,7 +53,7 @@ let oldest = 0;
 export const keyOf = (kind, name) => `${kind} ${name}`;
 
 /** A room that a reload leads back into. @param {Conversation} conversation */
-export const isWanted = ({ kind, putOut }) => kind === 'room' && !putOut;
+export const isWanted = ({ kind, putOut, impossible }) => kind === 'room' && !putOut && !impossible;
 
 /**
  * @typedef {{at: number, seq: number}} Mark   Which message of a conversation, in all tabs: times are in seconds, and of a room's
@@ -74,7 +75,7 @@ export const isAfter = (a, b) => a.at > b.at || (a.at === b.at && a.seq > b.seq)
 /** @returns {Conversation} */
 export const begin = (kind, name, waiting) => ({
   key: keyOf(kind, name), kind, name, items: [], messages: 0, byPosition: new Map(), messagesMax: MESSAGES_MAX, more: kind === 'room' ? null : false,
-  outgoing: new Map(), shown: new Set(), standing: kind === 'room' ? 'joining' : 'in', refusal: '', putOut: false, people: new Map(), present: 0,
+  outgoing: new Map(), shown: new Set(), standing: kind === 'room' ? 'joining' : 'in', refusal: '', putOut: false, impossible: false, people: new Map(), present: 0,
   unread: 0, mentioned: 0, readUpTo: { at: 0, seq: 0 }, tally: null, unreadFrom: null, draft: '', place: null, waiting, guest: false, familiar: false,
 });
 

@@ -20,7 +20,7 @@ export const hearing = (source) => (type, handle) => source.addEventListener(typ
 export function listen(source) {
   const on = hearing(source);
   on('room_joined', roomJoined);
-  on('join_failed', ({ room, code, ...why }) => house.refuse(room, why.reason ? explainPutOut('room', why) : explain(code)));
+  on('join_failed', ({ room, code, ...why }) => house.refuse(room, why.reason ? explainPutOut('room', why) : explain(code), { impossible: code === 'bad_room_name' }));
   on('room_left', roomLeft);
   on('room_list', ({ rooms }) => { house.rooms = new Map(rooms.map((room) => [room.name, room])); });
   on('rooms', ({ changed = [], removed = [] }) => {
@@ -66,7 +66,7 @@ function roomJoined({ room, messages, first, gap, online_users: others, guests =
 }
 
 function roomLeft({ room, reason, until }) {
-  if (reason) house.refuse(room, explainPutOut('room', { reason, until }), true);
+  if (reason) house.refuse(room, explainPutOut('room', { reason, until }), { putOut: true });
   else house.forget(house.room(room));
 }
 

@@ -171,10 +171,10 @@ class House extends EventTarget {
     if (andShow) this.show(room);
   }
 
-  /** We are not let into a room, or were put out of it. */
-  refuse(name, refusal, putOut = false) {
+  /** We are not let into a room, or were put out of it. @param {{putOut?: boolean, impossible?: boolean}} [why] */
+  refuse(name, refusal, { putOut = false, impossible = false } = {}) {
     const room = this.room(name);
-    if (room) Object.assign(room, { standing: 'out', refusal, putOut, people: new Map() });
+    if (room) Object.assign(room, { standing: 'out', refusal, putOut, impossible, people: new Map() });
     if (room === this.active) this.tell('standing');
     this.tell('moved');
     this.chat.listRooms();
@@ -214,6 +214,7 @@ class House extends EventTarget {
     const former = this.active;
     if (former && former !== conversation) former.unreadFrom = null;
     this.active = conversation ?? null;
+    if (former?.impossible && former !== conversation) this.forget(former); // nobody goes back there
     if (conversation) {
       this.#visited.delete(conversation.key);
       this.#visited.add(conversation.key);

@@ -102,6 +102,7 @@ const ko = {
   empty_whisper_title: '귓속말',
   joining: '방에 들어가는 중…',
   out_title: '방에 들어가지 못했습니다',
+  impossible_title: '이런 이름의 방은 있을 수 없습니다',
   back_to_room: '다시 들어가기',
 
   connecting: '연결하는 중',
@@ -256,6 +257,7 @@ const en = {
   empty_whisper_title: 'A whisper',
   joining: 'Entering the room…',
   out_title: 'You are not in this room',
+  impossible_title: 'No room can have this name',
   back_to_room: 'Try again',
 
   connecting: 'Connecting',

@@ -58,6 +58,31 @@ def test_the_room_of_an_address_wins_over_the_one_of_before(visitor, server):
     expect(one.find("#joined li")).to_have_count(3)
 
 
+@pytest.mark.parametrize("name", ["가" * 65, "%00", "%20"], ids=["too long", "a character that is none", "blank"])
+def test_an_address_of_a_room_that_cannot_be_leads_to_the_other_rooms(visitor, server, name):
+    one = visitor(viewport=DESKTOP).enter("한사람", "하나")
+    one.page.goto(f"{server.url}/?room={name}")
+    expect(one.find("#blank-title")).to_have_text("이런 이름의 방은 있을 수 없습니다")
+    expect(one.find("#blank-text")).to_contain_text("1–64자")
+    expect(one.find("#blank-actions button")).to_have_text(["방 둘러보기"])
+    one.find("#blank-actions button").click()
+    one.is_in("하나")
+    expect(one.page).to_have_url(room("하나"))
+    expect(one.find("#joined li")).to_have_count(1)
+
+
+def test_on_a_phone_the_way_from_a_room_that_cannot_be_leads_to_the_list_of_rooms(visitor):
+    visitor().enter("친구", "마루")
+    one = visitor(**TOUCH)
+    one.page.goto(f"{one.url}/?room={'가' * 65}")
+    one.find("#name").fill("손님")
+    one.find("#enter").tap()
+    one.find("#blank-actions button").tap()
+    one.find("#drawer #others button").tap()
+    one.is_in("마루")
+    expect(one.find("#joined li")).to_have_count(1)
+
+
 def test_back_goes_to_the_room_before_and_from_the_first_one_out(visitor):
     one = visitor()
     one.page.goto("about:blank")
