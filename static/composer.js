@@ -1,6 +1,7 @@
 // The field in which a message is written: it grows with its text, counts what is left, and knows which Enter sends.
 
 import { count, words } from './words.js';
+import { withoutBlankLines } from './text.js';
 import { byId } from './view.js';
 
 const CONTENT_CHARS_MAX = 4096;
@@ -17,8 +18,7 @@ export function setDraft(text) {
   textChanged();
 }
 
-/** Spaces before the first word may belong to code; empty lines around a message belong to nothing. */
-const content = () => draft().replace(/^(?:[^\S\n]*\n)+/u, '').trimEnd();
+const content = () => withoutBlankLines(draft()).trimEnd();
 
 /** What may be sent: null while it is nothing, or too much. */
 export function written() {
@@ -36,7 +36,7 @@ function textChanged() {
   byId('counter').textContent = left > COUNTER_FROM_CHARS ? '' : left >= 0 ? words.characters_left(count(left)) : words.characters_over(count(-left));
   byId('counter').classList.toggle('over', left < 0);
   text.setAttribute('aria-invalid', left < 0);
-  byId('send').setAttribute('aria-disabled', left < 0 || !text.value.trim());
+  byId('send').setAttribute('aria-disabled', left < 0 || !content());
 }
 
 /** As high as its text; the style sheet sets the limit. `field-sizing` would do it, but Firefox and Safari have it late or not at all. */

@@ -7,6 +7,7 @@ import { byId, el, notify, setText } from './view.js';
 import { EARLIER_MAX, MESSAGES_MAX, TRIM_BATCH, leaveEarlier, prepend, trim } from './conversation.js';
 import { day, gap, message, plain, presence, sameDay, setFirst, sharesMinute, together, trace, unreadMark, updatePresence } from './message.js';
 import { Clamp, isLong } from './clamp.js';
+import { withoutBlankLines } from './text.js';
 import { Earlier } from './earlier.js';
 import { showOutgoing } from './own-messages.js';
 import { copy } from './clipboard.js';
@@ -295,7 +296,7 @@ export class Log {
       first, link: item.position && linkTo(this.#conversation.name, item.position), mentions: this.#actions.names(), menu: this.#actions.menuOf(item),
     });
     this.#lines.set(item.serial, line);
-    if (item.kind === 'message' && isLong(item.content)) this.#clamp.add(line, `message-${item.serial}`);
+    if (item.kind === 'message' && isLong(withoutBlankLines(item.content))) this.#clamp.add(line, `message-${item.serial}`);
     return line;
   }
 

@@ -3,7 +3,7 @@
 import { count, dayOf, timeOf, words as common } from './words.js';
 import { words } from './words-log.js';
 import { isHidden } from './hiding.js';
-import { formatted } from './text.js';
+import { formatted, withoutBlankLines } from './text.js';
 import { bdi, el, guestMark, seal, sentence } from './view.js';
 
 /** @typedef {import('./conversation.js').Item} Item */
@@ -37,12 +37,16 @@ export function message(item, { first, link, mentions, menu }) {
     !mine && first ? seal(from) : null,
     el('p', { class: first && !mine ? 'by' : 'by unseen' }, ...(mine ? [common.own_name] : [bdi(from), guestMark(guest)])),
     el('div', { class: 'line' },
-      gone ? deleted() : bubble(content, mentions),
+      gone ? deleted() : bubble(content, mentions) ?? el('p', { class: 'nothing' }, words.empty_message),
       el('time', { class: 'time', datetime: at.toISOString() }, link ? el('a', { href: link, tabindex: '-1' }, timeOf(at)) : timeOf(at)),
       el('span', { class: 'message-actions' }, menu)));
 }
 
-export const bubble = (content, mentions) => el('div', { class: 'bubble', dir: 'auto' }, ...formatted(content, { mentions }));
+/** @returns {?HTMLElement}  null when there is nothing to see in it: other clients may send that */
+export function bubble(content, mentions) {
+  const text = withoutBlankLines(content);
+  return text ? el('div', { class: 'bubble', dir: 'auto' }, ...formatted(text, { mentions })) : null;
+}
 
 /** Puts a message under its name, or under the one above, as if it had been made so. @param {HTMLElement} line @param {Item} item */
 export function setFirst(line, { from, mine }, first) {

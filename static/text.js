@@ -6,6 +6,16 @@ import { el, icon, setText } from './view.js';
 import { words } from './words-calls.js';
 
 const COPIED_SHOWN_MS = 4_000;
+/** A line of anything else is blank: white space, what no font draws (a Hangul filler, a zero-width space), and a Braille cell without dots. */
+const VISIBLE = /[^\s\p{Default_Ignorable_Code_Point}\u2800]/u;
+
+/** A text without the blank lines around it; spaces before its first word may belong to code. @returns {string}  empty when nothing can be seen of it */
+export function withoutBlankLines(content) {
+  const lines = content.split('\n');
+  const isVisible = (line) => VISIBLE.test(line);
+  const first = lines.findIndex(isVisible);
+  return first < 0 ? '' : lines.slice(first, lines.findLastIndex(isVisible) + 1).join('\n');
+}
 
 /**
  * @param {string} content

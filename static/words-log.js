@@ -9,6 +9,7 @@ const ko = {
   returned: (names) => `${names}님이 나갔다가 돌아왔습니다`,
   numbers: { entered: (n) => `${n}명 들어옴`, left: (n) => `${n}명 나감`, visited: (n) => `${n}명 다녀감`, returned: (n) => `${n}명 돌아옴` },
 
+  empty_message: '(빈 메시지)',
   show_all: '모두 보기',
   show_less: '접기',
 
@@ -36,6 +37,7 @@ const en = {
   returned: (names) => `${names} left and came back`,
   numbers: { entered: (n) => `${n} came in`, left: (n) => `${n} left`, visited: (n) => `${n} came and left again`, returned: (n) => `${n} left and came back` },
 
+  empty_message: '(empty message)',
   show_all: 'Show all',
   show_less: 'Show less',
 

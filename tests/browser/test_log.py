@@ -172,7 +172,7 @@ def lines_shown(one, bubble):
 def test_a_long_message_is_shown_in_part_until_all_of_it_is_wanted(visitor, others):
     one = visitor().enter("하나", "마당")
     others.come("영희")
-    others.say("영희", "\n" * 4000 + "끝", "낱말 " * 900, "짧은 글", "조금 긴 글 " * 30)
+    others.say("영희", "처음" + "\n" * 4000 + "끝", "낱말 " * 900, "짧은 글", "조금 긴 글 " * 30)
     one.sees("조금 긴 글")
     buttons = one.find(".show-all:visible")
     expect(buttons).to_have_count(2)
@@ -195,10 +195,32 @@ def test_a_long_message_is_shown_in_part_until_all_of_it_is_wanted(visitor, othe
     assert abs(buttons.first.bounding_box()["y"] - bottom) <= 1, "the end of the message was not kept where it was"
 
 
+@pytest.mark.parametrize("locale, words", [("ko-KR", "(빈 메시지)"), ("en-GB", "(empty message)")])
+def test_a_message_in_which_nothing_can_be_seen_is_a_small_line(visitor, others, locale, words):
+    one = visitor(locale=locale).enter("하나", "마당")
+    others.come("영희")
+    others.say("영희", "글", "\n" * 300, " \t \u3000", "\u3164\n\u200b\n\u2800\n" * 40, "끝")
+    one.sees("끝")
+    expect(one.find(".message .nothing")).to_have_text([words] * 3)
+    expect(one.find(".bubble")).to_have_count(2)
+    expect(one.find(".message time")).to_have_count(5)
+    expect(one.find(".message .by")).to_have_text(["영희"] * 5)
+    for height in one.find(".message .nothing").evaluate_all("(all) => all.map((each) => each.offsetHeight)"):
+        assert height <= one.message("끝").bounding_box()["height"]
+
+
+def test_blank_lines_around_a_message_take_no_room_and_its_first_spaces_stay(visitor, others):
+    one = visitor().enter("하나", "마당")
+    others.come("영희")
+    others.say("영희", "\n\n \n\u3164\n안녕\n\n하세요\n \n\n", "\r\n\n    if x:\n        y()\n\n")
+    one.sees("y()")
+    assert one.find(".bubble").all_text_contents() == ["안녕\n\n하세요", "    if x:\n        y()"]
+
+
 def test_a_link_in_the_part_that_is_not_shown_is_shown_when_it_gets_the_focus(visitor, others):
     one = visitor().enter("하나", "마당")
     others.come("영희")
-    others.say("영희", "\n" * 50 + "https://example.org/")
+    others.say("영희", "보세요" + "\n" * 50 + "https://example.org/")
     one.sees("example.org")
     expect(one.find(".show-all")).to_be_visible()
     one.find(".bubble a").focus()

@@ -109,6 +109,17 @@ def test_spaces_before_the_first_word_are_sent(visitor):
     assert one.find(".bubble").text_content() == "    if x:\n        y()"
 
 
+def test_what_nobody_could_see_is_not_sent(visitor):
+    one = visitor().enter("한사람", "코드")
+    for text in ("\n \n", "\u3164", "\u200b\n\u2800"):
+        one.find("#text").fill(text)
+        expect(one.find("#send")).to_have_attribute("aria-disabled", "true")
+        one.find("#text").press("Enter")
+        expect(one.find("#text")).to_have_value(text)
+    one.say("보이는 글")
+    expect(one.find(".message.mine")).to_have_count(1)
+
+
 def test_lines_behind_a_bracket_are_a_quote_and_faces_are_not(visitor):
     one = visitor().enter("한사람", "인용")
     one.find("#text").fill("> 어제 한 말\n> > 그제 한 말\n그랬지요 >_<\n>_<")
