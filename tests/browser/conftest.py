@@ -32,7 +32,7 @@ WAIT_MS = 60_000
 expect.set_options(timeout=WAIT_MS)
 
 # Messages that Chromium itself writes to the console when a connection is cut or a request is refused on purpose.
-CUT = ("WebSocket connection to", "ERR_CONNECTION", "ERR_EMPTY_RESPONSE", "ERR_SOCKET_NOT_CONNECTED")
+CUT = ("WebSocket connection to", "ERR_CONNECTION", "ERR_CONTENT_LENGTH_MISMATCH", "ERR_EMPTY_RESPONSE", "ERR_SOCKET_NOT_CONNECTED")
 REFUSED = ("Failed to load resource",)
 
 

@@ -84,7 +84,8 @@ class Firefox(Page):
             raise RuntimeError(f"{binary} ended with {self.process.wait()}")
         threading.Thread(target=self.process.stderr.read, daemon=True).start()
         self.resources = contextlib.ExitStack()
-        self.socket = self.resources.enter_context(connect(f"{found[1]}/session", max_size=None))
+        # On a busy machine it may be silent for long.
+        self.socket = self.resources.enter_context(connect(f"{found[1]}/session", max_size=None, open_timeout=WAIT_S, ping_interval=None))
         self.asked = 0
         self.problems = []
         self.ask("session.new", capabilities={})

@@ -146,8 +146,9 @@ def test_values_change_without_a_reload(watcher):
     for gauge in ("cpu", "memory", "disk"):
         expect(one.find(f"#gauge-{gauge} .gauge-value")).to_have_text(re.compile(r"^\d{1,3}\.\d%$"))
         expect(one.find(f"#gauge-{gauge} .gauge-level")).to_have_text(re.compile("여유|높음|위험"))
-    assert 1 <= pieces(one) <= 1 + pauses(seen)
     line = one.find("#machine .chart .chart-line").first
+    expect(line).to_have_attribute("d", re.compile("^M"))
+    assert 1 <= pieces(one) <= 1 + pauses(seen)
     drawn = line.get_attribute("d")
     wait_for_id(one, last_id(one) + 2)
     expect(line).not_to_have_attribute("d", drawn)

@@ -319,7 +319,7 @@ def test_a_refusal_of_the_browser_is_told_and_ends_the_wish(visitor):
     expect(one.page).to_have_title(re.compile("^@1 "))
     looks(one, True)
     one.page.get_by_role("button", name="알림 받기").click()
-    expect(one.find("#told")).to_contain_text("막고 있습니다")
+    one.was_told("막고 있습니다")
     assert one.page.evaluate("JSON.parse(localStorage.getItem('sarang.settings')).notifications") is False
 
 

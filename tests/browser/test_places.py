@@ -307,8 +307,8 @@ def reading_above(visitor):
     one, writer = visitor(viewport=DESKTOP).enter("독자", "긴 방"), visitor().enter("작가")
     writer.page.evaluate(WRITE_MANY, ["긴 방", 0, 60])
     one.sees("글 59.")
-    one.find(".log").hover()
-    one.page.mouse.wheel(0, -800)
+    # A wheel would turn on for a while: where one reads is certain when it has come to rest.
+    one.find(".log").evaluate("(log) => new Promise((resolve) => { log.addEventListener('scrollend', resolve, { once: true }); log.scrollBy(0, -800); })")
     expect(one.find("#newer")).to_be_visible()
     return one, writer
 
