@@ -101,7 +101,7 @@ const ko = {
   empty_room: '먼저 인사를 건네 보세요.',
   empty_whisper_title: '귓속말',
   joining: '방에 들어가는 중…',
-  out_title: '방에 들어가지 못했습니다',
+  out_title: '지금은 이 방에 들어와 있지 않습니다',
   impossible_title: '이런 이름의 방은 있을 수 없습니다',
   back_to_room: '다시 들어가기',
 

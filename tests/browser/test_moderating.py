@@ -226,6 +226,14 @@ def test_a_moderator_closes_a_room(moderator, guest, room):
     expect(other.find("#out")).to_contain_text("관리자가 이 방을 없앴습니다")
 
 
+def test_who_was_in_a_room_that_is_closed_is_not_told_they_could_not_enter(moderator, guest, room):
+    boss, other = moderator(), guest()
+    choose(place_menu(boss), "remove-room")
+    confirm(boss)
+    expect(other.find("#blank-title")).to_have_text("지금은 이 방에 들어와 있지 않습니다")
+    expect(other.find("#blank-text")).to_have_text("관리자가 이 방을 없앴습니다.")
+
+
 def test_nobody_else_is_offered_what_moderators_may(moderator, guest, room, member):  # noqa: F811
     boss, other = moderator(), guest()
     account = sign_in(member(viewport=DESKTOP))
