@@ -392,6 +392,16 @@ def test_one_can_hide_somebody_on_a_phone(visitor):
     expect(me.message("하나")).to_be_visible()
 
 
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_what_is_told_stands_in_line_with_the_field_to_write_in(visitor, viewport):
+    me, other = visitor(viewport=DESKTOP).enter("나", "마당"), visitor(viewport=DESKTOP).enter("친구", "마당")
+    me.find(".person-line", has_text="친구").locator(".more").click()
+    me.find("[data-action=hide]").click()
+    me.page.set_viewport_size(viewport)
+    notice, field = me.find("#told .notice").bounding_box(), me.find(".composer-box").bounding_box()
+    assert (notice["x"], notice["width"]) == (field["x"], field["width"])
+
+
 def test_what_is_in_a_menu_stays_text(visitor):
     markup = "<img src=x onerror=alert(1)>"
     me, other = visitor(viewport=DESKTOP).enter("나", "마당"), visitor().enter("<b>굵은</b>", "마당")
