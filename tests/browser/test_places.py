@@ -601,6 +601,11 @@ def test_what_a_person_says_stands_together_on_a_phone_however_long_it_is(visito
     one.sees("짧은 글")
     upper, lower = box(one.find(".bubble").first), box(one.find(".bubble").last)
     assert 0 < lower[1] - upper[3] < 10
+    # Nor is the button of its menu below a message whose time fits beside it.
+    other.say("이 글은 조금 더 깁니다" * 2)
+    one.sees("조금 더")
+    line, bubble = box(one.find(".line").last), box(one.find(".bubble").last)
+    assert line[3] - bubble[3] < 30
 
 
 def test_the_field_to_write_in_stays_above_a_keyboard_and_the_newest_message_too(visitor):
