@@ -9,9 +9,9 @@ import { showOnIcon } from './page-icon.js';
 import { countUnread } from './badges.js';
 import { settings } from './settings.js';
 import { recall, remember } from './storage.js';
-import { announce } from './announce.js';
+import { announce, showNotice } from './notices.js';
 import { offer } from './actions.js';
-import { byId, el, icon } from './view.js';
+import { byId, el } from './view.js';
 import { words } from './words-calls.js';
 import { language } from './language.js';
 
@@ -178,14 +178,9 @@ function offerNotifications() {
   if (isHidden() || !missed) return;
   missed = false;
   if (!isPossible() || Notification.permission !== 'default' || settings.get('notifications') || recall('localStorage', ASKED) || !isConstructible()) return;
-  const hide = () => {
-    remember('localStorage', ASKED, true);
-    byId('ask').replaceChildren();
-    byId('place').focus({ preventScroll: true });
-  };
-  byId('ask').replaceChildren(el('div', { class: 'notice told' }, el('p', {}, words.ask_notifications),
-    el('button', { type: 'button', class: 'link', onclick: () => { hide(); settings.set('notifications', true); } }, words.notify_me),
-    el('button', { type: 'button', class: 'square', 'aria-label': words.no_thanks, title: words.no_thanks, onclick: hide }, icon('close'))));
+  showNotice('ask', [words.ask_notifications], {
+    action: { label: words.notify_me, run: () => settings.set('notifications', true) }, close: words.no_thanks, onclose: () => remember('localStorage', ASKED, true), stays: true,
+  });
 }
 
 // Muting

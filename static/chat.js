@@ -13,6 +13,7 @@ import { setUpModeration } from './moderation.js';
 import { openSettings } from './settings-dialog.js';
 import { countUnread, showBadge, titleOf } from './badges.js';
 import { Lists, NewRoom } from './lists.js';
+import { announceProblem } from './notices.js';
 import { keyOf } from './conversation.js';
 import { house } from './house.js';
 import { begin, explainEnd, leaveHouse, nameOfRecovery, problemOf, recover } from './stay.js';
@@ -30,7 +31,7 @@ import { count, explain, timeOf, translate, words } from './words.js';
 import { words as ofLog } from './words-log.js';
 import { words as callWords } from './words-calls.js';
 import { words as ofPeople } from './words-people.js';
-import { bdi, byId, el, guestMark, icon, notify, sentence, setText, setUpDrawer } from './view.js';
+import { bdi, byId, el, guestMark, icon, sentence, setText, setUpDrawer } from './view.js';
 
 const wide = matchMedia('(min-width: 60rem)');
 const fine = matchMedia('(pointer: fine)');
@@ -204,7 +205,7 @@ function listen() {
   house.on('history', () => log.show(house.active));
   house.on('replaced', ({ item }) => log.replace(item));
   house.on('hiding', () => log.filter());
-  house.on('problem', ({ code }) => notify(explain(code)));
+  house.on('problem', ({ code }) => announceProblem(explain(code)));
   house.on('out', () => {
     drawer.close();
     newRoom.close();

@@ -3,7 +3,8 @@
 
 import { timeOf, words as common } from './words.js';
 import { words } from './words-log.js';
-import { byId, el, notify, setText } from './view.js';
+import { announceProblem } from './notices.js';
+import { byId, el, setText } from './view.js';
 import { EARLIER_MAX, MESSAGES_MAX, TRIM_BATCH, leaveEarlier, prepend, trim } from './conversation.js';
 import { day, gap, message, plain, presence, sameDay, setFirst, sharesMinute, together, trace, unreadMark, updatePresence } from './message.js';
 import { Clamp, isLong } from './clamp.js';
@@ -454,9 +455,9 @@ export class Log {
     const earlier = this.#earlier;
     const outcome = await earlier.loadUntil(() => earlier !== this.#earlier || conversation.byPosition.has(position));
     if (earlier !== this.#earlier) return; // something else is shown
-    if (outcome !== 'found') return notify(words[{ none: 'link_gone', full: 'link_too_far', failed: 'link_failed' }[outcome]]);
+    if (outcome !== 'found') return announceProblem(words[{ none: 'link_gone', full: 'link_too_far', failed: 'link_failed' }[outcome]]);
     const item = conversation.byPosition.get(position);
-    if (item.gone || item.kind === 'deleted') notify(words.link_deleted);
+    if (item.gone || item.kind === 'deleted') announceProblem(words.link_deleted);
     const line = this.#lines.get(item.serial);
     if (!line) return;
     this.#scrollTo(line, Math.max(JUMP_MARGIN_PX, (this.#log.clientHeight - line.offsetHeight) / 2));

@@ -1,7 +1,7 @@
 // What moderators may do in the page: delete messages, put people out, ban them and lift bans, change and close rooms. The server
 // decides; here it is asked, over the connection that is open.
 
-import { announce } from './announce.js';
+import { announce } from './notices.js';
 import { offer } from './actions.js';
 import { ask, choice, chosenOf, field, Problem } from './dialogs.js';
 import { openBans } from './bans.js';

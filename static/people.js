@@ -1,7 +1,7 @@
 // What one may do about other people: call and whisper to them, hide and show them again, close whispers; and what hiding changes
 // in the house.
 
-import { announce } from './announce.js';
+import { announce } from './notices.js';
 import { offer } from './actions.js';
 import { draft, setDraft } from './composer.js';
 import { hide, hidingIsOf, isHidden, onHidingChange, unhide } from './hiding.js';

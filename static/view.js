@@ -107,19 +107,6 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-const NOTICE_MS = 8_000;
-let noticeTimer;
-
-/** Says something that passes: an error that belongs to no place on the page. */
-export function notify(...content) {
-  const place = byId('notice');
-  const hide = () => place.replaceChildren();
-  const close = el('button', { type: 'button', class: 'square', 'aria-label': words.close, onclick: hide }, icon('close'));
-  place.replaceChildren(el('div', { class: 'notice' }, el('p', {}, ...content), close));
-  clearTimeout(noticeTimer);
-  noticeTimer = setTimeout(hide, NOTICE_MS);
-}
-
 /** On a narrow screen a side panel is lent to the modal drawer, which brings focus, Escape and inertness with it. */
 export function setUpDrawer(wide) {
   const drawer = byId('drawer');

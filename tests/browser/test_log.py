@@ -361,6 +361,10 @@ def test_a_link_to_a_message_that_is_gone_says_so(visitor, others):
     one.is_in("마당")
     one.was_told("남아 있지 않습니다")
     one.sees("하나")
+    one.find("#notice button").focus()
+    one.page.keyboard.press("Enter")
+    expect(one.find("#notice")).to_be_empty()
+    expect(one.find("#place")).to_be_focused()  # and not at the start of the page again
 
 
 def test_the_time_of_a_message_copies_its_link(visitor, others):
