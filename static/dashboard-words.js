@@ -1,6 +1,7 @@
 // The dashboard's words in Korean and English, and its numbers and times in the visitor's language.
 
 import { language, locale, pick } from './language.js';
+import { words as ofSettings } from './words-settings.js';
 
 const ko = {
   title: '현황판',
@@ -94,11 +95,6 @@ const ko = {
   chart: (name) => `${name} 시간 차트`,
   chart_role: '시간 차트',
   chart_keys: '차트에서는 화살표 키로 값을 하나씩 읽습니다.',
-
-  theme: '화면 밝기',
-  themes: { system: '시스템 설정대로', light: '밝게', dark: '어둡게' },
-  language: '언어 (Language)',
-  languages: { system: '브라우저 설정대로', ko: '한국어', en: 'English' },
 
   table: '표로 보기',
   table_caption: (window) => `최근 ${window}의 값`,
@@ -200,18 +196,13 @@ const en = {
   chart_role: 'time chart',
   chart_keys: 'In a chart, the arrow keys read its values one by one.',
 
-  theme: 'Theme',
-  themes: { system: 'As the system', light: 'Light', dark: 'Dark' },
-  language: 'Language (언어)',
-  languages: { system: 'As the browser', ko: '한국어', en: 'English' },
-
   table: 'As a table',
   table_caption: (window) => `Values of the last ${window}`,
   columns: ['Figure', 'Now', 'Change', 'Lowest', 'Mean', 'Highest'],
   summary: (parts) => `${parts.join(', ')}.`,
 };
 
-export const words = pick(ko, en);
+export const words = { ...ofSettings, ...pick(ko, en) };
 
 const numberFormat = (options) => {
   const format = new Intl.NumberFormat(locale, options);

@@ -1,6 +1,7 @@
 // The words of menus, settings, hiding and moderation, in Korean and English.
 
 import { pick } from './language.js';
+import { words as ofSettings } from './words-settings.js';
 
 const ko = {
   me: '나',
@@ -27,10 +28,6 @@ const ko = {
   strangers: '낯선 귓속말',
 
   settings: '설정',
-  theme: '화면 밝기',
-  themes: { system: '시스템대로', light: '밝게', dark: '어둡게' },
-  language: '언어 (Language)',
-  languages: { system: '브라우저대로', ko: '한국어', en: 'English' },
   notifications: '누가 나를 부르면 알림 받기',
   sound: '누가 나를 부르면 소리 내기',
   hidden_people: '숨긴 사람',
@@ -128,10 +125,6 @@ const en = {
   strangers: 'From strangers',
 
   settings: 'Settings',
-  theme: 'Theme',
-  themes: { system: 'System', light: 'Light', dark: 'Dark' },
-  language: 'Language (언어)',
-  languages: { system: 'Browser', ko: '한국어', en: 'English' },
   notifications: 'Notify me when somebody calls me',
   sound: 'Play a sound when somebody calls me',
   hidden_people: 'Hidden people',
@@ -204,4 +197,4 @@ const en = {
   connection_lost: 'The connection was lost. Please try again once it is back.',
 };
 
-export const words = pick(ko, en);
+export const words = { ...ofSettings, ...pick(ko, en) };

@@ -102,6 +102,17 @@ def open_settings(one):
     return one.find(".settings-sheet")
 
 
+@pytest.mark.parametrize("locale", ["ko-KR", "en-GB"])
+def test_both_pages_call_themes_and_languages_alike(visitor, server, locale):
+    one = visitor(locale=locale)
+    one.page.goto(server.url)
+    one.find("#entry-settings").click()
+    named = one.find(".settings-sheet .choice").evaluate_all("(all) => all.map((each) => [...each.querySelectorAll('legend, span')].map((part) => part.textContent))")
+    one.page.goto(f"{server.url}/dashboard")
+    assert named == one.find("#theme, #language").evaluate_all(
+        "(all) => all.map((each) => [each.parentElement.querySelector('[data-t]').textContent, ...[...each.options].map((option) => option.textContent)])")
+
+
 def test_a_theme_is_chosen_at_once_in_all_tabs_and_stays(visitor, server):
     one = visitor(viewport=DESKTOP, color_scheme="light").enter("나", "마당")
     board = type(one)(one.page.context.new_page(), one.url)
