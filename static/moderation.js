@@ -7,6 +7,7 @@ import { ask, choice, chosenOf, field, Problem } from './dialogs.js';
 import { openBans } from './bans.js';
 import { house } from './house.js';
 import { count, explain } from './words.js';
+import { locale } from './language.js';
 import { bdi, el, guestMark, sentence } from './view.js';
 import { words } from './words-people.js';
 
@@ -14,6 +15,7 @@ import { words } from './words-people.js';
 const REASON_CHARS_MAX = 256;
 const BAN_SECONDS_MAX = 315_360_000;
 const SEATS_MAX = 1_000_000;
+const HISTORY_MESSAGES_MAX = 1_000;
 
 const MINUTE_MS = 60_000;
 const SECTION = 'moderation';
@@ -132,7 +134,32 @@ async function lift(user, room) {
 
 // Rooms
 
-/** @returns {Promise<{max_users: number, write: string}>} */
+/** For how long messages may be kept: as the server counts, in seconds. */
+const HISTORY_TERMS = [3_600, 86_400, 604_800, 2_592_000, 31_536_000];
+
+/** In the largest unit that it is a whole number of. */
+function duration(seconds) {
+  const [unit, size] = [['day', 86_400], ['hour', 3_600], ['minute', 60], ['second', 1]].find(([, length]) => seconds % length === 0);
+  return new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'long' }).format(seconds / size);
+}
+
+/** How many messages a room keeps, and for how long. */
+function historyFields({ history_messages: kept, history_seconds: term }) {
+  const messages = el('input', { type: 'number', inputmode: 'numeric', min: '0', max: HISTORY_MESSAGES_MAX, value: kept, required: true });
+  const terms = [...new Set([...HISTORY_TERMS, ...(term ? [term] : [])])].sort((a, b) => a - b); // a back end may have set another one
+  const select = el('select', {}, el('option', { value: '' }, words.terms.endless), ...terms.map((seconds) => el('option', { value: seconds }, duration(seconds))));
+  select.value = term ?? '';
+  return {
+    parts: [field(words.history, messages, words.history_hint(count(HISTORY_MESSAGES_MAX))), field(words.history_term, select)],
+    read() {
+      const wanted = messages.value.trim() === '' ? NaN : Number(messages.value);
+      if (!Number.isInteger(wanted) || wanted < 0 || wanted > HISTORY_MESSAGES_MAX) throw new Problem(words.bad_history(count(HISTORY_MESSAGES_MAX)), messages);
+      return { history_messages: wanted, history_seconds: select.value ? Number(select.value) : null };
+    },
+  };
+}
+
+/** @returns {Promise<{max_users: number, write: string, history_messages: number, history_seconds: ?number}>} */
 async function rulesOf(room) {
   try {
     const response = await fetch(`rooms/${encodeURIComponent(room)}`, { headers: house.me.session?.headers ?? {}, cache: 'no-store', credentials: 'omit' });
@@ -148,15 +175,16 @@ async function askForRules(room) {
   let rules;
   try { rules = await rulesOf(room); } catch ({ message }) { return announce(message); }
   const seats = el('input', { type: 'number', inputmode: 'numeric', min: '1', max: SEATS_MAX, value: rules.max_users, required: true });
+  const history = historyFields(rules);
   const writers = choice(words.who_writes, 'write', Object.entries(words.writers), rules.write);
   return ask({
     title: sentence(words.room_settings_title, room),
-    content: [field(words.seats, seats, words.seats_hint(count(SEATS_MAX))), writers],
+    content: [field(words.seats, seats, words.seats_hint(count(SEATS_MAX))), writers, ...history.parts],
     action: words.save,
     async run() {
       const wanted = Number(seats.value);
       if (!Number.isInteger(wanted) || wanted < 1 || wanted > SEATS_MAX) throw new Problem(explain('bad_limit'), seats);
-      await act('set_room', { room, max_users: wanted, write: chosenOf(writers) });
+      await act('set_room', { room, max_users: wanted, write: chosenOf(writers), ...history.read() });
       house.chat?.listRooms();
       return () => announce(words.room_saved);
     },

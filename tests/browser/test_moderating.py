@@ -3,6 +3,7 @@
 import json
 import subprocess
 import urllib.request
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import expect
@@ -58,14 +59,22 @@ def guest(member):  # noqa: F811
     return make
 
 
+def asks(server, who, method, path, **body):
+    """Somebody asks for something without a page."""
+
+    def answer(method, path, body, **headers):
+        data = json.dumps(body).encode()
+        with urllib.request.urlopen(urllib.request.Request(f"{server.url}/{path}", data, {"Content-Type": "application/json", **headers}, method=method)) as response:
+            return json.load(response)
+
+    token = answer("POST", "auth/login", {"username": who, "password": PASSWORD})["access_token"]
+    return answer(method, path, body, Authorization=f"Bearer {token}")
+
+
 @pytest.fixture
 def room(configured):  # noqa: F811
     """The room is there already: only people who signed in make rooms."""
-    answer = urllib.request.urlopen(urllib.request.Request(
-        f"{configured.url}/auth/login", json.dumps({"username": "길동", "password": PASSWORD}).encode(), {"Content-Type": "application/json"}))
-    token = json.load(answer)["access_token"]
-    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
-    urllib.request.urlopen(urllib.request.Request(f"{configured.url}/rooms", json.dumps({"name": "마당"}).encode(), headers))
+    asks(configured, "길동", "POST", "rooms", name="마당")
     return "마당"
 
 
@@ -200,7 +209,7 @@ def test_what_the_server_refuses_is_told_in_the_dialog(moderator, guest, room):
 def test_a_moderator_changes_how_many_may_be_in_a_room_and_who_may_write(moderator, guest, room):
     boss, other = moderator(), guest()
     choose(place_menu(boss), "rules")
-    seats = dialog(boss).locator("input[type=number]")
+    seats = dialog(boss).get_by_label("정원")
     expect(seats).to_have_value("100")
     seats.fill("0")
     dialog(boss).locator("[type=submit]").click()
@@ -214,6 +223,49 @@ def test_a_moderator_changes_how_many_may_be_in_a_room_and_who_may_write(moderat
     expect(other.find(".failed .progress")).to_contain_text("허락되지 않았습니다")
     choose(place_menu(boss), "rules")
     expect(dialog(boss).locator("input[value=moderators]")).to_be_checked()
+
+
+def test_a_moderator_sees_and_changes_how_much_a_room_keeps(moderator, guest, room):
+    boss, other = moderator(), guest()
+    for number in range(3):
+        other.say(f"글 {number}")
+
+    def fields():
+        choose(place_menu(boss), "rules")
+        return dialog(boss).get_by_label("남기는 메시지 수"), dialog(boss).get_by_label("메시지를 남기는 기간")
+
+    messages, term = fields()
+    expect(messages).to_have_value("1000")
+    expect(term).to_have_value("")
+    for wrong in ("1001", "-1", "1.5", ""):
+        messages.fill(wrong)
+        dialog(boss).locator("[type=submit]").click()
+        expect(dialog(boss).locator(".problem")).to_contain_text("0에서 1,000 사이")
+        expect(messages).to_be_focused()
+    messages.fill("2")
+    term.select_option(label="7일")
+    confirm(boss)
+    messages, term = fields()
+    expect(messages).to_have_value("2")
+    expect(term).to_have_value("604800")
+    boss.page.keyboard.press("Escape")
+    late = guest("늦은 손")
+    late.sees_in_order(["글 1", "글 2"])
+
+
+def test_a_term_that_a_back_end_has_set_is_shown_and_stays_and_can_be_taken_away(moderator, room, configured):  # noqa: F811
+    asks(configured, "방장", "PATCH", f"rooms/{quote(room)}", history_seconds=5400)
+    boss = moderator(locale="en-GB")
+
+    def term():
+        choose(place_menu(boss), "rules")
+        return dialog(boss).get_by_label("How long they are kept")
+
+    expect(term().locator("option:checked")).to_have_text("90 minutes")
+    confirm(boss)
+    term().select_option(label="No end")
+    confirm(boss)
+    expect(term()).to_have_value("")
 
 
 def test_a_moderator_closes_a_room(moderator, guest, room):
