@@ -238,6 +238,7 @@ def test_too_many_wrong_passwords_are_held_back_for_a_while_and_no_longer(visito
     one = visitor(configured.url).expects(*REFUSED)
     one.page.clock.install()
     one.page.goto(one.url)
+    expect(one.find("#sign-in-form")).to_be_visible()  # the page has its answer: what waits would wait forever
     # A wait of a second would be over before the test looks: the page's clock stands still until then.
     one.page.clock.pause_at(time.time() + 3_600)
     for _ in range(20):
