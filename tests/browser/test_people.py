@@ -397,7 +397,9 @@ def test_what_is_told_stands_in_line_with_the_field_to_write_in(visitor, viewpor
     me, other = visitor(viewport=DESKTOP).enter("나", "마당"), visitor(viewport=DESKTOP).enter("친구", "마당")
     me.find(".person-line", has_text="친구").locator(".more").click()
     me.find("[data-action=hide]").click()
+    me.find("#told .link").focus()  # what somebody is at stays
     me.page.set_viewport_size(viewport)
+    me.settles()
     notice, field = me.find("#told .notice").bounding_box(), me.find(".composer-box").bounding_box()
     assert (notice["x"], notice["width"]) == (field["x"], field["width"])
 

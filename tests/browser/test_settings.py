@@ -107,8 +107,10 @@ def test_both_pages_call_themes_and_languages_alike(visitor, server, locale):
     one = visitor(locale=locale)
     one.page.goto(server.url)
     one.find("#entry-settings").click()
+    expect(one.find(".settings-sheet")).to_be_visible()
     named = one.find(".settings-sheet .choice").evaluate_all("(all) => all.map((each) => [...each.querySelectorAll('legend, span')].map((part) => part.textContent))")
     one.page.goto(f"{server.url}/dashboard")
+    expect(one.find("#language option").first).to_be_attached()
     assert named == one.find("#theme, #language").evaluate_all(
         "(all) => all.map((each) => [each.parentElement.querySelector('[data-t]').textContent, ...[...each.options].map((option) => option.textContent)])")
 
@@ -169,6 +171,7 @@ def test_the_door_has_settings_too(visitor):
     one = visitor(locale="en-GB", color_scheme="light")
     one.page.goto(one.url)
     one.find("#entry-settings").click()
+    expect(one.find(".settings-sheet")).to_be_visible()
     expect(one.find(".settings-sheet")).not_to_contain_text("Hidden people")
     one.find(".settings-sheet").get_by_label("Dark", exact=True).click()
     expect(one.find("html")).to_have_attribute("data-theme", "dark")
@@ -198,6 +201,7 @@ def test_axe_finds_nothing_in_the_settings(visitor, scheme, viewport, locale):
     one.page.add_init_script(f"if (!sessionStorage.length) localStorage.setItem('sarang.hidden', {people})")
     one.page.goto(one.url)
     one.find("#entry-settings").click()
+    expect(one.find(".settings-sheet")).to_be_visible()
     assert violations(one) == [] and fits(one)
     one.page.keyboard.press("Escape")
     one.find("#name").fill("나")
