@@ -20,6 +20,8 @@ use std::process::{Command, exit};
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 
+#[path = "build/bundle.rs"]
+mod bundle;
 #[path = "build/pages.rs"]
 mod pages;
 

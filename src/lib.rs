@@ -18,7 +18,8 @@
 //!
 //! Beside them stand `main.rs`, [`options`] (the command line; see below), [`config`] (every limit, with its unit; `config/identity.rs`: those of accounts and tokens, `config/events.rs`: those of events and samples, `config/cluster.rs`: those of many nodes, `config/backend.rs`: those of moderators and back ends, `config/listen.rs`: addresses to listen on, `config/cidr.rs`: networks, `config/level.rs`, `config/log_format.rs`, `config/room_limits.rs`), [`ledger`]
 //! (the buffer memory of all connections, as one sum) and [`journal`] (the lines for stderr). `build.rs` links the
-//! release binary; its `build/pages.rs` makes the files of `static` ready to be embedded, each with a name that its content determines.
+//! release binary; its `build/pages.rs` makes the files of `static` ready to be embedded, each with a name that its content determines,
+//! and `build/bundle.rs` makes one script of a page's modules.
 //!
 //! ## The server, floor 3
 //!

@@ -4,9 +4,10 @@
 //! Comments of scripts and style sheets stay behind, where they fill whole lines: a fifth of the bytes. The lines stay, so that a
 //! browser names the same numbers as the sources have.
 //!
-//! What is rewritten is what one line shows: `from './x.js'`, `import './x.js'` and `import('./x.js')` in scripts,
-//! `"static/x.js"` in pages, `"x.png"` in the manifest, `url(x.svg)` in style sheets. A page also gets a `modulepreload` link for
-//! each module that its scripts import, so that the browser does not find them one after the other.
+//! A module that a page starts is one script with all that it imports (`build/bundle.rs`), and so is one with declarations beside
+//! it, which is for other people's pages. Other modules are not embedded by themselves.
+//!
+//! What is rewritten is what one line shows: `"static/x.js"` in pages, and `"x.png"` in the manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -16,6 +17,8 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+
+use super::bundle::{Bundle, is_module};
 
 /// The folder of the files.
 const FOLDER: &str = "static";
@@ -28,16 +31,14 @@ struct Page {
     content: Vec<u8>,
     /// The hash of the content, in hexadecimal digits.
     hash: String,
-    /// The names of the files it imports, directly and through others.
-    imports: BTreeSet<String>,
 }
 
 /// The files that are ready, and those that are still as they are in the folder.
 struct Pages {
     sources: BTreeMap<String, Vec<u8>>,
     ready: BTreeMap<String, Page>,
-    /// The files that are being made ready: each refers to the next.
-    open: Vec<String>,
+    /// The modules that are in the scripts that are ready.
+    bundled: BTreeSet<String>,
 }
 
 /// Writes each file, compressed where that is shorter, and the table of all into a folder. The same file gives the same bytes:
@@ -47,7 +48,7 @@ pub fn embed(directory: &Path) -> Result<()> {
     let mut pages = Pages {
         sources: BTreeMap::new(),
         ready: BTreeMap::new(),
-        open: Vec::new(),
+        bundled: BTreeSet::new(),
     };
     for entry in fs::read_dir(FOLDER)? {
         let entry = entry?;
@@ -59,8 +60,20 @@ pub fn embed(directory: &Path) -> Result<()> {
         };
         pages.sources.insert(name, content);
     }
-    for name in pages.sources.keys().cloned().collect::<Vec<_>>() {
-        pages.make_ready(&name)?;
+    let names: Vec<String> = pages.sources.keys().cloned().collect();
+    for name in &names {
+        let script = name.strip_suffix(".d.ts").map(|name| format!("{name}.js"));
+        if let Some(script) = script {
+            pages.make_ready(&script)?;
+        }
+        if extension(name) != "js" {
+            pages.make_ready(name)?;
+        }
+    }
+    let is_left =
+        |name: &&String| !pages.ready.contains_key(*name) && !pages.bundled.contains(*name);
+    if let Some(name) = names.iter().find(is_left) {
+        return Err(Error::other(format!("nothing refers to {name}")));
     }
     let mut table = format!("static ASSETS: [Asset; {}] = [\n", pages.ready.len());
     for (name, page) in &pages.ready {
@@ -85,104 +98,63 @@ impl Pages {
         if self.ready.contains_key(name) {
             return Ok(());
         }
-        if self.open.iter().any(|open| open == name) {
-            let circle = self.open.join(" → ");
-            return Err(Error::other(format!("an import cycle: {circle} → {name}")));
-        }
-        let content = self.sources[name].clone();
-        self.open.push(name.to_owned());
-        let mut imports = BTreeSet::new();
+        let Some(content) = self.sources.get(name).cloned() else {
+            return Err(Error::other(format!("no such file: {name}")));
+        };
         let content = match extension(name) {
-            "js" => self.rewritten(&content, script_references, &mut imports)?,
-            "css" => self.rewritten(&content, style_references, &mut imports)?,
-            "webmanifest" => self.rewritten(&content, manifest_references, &mut imports)?,
-            "html" => {
-                let page = self.rewritten(&content, page_references, &mut imports)?;
-                self.with_preloads(page, &imports)?
-            }
+            "js" => self.script(name)?,
+            // Its addresses are relative to its own.
+            "webmanifest" => self.rewritten(&content, ("\"src\": \"", '"'))?,
+            "html" => self.rewritten(&content, ("\"static/", '"'))?,
             _ => content,
         };
-        self.open.pop();
         let hash = hash(&content);
-        let page = Page {
-            content,
-            hash,
-            imports,
-        };
-        self.ready.insert(name.to_owned(), page);
+        self.ready.insert(name.to_owned(), Page { content, hash });
         Ok(())
     }
 
-    /// A text whose references lead to the names by content. `references` finds them in a line: what stands right before a name,
-    /// and what ends it.
-    fn rewritten(
-        &mut self,
-        content: &[u8],
-        references: fn(&str) -> &'static [(&'static str, char)],
-        imports: &mut BTreeSet<String>,
-    ) -> Result<Vec<u8>> {
+    /// A script, with all that it imports.
+    fn script(&mut self, name: &str) -> Result<Vec<u8>> {
+        let source = std::str::from_utf8(&self.sources[name]).map_err(Error::other)?;
+        if !is_module(source) {
+            return Ok(source.into());
+        }
+        let declarations = format!("{}.d.ts", name.trim_end_matches(".js"));
+        let is_for_others = self.sources.contains_key(&declarations);
+        let bundle = Bundle::of(name, &self.sources, is_for_others)?;
+        self.bundled.extend(bundle.modules().map(str::to_owned));
+        Ok(bundle.text().into())
+    }
+
+    /// A text whose references lead to the names by content: what stands right before a name, and what ends it.
+    fn rewritten(&mut self, content: &[u8], (start, end): (&str, char)) -> Result<Vec<u8>> {
         let text = std::str::from_utf8(content).map_err(Error::other)?;
         let mut out = String::with_capacity(text.len() + text.len() / 8);
-        for line in text.split_inclusive('\n') {
-            let mut rest = line;
-            while let Some((before, name, after)) = first_reference(rest, references(line)) {
-                let is_there = self.sources.contains_key(name);
-                out.push_str(before);
-                if is_there {
-                    self.make_ready(name)?;
-                    let page = &self.ready[name];
-                    out.push_str(&by_content(name, &page.hash));
-                    imports.extend(page.imports.iter().cloned());
-                    imports.insert(name.to_owned());
-                } else if before.ends_with("./") || before.ends_with("static/") {
-                    return Err(Error::other(format!("no such file: {name}")));
-                } else {
-                    out.push_str(name);
-                }
-                rest = after;
-            }
-            out.push_str(rest);
+        let mut rest = text;
+        while let Some((before, name, after)) = first_reference(rest, start, end) {
+            self.make_ready(name)?;
+            out.push_str(before);
+            out.push_str(&by_content(name, &self.ready[name].hash));
+            rest = after;
         }
+        out.push_str(rest);
         Ok(out.into_bytes())
     }
-
-    /// A page with a link for each module that its scripts import, at the end of its head.
-    fn with_preloads(&self, page: Vec<u8>, imports: &BTreeSet<String>) -> Result<Vec<u8>> {
-        let mut page = String::from_utf8(page).map_err(Error::other)?;
-        let Some(end) = page.find("</head>") else {
-            return Err(Error::other("a page without the end of its head"));
-        };
-        let mut links = String::new();
-        for name in imports.iter().filter(|name| extension(name) == "js") {
-            let address = by_content(name, &self.ready[name].hash);
-            // What the page itself starts is found as early.
-            if !page.contains(&format!("src=\"static/{address}\"")) {
-                let _ = writeln!(
-                    links,
-                    "<link rel=\"modulepreload\" href=\"static/{address}\">"
-                );
-            }
-        }
-        page.insert_str(end, &links);
-        Ok(page.into_bytes())
-    }
 }
 
-/// The first reference of a line: the text before the name, the name, and the text after it.
-fn first_reference<'l>(
-    line: &'l str,
-    references: &[(&str, char)],
-) -> Option<(&'l str, &'l str, &'l str)> {
-    let found = references.iter().filter_map(|(start, end)| {
-        let at = line.find(start)? + start.len();
-        let length = line[at..].find(*end)?;
-        Some((at, at + length))
-    });
-    let (at, end) = found.min()?;
-    Some((&line[..at], &line[at..end], &line[end..]))
+/// The first reference of a text: the text before the name, the name, and the text after it.
+fn first_reference<'t>(
+    text: &'t str,
+    start: &str,
+    end: char,
+) -> Option<(&'t str, &'t str, &'t str)> {
+    let at = text.find(start)? + start.len();
+    let end = at + text[at..].find(end)?;
+    Some((&text[..at], &text[at..end], &text[end..]))
 }
 
-/// A script or a style sheet whose lines that are nothing but comments are empty. What begins inside a template literal is none.
+/// A script or a style sheet whose lines that are nothing but comments are empty, and whose other lines begin behind the comment that
+/// they begin with. What begins inside a template literal is none.
 fn without_comments(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let (mut is_comment, mut is_template) = (false, false);
@@ -194,7 +166,12 @@ fn without_comments(text: &str) -> Vec<u8> {
             is_comment = (is_comment || begins) && !trimmed.ends_with("*/");
         } else {
             is_template ^= line.matches('`').count() % 2 == 1;
-            out.extend_from_slice(line.as_bytes());
+            let code = if begins {
+                behind_comment(trimmed)
+            } else {
+                line
+            };
+            out.extend_from_slice(code.as_bytes());
         }
         out.push(b'\n');
     }
@@ -206,29 +183,10 @@ fn ends_early(line: &str) -> bool {
     line.find("*/").is_some_and(|at| at + 2 < line.len())
 }
 
-/// Those of a script. Comments have references, too, to types: they stay.
-fn script_references(line: &str) -> &'static [(&'static str, char)] {
-    match line.trim_start() {
-        line if line.starts_with(['*', '/']) || line.contains("/**") => &[],
-        line if line.starts_with("import '") => &[("import './", '\'')],
-        line if line.starts_with(['}', 'i', 'e']) => &[(" from './", '\''), ("import('./", '\'')],
-        _ => &[("import('./", '\'')],
-    }
-}
-
-/// Those of a style sheet.
-fn style_references(_line: &str) -> &'static [(&'static str, char)] {
-    &[("url(", ')')]
-}
-
-/// Those of a manifest, whose addresses are relative to its own.
-fn manifest_references(_line: &str) -> &'static [(&'static str, char)] {
-    &[("\"src\": \"", '"')]
-}
-
-/// Those of a page.
-fn page_references(_line: &str) -> &'static [(&'static str, char)] {
-    &[("\"static/", '"')]
+/// What stands behind the comment that a line begins with.
+fn behind_comment(line: &str) -> &str {
+    line.split_once("*/")
+        .map_or(line, |(_, code)| code.trim_start())
 }
 
 fn extension(name: &str) -> &str {

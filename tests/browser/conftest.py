@@ -23,6 +23,8 @@ from playwright.sync_api import expect, sync_playwright
 
 BIN = os.environ.get("SARANG_BIN") or str(Path(__file__).parents[2] / "target/release/sarang")
 CHROMIUM = os.environ.get("SARANG_CHROMIUM", "/usr/bin/chromium")
+STATIC = Path(__file__).parents[2] / "static"
+SCRIPT = re.compile(r"/static/([a-z-]+)(?:\.[0-9a-f]{16})?\.js$")
 CHROMIUM_ARGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -177,6 +179,12 @@ HEARD = """([wanted, isPattern]) => {
 }"""
 
 
+def serve_modules(context):
+    """Gives the pages of a browser context their scripts as they are in the folder, so that a test can import the modules. The
+    server gives each page one script."""
+    context.route(SCRIPT, lambda route: route.fulfill(path=STATIC / f"{SCRIPT.search(route.request.url)[1]}.js"))
+
+
 class Visitor:
     """A visitor of the page. Elements are found by id, so that the same steps work in every language.
 
@@ -196,6 +204,10 @@ class Visitor:
 
     def find(self, selector, **filters):
         return self.page.locator(selector, **filters)
+
+    def with_modules(self):
+        serve_modules(self.page.context)
+        return self
 
     def enter(self, name, room=None):
         self.page.goto(self.url)

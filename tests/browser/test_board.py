@@ -7,6 +7,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
+from conftest import Visitor
 from test_dashboard import CUT, events_into, is_live, is_lost, last_id, post_business, wait_for_id, waits_long, watcher  # noqa: F401
 
 WIDE = {"width": 1280, "height": 900}
@@ -77,7 +78,7 @@ def test_a_gap_is_told_with_the_time_of_the_events_that_follow_it(watcher):
     first = told("system_metrics", 10, then - 1800, cpu=1, memory=1, disk=1)
     second = gap(10, 500, 501) + "".join(told("system_metrics", 500 + number, then + number, cpu=2, memory=2, disk=2) for number in range(2))
     second += "".join(told("business_metrics", 502 + number, then + 2 + number / 100, active_users=1, revenue=number) for number in range(200))
-    one = watcher(locale="en-US", before=lambda one: (waits_long(one), answers_with(one, first, second)))
+    one = watcher(locale="en-US", before=lambda one: (waits_long(one.with_modules()), answers_with(one, first, second)))
     is_lost(one)
     one.find("#try-now").click()
     right = one.page.evaluate("(time) => import('/static/dashboard-words.js').then(({ clock }) => clock(time))", then * 1000)
@@ -98,7 +99,7 @@ def test_a_page_whose_clock_is_wrong_shows_the_samples_nevertheless(watcher):
 
 @pytest.mark.parametrize("locale", ["ko-KR", "en-US"])
 def test_every_label_of_a_scale_is_exact(watcher, locale):
-    one = watcher(locale=locale)
+    one = watcher(locale=locale, before=Visitor.with_modules)
     shown = one.page.evaluate(
         """import('/static/dashboard-words.js').then(({ scale }) => ({
           halves: scale([0, 2.5, 5]), small: scale([0, 0.05, 0.1, 0.15000000000000002]), percent: scale([0, 12.5, 25], 'percent'),

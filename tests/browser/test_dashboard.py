@@ -470,7 +470,7 @@ def test_a_visitor_without_a_session_gets_a_link_to_sign_in_and_then_sees_the_da
     subprocess.run([BIN, "user", "add", "주인", "--users", str(users)], input="correct horse battery staple\n", text=True, check=True, capture_output=True)
     server = Server("--users", str(users))
     try:
-        one = visitor(url=server.url + "/dashboard", locale="en-US").expects(*REFUSED)
+        one = visitor(url=server.url + "/dashboard", locale="en-US").with_modules().expects(*REFUSED)
         one.page.goto(one.url)
         expect(one.find("#sign-in")).to_be_visible()
         expect(one.find("#state")).to_have_text("Sign-in needed")

@@ -45,7 +45,7 @@ def module(visitor):
     page = one.page
     page.clock.install(time=0)
     page.add_init_script(FALSE_SOCKET)
-    page.goto(f"{one.url}/static/words.js")  # a document of this origin that runs no script of its own
+    page.goto(f"{one.url}/static/chat.css")  # a document of this origin that runs no script of its own
     page.clock.pause_at(3_600)  # seconds, later than any machine gets here; until then the clock goes by itself
 
     def run(script):

@@ -8,7 +8,7 @@ import urllib.request
 import pytest
 from playwright.sync_api import expect
 
-from conftest import WAIT_MS
+from conftest import WAIT_MS, serve_modules
 from staged import Staged
 from test_board import answers_with, told
 from test_dashboard import Listener, events_into, is_live, last_id, pauses, pieces, until, wait_for_id, waits_long, watcher  # noqa: F401
@@ -38,6 +38,7 @@ def context(browser):
     """For pages in which nothing but the stream is loaded."""
     context = browser.new_context()
     context.set_default_timeout(WAIT_MS)
+    serve_modules(context)
     yield context
     context.close()
 

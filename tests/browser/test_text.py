@@ -30,7 +30,7 @@ PARTS = ["`", "``", "```", "```\n", "```js\n", "\n", "> ", ">", ">\n", " ", "\t"
 
 
 def test_whatever_the_marks_nothing_of_a_text_is_lost(visitor):
-    one = visitor()
+    one = visitor().with_modules()
     one.page.goto(one.url)
     found = one.page.evaluate(LOSSES, {"parts": PARTS, "rounds": 20_000})
     assert found["losses"] == []

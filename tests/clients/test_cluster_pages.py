@@ -71,7 +71,7 @@ class Talk:
 
     def __init__(self, open_page, front):
         # A document of this origin that runs no script of its own.
-        self.pages = {name: open_page(f"{front.url}/static/words.js") for name in PEOPLE}
+        self.pages = {name: open_page(f"{front.url}/static/chat.css") for name in PEOPLE}
         for name, page in self.pages.items():
             page.evaluate(TALKING, [name, ROOMS])
         # Everybody is there from the first message on.

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::support::{Response, Server, assert_no_failures};
 
+/// The scripts that are asked for; all others in the folder are parts of them.
+const SCRIPTS: [&str; 4] = ["chat.js", "dashboard.js", "sarang.js", "theme.js"];
+
 const KEPT: &str = "public, max-age=31536000, immutable";
 
 /// The text between all pairs of two texts.
@@ -23,20 +26,9 @@ fn parts(server: &Server, page: &str) -> BTreeSet<String> {
     while let Some(target) = waiting.pop() {
         let part = server.get(&target);
         assert_eq!(part.status, 200, "{target}");
-        let starts: &[(&str, char)] = match target.rsplit('.').next() {
-            Some("js") => &[(" from './", '\''), ("import('./", '\'')],
-            Some("webmanifest") => &[("\"src\": \"", '"')],
-            _ => &[],
-        };
-        for (start, end) in starts {
-            let code = part.text().lines();
-            let code = code.filter(|line| !line.trim_start().starts_with(['*', '/']));
-            let names = code.flat_map(|line| between(line, start, *end));
-            waiting.extend(
-                names
-                    .map(|name| format!("/static/{name}"))
-                    .filter(|other| !found.contains(other)),
-            );
+        if target.ends_with(".webmanifest") {
+            let names = between(part.text(), "\"src\": \"", '"');
+            waiting.extend(names.iter().map(|name| format!("/static/{name}")));
         }
         found.insert(target);
     }
@@ -53,7 +45,7 @@ fn usual(target: &str) -> String {
 #[test]
 fn every_part_of_a_page_is_named_by_its_content_and_kept_for_good() {
     let server = Server::start(&[]);
-    for (page, least) in [("/", 15), ("/dashboard", 12)] {
+    for (page, least) in [("/", 8), ("/dashboard", 8)] {
         let parts = parts(&server, page);
         assert!(parts.len() >= least, "{parts:?}");
         for target in parts {
@@ -68,20 +60,23 @@ fn every_part_of_a_page_is_named_by_its_content_and_kept_for_good() {
     }
 }
 
+/// Each file costs a browser some milliseconds.
 #[test]
-fn a_page_tells_at_once_which_modules_it_needs() {
+fn the_scripts_that_a_page_starts_and_the_module_import_nothing_more() {
     let server = Server::start(&[]);
+    let mut scripts = BTreeSet::from(["/static/sarang.js".to_owned()]);
     for page in ["/", "/dashboard"] {
-        let text = server.get(page).text().to_owned();
-        let preloaded: BTreeSet<&str> = between(&text, "rel=\"modulepreload\" href=\"", '"')
-            .into_iter()
-            .collect();
-        for target in parts(&server, page) {
-            let address = target.trim_start_matches('/');
-            let is_started = text.contains(&format!("src=\"{address}\""));
-            let is_module = target.ends_with(".js") && !is_started;
-            assert_eq!(preloaded.contains(address), is_module, "{page}: {target}");
+        scripts.extend(parts(&server, page));
+    }
+    scripts.retain(|target| target.ends_with(".js"));
+    assert_eq!(scripts.len(), 4, "{scripts:?}");
+    for target in scripts {
+        let script = server.get(&target);
+        for begins in ["import ", "import{", "export {", "export *"] {
+            let line = script.text().lines().find(|line| line.starts_with(begins));
+            assert_eq!(line, None, "{target}");
         }
+        assert!(!script.text().contains(" import("), "{target}");
     }
 }
 
@@ -126,7 +121,12 @@ fn every_kind_of_file_has_its_type() {
         let name = entry.expect("an entry").file_name();
         let name = name.to_str().expect("UTF-8");
         let expected = match name.rsplit('.').next() {
-            Some("js") => "text/javascript; charset=utf-8",
+            Some("js") if SCRIPTS.contains(&name) => "text/javascript; charset=utf-8",
+            // A part of these.
+            Some("js") => {
+                assert_eq!(server.get(&format!("/static/{name}")).status, 404, "{name}");
+                continue;
+            }
             Some("css") => "text/css; charset=utf-8",
             Some("webmanifest") => "application/manifest+json",
             Some("svg") => "image/svg+xml",
@@ -168,26 +168,16 @@ fn asked_by(server: &Server, target: &str, origin: &str) -> Response {
     server.connect().request("GET", target, &origin)
 }
 
-/// A module of another origin is asked for with CORS, and so is all that it imports (HTML standard, module scripts).
+/// A module of another origin is asked for with CORS (HTML standard, module scripts).
 #[test]
-fn a_page_of_an_allowed_origin_may_import_the_module_and_its_parts() {
+fn a_page_of_an_allowed_origin_may_import_the_module() {
     let server = Server::start(&["--allow-origin", APP]);
-    let module = asked_by(&server, "/static/sarang.js", APP);
-    let names = between(module.text(), "\nimport ", '\n');
-    let names: Vec<&str> = names
-        .iter()
-        .flat_map(|line| between(line, "'./", '\''))
-        .collect();
-    assert!(!names.is_empty(), "{}", module.text());
-    let targets = names.iter().map(|name| format!("/static/{name}"));
-    for target in targets.chain(["/static/sarang.js".to_owned()]) {
-        let allowed = asked_by(&server, &target, APP);
-        assert_eq!(allowed.required("access-control-allow-origin"), APP);
-        assert!(allowed.lists("vary", "origin"), "{allowed:?}");
-        let other = asked_by(&server, &target, "https://evil.example");
-        assert_eq!(other.field("access-control-allow-origin"), None);
-        assert!(other.lists("vary", "origin"), "{other:?}");
-    }
+    let allowed = asked_by(&server, "/static/sarang.js", APP);
+    assert_eq!(allowed.required("access-control-allow-origin"), APP);
+    assert!(allowed.lists("vary", "origin"), "{allowed:?}");
+    let other = asked_by(&server, "/static/sarang.js", "https://evil.example");
+    assert_eq!(other.field("access-control-allow-origin"), None);
+    assert!(other.lists("vary", "origin"), "{other:?}");
 }
 
 #[test]
