@@ -43,10 +43,11 @@ function textChanged() {
 function grow() {
   const text = byId('text');
   text.style.height = '';
-  // Firefox counts the placeholder too, which is cut off to one line.
+  text.classList.remove('overflows');
+  if (!text.value) return; // nor as high as its placeholder, which is cut off to one line
   const { scrollHeight } = text;
-  if (text.value) text.style.height = `${scrollHeight}px`;
-  text.classList.toggle('overflows', Boolean(text.value) && scrollHeight > text.clientHeight + 1);
+  text.style.height = `${scrollHeight}px`;
+  text.classList.toggle('overflows', scrollHeight > text.clientHeight + 1);
 }
 
 function showEnterKey() {

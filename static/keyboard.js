@@ -21,5 +21,5 @@ export function followKeyboard() {
   };
   viewport.addEventListener('resize', fit);
   viewport.addEventListener('scroll', fit);
-  fit();
+  requestAnimationFrame(fit); // the sizes are known when the page is laid out: asking for them now would do it once more
 }

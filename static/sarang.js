@@ -304,9 +304,9 @@ export class Sarang extends EventTarget {
     if (this.state.name === 'connected') return this.#asking.answerOldest('auth', event);
     this.username = event.username;
     this.#connection.welcomed();
+    this.#resume(); // what a page does on `welcome` takes its time: the server answers meanwhile
     this.#emit('welcome', event);
     if (this.#watching && !this.#listing) this.listRooms();
-    this.#resume();
   }
 
   #roomsChanged({ changed = [], removed = [], reload = false }) {
