@@ -11,6 +11,7 @@ import { settings } from './settings.js';
 import { recall, remember } from './storage.js';
 import { announce, showNotice } from './notices.js';
 import { offer } from './actions.js';
+import { speak } from './spoken.js';
 import { byId, el } from './view.js';
 import { words } from './words-calls.js';
 import { language } from './language.js';
@@ -19,6 +20,7 @@ const BODY_CHARS_MAX = 140;
 /** A conversation that calls more often replaces its notification without a stir. */
 const STIR_EVERY_MS = 10_000;
 const SOUND_EVERY_MS = 5_000;
+const SPEAK_EVERY_MS = 5_000;
 /** The same call reaches each tab of a person, each at its own time: the one that took it keeps it from the others so long. */
 const TAKEN_MS = 30_000;
 /** Whether this browser was asked, and answered. */
@@ -30,6 +32,7 @@ const ASKED = 'sarang.asked';
 /** By tag. @type {Map<string, {notification: Notification, conversation: Conversation, at: number}>} */
 const shown = new Map();
 let lastSound = -Infinity;
+let lastSpoken = -Infinity;
 let missed = false; // a call while the page was hidden
 
 const isHidden = () => document.visibilityState === 'hidden';
@@ -104,6 +107,11 @@ async function heard({ conversation, item, past }) {
     playTone();
   }
   if (isHidden() && settings.get('notifications')) notify(conversation, item);
+  // What is said in the conversation that is shown is read out with it.
+  if (!isHidden() && conversation !== house.active && performance.now() - lastSpoken > SPEAK_EVERY_MS) {
+    lastSpoken = performance.now();
+    speak(conversation.kind === 'whisper' ? words.whisper_from(item.from) : words.called_in(item.from, conversation.name));
+  }
 }
 
 /** Whispers of people we never wrote to share one notification: nobody fills a screen with thirty. */

@@ -27,6 +27,7 @@ import { setUpTabs } from './tabs.js';
 import { draft, setDraft, setUpComposer, written } from './composer.js';
 import { setUpCopying } from './copying.js';
 import { followKeyboard } from './keyboard.js';
+import { speak } from './spoken.js';
 import { count, explain, timeOf, translate, words } from './words.js';
 import { words as ofLog } from './words-log.js';
 import { words as callWords } from './words-calls.js';
@@ -190,6 +191,7 @@ function renderTitle() {
 function say(event) {
   event.preventDefault();
   const content = written();
+  if (!content) speak(byId('counter').textContent);
   if (!content || !house.say(content)) return;
   setDraft('');
   log.clearMark();

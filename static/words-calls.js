@@ -14,6 +14,7 @@ const ko = {
   names_offered: (n) => `부를 사람 ${n}명. 위아래 화살표로 고르고 Enter로 넣습니다.`,
 
   called_by: (name, room) => `${name} · ${room}`,
+  called_in: (name, room) => `${room}에서 ${name}님이 나를 불렀습니다.`,
   whisper_from: (name) => `${name}님의 귓속말`,
   whisper_hidden: '열어서 읽어 주세요.',
   ask_notifications: '보지 않는 동안 누가 불렀습니다. 다음부터 알려 드릴까요?',
@@ -40,6 +41,7 @@ const en = {
   names_offered: (n) => `${n} ${n === '1' ? 'person' : 'people'} to mention. Choose with the arrow keys and Enter.`,
 
   called_by: (name, room) => `${name} · ${room}`,
+  called_in: (name, room) => `${name} mentions you in ${room}.`,
   whisper_from: (name) => `${name} whispers`,
   whisper_hidden: 'Open it to read it.',
   ask_notifications: 'Someone called you while you were looking elsewhere. Shall we notify you next time?',

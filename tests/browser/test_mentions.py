@@ -257,6 +257,28 @@ def test_a_mention_and_a_whisper_notify_while_the_page_is_hidden(visitor):
     one.page.wait_for_function("() => notified.every(({ closed }) => closed)")
 
 
+def test_whoever_has_the_page_read_out_hears_of_calls_from_elsewhere_and_of_no_other_message(visitor):
+    one, friend = visitor().enter("홍길동", "마당"), visitor().enter("영희", "마당")
+    one.create_or_join("뒤뜰")
+    one.noting("#spoken")
+    friend.say("그냥 하는 말")
+    friend.say("@홍길동 어디 계세요?")
+    expect(one.find("#spoken")).to_have_text("마당에서 영희님이 나를 불렀습니다.")
+    expect(one.find("#spoken")).to_have_attribute("role", "status")
+    assert "마당에서 영희님이 나를 불렀습니다." in one.noted("#spoken")
+    # It is no text of the page for long.
+    expect(one.find("#spoken")).to_have_text("")
+    friend.whisper_to("홍길동")
+    friend.say("비밀입니다")
+    expect(one.find("#spoken")).to_have_text("영희님의 귓속말")
+    one.open("영희")
+    one.sees("비밀입니다")
+    expect(one.find("#spoken")).to_have_text("")
+    friend.say("둘째 비밀")
+    one.sees("둘째 비밀")
+    assert one.noted("#spoken").count("영희님의 귓속말") == 1
+
+
 def test_whispers_of_strangers_share_one_notification(visitor):
     one = visitor()
     one.page.add_init_script(recorder("granted"))
