@@ -212,3 +212,16 @@ def test_axe_finds_nothing_in_the_settings(visitor, scheme, viewport, locale):
     open_settings(one)
     expect(one.find(".hidden-people li")).to_have_count(2)
     assert violations(one) == [] and fits(one)
+
+
+def test_in_forced_colours_a_dialog_and_a_drawer_have_an_edge(visitor):
+    one = visitor(viewport=PHONE, forced_colors="active").enter("한사람")
+
+    def has_edge(selector):
+        expect(one.find(selector)).to_be_visible()
+        return one.find(selector).evaluate("(element) => getComputedStyle(element).borderTopStyle") == "solid"
+
+    one.find("#open-rooms").click()
+    assert has_edge("#drawer")
+    one.find("#open-settings").click()
+    assert has_edge("dialog.sheet[open]")
