@@ -167,7 +167,7 @@ NOTE = """(selector) => {
 PASSING = """addEventListener('DOMContentLoaded', () => {
   window.passing = [];
   window.heard = 0;
-  for (const place of document.querySelectorAll('#told, #notice')) {
+  for (const place of document.querySelectorAll('#told, #notice, #spoken')) {
     new MutationObserver(() => place.textContent && passing.push(place.textContent)).observe(place, { childList: true });
   }
 })"""
