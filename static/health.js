@@ -63,6 +63,10 @@ export class Health {
 
   /** @param {number} now  @param {boolean} isLive  what is known is from just now  @param {(kind: string) => boolean} isShown */
   show(now, isLive, isShown) {
+    // A channel that has nothing of the machine and the server says nothing of their health, not even that it is unknown.
+    const isTold = this.#checks.some(({ kind }) => isShown(kind));
+    this.#verdict.hidden = !isTold;
+    this.#history.element.toggleAttribute('hidden', !isTold);
     this.#history.show(now, isShown);
     let worst = -1;
     let wrong = 0;

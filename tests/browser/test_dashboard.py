@@ -330,6 +330,9 @@ def test_a_channel_shows_its_own_figures_and_is_kept_in_the_address(watcher):
         expect(one.find(shown)).to_be_visible()
         expect(one.find("#system")).to_be_hidden()
         expect(one.find(f"{shown} .figure-value").first).to_have_text(re.compile(r"\d"))
+        # Nobody can tell from revenue and orders whether all is well.
+        expect(one.find("#verdict")).to_be_visible(visible=channel == "api")
+        expect(one.find(".history")).to_be_visible(visible=channel == "api")
         one.is_connected()
     one.find("#channel").select_option("all")
     for section in ("system", "api", "business"):
