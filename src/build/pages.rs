@@ -1,8 +1,8 @@
 //! The files of `static`, made ready to be embedded: each has a name that its content determines, by which browsers keep it for
 //! good, and all refer to each other by those names. So a reload asks for nothing but the page.
 //!
-//! Comments of scripts and style sheets stay behind, where they fill whole lines: a fifth of the bytes. The lines stay, so that a
-//! browser names the same numbers as the sources have.
+//! Comments of scripts and style sheets stay behind, where they fill or begin a line: a fifth of the bytes. The lines stay, so that
+//! a browser names the same numbers as the sources have.
 //!
 //! A module that a page starts is one script with all that it imports (`build/bundle.rs`), and so is one with declarations beside
 //! it, which is for other people's pages. Other modules are not embedded by themselves.
@@ -22,6 +22,9 @@ use super::bundle::{Bundle, is_module};
 
 /// The folder of the files.
 const FOLDER: &str = "static";
+
+/// How the name of the declarations of a script ends.
+const DECLARATIONS: &str = ".d.ts";
 
 /// The table of the files, in the output folder: an array of what `server/assets.rs` makes with `file`.
 const TABLE: &str = "assets.rs";
@@ -46,35 +49,11 @@ struct Pages {
 pub fn embed(directory: &Path) -> Result<()> {
     println!("cargo:rerun-if-changed={FOLDER}");
     let mut pages = Pages {
-        sources: BTreeMap::new(),
+        sources: sources()?,
         ready: BTreeMap::new(),
         bundled: BTreeSet::new(),
     };
-    for entry in fs::read_dir(FOLDER)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let content = fs::read(entry.path())?;
-        let content = match extension(&name) {
-            "js" | "css" => without_comments(&String::from_utf8(content).map_err(Error::other)?),
-            _ => content,
-        };
-        pages.sources.insert(name, content);
-    }
-    let names: Vec<String> = pages.sources.keys().cloned().collect();
-    for name in &names {
-        let script = name.strip_suffix(".d.ts").map(|name| format!("{name}.js"));
-        if let Some(script) = script {
-            pages.make_ready(&script)?;
-        }
-        if extension(name) != "js" {
-            pages.make_ready(name)?;
-        }
-    }
-    let is_left =
-        |name: &&String| !pages.ready.contains_key(*name) && !pages.bundled.contains(*name);
-    if let Some(name) = names.iter().find(is_left) {
-        return Err(Error::other(format!("nothing refers to {name}")));
-    }
+    pages.make_all_ready()?;
     let mut table = format!("static ASSETS: [Asset; {}] = [\n", pages.ready.len());
     for (name, page) in &pages.ready {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
@@ -92,7 +71,41 @@ pub fn embed(directory: &Path) -> Result<()> {
     fs::write(directory.join(TABLE), table)
 }
 
+/// The files of the folder by name, scripts and style sheets without their comments.
+fn sources() -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut sources = BTreeMap::new();
+    for entry in fs::read_dir(FOLDER)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let content = fs::read(entry.path())?;
+        let content = match extension(&name) {
+            "js" | "css" => without_comments(&String::from_utf8(content).map_err(Error::other)?),
+            _ => content,
+        };
+        sources.insert(name, content);
+    }
+    Ok(sources)
+}
+
 impl Pages {
+    /// All but the modules, which something has to refer to.
+    fn make_all_ready(&mut self) -> Result<()> {
+        let names: Vec<String> = self.sources.keys().cloned().collect();
+        for name in &names {
+            if extension(name) != "js" {
+                self.make_ready(name)?;
+            }
+            if let Some(described) = name.strip_suffix(DECLARATIONS) {
+                self.make_ready(&format!("{described}.js"))?;
+            }
+        }
+        let is_there = |name: &String| self.ready.contains_key(name) || self.bundled.contains(name);
+        match names.iter().find(|name| !is_there(name)) {
+            Some(name) => Err(Error::other(format!("nothing refers to {name}"))),
+            None => Ok(()),
+        }
+    }
+
     /// Makes a file ready, and before it all that it refers to.
     fn make_ready(&mut self, name: &str) -> Result<()> {
         if self.ready.contains_key(name) {
@@ -119,7 +132,7 @@ impl Pages {
         if !is_module(source) {
             return Ok(source.into());
         }
-        let declarations = format!("{}.d.ts", name.trim_end_matches(".js"));
+        let declarations = name.replace(".js", DECLARATIONS);
         let is_for_others = self.sources.contains_key(&declarations);
         let bundle = Bundle::of(name, &self.sources, is_for_others)?;
         self.bundled.extend(bundle.modules().map(str::to_owned));
