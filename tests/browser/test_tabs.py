@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from conftest import WAIT_MS, serve_modules
 from staged import Staged
 from test_board import answers_with, told
-from test_dashboard import Listener, events_into, is_live, last_id, pauses, pieces, until, wait_for_id, waits_long, watcher  # noqa: F401
+from test_dashboard import Listener, drawn_line, events_into, is_live, last_id, pauses, pieces, until, wait_for_id, waits_long, watcher  # noqa: F401
 
 TABS = 8
 # What `document.hidden` says is in the hands of the test.
@@ -200,7 +200,7 @@ def test_figures_that_are_made_up_say_so_when_they_come_with_the_series(watcher,
     expect(one.find("#revenue .figure-value")).to_have_text("5")
     expect(one.find("#revenue .tag")).to_be_visible()
     one.settles()
-    assert len(re.findall("[MLH]", one.find("#revenue .chart .chart-line").get_attribute("d"))) == 2, "an event was drawn twice"
+    assert len(re.findall("[MLH]", drawn_line(one, "#revenue"))) == 2, "an event was drawn twice"
     stage.close()
 
 
