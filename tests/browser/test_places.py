@@ -307,7 +307,8 @@ def reading_above(visitor):
     writer.page.evaluate(WRITE_MANY, ["긴 방", 0, 60])
     one.sees("글 59.")
     # A wheel would turn on for a while: where one reads is certain when it has come to rest.
-    one.find(".log").evaluate("(log) => new Promise((resolve) => { log.addEventListener('scrollend', resolve, { once: true }); log.scrollBy(0, -800); })")
+    one.find(".log").evaluate("(log) => { log.addEventListener('scrollend', () => { window.isAtRest = true; }); log.scrollBy(0, -800); }")
+    one.page.wait_for_function("() => window.isAtRest")
     expect(one.find("#newer")).to_be_visible()
     return one, writer
 
