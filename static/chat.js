@@ -199,11 +199,21 @@ function say(event) {
   house.changed();
 }
 
+/** Where there is nothing to write in any more, that is told, and the focus that was there goes on. */
+function standingChanged() {
+  const { active } = house;
+  const focused = document.activeElement;
+  showParts();
+  if (active?.place) showLog();
+  if (active?.standing === 'out') speak(active.refusal);
+  if (focused?.closest('[hidden]')) byId('place').focus({ preventScroll: true });
+}
+
 function listen() {
   house.isAtEnd = () => log.showsEnd && !house.active?.place; // with a place, what was read last is not shown yet
   house.on('change', render);
   house.on('show', show);
-  house.on('standing', () => { showParts(); if (house.active?.place) showLog(); });
+  house.on('standing', standingChanged);
   house.on('history', () => log.show(house.active));
   house.on('replaced', ({ item }) => log.replace(item));
   house.on('hiding', () => log.filter());

@@ -71,7 +71,7 @@ const ko = {
   ban_of_house: '모든 곳',
   ban_until: (time) => `${time}까지`,
   ban_endless: '기한 없이',
-  ban_by: (name) => `막은 사람: ${name}`,
+  ban_by: (name) => `${name}님이 막았습니다`,
   ban_why: (reason) => `이유: ${reason}`,
   unban: '풀기',
   unban_label: (name) => `풀기: ${name}`,

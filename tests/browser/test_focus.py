@@ -2,6 +2,7 @@
 
 from playwright.sync_api import expect
 
+from conftest import REFUSED
 from test_chat import DESKTOP
 from test_people import STRANGERS
 
@@ -39,4 +40,14 @@ def test_closing_all_whispers_leads_to_the_title(visitor):
     expect(me.find("#strangers-count")).to_have_text("5")
     me.find("#close-whispers").press("Enter")
     expect(me.find("#whispers-section")).to_be_hidden()
+    expect(me.find("#place")).to_be_focused()
+
+
+def test_whoever_is_not_let_into_a_room_is_told_so_and_goes_on_from_its_title(visitor):
+    host, me = visitor(viewport=DESKTOP).enter("주인"), visitor(viewport=DESKTOP).enter("나").expects(*REFUSED)
+    host.create("다실", 1)
+    host.is_in("다실")
+    me.find("#others .place", has_text="다실").press("Enter")
+    expect(me.find("#blank")).to_contain_text("방이 가득 찼습니다")
+    expect(me.find("#spoken")).to_have_text("방이 가득 찼습니다. 자리가 나면 다시 들어와 주세요.")
     expect(me.find("#place")).to_be_focused()
