@@ -36,5 +36,5 @@ export const countUnread = (conversations) => ({
   mentioned: conversations.reduce((sum, { mentioned }) => sum + mentioned, 0),
 });
 
-/** Mentions come first: of a narrow tab, only the beginning is seen. */
-export const titleOf = (place, { unread, mentioned }) => `${mentioned ? `@${mentioned} ` : ''}${unread ? `(${unread}) ` : ''}${place ? `${place} · ` : ''}${words.title}`;
+/** Mentions come first: of a narrow tab, only the beginning is seen. A room that is called as the house is needs no second name. */
+export const titleOf = (place, { unread, mentioned }) => `${mentioned ? `@${mentioned} ` : ''}${unread ? `(${unread}) ` : ''}${place && place !== words.title ? `${place} · ` : ''}${words.title}`;

@@ -213,6 +213,7 @@ def test_a_newcomer_talks_after_entering_a_name(visitor):
     one.find("#name").fill("새 손님")
     one.page.keyboard.press("Enter")
     one.is_in("사랑방")
+    expect(one.page).to_have_title("사랑방")
     expect(one.find("#text")).to_be_focused()
     one.page.keyboard.type("안녕하세요")
     one.page.keyboard.press("Enter")
