@@ -1,6 +1,7 @@
 """What a person may choose for themselves: the theme and the language, in this browser and in all its tabs."""
 
 import json
+import re
 
 import pytest
 from playwright.sync_api import expect
@@ -225,3 +226,11 @@ def test_in_forced_colours_a_dialog_and_a_drawer_have_an_edge(visitor):
     assert has_edge("#drawer")
     one.find("#open-settings").click()
     assert has_edge("dialog.sheet[open]")
+
+
+@pytest.mark.parametrize("path", ["/", "/dashboard"])
+def test_without_scripts_a_page_says_what_it_needs(visitor, server, path):
+    page = visitor(java_script_enabled=False).page
+    page.goto(server.url + path)
+    expect(page.locator("noscript p")).to_be_visible()
+    expect(page.locator("noscript p")).to_contain_text(re.compile("자바스크립트를 켜야.*Please turn JavaScript on"))
