@@ -49,5 +49,5 @@ def test_whoever_is_not_let_into_a_room_is_told_so_and_goes_on_from_its_title(vi
     host.is_in("다실")
     me.find("#others .place", has_text="다실").press("Enter")
     expect(me.find("#blank")).to_contain_text("방이 가득 찼습니다")
-    expect(me.find("#spoken")).to_have_text("방이 가득 찼습니다. 자리가 나면 다시 들어와 주세요.")
+    me.was_told("방이 가득 찼습니다. 자리가 나면 다시 들어와 주세요.")
     expect(me.find("#place")).to_be_focused()

@@ -123,7 +123,7 @@ def test_a_moderator_puts_somebody_out_of_a_room_and_out_of_all_of_them_with_a_r
     boss.was_told("손님을 내보냈습니다")
     expect(other.find("#blank-text")).to_contain_text(SPAM)
     expect(other.find("#place")).to_be_focused()
-    assert SPAM in "".join(other.noted("#spoken"))
+    other.has_noted("#spoken", SPAM)
     expect(boss.find("#persons")).not_to_contain_text("손님 메뉴")
     other.page.get_by_role("button", name="다시 들어가기").click()
     other.is_in("마당")
