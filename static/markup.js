@@ -24,6 +24,8 @@ const QUOTE_DEPTH_MAX = 3;
 
 const FENCE = /^ {0,3}(`{3,})([\w+#.-]{0,32})[^\S\n]*\n$/u;
 const ADDRESS = /(?:https?:\/\/|www\.)[^\s<>"'`\u3000-\u303f]+/giu;
+/** Hangul right behind a host or its port is a particle of the sentence: no top-level domain is of both scripts. */
+const HOST_BEFORE_PARTICLE = /^(?:https?:\/\/)?(?:localhost|[^/?#]*?[.:](?:[a-z]{2,63}|\d{1,5}))(?=\p{Script=Hangul}(?![^/?#]*\.[a-z\d]))/iu;
 const CLOSING = /[.,;:!?…)\]}]/u;
 /** Before `www.` and `@`, these make it a part of something else: of a word, an e-mail address, a path. */
 const PART_OF_WORD = /[\p{L}\p{N}_.%+/@-]/u;
@@ -189,6 +191,8 @@ const unpadded = (code) => (/^ .* $/u.test(code) ? code.slice(1, -1) : code);
 
 /** A bracket or a full stop after an address belongs to the sentence, unless the bracket was opened within. */
 function trimAddress(address) {
+  const host = HOST_BEFORE_PARTICLE.exec(address);
+  if (host) return host[0];
   let open = address.split('(').length - address.split(')').length;
   let end = address.length;
   while (CLOSING.test(address[end - 1])) {

@@ -25,7 +25,7 @@ LOSSES = """async ({ parts, rounds }) => {
   return { losses, kinds: [...kinds].sort() };
 }"""
 
-PARTS = ["`", "``", "```", "```\n", "```js\n", "\n", "> ", ">", ">\n", " ", "\t", "가", "x", "(", ")", ".", "@", "@영희", "www.", "www.a.kr", "https://", "http://b.kr/c", "<b>",
+PARTS = ["`", "``", "```", "```\n", "```js\n", "\n", "> ", ">", ">\n", " ", "\t", "가", "x", "(", ")", ".", "@", "@영희", "www.", "www.a.kr", "에서", "https://", "http://b.kr/c", "<b>",
          "\r\n", "\u3000", "😀", "\ud800"]
 
 
@@ -39,11 +39,11 @@ def test_whatever_the_marks_nothing_of_a_text_is_lost(visitor):
 
 def test_a_message_made_to_be_slow_is_shown_with_everything_else(visitor):
     one = visitor().enter("한사람", "느린 방")
-    for text in ("`" * 4096, "> " * 2048, ">\n" * 2000 + "끝", "```\n" * 1024, "http://a" + ")" * 4000, "www." * 1024, "@" * 4096, "`a` " * 1024):
+    for text in ("`" * 4096, "> " * 2048, ">\n" * 2000 + "끝", "```\n" * 1024, "http://a" + ")" * 4000, "www.a.kr가" * 400, "www." * 1024, "@" * 4096, "`a` " * 1024):
         one.write(text)
         expect(one.find(".outgoing li")).to_have_count(0)
     one.say("아직 여기 있습니다")
-    expect(one.find(".messages .bubble")).to_have_count(9)
+    expect(one.find(".messages .bubble")).to_have_count(10)
 
 
 def test_code_within_a_line_is_set_apart_and_unbalanced_marks_stay_text(visitor):
@@ -137,6 +137,19 @@ def test_an_address_without_its_scheme_is_a_link_too(visitor):
     expect(link).to_have_text("www.example.org/a")
     expect(link).to_have_attribute("href", "https://www.example.org/a")
     expect(link).to_have_attribute("rel", "noopener noreferrer")
+
+
+def test_a_particle_right_behind_a_host_is_no_part_of_the_address(visitor):
+    one = visitor().enter("한사람", "링크")
+    addresses = {
+        "www.example.org에서 봐요": "https://www.example.org", "(https://example.org입니다)": "https://example.org", "http://127.0.0.1:8000으로": "http://127.0.0.1:8000",
+        "http://localhost입니다.": "http://localhost", "https://example.org입니다.그리고": "https://example.org",
+        "https://www.abc한글.com 은": "https://www.abc한글.com", "https://한글.한국": "https://한글.한국", "https://example.org/위키/한글": "https://example.org/위키/한글",
+    }  # fmt: skip
+    for text, href in addresses.items():
+        one.say(text)
+        expect(one.find(".bubble").last).to_have_text(text)
+        expect(one.find(".bubble").last.locator("a")).to_have_attribute("href", href)
 
 
 def test_where_addresses_cannot_be_checked_a_link_is_shown_all_the_same(visitor):
