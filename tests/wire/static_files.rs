@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::support::{Response, Server, assert_no_failures};
 
 /// The scripts that are asked for; all others in the folder are parts of them.
-const SCRIPTS: [&str; 4] = ["chat.js", "dashboard.js", "sarang.js", "theme.js"];
+pub const SCRIPTS: [&str; 4] = ["chat.js", "dashboard.js", "sarang.js", "theme.js"];
 
 const KEPT: &str = "public, max-age=31536000, immutable";
 
