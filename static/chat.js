@@ -6,7 +6,7 @@
 
 import { messageButton, offer, personButton, setUpActions } from './actions.js';
 import { isHidden } from './hiding.js';
-import { isShown, setUpPeople } from './people.js';
+import { copyText, isShown, setUpPeople } from './people.js';
 import { setUpCalling } from './calling.js';
 import { isMuted } from './muting.js';
 import { setUpModeration } from './moderation.js';
@@ -22,6 +22,7 @@ import { namesIn, othersIn } from './mentions.js';
 import { Completion } from './completion.js';
 import { earlier } from './hearing.js';
 import { setUpKeeping } from './keep.js';
+import { linkTo } from './permalink.js';
 import { setUpPlaces } from './places.js';
 import { setUpTabs } from './tabs.js';
 import { draft, setDraft, setUpComposer, written } from './composer.js';
@@ -233,6 +234,8 @@ function setUp() {
   setUpActions();
   setUpPeople();
   offer('message', (item) => [item.position && { name: 'link', label: ofLog.copy_link, run: () => log.copyLink(item) }]);
+  // An installed page shows no address.
+  offer('place', (place) => [place.kind === 'room' && !place.impossible && { name: 'link', label: ofLog.copy_room_link, run: () => copyText(linkTo(place.name)) }]);
   setUpModeration();
   byId('open-settings').addEventListener('click', () => { drawer.close(); openSettings({ withPeople: true }); });
   byId('entry-settings').addEventListener('click', () => openSettings());

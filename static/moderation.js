@@ -225,7 +225,8 @@ function aboutPerson(person) {
 function aboutPlace(conversation) {
   if (!canModerate()) return [];
   if (conversation.kind === 'whisper') return aboutPerson(conversation);
-  const { name } = conversation;
+  const { name, impossible } = conversation;
+  if (impossible) return [];
   return [
     { name: 'rules', label: words.room_settings, section: SECTION, run: () => askForRules(name) },
     { name: 'bans', label: words.open_bans, section: SECTION, run: () => openBans(act) },

@@ -19,8 +19,9 @@ export const isShown = (item) => (item.kind === 'presence' ? !isOfHiddenOnly(ite
 const isMe = ({ name }) => name === house.chat?.username;
 const whispers = () => [...house.conversations.values()].filter(({ kind }) => kind === 'whisper');
 
-async function copyText({ content }) {
-  announce(await copy(content) ? words.copied : words.not_copied);
+/** Copies a text, and says so. @param {string} text */
+export async function copyText(text) {
+  announce(await copy(text) ? words.copied : words.not_copied);
 }
 
 /** Writes the name where the cursor is. @param {Person} person */
@@ -79,7 +80,7 @@ function hidingChanged() {
 }
 
 export function setUpPeople() {
-  offer('message', (item) => [item.content && { name: 'copy', label: words.copy_text, run: () => copyText(item) }]);
+  offer('message', (item) => [item.content && { name: 'copy', label: words.copy_text, run: () => copyText(item.content) }]);
   offer('person', aboutPerson);
   offer('place', (conversation) => (conversation.kind === 'whisper' ? aboutPerson(conversation) : []));
   offer('place', ({ kind }) => [kind === 'whisper' && whispers().length > 1 && { name: 'close-whispers', label: words.close_whispers, section: 'hide', run: closeWhispers }]);

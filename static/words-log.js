@@ -22,6 +22,7 @@ const ko = {
   too_many: '이보다 앞선 메시지는 한 번에 보여 드릴 수 없습니다',
 
   copy_link: '메시지 링크 복사',
+  copy_room_link: '방 링크 복사',
   link_copied: '링크를 복사했습니다',
   link_gone: '링크가 가리키는 메시지는 남아 있지 않습니다.',
   link_deleted: '링크가 가리키는 메시지는 삭제되었습니다.',
@@ -50,6 +51,7 @@ const en = {
   too_many: 'Messages from before this cannot be shown along with the others',
 
   copy_link: 'Copy link to the message',
+  copy_room_link: 'Copy link to the room',
   link_copied: 'Link copied',
   link_gone: 'The message of this link is no longer kept.',
   link_deleted: 'The message of this link was deleted.',

@@ -281,6 +281,17 @@ def test_a_person_is_hidden_from_the_whispers_with_them(visitor):
 # Menus
 
 
+def test_the_link_of_a_room_is_copied_and_leads_there(visitor):
+    me = visitor(viewport=DESKTOP, permissions=["clipboard-read", "clipboard-write"]).enter("나", "마당 & 뜰")
+    me.find("#place-more").click()
+    me.page.get_by_role("menuitem", name="방 링크 복사").click()
+    me.was_told("복사했습니다")
+    link = me.page.evaluate("navigator.clipboard.readText()")
+    assert link.startswith(f"{me.url}/?room=") and "at=" not in link
+    friend = visitor(link).enter("벗")
+    friend.is_in("마당 & 뜰")
+
+
 def test_a_message_is_copied_and_its_author_is_called_or_whispered_to(visitor):
     me, other = visitor(viewport=DESKTOP, permissions=["clipboard-read", "clipboard-write"]).enter("나", "마당"), visitor().enter("이 웃", "마당")
     other.say("첫 줄")
