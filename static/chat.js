@@ -33,7 +33,7 @@ import { count, explain, timeOf, translate, words } from './words.js';
 import { words as ofLog } from './words-log.js';
 import { words as callWords } from './words-calls.js';
 import { words as ofPeople } from './words-people.js';
-import { bdi, byId, el, guestMark, icon, sentence, setText, setUpDrawer } from './view.js';
+import { bdi, byId, el, focusTitle, guestMark, icon, sentence, setText, setUpDrawer } from './view.js';
 
 const wide = matchMedia('(min-width: 60rem)');
 const fine = matchMedia('(pointer: fine)');
@@ -70,7 +70,7 @@ function show({ former }) {
   render();
   // A touch screen would answer focus in a text field with its keyboard.
   if (active && active.standing !== 'out' && fine.matches) byId('text').focus();
-  else byId('place').focus({ preventScroll: true });
+  else focusTitle();
 }
 
 /** The log of what is shown now, at the place where one was reading; what came since, and is marked as new, is read first. */
@@ -123,25 +123,32 @@ function renderBlank() {
   setText(byId('out-text'), active?.standing === 'out' ? active.refusal : '');
   byId('blank').hidden = !empty;
   if (!empty) return;
+  const key = `${active?.key} ${active?.standing} ${active?.refusal} ${wide.matches}`;
+  if (byId('blank').dataset.key === key) return;
+  byId('blank').dataset.key = key;
+  const [title, text, ...actions] = blankOf(active);
+  setText(byId('blank-title'), title);
+  byId('blank-title').hidden = !title;
+  byId('blank-text').replaceChildren(...text);
+  byId('blank-actions').replaceChildren(...actions);
+}
+
+/** What stands where there are no messages: the title, the text, and what can be done. @param {?import('./conversation.js').Conversation} active */
+function blankOf(active) {
   const button = (label, onclick, kind = 'primary') => el('button', { type: 'button', class: kind, onclick }, label);
   const lookAround = () => {
     if (active) house.forget(active);
     if (!wide.matches) drawer.open(byId('rooms-place'));
   };
-  const [title, text, actions] = !active ? [words.lobby_title, [words.lobby], [
-    wide.matches ? null : button(words.look_around, lookAround), button(words.create_room, () => newRoom.open(), wide.matches ? 'primary' : 'quiet'),
-  ]] : active.impossible ? [words.impossible_title, [active.refusal], [button(words.look_around, lookAround)]]
-    : active.standing === 'out' ? [words.out_title, [active.refusal], [button(words.back_to_room, () => house.enterRoom(active.name))]]
-      : active.kind === 'whisper' ? [words.empty_whisper_title, sentence(words.whisper_note, active.name), []]
-        : active.standing === 'joining' ? ['', [words.joining], []]
-          : [words.empty_room_title, [words.empty_room], []];
-  const key = `${active?.key} ${active?.standing} ${active?.refusal} ${wide.matches}`;
-  if (byId('blank').dataset.key === key) return;
-  byId('blank').dataset.key = key;
-  setText(byId('blank-title'), title);
-  byId('blank-title').hidden = !title;
-  byId('blank-text').replaceChildren(...text);
-  byId('blank-actions').replaceChildren(...actions.filter(Boolean));
+  if (!active) {
+    const create = button(words.create_room, () => newRoom.open(), wide.matches ? 'primary' : 'quiet');
+    return [words.lobby_title, [words.lobby], ...(wide.matches ? [create] : [button(words.look_around, lookAround), create])];
+  }
+  if (active.impossible) return [words.impossible_title, [active.refusal], button(words.look_around, lookAround)];
+  if (active.standing === 'out') return [words.out_title, [active.refusal], button(words.back_to_room, () => house.enterRoom(active.name))];
+  if (active.kind === 'whisper') return [words.empty_whisper_title, sentence(words.whisper_note, active.name)];
+  if (active.standing === 'joining') return ['', [words.joining]];
+  return [words.empty_room_title, [words.empty_room]];
 }
 
 function renderState() {
@@ -207,7 +214,7 @@ function standingChanged() {
   showParts();
   if (active?.place) showLog();
   if (active?.standing === 'out') speak(active.refusal);
-  if (focused?.closest('[hidden]')) byId('place').focus({ preventScroll: true });
+  if (focused?.closest('[hidden]')) focusTitle();
 }
 
 function listen() {

@@ -23,20 +23,20 @@ const content = () => withoutBlankLines(draft()).trimEnd();
 /** What may be sent: null while it is nothing, or too much. */
 export function written() {
   const text = content();
-  return text && charactersLeft() >= 0 ? text : null;
+  return text && charactersLeft(text) >= 0 ? text : null;
 }
 
 /** Counted as the server counts: code points, not UTF-16 units. */
-const charactersLeft = () => CONTENT_CHARS_MAX - [...content()].length;
+const charactersLeft = (text) => CONTENT_CHARS_MAX - [...text].length;
 
 function textChanged() {
-  const text = byId('text');
-  const left = charactersLeft();
+  const text = content();
+  const left = charactersLeft(text);
   grow();
   byId('counter').textContent = left > COUNTER_FROM_CHARS ? '' : left >= 0 ? words.characters_left(count(left)) : words.characters_over(count(-left));
   byId('counter').classList.toggle('over', left < 0);
-  text.setAttribute('aria-invalid', left < 0);
-  byId('send').setAttribute('aria-disabled', left < 0 || !content());
+  byId('text').setAttribute('aria-invalid', left < 0);
+  byId('send').setAttribute('aria-disabled', left < 0 || !text);
 }
 
 /** As high as its text; the style sheet sets the limit. `field-sizing` would do it, but Firefox and Safari have it late or not at all. */

@@ -211,6 +211,8 @@ const numberFormat = (options) => {
 
 /** From here on there is no word for so much, and before it only zeros. */
 const COMPACT_MAX = 1e16;
+/** Smaller numbers are nothing but zeros without a power of ten. */
+const PLAIN_MIN = 1e-6;
 /** Digits after the point that a scale may need; a step with more is finer than what is measured. */
 const SCALE_DIGITS_MAX = 12;
 /** The greatest unit that is not greater than the largest value of a scale: `[from, unit, options]`. */
@@ -274,7 +276,7 @@ export const bytes = valueFormat('bytes');
 export const rate = valueFormat('rate');
 const fourPlaces = numberFormat({ maximumSignificantDigits: 4 });
 /** Numbers of which nothing is known: whole ones in full, others with four places. */
-export const figureNumber = (value) => (Number.isInteger(value) || Math.abs(value) >= 1e4 ? count : Math.abs(value) < 1e-6 ? scientific : fourPlaces)(value);
+export const figureNumber = (value) => (Number.isInteger(value) || Math.abs(value) >= 1e4 ? count : Math.abs(value) < PLAIN_MIN ? scientific : fourPlaces)(value);
 export const oneDigit = numberFormat({ maximumFractionDigits: 1 });
 const signedSmall = numberFormat({ signDisplay: 'exceptZero', maximumSignificantDigits: 3 });
 const signedFull = numberFormat({ signDisplay: 'exceptZero', maximumFractionDigits: 1 });
@@ -283,7 +285,7 @@ const signedScientific = numberFormat({ signDisplay: 'exceptZero', notation: 'sc
 /** A change, with its sign. */
 export function signed(value) {
   const size = Math.abs(value);
-  if (size >= COMPACT_MAX || (size && size < 1e-6)) return signedScientific(value);
+  if (size >= COMPACT_MAX || (size && size < PLAIN_MIN)) return signedScientific(value);
   return (size < 10 ? signedSmall : size < 1e5 ? signedFull : signedCompact)(value);
 }
 

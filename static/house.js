@@ -115,12 +115,16 @@ class House extends EventTarget {
     if (this.active && this.isRead(this.active)) Object.assign(this.active, { unread: 0, mentioned: 0 });
   }
 
+  /** What others have said whose words one wants to see. @param {Conversation} conversation */
+  saidByOthers({ items }) {
+    return items.filter(({ kind, from, guest, mine }) => kind === 'message' && !mine && !isHidden(from, guest));
+  }
+
   /** Another tab has shown what was said up to a message. @param {Conversation} conversation  @param {import('./conversation.js').Mark} mark */
   readUpTo(conversation, mark) {
     conversation.readUpTo = mark;
     if (!conversation.unread) return;
-    const left = conversation.items.filter((item) => (
-      item.kind === 'message' && !item.mine && item.serial >= conversation.unreadFrom && isAfter(markOf(item), mark) && !isHidden(item.from, item.guest)));
+    const left = this.saidByOthers(conversation).filter((item) => item.serial >= conversation.unreadFrom && isAfter(markOf(item), mark));
     conversation.unread = Math.min(conversation.unread, left.length);
     conversation.mentioned = Math.min(conversation.mentioned, left.filter(({ mentionsUs: isCall }) => isCall).length);
     conversation.unreadFrom = left[0]?.serial ?? null;
@@ -137,7 +141,7 @@ class House extends EventTarget {
   /** Counts on from what was unread in the page before: what was said since, of the history that is told again, is unread too. */
   countFrom(conversation, { unread, mentioned, upTo, isMarked }) {
     if (this.isRead(conversation)) return;
-    const others = conversation.items.filter(({ kind, from, guest, mine }) => kind === 'message' && !mine && !isHidden(from, guest));
+    const others = this.saidByOthers(conversation);
     const since = others.filter((item) => isAfter(markOf(item), upTo) && isAfter(markOf(item), conversation.readUpTo));
     const all = unread + since.length;
     conversation.unread = conversation.more ? all : Math.min(all, others.length);

@@ -1,6 +1,6 @@
 // What a tab keeps of a stay while its page is elsewhere, on the dashboard or being reloaded: whispers (the server has none), drafts,
-// where in a conversation one was reading, and how much of it is unread. It is kept in sessionStorage: another tab does not see it, and closing the tab or
-// leaving the house lets it go.
+// where in a conversation one was reading, and how much of it is unread. It is kept in sessionStorage: another tab does not see it,
+// and closing the tab or leaving the house lets it go.
 
 import { append } from './conversation.js';
 import { house } from './house.js';
@@ -26,12 +26,13 @@ function save(placeShown) {
   const all = [...conversations.values()].reverse();
   const whispers = all.filter(({ kind }) => kind === 'whisper');
   const fitting = budget(KEPT_BYTES_MAX);
+  const byKey = (valueOf) => fitting(all.map((conversation) => [conversation.key, valueOf(conversation)]).filter(([, value]) => value));
   const kept = {
     name: me.name,
     account: Boolean(me.session),
-    drafts: fitting(all.filter(({ draft }) => draft).map(({ key, draft }) => [key, draft])),
-    places: fitting(all.map((conversation) => [conversation.key, placeOf(conversation)]).filter(([, place]) => place)),
-    unread: fitting(all.map((conversation) => [conversation.key, house.tallyOf(conversation)]).filter(([, tally]) => tally)),
+    drafts: byKey(({ draft }) => draft),
+    places: byKey(placeOf),
+    unread: byKey((conversation) => house.tallyOf(conversation)),
     whispers: fitting(whispers.map(({ name, guest, familiar }) => ({ name, guest, familiar }))),
     messages: fitting(whispers
       .flatMap(({ name, items }) => items.filter(({ kind }) => kind === 'message').map((item) => ({ name, item })))

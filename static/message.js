@@ -87,7 +87,7 @@ function outcomes({ people, others }) {
 }
 
 /** Whether all who came and left are hidden. @param {Item} item */
-export const isOfHiddenOnly = (item) => !outcomes(item).length;
+export const isOfHiddenOnly = ({ people, others }) => !others.came && !others.left && [...people].every(([name, { guest }]) => isHidden(name, guest));
 
 const person = ({ name, guest }) => el('span', {}, bdi(name), ...(guest ? [' ', guestMark(guest)] : []));
 

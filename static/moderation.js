@@ -143,6 +143,13 @@ function duration(seconds) {
   return new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'long' }).format(seconds / size);
 }
 
+/** The whole number in a field. @throws {Problem} where it is none, or not between the two */
+function wholeNumber(input, min, max, problem) {
+  const number = input.value.trim() === '' ? NaN : Number(input.value);
+  if (!Number.isInteger(number) || number < min || number > max) throw new Problem(problem, input);
+  return number;
+}
+
 /** How many messages a room keeps, and for how long. */
 function historyFields({ history_messages: kept, history_seconds: term }) {
   const messages = el('input', { type: 'number', inputmode: 'numeric', min: '0', max: HISTORY_MESSAGES_MAX, value: kept, required: true });
@@ -152,8 +159,7 @@ function historyFields({ history_messages: kept, history_seconds: term }) {
   return {
     parts: [field(words.history, messages, words.history_hint(count(HISTORY_MESSAGES_MAX))), field(words.history_term, select)],
     read() {
-      const wanted = messages.value.trim() === '' ? NaN : Number(messages.value);
-      if (!Number.isInteger(wanted) || wanted < 0 || wanted > HISTORY_MESSAGES_MAX) throw new Problem(words.bad_history(count(HISTORY_MESSAGES_MAX)), messages);
+      const wanted = wholeNumber(messages, 0, HISTORY_MESSAGES_MAX, words.bad_history(count(HISTORY_MESSAGES_MAX)));
       return { history_messages: wanted, history_seconds: select.value ? Number(select.value) : null };
     },
   };
@@ -182,8 +188,7 @@ async function askForRules(room) {
     content: [field(words.seats, seats, words.seats_hint(count(SEATS_MAX))), writers, ...history.parts],
     action: words.save,
     async run() {
-      const wanted = Number(seats.value);
-      if (!Number.isInteger(wanted) || wanted < 1 || wanted > SEATS_MAX) throw new Problem(explain('bad_limit'), seats);
+      const wanted = wholeNumber(seats, 1, SEATS_MAX, explain('bad_limit'));
       await act('set_room', { room, max_users: wanted, write: chosenOf(writers), ...history.read() });
       house.chat?.listRooms();
       return () => announce(words.room_saved);

@@ -1,6 +1,6 @@
 // Notices: what the page says, or asks, where it belongs to no other place on it. A new one takes the place of the one before.
 
-import { byId, el, icon, sentence } from './view.js';
+import { byId, el, focusTitle, icon, sentence } from './view.js';
 import { words } from './words-people.js';
 
 const SHOWN_MS = 8_000;
@@ -20,7 +20,7 @@ export function showNotice(id, content, { action, close = words.close, onclose, 
   const hide = () => {
     const hadFocus = place.contains(document.activeElement);
     place.replaceChildren();
-    if (hadFocus) byId('place').focus({ preventScroll: true });
+    if (hadFocus) focusTitle();
   };
   const button = (attributes, run, label) => el('button', { type: 'button', ...attributes, onclick: () => { hide(); onclose?.(); run?.(); } }, label);
   place.replaceChildren(el('div', { class: id === 'notice' ? 'notice' : 'notice told' }, el('p', {}, ...content),

@@ -8,7 +8,7 @@ import { hide, hidingIsOf, isHidden, onHidingChange, unhide } from './hiding.js'
 import { house } from './house.js';
 import { copy } from './clipboard.js';
 import { isOfHiddenOnly } from './message.js';
-import { byId } from './view.js';
+import { byId, focusTitle } from './view.js';
 import { words } from './words-people.js';
 
 /** @typedef {import('./hiding.js').Person} Person */
@@ -49,7 +49,7 @@ export function unhidePerson(person) {
 }
 
 function closeWhispers() {
-  if (document.activeElement === byId('close-whispers')) byId('place').focus({ preventScroll: true }); // the button goes, too
+  if (document.activeElement === byId('close-whispers')) focusTitle(); // the button goes, too
   announce(words.whispers_closed(house.closeWhispers()));
   house.changed();
 }
@@ -71,7 +71,7 @@ function hidingChanged() {
   for (const conversation of whispers()) if (isHidden(conversation.name, conversation.guest)) house.forget(conversation);
   for (const conversation of house.conversations.values()) {
     if (!conversation.unread) continue;
-    const unread = conversation.items.filter((item) => item.kind === 'message' && !item.mine && item.serial >= conversation.unreadFrom && isShown(item));
+    const unread = house.saidByOthers(conversation).filter(({ serial }) => serial >= conversation.unreadFrom);
     conversation.unread = Math.min(conversation.unread, unread.length);
     conversation.mentioned = unread.filter((item) => item.mentionsUs).length;
   }

@@ -97,8 +97,14 @@ export function reconcile(list, models, keyOf, create, update) {
     else list.insertBefore(child, next);
   }
   // What had the focus is gone: what has come in its place has it, or the title of the page, from where to read on.
-  if (focused && !focused.isConnected) (focusableIn(list.children[Math.min(place, list.children.length - 1)]) ?? byId('place'))?.focus({ preventScroll: true });
+  if (!focused || focused.isConnected) return;
+  const successor = focusableIn(list.children[Math.min(place, list.children.length - 1)]);
+  if (successor) successor.focus({ preventScroll: true });
+  else focusTitle();
 }
+
+/** From the title of what is shown one reads on, when what had the focus is gone. The dashboard has none. */
+export const focusTitle = () => byId('place')?.focus({ preventScroll: true });
 
 const focusableIn = (element) => element?.querySelector('button');
 

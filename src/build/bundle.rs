@@ -69,13 +69,8 @@ impl<'s> Bundle<'s> {
         bundle.add(entry)?;
         if is_for_others {
             let names: Vec<&str> = bundle.exports[entry].iter().copied().collect();
-            let line = format!(
-                "export const {{ {} }} = {};",
-                names.join(", "),
-                variable(entry)
-            );
-            bundle.text.push_str(&line);
-            bundle.text.push('\n');
+            let (names, variable) = (names.join(", "), variable(entry));
+            let _ = writeln!(bundle.text, "export const {{ {names} }} = {variable};");
         }
         Ok(bundle)
     }

@@ -115,7 +115,7 @@ impl Pages {
             return Err(Error::other(format!("no such file: {name}")));
         };
         let content = match extension(name) {
-            "js" => self.script(name)?,
+            "js" => self.script(name, content)?,
             // Its addresses are relative to its own.
             "webmanifest" => self.rewritten(&content, ("\"src\": \"", '"'))?,
             "html" => self.rewritten(&content, ("\"static/", '"'))?,
@@ -127,10 +127,9 @@ impl Pages {
     }
 
     /// A script, with all that it imports.
-    fn script(&mut self, name: &str) -> Result<Vec<u8>> {
-        let source = std::str::from_utf8(&self.sources[name]).map_err(Error::other)?;
-        if !is_module(source) {
-            return Ok(source.into());
+    fn script(&mut self, name: &str, source: Vec<u8>) -> Result<Vec<u8>> {
+        if !is_module(std::str::from_utf8(&source).map_err(Error::other)?) {
+            return Ok(source);
         }
         let declarations = name.replace(".js", DECLARATIONS);
         let is_for_others = self.sources.contains_key(&declarations);
